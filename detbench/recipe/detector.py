@@ -1,0 +1,53 @@
+"""Schema of a detector recipe. One class per skeleton; a paper is a file, never a class."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from detbench.recipe.base import PerTaskSpec, Spec
+from detbench.recipe.model import Backbone, BoxCoding, Candidates, DenseInference, Neck, Pixels
+from detbench.recipe.stages import Assignment, DenseSupervision, Features, Head, Sampling
+
+Fidelity = Literal["official-config", "official-code", "text-only"]
+STAGES = ("features", "sampling", "assignment", "heads", "supervision")
+
+
+class Dense(Spec):
+    """A dense (one-stage) detector: five stages on a shared pyramid."""
+
+    skeleton: Literal["dense"]
+    backbone: Backbone
+    neck: Neck
+    pixels: Pixels = Pixels()
+    candidates: Candidates
+    boxes: BoxCoding
+    features: PerTaskSpec[Features]
+    sampling: PerTaskSpec[Sampling]
+    assignment: PerTaskSpec[Assignment]
+    heads: PerTaskSpec[Head]
+    supervision: DenseSupervision
+    inference: DenseInference = DenseInference()
+
+
+Detector = Dense
+
+
+class DetectorRecipe(Spec):
+    """A detector with a name, where it comes from, and what is published about it.
+
+    Attributes:
+        id: ``<method>-<backbone>``.
+        source: paper and configuration it reproduces.
+        fidelity: what the settings were read from.
+        published: figures printed for it, with their protocol in ``notes``.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str
+    source: str
+    fidelity: Fidelity
+    published: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+    detector: Detector

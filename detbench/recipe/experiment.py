@@ -1,0 +1,184 @@
+"""Schemas of what a run needs beside its detector: data, training, evaluation; and the cell."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from detbench.recipe.base import Spec
+from detbench.recipe.detector import Detector
+from detbench.recipe.model import Fraction, Positive
+
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Shapes(Spec):
+    """The embedded data set: scenes drawn on demand, the same on every machine.
+
+    Attributes:
+        size: side of the square scenes in pixels; objects are in proportion to it.
+        train, val: numbers of scenes. The splits never share a scene.
+        variant: ``full``, or ``easy`` with fewer, larger objects and less clutter.
+        version: of the drawing code; a change of what is drawn changes it.
+    """
+
+    kind: Literal["shapes"]
+    size: Positive = 512
+    train: Positive = 4000
+    val: Positive = 500
+    variant: Literal["full", "easy"] = "full"
+    version: Positive = 1
+
+
+class Coco(Spec):
+    """COCO on disk: ``<root>/coco/annotations/instances_<split>.json`` and ``<root>/coco/<split>/``."""
+
+    kind: Literal["coco"]
+    train: str = "train2017"
+    val: str = "val2017"
+
+
+class CocoJson(Spec):
+    """Any data set in COCO's JSON; without a val pair the train pair serves for both."""
+
+    kind: Literal["coco-json"]
+    annotations: str
+    images: str
+    val_annotations: str | None = None
+    val_images: str | None = None
+
+
+Data = Annotated[Shapes | Coco | CocoJson, Field(discriminator="kind")]
+
+
+class Input(Spec):
+    """How images enter the network.
+
+    Attributes:
+        short, long: images are scaled, keeping their aspect, so that the shorter side is
+            ``short`` unless the longer one would pass ``long``. Several ``short`` sides: one is
+            drawn per training image, the last is used for testing.
+        flip: probability of a horizontal flip in training.
+        multiple: images are padded at right and bottom to a multiple of this.
+    """
+
+    short: tuple[Positive, ...] = (800,)
+    long: Positive = 1333
+    flip: Fraction = 0.5
+    multiple: Positive = 32
+
+
+class Sgd(Spec):
+    """SGD with momentum.
+
+    Attributes:
+        decay_norms: weight decay on norm layers too.
+        bias_lr: factor on the learning rate of biases.
+        decay_biases: weight decay on biases too.
+    """
+
+    kind: Literal["sgd"]
+    lr: Annotated[float, Field(gt=0)]
+    momentum: NotNegative = 0.9
+    weight_decay: NotNegative = 1e-4
+    decay_norms: bool = True
+    bias_lr: NotNegative = 1.0
+    decay_biases: bool = True
+
+
+class AdamW(Spec):
+    """AdamW, for small profiles only."""
+
+    kind: Literal["adamw"]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: NotNegative = 0.05
+
+
+class Steps(Spec):
+    """Linear warm-up, then ``gamma`` at each of ``drops``, in the unit of the length."""
+
+    kind: Literal["steps"]
+    drops: tuple[Annotated[float, Field(gt=0)], ...] = (8, 11)
+    gamma: NotNegative = 0.1
+    warmup_iterations: Annotated[int, Field(ge=0)] = 500
+    warmup_ratio: NotNegative = 0.001
+
+
+class OneCycle(Spec):
+    """Rise for ``rise`` of the iterations, then anneal by a cosine to nothing (Smith 2018)."""
+
+    kind: Literal["one-cycle"]
+    rise: Fraction = 0.2
+
+
+class Training(Spec):
+    """One run of training.
+
+    Attributes:
+        epochs, iterations: the length; exactly one is given. Steps' drops are in the same unit.
+        batch: images per step, over all devices.
+        clip: largest gradient norm; none is no clipping.
+        precision: ``fp32``, ``bf16`` or ``fp16`` autocast (fp16 with loss scaling).
+        channels_last: memory format of the network.
+        weights: ``default`` takes the backbone's, ``none`` starts from scratch; or a name or file.
+        reference_batch: batch the learning rate was chosen for.
+        checkpoint_every: seconds between checkpoints of an unfinished run.
+    """
+
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    iterations: Positive | None = None
+    batch: Positive = 16
+    input: Input = Input()
+    optimizer: Annotated[Sgd | AdamW, Field(discriminator="kind")]
+    schedule: Annotated[Steps | OneCycle, Field(discriminator="kind")] = Steps(kind="steps")
+    clip: Annotated[float, Field(gt=0)] | None = None
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = True
+    weights: str = "default"
+    reference_batch: Positive = 16
+    checkpoint_every: Annotated[float, Field(gt=0)] = 600.0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("give exactly one of 'epochs' and 'iterations'")
+        return self
+
+
+class Evaluation(Spec):
+    """How detections are scored.
+
+    Attributes:
+        max_detections: per image and class, COCO's maxDets.
+        area_scale: multiplies COCO's 32 and 96 pixel bounds of small, medium and large, for data
+            whose images are small.
+        batch: images per forward pass.
+        limit: only the first this many images; none is all.
+    """
+
+    max_detections: Positive = 100
+    area_scale: Annotated[float, Field(gt=0)] = 1.0
+    batch: Positive = 1
+    limit: Positive | None = None
+
+
+class Schedule(Spec):
+    """What a paper trains on and how: a file in ``recipes/schedules``."""
+
+    id: str
+    title: str
+    data: Data
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    notes: tuple[str, ...] = ()
+
+
+class Cell(Spec):
+    """Everything that determines the outcome of one training and evaluation."""
+
+    detector: Detector
+    data: Data
+    training: Training
+    evaluation: Evaluation
+    seed: Annotated[int, Field(ge=0)] = 0

@@ -1,0 +1,150 @@
+"""Schemas of the networks: backbone, neck, and what dense detectors need beside their stages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from detbench.recipe.base import Custom, Spec
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ResNet(Spec):
+    """ResNet or ResNeXt (He et al. 2016; Xie et al. 2017), returning C2 to C5.
+
+    Attributes:
+        depth: number of layers. 10 is one basic block per stage, for small profiles.
+        style: ``pytorch`` puts a down-sampling block's stride in its 3x3 convolution,
+            ``caffe`` in its first 1x1.
+        frozen_stages: 0 trains everything, 1 freezes the stem and C2, and so on; -1 too trains all.
+        norm: ``frozen`` keeps statistics and affine parameters, ``eval`` trains the affine
+            parameters on fixed statistics, ``batch`` is live.
+        width: multiplies every channel count (1 for the paper's network).
+        weights: what ``--weights`` means by default: a torchvision or timm name, or none.
+    """
+
+    kind: Literal["resnet"]
+    depth: Literal[10, 18, 34, 50, 101, 152]
+    style: Literal["pytorch", "caffe"] = "pytorch"
+    groups: Positive = 1
+    base_width: Positive = 64
+    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
+    norm: Literal["frozen", "eval", "batch"] = "eval"
+    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    weights: str | None = None
+
+
+Backbone = Annotated[ResNet | Custom, Field(discriminator="kind")]
+
+
+class Fpn(Spec):
+    """Feature pyramid (Lin et al. 2017).
+
+    Attributes:
+        first: level of the finest map; 3 gives P3 from C3.
+        levels: number of maps, the extra ones included.
+        extra: what the maps above the backbone's last are made from: ``input`` strided
+            convolutions from C5, ``output`` from P5, ``pool`` sub-sampling of P5 (two-stage).
+        relu_before_extra: ReLU before every extra convolution but the first.
+        paths: ``top-down`` is FPN, ``pafpn`` adds the bottom-up path (Liu et al. 2018).
+    """
+
+    kind: Literal["fpn"]
+    channels: Positive = 256
+    first: Annotated[int, Field(ge=2, le=5)] = 3
+    levels: Positive = 5
+    extra: Literal["input", "output", "pool"] = "output"
+    relu_before_extra: bool = False
+    paths: Literal["top-down", "pafpn"] = "top-down"
+
+
+Neck = Annotated[Fpn | Custom, Field(discriminator="kind")]
+
+
+class Pixels(Spec):
+    """How an image in [0, 255] becomes the network's input: channel order, mean, deviation."""
+
+    order: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+
+class Anchors(Spec):
+    """Anchor boxes: ``size x stride x 2^(i/scales)`` at each ratio (height / width).
+
+    Attributes:
+        size: side of the smallest square anchor in strides.
+        scales: anchors per octave.
+        ratios: height / width.
+        offset: centre of the first anchor in strides (0 is the cell's corner, 0.5 its centre).
+    """
+
+    kind: Literal["anchors"]
+    size: Annotated[float, Field(gt=0)] = 8.0
+    scales: Positive = 1
+    ratios: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    offset: Fraction = 0.0
+
+
+class Points(Spec):
+    """One point per cell, at ``offset`` strides from its corner."""
+
+    kind: Literal["points"]
+    offset: Fraction = 0.5
+
+
+Candidates = Annotated[Anchors | Points, Field(discriminator="kind")]
+
+
+class DeltaCoding(Spec):
+    """Boxes as (dx, dy, dw, dh) against an anchor (R-CNN), divided by ``stds``.
+
+    ``per_level_scale`` multiplies the prediction by a learnt scalar per level (ATSS).
+    """
+
+    kind: Literal["delta"]
+    stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    per_level_scale: bool = False
+
+
+class DistanceCoding(Spec):
+    """Boxes as distances (left, top, right, bottom) from a point (FCOS).
+
+    Attributes:
+        activation: ``relu`` in units of the stride, ``exp`` in pixels.
+        per_level_scale: a learnt scalar per level before the activation.
+    """
+
+    kind: Literal["distance"]
+    activation: Literal["relu", "exp"] = "relu"
+    per_level_scale: bool = True
+
+
+class DistributionCoding(Spec):
+    """Each distance as a distribution over ``bins`` + 1 values 0..bins, in strides (GFL)."""
+
+    kind: Literal["distribution"]
+    bins: Positive = 16
+    per_level_scale: bool = True
+
+
+BoxCoding = Annotated[DeltaCoding | DistanceCoding | DistributionCoding, Field(discriminator="kind")]
+
+
+class DenseInference(Spec):
+    """Test-time settings of a dense detector.
+
+    Attributes:
+        score_threshold: candidates with a lower class score are dropped before anything else.
+        candidates_per_level: the best this many (candidate, class) pairs of each level go on.
+        nms: IoU above which the lower-scored box of the same class is dropped; 1 is off.
+        max_detections: per image, after NMS.
+    """
+
+    score_threshold: Fraction = 0.05
+    candidates_per_level: Positive = 1000
+    nms: Annotated[float, Field(gt=0, le=1)] = 0.6
+    max_detections: Positive = 100

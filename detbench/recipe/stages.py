@@ -1,0 +1,196 @@
+"""Schemas of the options of the five stages, as tagged unions on ``kind``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from detbench.recipe.base import Custom, Spec
+from detbench.recipe.model import Positive
+
+Weight = Annotated[float, Field(ge=0)]
+
+# --- features: which maps a task reads -----------------------------------------------------------
+
+
+class Level(Spec):
+    """The pyramid level itself."""
+
+    kind: Literal["level"]
+
+
+class Sce(Spec):
+    """Semantic context encoding (TSCODE, eq. 3): the level at half its resolution, beside the next.
+
+    Attributes:
+        down: how the level is halved.
+        kernel: of the halving operation, stride 2.
+        next_level: concatenate P_{l+1}.
+    """
+
+    kind: Literal["sce"]
+    down: Literal["conv", "avg", "max"] = "conv"
+    kernel: Literal[3, 5, 7] = 3
+    next_level: bool = True
+
+
+class Dpe(Spec):
+    """Detail-preserving encoding (TSCODE, eq. 5 and Table 3): a sum over a subset of levels.
+
+    Attributes:
+        levels: offsets from l: -1 is the finer level through the strided convolution, 0 the level
+            itself, 1 and 2 the coarser ones, up-sampled.
+    """
+
+    kind: Literal["dpe"]
+    levels: tuple[Literal[-1, 0, 1, 2], ...] = (-1, 0, 1)
+
+
+Features = Annotated[Level | Sce | Dpe | Custom, Field(discriminator="kind")]
+
+# --- sampling: where a task looks -----------------------------------------------------------------
+
+
+class Regular(Spec):
+    """Plain convolutions."""
+
+    kind: Literal["regular"]
+
+
+class Deformable(Spec):
+    """Deformable convolution (v1) at some positions of the tower (DDOD, Table 3).
+
+    Attributes:
+        convs: 0-based positions.
+    """
+
+    kind: Literal["deformable"]
+    convs: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+
+
+Sampling = Annotated[Regular | Deformable, Field(discriminator="kind")]
+
+# --- assignment: which candidates teach a task ----------------------------------------------------
+
+
+class IouAssignment(Spec):
+    """Positives overlap an object by ``positive`` or more, background by less than ``negative``.
+
+    ``match_low_quality`` also takes each object's best candidates when they reach
+    ``min_positive`` (Faster R-CNN's RPN, RetinaNet).
+    """
+
+    kind: Literal["iou"]
+    positive: float = 0.5
+    negative: float = 0.4
+    min_positive: float = 0.0
+    match_low_quality: bool = True
+
+
+class FcosAssignment(Spec):
+    """Points inside an object's centre whose longest distance fits the level (FCOS, section 3.2).
+
+    Attributes:
+        radius: half side of the centre box in strides; 0 takes the whole box.
+        range_factor: a level of stride s is responsible for distances in
+            [range_factor/2 x s, range_factor x s]; the first from 0, the last to infinity.
+    """
+
+    kind: Literal["fcos"]
+    radius: Weight = 1.5
+    range_factor: Annotated[float, Field(gt=0)] = 8.0
+
+
+class AtssAssignment(Spec):
+    """Adaptive threshold over the ``top_k`` nearest anchors of every level (ATSS, algorithm 1)."""
+
+    kind: Literal["atss"]
+    top_k: Positive = 9
+
+
+Assignment = Annotated[
+    IouAssignment | FcosAssignment | AtssAssignment | Custom, Field(discriminator="kind")
+]
+
+# --- heads: with which layers ---------------------------------------------------------------------
+
+
+class Tower(Spec):
+    """``depth`` 3x3 convolutions, each with norm and ReLU, then a 3x3 prediction convolution.
+
+    Attributes:
+        channels: width of the tower.
+        norm: ``gn`` is GroupNorm with 32 groups.
+        conv_bias: a bias beside the norm too; without a norm there always is one.
+    """
+
+    kind: Literal["tower"]
+    depth: Annotated[int, Field(ge=0)] = 4
+    channels: Positive = 256
+    norm: Literal["gn", "none"] = "gn"
+    conv_bias: bool = False
+
+
+Head = Annotated[Tower | Custom, Field(discriminator="kind")]
+
+# --- supervision: with which losses ---------------------------------------------------------------
+
+
+class Focal(Spec):
+    """Focal loss on sigmoid scores (RetinaNet, eq. 5)."""
+
+    kind: Literal["focal"]
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
+    gamma: Weight = 2.0
+    weight: Weight = 1.0
+
+
+class QualityFocal(Spec):
+    """Quality focal loss: the target is the IoU of the predicted box (GFL, eq. 4)."""
+
+    kind: Literal["quality-focal"]
+    beta: Weight = 2.0
+    weight: Weight = 1.0
+
+
+class L1(Spec):
+    """L1 on the box code; ``beta`` > 0 makes it smooth L1."""
+
+    kind: Literal["l1"]
+    beta: Weight = 0.0
+    weight: Weight = 1.0
+
+
+class Giou(Spec):
+    """Generalised IoU loss on decoded boxes, each positive weighted.
+
+    Attributes:
+        weighting: ``centerness`` of the target, the detached class ``score``, or ``none``.
+        distribution_weight: weight of the distribution focal loss (GFL, eq. 6).
+    """
+
+    kind: Literal["giou"]
+    weighting: Literal["centerness", "score", "none"] = "none"
+    weight: Weight = 1.0
+    distribution_weight: Weight = 0.0
+
+
+class Centerness(Spec):
+    """Binary cross-entropy on centre-ness (FCOS, eq. 3), predicted on ``task``'s tower."""
+
+    kind: Literal["centerness"]
+    task: Literal["cls", "loc"] = "loc"
+    weight: Weight = 1.0
+
+
+ClsLoss = Annotated[Focal | QualityFocal | Custom, Field(discriminator="kind")]
+LocLoss = Annotated[L1 | Giou | Custom, Field(discriminator="kind")]
+
+
+class DenseSupervision(Spec):
+    """Losses of a dense detector; ``quality`` is the optional third output."""
+
+    cls: ClsLoss
+    loc: LocLoss
+    quality: Centerness | None = None

@@ -1,0 +1,82 @@
+"""The plain containers that pass between data, detectors, training and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Ground truth of a batch, padded to the image with the most objects.
+
+    Attributes:
+        boxes: (B, G, 4), xyxy in pixels of the network's input; padding is zero.
+        labels: (B, G), int64, 0-based; padding is zero.
+        valid: (B, G), bool; false for padding. G may be 0.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    valid: Tensor
+
+    @classmethod
+    def pad(cls, boxes: list[Tensor], labels: list[Tensor]) -> Targets:
+        """Stack each image's (n, 4) boxes and (n,) labels; any n, 0 included."""
+        count = max((len(image) for image in boxes), default=0)
+        padded = torch.zeros(len(boxes), count, 4)
+        padded_labels = torch.zeros(len(boxes), count, dtype=torch.int64)
+        valid = torch.zeros(len(boxes), count, dtype=torch.bool)
+        for index, (image_boxes, image_labels) in enumerate(zip(boxes, labels, strict=True)):
+            padded[index, : len(image_boxes)] = image_boxes
+            padded_labels[index, : len(image_labels)] = image_labels
+            valid[index, : len(image_boxes)] = True
+        return cls(padded, padded_labels, valid)
+
+    def to(self, device: torch.device | str) -> Targets:
+        return Targets(
+            self.boxes.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            self.valid.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections of one image, best first.
+
+    Attributes:
+        boxes: (D, 4), xyxy pixels.
+        scores: (D,), in [0, 1].
+        labels: (D,), int64, 0-based.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loaders yield.
+
+    Attributes:
+        images: (B, 3, H, W), float32, normalised and padded at right and bottom.
+        sizes: (B, 2), int64, height and width of each image before padding.
+        targets: ground truth in pixels of ``images``.
+        image_ids: the data set's ids.
+        scales: per image (x, y) factors from original pixels to ``images``' pixels.
+        originals: per image original (height, width).
+    """
+
+    images: Tensor
+    sizes: Tensor
+    targets: Targets
+    image_ids: list[int]
+    scales: list[tuple[float, float]]
+    originals: list[tuple[int, int]]
