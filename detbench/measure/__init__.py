@@ -1,0 +1,1 @@
+"""What a detector costs: GFLOPs, parameters, latency, and the device they were measured on."""

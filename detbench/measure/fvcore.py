@@ -1,0 +1,118 @@
+"""fvcore's way of counting: operators, one multiply-add being one.
+
+fvcore itself traces a model that computes, so that its formulas are applied here to the operators
+of a pass over meta tensors instead; a test compares the two. What fvcore reports as unsupported is
+added: deformable convolution, RoIAlign, pooling and element-wise arithmetic. What it counts as
+free on purpose (ReLU, clamping, maxima) stays free, and is listed as uncounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from torch import Tensor, nn
+
+from detbench.measure.trace import LayerCost
+
+Arguments = tuple[Any, ...]
+BILINEAR = 4  # multiply-adds of one bilinear sample
+ADAPTIVE_SAMPLES = 2  # per side of an RoIAlign bin where the number depends on the box
+
+
+def convolution(arguments: Arguments, result: Any) -> int:
+    """Multiply-adds; the bias is free."""
+    x, weight, transposed = arguments[0], arguments[1], arguments[6]
+    positions = (x if transposed else result).shape[2:]
+    return x.shape[0] * prod(weight.shape) * prod(positions)
+
+
+def addmm(arguments: Arguments, result: Any) -> int:
+    return arguments[1].numel() * arguments[2].shape[-1]
+
+
+def matrix_product(arguments: Arguments, result: Any) -> int:
+    """Of ``mm`` and ``bmm``: (..., n, k) by (..., k, m)."""
+    return arguments[0].numel() * arguments[1].shape[-1]
+
+
+def batch_norm(arguments: Arguments, result: Any) -> int:
+    """On fixed statistics: a scale and a shift, and one less without parameters."""
+    return arguments[0].numel() * (2 if arguments[1] is not None else 1)
+
+
+def norm(arguments: Arguments, result: Any) -> int:
+    """Statistics and normalisation of group norm: five per element, four without parameters."""
+    return arguments[0].numel() * (5 if arguments[1] is not None else 4)
+
+
+def layer_norm(arguments: Arguments, result: Any) -> int:
+    return arguments[0].numel() * (5 if arguments[2] is not None else 4)
+
+
+def deformable_convolution(arguments: Arguments, result: Tensor) -> int:
+    """Multiply-adds of the convolution, and a bilinear sample per input value it reads.
+
+    Modulated (v2), each sample also takes a multiplication by its mask.
+    """
+    x, weight, use_mask = arguments[0], arguments[1], bool(arguments[13])
+    samples = result.shape[0] * prod(result.shape[2:]) * x.shape[1] * prod(weight.shape[2:])
+    products = result.shape[0] * prod(weight.shape) * prod(result.shape[2:])
+    return products + samples * (BILINEAR + use_mask)
+
+
+def roi_align(arguments: Arguments, result: Tensor) -> int:
+    """Bilinear samples of every bin; 2 x 2 where the sampling ratio is adaptive."""
+    ratio = arguments[5] if arguments[5] > 0 else ADAPTIVE_SAMPLES
+    return result.numel() * ratio * ratio * BILINEAR
+
+
+def by_input(arguments: Arguments, result: Any) -> int:
+    return arguments[0].numel()
+
+
+def by_output(arguments: Arguments, result: Any) -> int:
+    return result.numel()
+
+
+def interpolation(arguments: Arguments, result: Any) -> int:
+    return result.numel() * BILINEAR
+
+
+COSTS: dict[str, Callable[[Arguments, Any], int]] = {
+    "convolution": convolution,
+    "addmm": addmm,
+    "mm": matrix_product,
+    "bmm": matrix_product,
+    "native_batch_norm": batch_norm,
+    "_native_batch_norm_legit_no_training": batch_norm,
+    "native_group_norm": norm,
+    "native_layer_norm": layer_norm,
+    "upsample_nearest2d": by_output,
+    "upsample_bilinear2d": interpolation,
+    "grid_sampler_2d": interpolation,
+    "_adaptive_avg_pool2d": by_input,
+    "mean": by_input,  # what adaptive pooling to one value becomes
+    # left out by fvcore
+    "deform_conv2d": deformable_convolution,
+    "roi_align": roi_align,
+    "avg_pool2d": by_input,
+    "max_pool2d_with_indices": by_input,
+} | dict.fromkeys(
+    ("add", "sub", "rsub", "mul", "div", "pow", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh"),
+    by_output,
+)
+
+
+class FvcoreRules:
+    """Operators by name; no layers."""
+
+    def layer(self, layer: nn.Module) -> LayerCost | None:
+        return None
+
+    def operator(self, name: str, arguments: tuple[Any, ...], result: Any) -> int | None:
+        cost = COSTS.get(name)
+        if cost is None or (isinstance(result, Tensor) and not result.is_floating_point()):
+            return None
+        return cost(arguments, result)
