@@ -1,0 +1,207 @@
+"""Options that several commands share, what their text means, and printing.
+
+Everything here is light: a command imports torch, pandas and the like inside its function.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from detbench.errors import DetbenchError, RecipeError
+
+FormatName = Literal["terminal", "markdown", "json", "csv", "latex"]
+
+
+def _complete(*kinds: str) -> Callable[[str], list[str]]:
+    def names(incomplete: str) -> list[str]:
+        from detbench.recipe import load
+
+        found: list[str] = [name for kind in kinds for name in getattr(load, kind)()]
+        return [name for name in found if name.startswith(incomplete)]
+
+    return names
+
+
+complete_tables = _complete("tables")
+complete_detectors = _complete("detectors")
+complete_profiles = _complete("profiles")
+complete_any = _complete("tables", "detectors")
+
+TableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TABLE",
+        help="Id of a table, as in tscode-table1, or a file of your own.",
+        autocompletion=complete_tables,
+        show_default=False,
+    ),
+]
+DetectorArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DETECTOR",
+        help="Id of a detector, as in fcos-r50, or a file of your own.",
+        autocompletion=complete_detectors,
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[
+    FormatName, typer.Option("--format", help="How the table on stdout is written.")
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="How big a run is: paper, small, smoke or a file; "
+        "by default paper where its data set is found, else smoke.",
+        autocompletion=complete_profiles,
+        show_default=False,
+    ),
+]
+RowsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rows",
+        metavar="PATTERN",
+        help="Only rows whose label matches, as in 'FCOS*'; several by commas.",
+        show_default=False,
+    ),
+]
+SeedsOption = Annotated[str, typer.Option("--seeds", metavar="N,N", help="Seeds, by commas.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting, as in training.iterations=2 or heads.cls.depth=1; repeatable.",
+        show_default=False,
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="Data set in place of the profile's: shapes, coco, or coco:ANNOTATIONS.json:IMAGES.",
+        show_default=False,
+    ),
+]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        metavar="DIR",
+        help="Folder of data sets; by default $DETBENCH_DATA, else ./data.",
+        show_default=False,
+    ),
+]
+ResultsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        help="Folder of measurements; by default $DETBENCH_RESULTS, else ./results.",
+        show_default=False,
+    ),
+]
+InputOption = Annotated[
+    str, typer.Option("--input", metavar="WxH", help="Size of the network's input in pixels.")
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N."),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="NAME|FILE",
+        help="Weights to start from: default (the recipe's), a torchvision or timm name, a file.",
+        show_default=False,
+    ),
+]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0,1,2`` as [0, 1, 2]; repeats are dropped.
+
+    Raises:
+        RecipeError: for anything but non-negative integers.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"\d+", part) for part in parts):
+        raise RecipeError(f"--seeds {text!r}: give non-negative integers by commas, as in 0,1,2")
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def parse_input(text: str) -> tuple[int, int]:
+    """``1280x800`` as (1280, 800), width first.
+
+    Raises:
+        RecipeError: for anything else.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
+    if not match or "0" in (str(int(match[1])), str(int(match[2]))):
+        raise RecipeError(f"--input {text!r}: give WIDTHxHEIGHT in pixels, as in 1280x800")
+    return int(match[1]), int(match[2])
+
+
+def data_root(option: Path | None) -> Path:
+    """``--data-root``, else ``$DETBENCH_DATA``, else ``./data``; need not exist."""
+    return option or Path(os.environ.get("DETBENCH_DATA") or "data")
+
+
+def results_root(option: Path | None) -> Path:
+    """``--results``, else ``$DETBENCH_RESULTS``, else ``./results``; need not exist."""
+    return option or Path(os.environ.get("DETBENCH_RESULTS") or "results")
+
+
+def say(message: str) -> None:
+    """One line of progress or advice, to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def write(text: str) -> None:
+    """Text to stdout; a reader that has left is no error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def emit(sheet: Any, format: FormatName = "terminal", payload: Any = None) -> None:
+    """Print a table to stdout.
+
+    Args:
+        sheet: a ``detbench.report.table.Sheet``.
+        payload: what json prints where that is not the sheet's own rows.
+    """
+    from detbench.report import table
+
+    if format == "json" and payload is not None:
+        write(table.to_json(payload))
+    elif format == "terminal" and sys.stdout.isatty():
+        import shutil
+
+        width = shutil.get_terminal_size((100, 24)).columns
+        colour = not os.environ.get("NO_COLOR")
+        write(table.terminal(sheet, width, colour))
+    else:
+        write(table.render(sheet, format))
+    if format == "csv":
+        for note in (*sheet.footnotes, *sheet.notes):
+            say(note)
+
+
+def one_line(error: DetbenchError) -> str:
+    """An error's mistakes on one line, for a table's cell."""
+    return "; ".join(str(error).splitlines())

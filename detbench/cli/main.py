@@ -1,0 +1,143 @@
+"""``detbench``: finds the command's file, runs it, and turns its errors into one line each.
+
+A command is a file ``detbench/cli/<name>.py`` with a function ``command``; its docstring is the
+help and its ``EXAMPLES``, a tuple of command lines, end the help. A file is imported only when
+its command is called, so that ``--help`` and the catalogue stay quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from detbench import __version__
+from detbench.errors import DetbenchError
+
+COMMANDS = {
+    "list": "The catalogue: tables, detectors and data sets.",
+    "show": "One table or detector: rows, settings, published numbers, cost.",
+    "check": "Dry run: what a table needs, what would run, how long it takes.",
+    "run": "Run what is missing of a table and print it.",
+    "train": "Train one detector.",
+    "eval": "Evaluate a detector, a checkpoint or a results file.",
+    "flops": "GFLOPs and parameters beside the published figures.",
+    "latency": "Measure how long a detector takes per image.",
+    "report": "Print tables from stored measurements.",
+}
+
+# typer >= 0.26 carries a click of its own, older ones import the package: take the base from it.
+_ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def _load(name: str) -> Any:
+    """The click command of ``detbench/cli/<name>.py``."""
+    module = importlib.import_module(f"detbench.cli.{name}")
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    examples = getattr(module, "EXAMPLES", ())
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
+    app.command(name, epilog=epilog)(module.command)
+    return typer.main.get_command(app)
+
+
+class Commands(TyperGroup):
+    """The group of all commands, each loaded when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in that has the one-line help; the real one comes from ``resolve_command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name], rich_markup_mode=None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name in COMMANDS:
+            return name, _load(name), args[1:]
+        if ctx.resilient_parsing or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f", did you mean '{close[0]}'?" if close else ""
+        ctx.fail(f"unknown command '{name}'{hint} (choices: {', '.join(COMMANDS)})")
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DetbenchError as error:
+            for line in str(error).splitlines():
+                print(f"detbench: {line}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            print("detbench: interrupted", file=sys.stderr)
+            raise typer.Exit(130) from error
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """As click's, but a usage error is one line too."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            sys.exit(super().main(*args, standalone_mode=False, **extra) or 0)
+        except typer.Abort:
+            sys.exit(130)
+        except _ClickError as error:
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context else "detbench"
+            message = " ".join(error.format_message().split()).rstrip(".")
+            print(f"{path}: {message}; see '{path} --help'", file=sys.stderr)
+            sys.exit(error.exit_code)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"detbench {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExamples:\n"
+    "  detbench list\n"
+    "  detbench show tscode-table1\n"
+    "  detbench run tscode-table1 --profile smoke\n"
+    "  detbench flops --input 1280x800",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Reproduce, measure and extend the ablation tables of object-detection papers."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the ``detbench`` script; always ends in ``SystemExit``."""
+    # A reader that leaves early (``detbench list | head``) must not cost a traceback at exit.
+    try:
+        app(args=arguments, prog_name="detbench")
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tables and figures as pure functions of stored results. No torch."""
