@@ -61,7 +61,15 @@ class Fpn(Spec):
     paths: Literal["top-down", "pafpn"] = "top-down"
 
 
-Neck = Annotated[Fpn | Custom, Field(discriminator="kind")]
+class CustomNeck(Custom):
+    """A neck of the user's own: called with ``inputs`` (backbone channels), ``channels``, ``levels``."""
+
+    channels: Positive = 256
+    first: Annotated[int, Field(ge=2, le=5)] = 3
+    levels: Positive = 5
+
+
+Neck = Annotated[Fpn | CustomNeck, Field(discriminator="kind")]
 
 
 class Pixels(Spec):
@@ -131,7 +139,9 @@ class DistributionCoding(Spec):
     per_level_scale: bool = True
 
 
-BoxCoding = Annotated[DeltaCoding | DistanceCoding | DistributionCoding, Field(discriminator="kind")]
+BoxCoding = Annotated[
+    DeltaCoding | DistanceCoding | DistributionCoding, Field(discriminator="kind")
+]
 
 
 class DenseInference(Spec):

@@ -41,10 +41,13 @@ class Dpe(Spec):
     Attributes:
         levels: offsets from l: -1 is the finer level through the strided convolution, 0 the level
             itself, 1 and 2 the coarser ones, up-sampled.
+        norm, conv_bias: of the strided convolution; the host head's.
     """
 
     kind: Literal["dpe"]
     levels: tuple[Literal[-1, 0, 1, 2], ...] = (-1, 0, 1)
+    norm: Literal["gn", "none"] = "gn"
+    conv_bias: bool = False
 
 
 Features = Annotated[Level | Sce | Dpe | Custom, Field(discriminator="kind")]
@@ -168,12 +171,14 @@ class Giou(Spec):
     Attributes:
         weighting: ``centerness`` of the target, the detached class ``score``, or ``none``.
         distribution_weight: weight of the distribution focal loss (GFL, eq. 6).
+        least: the sum of the positives' weights is taken to be at least this.
     """
 
     kind: Literal["giou"]
     weighting: Literal["centerness", "score", "none"] = "none"
     weight: Weight = 1.0
     distribution_weight: Weight = 0.0
+    least: Weight = 1.0
 
 
 class Centerness(Spec):

@@ -1,0 +1,1 @@
+"""Backbones and necks: everything up to the feature pyramid both tasks read."""

@@ -1,0 +1,223 @@
+"""Resolved recipe to modules: the only bridge between the two. One ``match`` per stage."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from torch import nn
+
+from detbench.backbones.fpn import Fpn
+from detbench.backbones.resnet import ResNet
+from detbench.detectors import dense
+from detbench.detectors.tasks import TaskModules
+from detbench.errors import RecipeError
+from detbench.ops.candidates import Grid, anchor_grid, point_grid
+from detbench.ops.coding import BoxCode, Delta, Distance, Distribution
+from detbench.pertask import PerTask
+from detbench.recipe import detector as recipe
+from detbench.recipe import model as spec
+from detbench.recipe import stages as option
+from detbench.recipe.base import Custom, PerTaskSpec
+from detbench.stages import assignment, features, heads, supervision
+
+
+def build_detector(settings: recipe.Detector, num_classes: int) -> nn.Module:
+    """Build a detector from a resolved recipe, weights initialised as its paper says.
+
+    Args:
+        settings: the detector table of a recipe.
+        num_classes: classes without background, 1 or more.
+
+    Raises:
+        RecipeError: settings that contradict each other, or a custom target that cannot be had.
+    """
+    match settings:
+        case recipe.Dense():
+            return _dense(settings, num_classes)
+
+
+def _dense(settings: recipe.Dense, num_classes: int) -> nn.Module:
+    backbone = _backbone(settings.backbone)
+    first, levels = settings.neck.first, settings.neck.levels
+    neck = _neck(settings.neck, backbone.channels[first - 2 :])
+    below = backbone.channels[first - 3] if first > 2 else 3
+    maps = _per_task(settings.features, lambda o: _features(o, neck.channels, below))
+    towers = _towers(settings, maps)
+    grid, code = _grid(settings.candidates), _code(settings.boxes)
+    quality = settings.supervision.quality
+    predictor = dense.DensePredictor(
+        channels=towers.map(lambda tower: tower.channels),
+        coarseness=maps.map(lambda module: module.coarseness),
+        classes=num_classes,
+        dims=code.dims,
+        per_cell=grid.per_cell,
+        quality_task=None if quality is None else quality.task,
+        scaled_levels=levels if settings.boxes.per_level_scale else 0,
+    )
+    return dense.DenseDetector(
+        backbone=backbone,
+        neck=neck,
+        first_level=first,
+        features=TaskModules(maps),
+        heads=TaskModules(towers),
+        predictor=predictor,
+        grid=grid,
+        code=code,
+        assigners=_per_task(settings.assignment, _assigner),
+        supervision=_supervision(settings.supervision),
+        inference=dense.Inference(**settings.inference.model_dump()),
+        num_classes=num_classes,
+    )
+
+
+def _per_task(settings: PerTaskSpec[Any], make: Any) -> PerTask[Any]:
+    """One object for ``both``; two for ``cls`` and ``loc``, even with equal settings."""
+    if settings.shared:
+        return PerTask.both(make(settings.of("cls")))
+    return PerTask(make(settings.of("cls")), make(settings.of("loc")))
+
+
+def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
+    def make(task: str) -> nn.Module:
+        positions: tuple[int, ...] = ()
+        sampling = settings.sampling.of(task)  # type: ignore[arg-type]
+        if isinstance(sampling, option.Deformable):
+            positions = sampling.convs
+        return _head(settings.heads.of(task), getattr(maps, task).channels, positions)  # type: ignore[arg-type]
+
+    if not settings.heads.shared:
+        return PerTask(make("cls"), make("loc"))
+    if maps.cls.channels != maps.loc.channels:
+        raise RecipeError(
+            "heads.both: a shared head needs features of one width, but cls has "
+            f"{maps.cls.channels} channels and loc {maps.loc.channels}; give heads.cls and heads.loc"
+        )
+    if settings.sampling.of("cls") != settings.sampling.of("loc"):
+        raise RecipeError("heads.both: a shared head samples one way; give sampling.both")
+    return PerTask.both(make("cls"))
+
+
+def _backbone(settings: spec.Backbone) -> Any:
+    match settings:
+        case spec.ResNet():
+            return ResNet(**settings.model_dump(exclude={"kind", "weights"}))
+        case Custom():
+            return custom(settings)
+
+
+def _neck(settings: spec.Neck, inputs: list[int]) -> Any:
+    match settings:
+        case spec.Fpn():
+            return Fpn(
+                inputs,
+                channels=settings.channels,
+                levels=settings.levels,
+                extra=settings.extra,
+                relu_before_extra=settings.relu_before_extra,
+                bottom_up=settings.paths == "pafpn",
+            )
+        case spec.CustomNeck():
+            return custom(
+                settings, inputs=inputs, channels=settings.channels, levels=settings.levels
+            )
+
+
+def _features(settings: option.Features, channels: int, below: int) -> Any:
+    match settings:
+        case option.Level():
+            return features.Level(channels)
+        case option.Sce():
+            return features.Sce(channels, **settings.model_dump(exclude={"kind"}))
+        case option.Dpe():
+            return features.Dpe(channels, below, **settings.model_dump(exclude={"kind"}))
+        case Custom():
+            return custom(settings, channels=channels, below_channels=below)
+
+
+def _head(settings: option.Head, inputs: int, deformable: tuple[int, ...]) -> Any:
+    match settings:
+        case option.Tower():
+            kept = settings.model_dump(exclude={"kind"})
+            if any(position >= settings.depth for position in deformable):
+                raise RecipeError(
+                    f"sampling.convs: {list(deformable)} asks for a convolution that a tower of "
+                    f"depth {settings.depth} does not have; positions start at 0"
+                )
+            return heads.Tower(inputs, deformable=deformable, **kept)
+        case Custom():
+            return custom(settings, inputs=inputs, deformable=deformable)
+
+
+def _grid(settings: spec.Candidates) -> Grid:
+    match settings:
+        case spec.Anchors():
+            return anchor_grid(settings.size, settings.scales, settings.ratios, settings.offset)
+        case spec.Points():
+            return point_grid(settings.offset)
+
+
+def _code(settings: spec.BoxCoding) -> BoxCode:
+    match settings:
+        case spec.DeltaCoding():
+            return Delta(settings.stds)
+        case spec.DistanceCoding():
+            return Distance(settings.activation)
+        case spec.DistributionCoding():
+            return Distribution(settings.bins)
+
+
+def _assigner(settings: option.Assignment) -> Any:
+    match settings:
+        case option.IouAssignment():
+            return assignment.IouAssigner(**settings.model_dump(exclude={"kind"}))
+        case option.FcosAssignment():
+            return assignment.FcosAssigner(settings.radius, settings.range_factor)
+        case option.AtssAssignment():
+            return assignment.AtssAssigner(settings.top_k)
+        case Custom():
+            return custom(settings)
+
+
+def _supervision(settings: option.DenseSupervision) -> dense.Supervision:
+    quality = settings.quality
+    return dense.Supervision(
+        cls=_cls_loss(settings.cls),
+        loc=_loc_loss(settings.loc),
+        quality=None if quality is None else supervision.Centerness(quality.task, quality.weight),
+    )
+
+
+def _cls_loss(settings: option.ClsLoss) -> Any:
+    match settings:
+        case option.Focal():
+            return supervision.Focal(settings.alpha, settings.gamma, settings.weight)
+        case option.QualityFocal():
+            return supervision.QualityFocal(settings.beta, settings.weight)
+        case Custom():
+            return custom(settings)
+
+
+def _loc_loss(settings: option.LocLoss) -> Any:
+    match settings:
+        case option.L1():
+            return supervision.L1(settings.beta, settings.weight)
+        case option.Giou():
+            return supervision.Giou(**settings.model_dump(exclude={"kind"}))
+        case Custom():
+            return custom(settings)
+
+
+def custom(settings: Custom, **context: Any) -> Any:
+    """Import ``target`` and call it with its own arguments and the stage's context."""
+    module_name, _, name = settings.target.partition(":")
+    try:
+        target = getattr(importlib.import_module(module_name), name)
+    except ImportError as error:
+        raise RecipeError(f"target {settings.target!r}: {error}; is it on PYTHONPATH?") from error
+    except AttributeError as error:
+        raise RecipeError(f"target {settings.target!r}: no {name!r} in {module_name}") from error
+    try:
+        return target(**context, **settings.arguments)
+    except TypeError as error:
+        raise RecipeError(f"target {settings.target!r}: {error}") from error

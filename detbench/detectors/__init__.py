@@ -1,0 +1,1 @@
+"""Detectors: the skeletons, whose ``forward`` reads like the papers' figures."""

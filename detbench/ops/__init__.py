@@ -1,0 +1,1 @@
+"""Pure tensor functions: boxes, overlap, box coding, candidates, suppression."""

@@ -1,0 +1,40 @@
+"""Non-maximum suppression and the choice of what goes into it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from detbench.structures import Detections
+
+
+def best_pairs(scores: Tensor, threshold: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best (candidate, class) pairs of one level.
+
+    Args:
+        scores: (N, C), in [0, 1]; N may be 0.
+        threshold: pairs must score higher.
+        count: at most this many.
+
+    Returns:
+        Scores (K,), candidate indices (K,) and class labels (K,), best first.
+    """
+    flat = scores.flatten()
+    kept = (flat > threshold).nonzero()[:, 0]
+    values, order = flat[kept].sort(descending=True, stable=True)
+    chosen = kept[order[:count]]
+    return values[:count], chosen // scores.shape[1], chosen % scores.shape[1]
+
+
+def suppress(detections: Detections, iou: float, limit: int) -> Detections:
+    """Class-wise NMS, best ``limit`` kept; boxes without area are dropped; ``iou`` 1 only sorts."""
+    sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
+    real = (sides > 0).all(dim=1).nonzero()[:, 0]
+    boxes, scores = detections.boxes[real], detections.scores[real]
+    labels = detections.labels[real]
+    if iou < 1:
+        kept = batched_nms(boxes, scores, labels, iou)[:limit]
+    else:
+        kept = torch.argsort(scores, descending=True, stable=True)[:limit]
+    return Detections(boxes[kept], scores[kept], labels[kept])

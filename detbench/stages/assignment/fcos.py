@@ -1,0 +1,66 @@
+"""FCOS's assignment: points in an object's centre, each object on the level of its size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detbench.ops.boxes import areas, centers, side_distances
+from detbench.ops.candidates import Candidates
+from detbench.stages.assignment.assignment import BACKGROUND, Assignment, per_batch
+from detbench.structures import Targets
+
+
+@dataclass(frozen=True)
+class FcosAssigner:
+    """Centre sampling and size ranges (FCOS, section 3.2); of several objects the smallest wins.
+
+    Attributes:
+        radius: half side of the centre box in strides, cut to the object; 0 takes the whole box.
+        range_factor: a level of stride s takes longest distances in [f/2 s, f s].
+    """
+
+    radius: float = 1.5
+    range_factor: float = 8.0
+
+    def assign(
+        self,
+        candidates: Candidates,
+        targets: Targets,
+        predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    ) -> Assignment:
+        boxes = targets.boxes[:, :, None]
+        batch, count = targets.valid.shape
+        if count == 0:
+            shape = (batch, len(candidates.points))
+            matched = targets.labels.new_full(shape, BACKGROUND)
+            return Assignment(matched, per_batch(matched >= 0))
+        distances = side_distances(candidates.points, boxes)
+        inside = distances.amin(dim=-1) > 0
+        if self.radius > 0:
+            reach = (candidates.strides * self.radius)[:, None]
+            middle = centers(boxes)
+            low = torch.maximum(middle - reach, boxes[..., :2])
+            high = torch.minimum(middle + reach, boxes[..., 2:])
+            core = torch.cat((low, high), dim=-1)
+            inside = side_distances(candidates.points, core).amin(dim=-1) > 0
+        longest = distances.amax(dim=-1)
+        low_limit, high_limit = self._ranges(candidates)
+        usable = inside & (longest >= low_limit) & (longest <= high_limit)
+        usable &= targets.valid[..., None]
+        size = areas(targets.boxes)[..., None].expand_as(longest)
+        smallest, index = size.masked_fill(~usable, torch.inf).min(dim=1)
+        matched = index.masked_fill(smallest.isinf(), BACKGROUND)
+        return Assignment(matched, per_batch(matched >= 0))
+
+    def _ranges(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
+        """(N,) lowest and highest distance of every candidate's level."""
+        high = candidates.strides * self.range_factor
+        low = high / 2
+        first, last = candidates.counts[0], candidates.counts[-1]
+        low = torch.cat((torch.full_like(low[:first], -1.0), low[first:]))
+        high = torch.cat((high[: len(high) - last], torch.full_like(high[-last:], torch.inf)))
+        return low, high

@@ -1,0 +1,57 @@
+"""Assignment by fixed IoU thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detbench.ops.boxes import pairwise_iou
+from detbench.ops.candidates import Candidates
+from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment, per_image
+from detbench.structures import Targets
+
+
+@dataclass(frozen=True)
+class IouAssigner:
+    """Positive at ``positive`` or more, background below ``negative``, ignored between.
+
+    Faster R-CNN, section 3.1.2, and RetinaNet, section 4. With ``match_low_quality`` every object
+    also takes the candidates that overlap it most, if they reach ``min_positive`` and more than 0;
+    of two such objects the later one wins, as in MMDetection.
+    """
+
+    positive: float = 0.5
+    negative: float = 0.4
+    min_positive: float = 0.0
+    match_low_quality: bool = True
+
+    def assign(
+        self,
+        candidates: Candidates,
+        targets: Targets,
+        predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    ) -> Assignment:
+        matched = self.match(candidates.boxes.expand(len(targets.boxes), -1, -1), targets)
+        return Assignment(matched, per_image(matched >= 0))
+
+    def match(self, boxes: Tensor, targets: Targets) -> Tensor:
+        """(B, N, 4) boxes to (B, N) matches; images without objects are all background."""
+        count = targets.boxes.shape[1]
+        if count == 0:
+            return boxes.new_full(boxes.shape[:2], BACKGROUND, dtype=torch.int64)
+        iou = pairwise_iou(targets.boxes, boxes)
+        iou = iou.masked_fill(~targets.valid[..., None], -1.0)
+        best, index = iou.max(dim=1)
+        matched = torch.full_like(index, IGNORE)
+        matched = matched.masked_fill(best < self.negative, BACKGROUND)
+        matched = torch.where(best >= self.positive, index, matched)
+        if self.match_low_quality:
+            highest = iou.max(dim=2, keepdim=True).values
+            usable = (highest >= self.min_positive) & (highest > 0)
+            order = torch.arange(count, device=iou.device)[:, None]
+            low = torch.where((iou == highest) & usable, order, -1).max(dim=1).values
+            matched = torch.where(low >= 0, low, matched)
+        return matched

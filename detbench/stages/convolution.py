@@ -1,0 +1,75 @@
+"""The 3x3 convolution unit that towers and features are made of."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import DeformConv2d
+
+
+class ConvUnit(nn.Module):
+    """3x3 convolution, optional GroupNorm, ReLU.
+
+    Args:
+        inputs, outputs: channels.
+        norm: ``gn`` for GroupNorm with 32 groups (fewer when narrower than 128 channels, so that a
+            group has four channels or more), ``none``.
+        bias: beside the norm too; without a norm there always is one.
+        stride: of the convolution.
+        deformable: sample where a second convolution says (Dai et al. 2017), offsets zero at start.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        norm: str = "gn",
+        bias: bool = False,
+        stride: int = 1,
+        deformable: bool = False,
+    ) -> None:
+        super().__init__()
+        bias = bias or norm == "none"
+        self.offset: nn.Conv2d | None = None
+        self.conv: nn.Conv2d | DeformConv2d
+        if deformable:
+            self.offset = nn.Conv2d(inputs, 18, 3, stride=stride, padding=1)
+            nn.init.zeros_(self.offset.weight)
+            assert self.offset.bias is not None
+            nn.init.zeros_(self.offset.bias)
+            self.conv = DeformConv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias)
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias)
+        nn.init.normal_(self.conv.weight, std=0.01)
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+        self.norm = None if norm == "none" else nn.GroupNorm(groups_of(outputs), outputs)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x) if self.offset is None else self.conv(x, self.offset(x))
+        if self.norm is not None:
+            x = self.norm(x)
+        return self.relu(x)
+
+
+def groups_of(channels: int) -> int:
+    """GroupNorm groups: 32 as in every paper, fewer for narrow networks."""
+    return math.gcd(channels, 32 if channels >= 128 else max(1, channels // 4))
+
+
+def prior_bias(prior: float) -> float:
+    """Bias at which a sigmoid gives ``prior`` (RetinaNet, section 4.1)."""
+    return -math.log((1 - prior) / prior)
+
+
+def prediction(inputs: int, outputs: int, bias: float = 0.0) -> nn.Conv2d:
+    """A 3x3 prediction convolution, weights N(0, 0.01)."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    nn.init.normal_(conv.weight, std=0.01)
+    assert conv.bias is not None
+    with torch.no_grad():
+        conv.bias.fill_(bias)
+    return conv

@@ -1,0 +1,10 @@
+"""``heads``: with which layers and parameters a task predicts.
+
+An option for dense detectors is an ``nn.Module`` mapping one level's (B, C, H, W) to
+(B, ``channels``, H, W), the same weights at every level; the prediction convolutions follow in
+``detectors/dense.py``, because their width is the box code's and the candidates' business.
+"""
+
+from detbench.stages.heads.tower import Tower
+
+__all__ = ["Tower"]
