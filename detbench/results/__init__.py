@@ -1,0 +1,1 @@
+"""Measurements as rows, and the folder that keeps them. No torch."""

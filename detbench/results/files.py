@@ -1,0 +1,128 @@
+"""Writing files so that nothing half-written is ever seen, and locks that die with their owner."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from detbench.errors import StoreError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``, synced to disk; its folder is made.
+
+    Raises:
+        StoreError: no space left, no permission, or another fault of the folder.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` while writing ``path`` into a ``StoreError`` of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            what = f"no space left while writing {path}: free some, then run again to go on"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            what = (
+                f"cannot write {path} ({os.strerror(error.errno)}): "
+                "choose a folder of yours with --results or $DETBENCH_RESULTS"
+            )
+        else:
+            what = f"cannot write {path} ({error.strerror or error}): check the results folder"
+        raise StoreError(what) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` while reading ``path`` into a ``StoreError`` of one line."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path} ({error.strerror or error}): check the results folder"
+        ) from error
+
+
+class Lock:
+    """An exclusive lock on a file, released by the kernel when the process that took it dies.
+
+    Children forked while it is held close it, so that a data loader's worker cannot outlive a
+    killed cell with the lock in its hands.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+        os.register_at_fork(after_in_child=self._close)
+
+    def acquire(self, patience_s: float = 0.0) -> bool:
+        """Take the lock; false if another process still holds it after ``patience_s`` seconds."""
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    os.close(handle)
+                    return False
+                time.sleep(0.02)
+            except OSError as error:
+                os.close(handle)
+                raise StoreError(
+                    f"cannot lock {self.path} ({error.strerror}): the results folder must be on "
+                    "a file system with locks"
+                ) from error
+            else:
+                self._handle = handle
+                return True
+
+    def release(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete temporary files of writers of ``path`` that were killed while writing."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        owner = leftover.name.split(".")[-2]
+        try:
+            os.kill(int(owner), 0)
+        except (ProcessLookupError, ValueError):
+            leftover.unlink(missing_ok=True)
+        except PermissionError:
+            continue
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

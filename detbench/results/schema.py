@@ -1,0 +1,171 @@
+"""What one stored number is, and its form in a parquet file.
+
+A file holds the rows of one cell. Its metadata name the schema's version and a checksum of the
+rows, so that an older file can be migrated, a newer one refused, and a damaged one noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from detbench.errors import StoreError
+
+SCHEMA_VERSION = 1
+"""Raise it when the columns change, and add the step from the version before to MIGRATIONS."""
+
+VERSION_KEY = b"detbench_schema"
+CHECKSUM_KEY = b"detbench_sha256"
+
+Kind = Literal["train-eval", "cost"]
+Status = Literal["done", "failed", "skipped"]
+KINDS: tuple[Kind, ...] = ("train-eval", "cost")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number of one cell, with how it was measured.
+
+    Attributes:
+        digest: sha256 hex of everything that determines the cell's outcome.
+        kind: ``train-eval`` or ``cost``.
+        metric: ``AP``, ``APs``, ``gflops``, ...; ``cell`` in the only row of a failed cell.
+        value: the number in ``unit``; none where it could not be measured: ``reason`` says why.
+        unit: ``fraction`` (of 1), ``GFLOPs``, ``M`` (millions), ...
+        protocol: data set, split, thresholds, counter, input: what another number has to share
+            to be comparable.
+        seed: of the cell; none where chance plays no part.
+        status: ``done``, ``failed`` or ``skipped``.
+        reason: why there is no value, in a sentence; else empty.
+        provenance: recipe, versions, git commit, device, threads, times.
+    """
+
+    digest: str
+    kind: Kind
+    metric: str
+    value: float | None
+    unit: str
+    protocol: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    status: Status = "done"
+    reason: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+Record = dict[str, Any]
+"""A row as stored: the fields of ``Measurement`` with ``protocol`` and ``provenance`` as JSON."""
+
+MIGRATIONS: dict[int, Callable[[list[Record]], list[Record]]] = {}
+"""Version -> the function that brings that version's records to the next one."""
+
+
+class Damaged(Exception):  # noqa: N818  (a finding about a file, not an error of the caller's)
+    """A measurement file is truncated, garbled or not ours."""
+
+
+def to_bytes(rows: list[Measurement]) -> bytes:
+    """The parquet file of one cell's rows (at least one, all of one digest)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    records = [_record(row) for row in rows]
+    metadata = {
+        VERSION_KEY: str(SCHEMA_VERSION).encode(),
+        CHECKSUM_KEY: _checksum(records).encode(),
+    }
+    schema = pa.schema(
+        [
+            ("digest", pa.string()),
+            ("kind", pa.string()),
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            ("unit", pa.string()),
+            ("protocol", pa.string()),
+            ("seed", pa.int64()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("provenance", pa.string()),
+        ],
+        metadata=metadata,
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(records, schema=schema), sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def from_bytes(content: bytes, where: str) -> list[Measurement]:
+    """Rows of a measurement file, brought to the present schema.
+
+    Args:
+        content: the whole file.
+        where: its path, for messages.
+
+    Raises:
+        Damaged: the file cannot be read, or its rows are not those that were written.
+        StoreError: it was written by a newer detbench.
+    """
+    metadata, records = _parse(content)
+    version = _version(metadata)
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{where} was written by a newer detbench (schema {version}, this one reads up to "
+            f"{SCHEMA_VERSION}): upgrade detbench or use another --results folder"
+        )
+    if metadata.get(CHECKSUM_KEY, b"").decode("ascii", "replace") != _checksum(records):
+        raise Damaged("its rows do not match its checksum")
+    while version < SCHEMA_VERSION:
+        if version not in MIGRATIONS:
+            raise Damaged(f"no migration from schema {version}")
+        records = MIGRATIONS[version](records)
+        version += 1
+    try:
+        return [_measurement(record) for record in records]
+    except (TypeError, ValueError) as error:
+        raise Damaged(str(error)) from error
+
+
+def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(content), use_threads=False)
+        records: list[Record] = table.to_pylist()
+    # On garbled bytes pyarrow raises whatever it stumbles over: ArrowInvalid, OSError,
+    # UnicodeDecodeError, ValueError, MemoryError. All mean the same here, and the caller names
+    # the file to the user.
+    except Exception as error:
+        raise Damaged(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    if not records:
+        raise Damaged("it has no rows")
+    return dict(table.schema.metadata or {}), records
+
+
+def _version(metadata: dict[bytes, bytes]) -> int:
+    try:
+        return int(metadata[VERSION_KEY])
+    except (KeyError, ValueError) as error:
+        raise Damaged("it is not a measurement file of detbench") from error
+
+
+def _checksum(records: list[Record]) -> str:
+    # A garbled file may hold types that JSON does not know; those are not what was written.
+    text = json.dumps(records, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _record(row: Measurement) -> Record:
+    record = asdict(row)
+    for name in ("protocol", "provenance"):
+        record[name] = json.dumps(record[name], sort_keys=True)
+    return record
+
+
+def _measurement(record: Record) -> Measurement:
+    values = dict(record)
+    for name in ("protocol", "provenance"):
+        values[name] = json.loads(values[name])
+    return Measurement(**values)

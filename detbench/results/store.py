@@ -1,0 +1,190 @@
+"""The results folder: one small file per finished cell, named by the cell's digest.
+
+    <root>/cells/<kind>-<digest>.parquet                the numbers: its presence means done
+    <root>/cells/<kind>-<digest>.failed.parquet         why the cell has none
+    <root>/cells/<kind>-<digest>.detections.json.gz     COCO results JSON
+    <root>/work/<digest>/                               lock, checkpoint, loss curve, log, weights
+
+Files under ``cells`` are written whole to a temporary name, synced and renamed, so a reader sees
+all of a cell or nothing, whatever is killed when. They may be committed and copied between stores;
+``work`` need not be kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from detbench.errors import StoreError
+from detbench.results import schema
+from detbench.results.files import reading, write_atomic, writing
+from detbench.results.schema import KINDS, Kind, Measurement, Status
+
+log = logging.getLogger("detbench")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One cell of the store: its rows and the status and reason they share."""
+
+    rows: tuple[Measurement, ...]
+
+    @property
+    def status(self) -> Status:
+        return self.rows[0].status
+
+    @property
+    def reason(self) -> str:
+        return self.rows[0].reason if self.status != "done" else ""
+
+    def value(self, metric: str) -> float | None:
+        """The number of ``metric``, or none."""
+        return next((row.value for row in self.rows if row.metric == metric), None)
+
+    def row(self, metric: str) -> Measurement | None:
+        return next((row for row in self.rows if row.metric == metric), None)
+
+
+class Store:
+    """Measurements under a root folder, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cells = root / "cells"
+        self._warned: set[Path] = set()
+
+    def work(self, digest: str) -> Path:
+        """The folder of what a cell leaves beside its measurements; not created."""
+        return self.root / "work" / digest
+
+    def get(self, digest: str) -> Stored | None:
+        """A cell's rows; none if it has not run, or if its file is damaged (which is warned of)."""
+        for kind in KINDS:
+            for path in (self._done(kind, digest), self._failed(kind, digest)):
+                rows = self._read(path, digest)
+                if rows:
+                    return Stored(tuple(rows))
+        return None
+
+    def status(self, digest: str) -> Status | Literal["missing"]:
+        """``done``, ``failed``, ``skipped``, or ``missing`` (damaged files are missing)."""
+        stored = self.get(digest)
+        return stored.status if stored else "missing"
+
+    def rows(self, digests: Iterable[str]) -> list[Measurement]:
+        """All rows of these cells; missing cells have none."""
+        found = (self.get(digest) for digest in dict.fromkeys(digests))
+        return [row for stored in found if stored for row in stored.rows]
+
+    def listing(self) -> dict[str, Status]:
+        """Digest -> status by the files' names alone, without opening one: for overviews."""
+        found: dict[str, Status] = {}
+        if not self.cells.is_dir():
+            return found
+        with reading(self.cells):
+            names = sorted(entry.name for entry in os.scandir(self.cells))
+        for name in names:
+            digest, _, ending = name.partition(".")
+            digest = digest.rpartition("-")[2]
+            if ending == "parquet":
+                found[digest] = "done"
+            elif ending == "failed.parquet":
+                found.setdefault(digest, "failed")
+        return found
+
+    def add(self, rows: list[Measurement], detections: list[dict[str, Any]] | None = None) -> None:
+        """Store one finished cell; whatever was stored of it before is replaced.
+
+        Args:
+            rows: of one digest and kind, at least one.
+            detections: COCO results; written first, since the rows' file is what makes it done.
+
+        Raises:
+            StoreError: the folder cannot be written (no space, no permission).
+        """
+        kind, digest, status = rows[0].kind, rows[0].digest, rows[0].status
+        if any((row.kind, row.digest, row.status) != (kind, digest, status) for row in rows):
+            raise ValueError("the rows of one file belong to one cell and share its status")
+        if detections is not None:
+            text = json.dumps(detections, separators=(",", ":"))
+            # No time in the header: the same detections give the same file.
+            write_atomic(self._detections(digest), gzip.compress(text.encode(), 6, mtime=0))
+        if status == "failed":
+            write_atomic(self._failed(kind, digest), schema.to_bytes(rows))
+            return
+        write_atomic(self._done(kind, digest), schema.to_bytes(rows))
+        with writing(self.cells):
+            self._failed(kind, digest).unlink(missing_ok=True)
+
+    def detections(self, digest: str) -> list[dict[str, Any]] | None:
+        """A cell's detections as COCO results; none if none are stored.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        path = self._detections(digest)
+        if not path.exists():
+            return None
+        with reading(path):
+            content = path.read_bytes()
+        try:
+            found: list[dict[str, Any]] = json.loads(gzip.decompress(content))
+        except (OSError, EOFError, ValueError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}): delete it and run the table again with --fresh"
+            ) from error
+        return found
+
+    def discard(self, digest: str, work: bool) -> None:
+        """Forget a cell's measurements and, with ``work``, what an unfinished run left."""
+        with writing(self.root):
+            for kind in KINDS:
+                self._done(kind, digest).unlink(missing_ok=True)
+                self._failed(kind, digest).unlink(missing_ok=True)
+            self._detections(digest).unlink(missing_ok=True)
+            if work and self.work(digest).is_dir():
+                for path in self.work(digest).iterdir():
+                    # The lock stays: another process may be waiting on this very file.
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    elif path.name != "lock":
+                        path.unlink()
+
+    def _done(self, kind: Kind, digest: str) -> Path:
+        return self.cells / f"{kind}-{digest}.parquet"
+
+    def _failed(self, kind: Kind, digest: str) -> Path:
+        return self.cells / f"{kind}-{digest}.failed.parquet"
+
+    def _detections(self, digest: str) -> Path:
+        return self.cells / f"train-eval-{digest}.detections.json.gz"
+
+    def _read(self, path: Path, digest: str) -> list[Measurement]:
+        """Rows of one file, empty if there is none; a damaged one is warned of, once."""
+        with reading(path):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return []
+        try:
+            rows = schema.from_bytes(content, str(path))
+            if any(row.digest != digest for row in rows):
+                raise schema.Damaged("its rows belong to another cell")
+        except schema.Damaged as error:
+            if path not in self._warned:
+                self._warned.add(path)
+                log.warning(
+                    "warning: %s is damaged (%s); its cell is treated as missing and will be "
+                    "measured again",
+                    path,
+                    error,
+                )
+            return []
+        return rows
