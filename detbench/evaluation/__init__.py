@@ -1,0 +1,1 @@
+"""Detections into COCO results, and COCO results into metrics."""

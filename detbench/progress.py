@@ -1,0 +1,44 @@
+"""How far a run is: what training and evaluation tell whoever started them. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report.
+
+    Attributes:
+        phase: ``train`` or ``eval``.
+        iteration: finished so far (images in ``eval``).
+        iterations: in all.
+        loss: total training loss of the last finished iteration; none in ``eval``.
+        seconds: since this process started the phase; a resumed run starts from 0 again, at
+            ``start``.
+        start: iteration at which this process took over, so that an estimate of the time left is
+            ``seconds / (iteration - start) * (iterations - iteration)``.
+    """
+
+    phase: str
+    iteration: int
+    iterations: int
+    loss: float | None = None
+    seconds: float = 0.0
+    start: int = 0
+
+    @property
+    def remaining(self) -> float | None:
+        """Estimated seconds left; none before anything was done."""
+        done = self.iteration - self.start
+        if done <= 0:
+            return None
+        return self.seconds / done * (self.iterations - self.iteration)
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """A ``Report`` that tells nobody."""

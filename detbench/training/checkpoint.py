@@ -1,0 +1,102 @@
+"""Checkpoints: tensors and plain types only, written whole, loaded without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from detbench.errors import WeightsError
+from detbench.results.files import writing
+
+FORMAT = "detbench-checkpoint"
+VERSION = 1
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` to ``path``: synced, then renamed into place, so never half a file.
+
+    Args:
+        content: tensors and plain types, nested in dicts, lists and tuples.
+
+    Raises:
+        StoreError: no space left, or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                _save(content | {"format": FORMAT, "version": VERSION}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _save(content: dict[str, Any], file: Any) -> None:
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        # torch's writer turns a full disk into an error of its own about positions in the file.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what ``save`` wrote, to the CPU.
+
+    Raises:
+        WeightsError: missing, truncated, or not a checkpoint of detbench.
+    """
+    content = read(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise WeightsError(f"{path}: not a detbench checkpoint")
+    if content["version"] != VERSION:
+        raise WeightsError(
+            f"{path}: a checkpoint of version {content['version']}, this detbench reads {VERSION}"
+        )
+    return content
+
+
+def read(path: Path) -> Any:
+    """Read any file of ``torch.save`` or safetensors that holds only tensors and plain types.
+
+    Raises:
+        WeightsError: missing, truncated, another kind of file, or one that would run code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: no such file") from error
+    except pickle.UnpicklingError as error:
+        if _is_zip(path):
+            raise WeightsError(
+                f"{path}: holds Python objects, which could run code, and is not loaded: "
+                "save its state_dict alone"
+            ) from error
+        raise WeightsError(f"{path}: truncated, or not a file of weights") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # torch and safetensors raise many kinds for a damaged file
+        raise WeightsError(f"{path}: truncated, or not a file of weights") from error
+
+
+def _is_zip(path: Path) -> bool:
+    import zipfile
+
+    return zipfile.is_zipfile(path)

@@ -1,0 +1,77 @@
+"""The optimiser, with its parameters in groups of equal rate and decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from detbench.errors import CellFailed
+from detbench.recipe.experiment import AdamW, Sgd
+
+NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
+
+
+def build(detector: nn.Module, settings: Sgd | AdamW) -> torch.optim.Optimizer:
+    """The optimiser of every parameter that trains.
+
+    Each group has ``factor``: its share of the learning rate, which ``set_rate`` applies.
+
+    Raises:
+        CellFailed: everything is frozen.
+    """
+    groups = parameter_groups(detector, settings)
+    if not groups:
+        raise CellFailed("no parameter of the detector trains: all are frozen")
+    if isinstance(settings, Sgd):
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set each group's learning rate to its share of ``rate``."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
+def parameter_groups(detector: nn.Module, settings: Sgd | AdamW) -> list[dict[str, Any]]:
+    """Parameters of equal rate and decay together; frozen ones left out.
+
+    The order is that of the modules, so an optimiser's state fits the same detector again.
+    SGD's settings say what norms and biases get. AdamW does not decay parameters of one dimension.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module, name, parameter in _trainable(detector):
+        groups.setdefault(_factor_and_decay(module, name, parameter, settings), []).append(
+            parameter
+        )
+    return [
+        {"params": parameters, "factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+
+
+def _trainable(detector: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
+    """Each trained parameter once, with the module that owns it and its name there."""
+    seen: set[nn.Parameter] = set()
+    for module in detector.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                yield module, name, parameter
+
+
+def _factor_and_decay(
+    module: nn.Module, name: str, parameter: nn.Parameter, settings: Sgd | AdamW
+) -> tuple[float, float]:
+    decay = settings.weight_decay
+    if isinstance(settings, AdamW):
+        return 1.0, decay if parameter.ndim > 1 else 0.0
+    if isinstance(module, NORMS):
+        return 1.0, decay if settings.decay_norms else 0.0
+    if name == "bias":
+        return settings.bias_lr, decay if settings.decay_biases else 0.0
+    return 1.0, decay

@@ -1,0 +1,55 @@
+"""Every source of randomness: seeding, and taking and restoring their states."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int, stream: int = 0) -> None:
+    """Seed python, numpy and torch on every device.
+
+    Args:
+        stream: draws that must not depend on each other (0 the initial weights, 1 + rank the
+            training of each process) take different ones.
+    """
+    mixed = int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
+    random.seed(mixed)
+    np.random.seed(mixed)  # noqa: NPY002  the global state: a user's module may draw from it
+    torch.manual_seed(mixed)
+
+
+def choose_determinism(device: torch.device) -> None:
+    """Make cuDNN and cuBLAS repeat themselves; CPU kernels do at a fixed number of threads."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
+def states() -> dict[str, Any]:
+    """The state of every generator, as tensors and plain types."""
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore(states: dict[str, Any]) -> None:
+    """Set every generator to what ``states()`` returned."""
+    name, keys, position, has_gauss, cached = states["numpy"]
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(  # noqa: NPY002
+        (name, keys.numpy().astype(np.uint32), position, has_gauss, cached)
+    )
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
