@@ -91,7 +91,7 @@ def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
     if maps.cls.channels != maps.loc.channels:
         raise RecipeError(
             "heads.both: a shared head needs features of one width, but cls has "
-            f"{maps.cls.channels} channels and loc {maps.loc.channels}; give heads.cls and heads.loc"
+            f"{maps.cls.channels} channels and loc {maps.loc.channels}; give heads.cls and .loc"
         )
     if settings.sampling.of("cls") != settings.sampling.of("loc"):
         raise RecipeError("heads.both: a shared head samples one way; give sampling.both")

@@ -208,7 +208,7 @@ class DenseDetector(nn.Module):
         return self.predictor(towers, sizes)
 
     def candidates(self, predictions: Predictions) -> Candidates:
-        """Candidates of the predictions' sizes; a level's stride is 2 to the power of its number."""
+        """Candidates of the predictions' sizes; level l has stride 2^l."""
         sizes = [(x.shape[-2], x.shape[-1]) for x in predictions.loc]
         strides = [2 ** (self.first_level + level) for level in range(len(sizes))]
         return self.grid.lay(sizes, strides, predictions.loc[0])
@@ -221,7 +221,7 @@ class DenseDetector(nn.Module):
             targets: of the batch; images without objects are all background.
 
         Returns:
-            Scalars by name: ``cls``, ``loc``, and ``distribution``, ``quality`` where there are any.
+            Scalars by name: ``cls``, ``loc``, and ``distribution``, ``quality`` if there are any.
         """
         predictions = self.forward(images)
         candidates = self.candidates(predictions)

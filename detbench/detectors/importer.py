@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from detbench.errors import WeightsError
 
-# MMDetection's name -> ours, as regular expressions on the whole name. The backbone keeps its names.
+# MMDetection's name -> ours, as patterns of the whole name. The backbone keeps its names.
 RENAMES: tuple[tuple[str, str], ...] = (
     (r"neck\.lateral_convs\.(\d+)\.conv\.(.*)", r"neck.lateral.\1.\2"),
     (r"neck\.fpn_convs\.(\d+)\.conv\.(.*)", r"neck.output.\1.\2"),

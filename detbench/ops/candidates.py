@@ -65,7 +65,7 @@ class Grid:
 
 
 def anchor_grid(size: float, scales: int, ratios: tuple[float, ...], offset: float) -> Grid:
-    """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios outermost."""
+    """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios first."""
     shapes = []
     for ratio in ratios:
         for index in range(scales):

@@ -45,7 +45,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Distance:
-    """Distances to the four sides (FCOS, eq. 1), in strides (``relu``) or as a logarithm (``exp``)."""
+    """Distances to the four sides (FCOS, eq. 1), in strides (``relu``) or logarithms (``exp``)."""
 
     activation: str = "relu"
 

@@ -27,12 +27,15 @@ class Sce(Spec):
         down: how the level is halved.
         kernel: of the halving operation, stride 2.
         next_level: concatenate P_{l+1}.
+        norm, conv_bias: of the convolution; the host head's norm.
     """
 
     kind: Literal["sce"]
     down: Literal["conv", "avg", "max"] = "conv"
     kernel: Literal[3, 5, 7] = 3
     next_level: bool = True
+    norm: Literal["gn", "none"] = "gn"
+    conv_bias: bool = False
 
 
 class Dpe(Spec):

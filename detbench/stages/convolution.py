@@ -1,4 +1,4 @@
-"""The 3x3 convolution unit that towers and features are made of."""
+"""The convolution unit that towers and features are made of."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torchvision.ops import DeformConv2d
 
 
 class ConvUnit(nn.Module):
-    """3x3 convolution, optional GroupNorm, ReLU.
+    """Convolution, optional GroupNorm, ReLU.
 
     Args:
         inputs, outputs: channels.
         norm: ``gn`` for GroupNorm with 32 groups (fewer when narrower than 128 channels, so that a
             group has four channels or more), ``none``.
         bias: beside the norm too; without a norm there always is one.
-        stride: of the convolution.
+        stride, kernel: of the convolution; padding keeps ceil(size / stride).
         deformable: sample where a second convolution says (Dai et al. 2017), offsets zero at start.
     """
 
@@ -28,6 +28,7 @@ class ConvUnit(nn.Module):
         norm: str = "gn",
         bias: bool = False,
         stride: int = 1,
+        kernel: int = 3,
         deformable: bool = False,
     ) -> None:
         super().__init__()
@@ -35,13 +36,13 @@ class ConvUnit(nn.Module):
         self.offset: nn.Conv2d | None = None
         self.conv: nn.Conv2d | DeformConv2d
         if deformable:
-            self.offset = nn.Conv2d(inputs, 18, 3, stride=stride, padding=1)
+            self.offset = nn.Conv2d(inputs, 2 * kernel**2, kernel, stride, kernel // 2)
             nn.init.zeros_(self.offset.weight)
             assert self.offset.bias is not None
             nn.init.zeros_(self.offset.bias)
-            self.conv = DeformConv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias)
+            self.conv = DeformConv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
         else:
-            self.conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias)
+            self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
         nn.init.normal_(self.conv.weight, std=0.01)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)

@@ -13,8 +13,8 @@ class Dpe(nn.Module):
     """G_l = P_l + up(P_{l+1}) + down(up(P_l) + P_{l-1}) (TSCODE, eq. 5), or some of its terms.
 
     ``down`` is one 3x3 stride-2 convolution with the host's norm and ReLU, shared by all levels.
-    Under the first level stands the raw backbone map (C2 under P3); where its width differs from the
-    pyramid's, as in light networks, a 1x1 convolution matches it. Above the last level there is
+    Under the first level stands the raw backbone map (C2 under P3); where its width differs from
+    the pyramid's, as in light networks, a 1x1 convolution matches it. Above the last level there is
     nothing to add. Up-sampling is nearest, to the size of the target, so odd sizes work.
 
     Args:

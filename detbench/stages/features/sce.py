@@ -7,21 +7,24 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from detbench.stages.convolution import ConvUnit
 from detbench.stages.features.pyramid import Pyramid
 
 
 class Sce(nn.Module):
     """G_l = concat(down(P_l), P_{l+1}), at half the resolution of P_l (TSCODE, eq. 3).
 
-    ``down`` is shared by all levels. The paper does not say where P_{l+1} comes from at the last
-    level; here a strided convolution makes it, the only reading that agrees with the printed GFLOPs
-    (see ``recipes/tscode/table1.toml``).
+    ``down`` is shared by all levels; as a convolution it has the host's norm and ReLU. The paper
+    does not say where P_{l+1} comes from at the last level: here a plain strided convolution of the
+    last level, as necks make theirs. ``tests/measure`` shows that this reading, and no other that
+    was tried, gives all ten printed GFLOPs.
 
     Args:
         channels: of the pyramid.
         down: operation that halves a level.
         kernel: its size; the stride is 2.
         next_level: concatenate P_{l+1}.
+        norm, conv_bias: of the convolution.
     """
 
     coarseness = 2
@@ -32,23 +35,26 @@ class Sce(nn.Module):
         down: Literal["conv", "avg", "max"] = "conv",
         kernel: int = 3,
         next_level: bool = True,
+        norm: str = "gn",
+        conv_bias: bool = False,
     ) -> None:
         super().__init__()
         padding = kernel // 2
         self.down: nn.Module
         if down == "conv":
-            self.down = nn.Conv2d(channels, channels, kernel, stride=2, padding=padding)
+            self.down = ConvUnit(channels, channels, norm, conv_bias, stride=2, kernel=kernel)
         elif down == "avg":
             self.down = nn.AvgPool2d(kernel, 2, padding, count_include_pad=False)
         else:
             self.down = nn.MaxPool2d(kernel, 2, padding)
-        self.above = nn.Conv2d(channels, channels, 3, stride=2, padding=1) if next_level else None
-        self.channels = channels * (2 if next_level else 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.01)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+        self.above: nn.Conv2d | None = None
+        self.channels = channels
+        if next_level:
+            self.above = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+            nn.init.xavier_uniform_(self.above.weight)
+            assert self.above.bias is not None
+            nn.init.zeros_(self.above.bias)
+            self.channels = 2 * channels
 
     def forward(self, pyramid: Pyramid) -> list[Tensor]:
         """Per level (B, channels, ceil(H_l / 2), ceil(W_l / 2))."""

@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from detbench.stages.features import Dpe, Level, Pyramid, Sce
+
+
+def pyramid(height: int = 13, width: int = 18, channels: int = 8) -> Pyramid:
+    """Odd sizes, each level ceil(half) of the one below."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(height, width)]
+    for _ in range(3):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    levels = [torch.randn(2, channels, *size, generator=generator) for size in sizes]
+    below = torch.randn(2, channels, 2 * height - 1, 2 * width, generator=generator)
+    return Pyramid(levels, below)
+
+
+def test_level_is_the_pyramid():
+    maps = pyramid()
+    assert all(a is b for a, b in zip(Level(8)(maps), maps.levels, strict=True))
+
+
+@pytest.mark.parametrize("down", ["conv", "avg", "max"])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("next_level", [True, False])
+def test_sce_halves_and_widens(down, kernel, next_level):
+    module = Sce(8, down=down, kernel=kernel, next_level=next_level)
+    maps = pyramid()
+    for ours, level in zip(module(maps), maps.levels, strict=True):
+        height, width = level.shape[-2:]
+        assert ours.shape == (2, module.channels, (height + 1) // 2, (width + 1) // 2)
+    assert module.channels == (16 if next_level else 8)
+
+
+def test_sce_concatenates_the_next_level_itself():
+    maps = pyramid()
+    encoded = Sce(8)(maps)
+    for ours, above in zip(encoded, maps.levels[1:], strict=False):
+        assert torch.equal(ours[:, 8:], above)
+
+
+def test_sce_average_ignores_padding():
+    maps = Pyramid([torch.ones(1, 8, 5, 5)], torch.ones(1, 8, 10, 10))
+    assert torch.equal(Sce(8, down="avg", next_level=False)(maps)[0], torch.ones(1, 8, 3, 3))
+
+
+@pytest.mark.parametrize(
+    "levels", [(0,), (0, 1), (-1, 1), (-1, 0), (-1, 0, 1), (-1, 0, 1, 2), (1,)]
+)
+def test_dpe_keeps_the_size(levels):
+    maps = pyramid()
+    encoded = Dpe(8, 8, levels)(maps)
+    assert [x.shape for x in encoded] == [x.shape for x in maps.levels]
+
+
+def test_dpe_without_the_finer_level_is_a_sum():
+    maps = pyramid()
+    encoded = Dpe(8, 8, (0, 1))(maps)
+    lifted = torch.nn.functional.interpolate(maps.levels[1], size=maps.levels[0].shape[-2:])
+    assert torch.equal(encoded[0], maps.levels[0] + lifted)
+    assert torch.equal(encoded[-1], maps.levels[-1])
+
+
+def test_dpe_reads_the_backbone_under_the_first_level():
+    maps = pyramid()
+    module = Dpe(8, 8)
+    changed = Pyramid(maps.levels, maps.below + 1)
+    same = [torch.equal(a, b) for a, b in zip(module(maps), module(changed), strict=True)]
+    assert same == [False, True, True, True]
+
+
+def test_dpe_matches_widths_only_where_they_differ():
+    assert Dpe(8, 8).match is None
+    narrow = Pyramid(pyramid().levels, pyramid().below[:, :4])
+    assert len(Dpe(8, 4)(narrow)) == 4
