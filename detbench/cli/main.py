@@ -66,7 +66,7 @@ class Commands(TyperGroup):
             return super().resolve_command(ctx, args)
         close = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f", did you mean '{close[0]}'?" if close else ""
-        ctx.fail(f"unknown command '{name}'{hint} (choices: {', '.join(COMMANDS)})")
+        return ctx.fail(f"unknown command '{name}'{hint} (choices: {', '.join(COMMANDS)})")
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -79,12 +79,14 @@ class Commands(TyperGroup):
             print("detbench: interrupted", file=sys.stderr)
             raise typer.Exit(130) from error
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(  # type: ignore[override]
+        self, args: Any = None, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
         """As click's, but a usage error is one line too."""
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+            return super().main(args, standalone_mode=False, **extra)
         try:
-            sys.exit(super().main(*args, standalone_mode=False, **extra) or 0)
+            sys.exit(super().main(args, standalone_mode=False, **extra) or 0)
         except typer.Abort:
             sys.exit(130)
         except _ClickError as error:

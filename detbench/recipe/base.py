@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 
 class Spec(BaseModel):
-    """A table of a recipe: unknown keys are errors, values keep their type, nothing changes later."""
+    """A table of a recipe: unknown keys are errors, values keep their type, nothing changes later.
+
+    ``undigested`` names the fields that cannot change a result and so are no part of its identity.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    undigested: ClassVar[frozenset[str]] = frozenset()
 
 
 class Custom(Spec):

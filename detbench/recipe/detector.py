@@ -42,12 +42,14 @@ class DetectorRecipe(Spec):
         source: paper and configuration it reproduces.
         fidelity: what the settings were read from.
         published: figures printed for it, with their protocol in ``notes``.
+        schedule: id of the schedule it is trained with.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: str
     source: str
     fidelity: Fidelity
-    published: dict[str, float] = {}
+    published: dict[str, float] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    schedule: str = "coco-1x"
     detector: Detector

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,7 +32,7 @@ class Shapes(Spec):
 
 
 class Coco(Spec):
-    """COCO on disk: ``<root>/coco/annotations/instances_<split>.json`` and ``<root>/coco/<split>/``."""
+    """COCO on disk: ``<root>/coco/annotations/instances_<split>.json`` and ``coco/<split>/``."""
 
     kind: Literal["coco"]
     train: str = "train2017"
@@ -125,6 +125,8 @@ class Training(Spec):
         reference_batch: batch the learning rate was chosen for.
         checkpoint_every: seconds between checkpoints of an unfinished run.
     """
+
+    undigested: ClassVar[frozenset[str]] = frozenset({"reference_batch", "checkpoint_every"})
 
     epochs: Annotated[float, Field(gt=0)] | None = None
     iterations: Positive | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from detbench.recipe.base import Custom, Spec
 from detbench.recipe.model import Positive

@@ -25,6 +25,16 @@ REPLACEABLE = (
     "inference",
 )
 
+METRICS = (
+    "AP",
+    *(f"AP{threshold}" for threshold in range(50, 100, 5)),
+    *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl", "gflops", "params_m"),
+)
+"""Keys of ``columns`` and ``published``. AP and AR are in percent, as the papers print them."""
+
+COSTS = ("gflops", "params_m")
+"""The metrics that need no training."""
+
 Paper = Literal["tscode", "tsd", "decoupled-rcnn", "ddod", "double-head", "own"]
 
 
@@ -56,10 +66,10 @@ class Row(Spec):
     heads: dict[str, Any] | None = None
     supervision: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
-    columns: dict[str, str] = {}
-    published: dict[str, float] = {}
-    misprints: dict[str, str] = {}
-    unmatched: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
+    published: dict[str, float] = Field(default_factory=dict)
+    misprints: dict[str, str] = Field(default_factory=dict)
+    unmatched: dict[str, str] = Field(default_factory=dict)
     fidelity: Fidelity = "text-only"
     notes: tuple[str, ...] = ()
     schedule: str | None = None
@@ -77,17 +87,59 @@ class Table(Spec):
     Attributes:
         columns: metric keys, in print order.
         input: ``WxH`` at which the paper counts GFLOPs.
-        schedule: id of a schedule recipe: what ``--profile paper`` trains.
+        schedule: id of a schedule recipe, what ``--profile paper`` trains; without one, each
+            detector's own.
+        breaks: labels of the rows before which the paper draws a line.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: str
     paper: Paper
     columns: tuple[str, ...]
-    schedule: str
+    schedule: str | None = None
     input: Annotated[str, Field(pattern=r"^\d+x\d+$")] = "1280x800"
     notes: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(min_length=1)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Titles of the rows' descriptive columns, in print order."""
+        return tuple(dict.fromkeys(title for row in self.rows for title in row.columns))
+
+
+class GridOption(Spec):
+    """One value of a grid's axis: its label and the stage's option."""
+
+    label: str
+    option: dict[str, Any]
+
+
+class Grid(Spec):
+    """A table's rows as every pair of a cls and a loc option of one stage.
+
+    Attributes:
+        stage: the stage that varies.
+        detector: what all rows share; ``fixed`` holds the tables that all of them replace.
+        cls, loc: the options of each axis.
+        shared: where both options are equal they become one object (``both``).
+        label: of a row, from the axes' labels.
+        axes: titles of the two descriptive columns.
+        published: metric key -> numbers as printed, one list per cls option, one number per loc
+            option.
+    """
+
+    stage: Literal["features", "sampling", "assignment", "heads"]
+    detector: str
+    cls: tuple[GridOption, ...] = Field(min_length=1)
+    loc: tuple[GridOption, ...] = Field(min_length=1)
+    shared: bool = False
+    label: str = "cls {cls}, loc {loc}"
+    axes: tuple[str, str] = ("cls", "loc")
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    published: dict[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
+    fidelity: Fidelity = "text-only"
+    schedule: str | None = None
 
 
 class Light(Spec):

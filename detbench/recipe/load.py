@@ -1,0 +1,327 @@
+"""Reading recipe files: the shipped ones by id, a user's own by path.
+
+A table is ``recipes/<paper>/<name>.toml`` with the id ``<paper>-<name>``; a detector, a schedule
+and a profile are ``recipes/{detectors,schedules,profiles}/<id>.toml``. A name that ends in
+``.toml`` is a path. A file that ``extends`` a parent replaces whole tables of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from detbench.errors import RecipeError
+from detbench.recipe.base import Spec
+from detbench.recipe.detector import DetectorRecipe
+from detbench.recipe.experiment import Schedule
+from detbench.recipe.grid import expand
+from detbench.recipe.table import METRICS, REPLACEABLE, Profile, Table
+from detbench.recipe.validate import parse, unknown
+
+S = TypeVar("S", bound=Spec)
+Kind = Literal["table", "detector", "schedule", "profile"]
+FOLDERS: dict[Kind, str] = {
+    "detector": "detectors",
+    "schedule": "schedules",
+    "profile": "profiles",
+}
+PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head")
+PROFILES = ("paper", "small", "smoke")
+
+
+@cache
+def root() -> Path:
+    """The folder of the shipped recipes: inside the installed package, else in the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "recipes", package.parent / "recipes"):
+        if folder.is_dir():
+            return folder
+    raise RecipeError(f"the recipes are missing beside {package}: install detbench again")
+
+
+def tables() -> list[str]:
+    """Ids of the shipped tables, by paper and number."""
+    return sorted(_files("table"), key=_natural)
+
+
+def detectors() -> list[str]:
+    """Ids of the shipped detectors."""
+    return sorted(_files("detector"), key=_natural)
+
+
+def schedules() -> list[str]:
+    """Ids of the shipped schedules."""
+    return sorted(_files("schedule"), key=_natural)
+
+
+def profiles() -> list[str]:
+    """Ids of the shipped profiles, biggest first."""
+    found = _files("profile")
+    return [name for name in PROFILES if name in found] + sorted(set(found) - set(PROFILES))
+
+
+def table(name: str) -> Table:
+    """A table by id or path, with everything it refers to checked.
+
+    Raises:
+        RecipeError: with every mistake in the file, its rows' detectors and schedules included.
+    """
+    path = find("table", name)
+    data = _absolute(_inherited("table", path), path)
+    mistakes: list[str] = []
+    grid = data.pop("grid", None)
+    if grid is not None:
+        rows, mistakes = expand(grid, shown(path))
+        # A table whose grid has mistakes has no rows of it; that is not one more mistake.
+        data["rows"] = [*_rows(data), *rows] or [{"label": "grid", "cited": "see the grid"}]
+    parsed, found = parse(Table, data, shown(path))
+    mistakes += found
+    mistakes += _check_rows(data, shown(path))
+    mistakes += _check_keys(data, shown(path))
+    if parsed is None or mistakes:
+        raise RecipeError(list(dict.fromkeys(mistakes)))
+    return parsed
+
+
+def detector(name: str) -> DetectorRecipe:
+    """A detector by id or path.
+
+    Raises:
+        RecipeError: with every mistake in the file.
+    """
+    return _detector(find("detector", name))
+
+
+def schedule(name: str) -> Schedule:
+    """A schedule by id or path."""
+    path = find("schedule", name)
+    return _spec(Schedule, _inherited("schedule", path), path)
+
+
+def profile(name: str) -> Profile:
+    """A profile by id or path."""
+    path = find("profile", name)
+    return _spec(Profile, _inherited("profile", path), path)
+
+
+def find(kind: Kind, name: str) -> Path:
+    """The file of a recipe.
+
+    Raises:
+        RecipeError: there is none; names what was perhaps meant.
+    """
+    if name.endswith(".toml"):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise RecipeError(f"{name}: no such file")
+        return path
+    files = _files(kind)
+    if name not in files:
+        choices = {"table": tables, "detector": detectors, "schedule": schedules}.get(
+            kind, profiles
+        )()
+        raise RecipeError(f"{unknown(kind, name, choices)}; a file of your own ends in .toml")
+    return files[name]
+
+
+def shown(path: Path) -> str:
+    """A path as messages show it: from the current folder, or from the shipped recipes."""
+    for base, prefix in ((Path.cwd(), ""), (root().parent, "")):
+        try:
+            return prefix + str(path.resolve().relative_to(base))
+        except ValueError:
+            continue
+    return str(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A TOML file as plain data.
+
+    Raises:
+        RecipeError: it cannot be read, or is not TOML; says the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{shown(path)}: cannot be read ({os.strerror(error.errno or 0)})") from (
+            error
+        )
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{shown(path)}: not a text file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        line = f":{match[1]}:{match[2]}" if match else ""
+        message = re.sub(r" \(at .*\)$", "", str(error))
+        raise RecipeError(f"{shown(path)}{line}: not valid TOML: {message}") from error
+
+
+@cache
+def _files(kind: Kind) -> dict[str, Path]:
+    if kind != "table":
+        return {path.stem: path for path in sorted((root() / FOLDERS[kind]).rglob("*.toml"))}
+    papers = (folder for folder in root().iterdir() if folder.is_dir())
+    return {
+        f"{folder.name}-{path.stem}": path
+        for folder in papers
+        if folder.name not in FOLDERS.values()
+        for path in sorted(folder.rglob("*.toml"))
+    }
+
+
+def _natural(name: str) -> list[Any]:
+    """Sort key that puts papers in the project's order and ``table10`` after ``table9``."""
+    paper = next((i for i, paper in enumerate(PAPERS) if name.startswith(f"{paper}-")), len(PAPERS))
+    parts = re.split(r"(\d+)", name)
+    return [paper, *((int(part), "") if part.isdigit() else (0, part) for part in parts)]
+
+
+def _spec(model: type[S], data: dict[str, Any], path: Path) -> S:
+    parsed, mistakes = parse(model, data, shown(path))
+    if parsed is None:
+        raise RecipeError(mistakes)
+    return parsed
+
+
+@cache
+def _detector(path: Path) -> DetectorRecipe:
+    return _spec(DetectorRecipe, _inherited("detector", path), path)
+
+
+@cache
+def _raw_detector(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = _inherited("detector", path).get("detector", {})
+    return found
+
+
+def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's data over its parent's; of a detector only the networks are inherited."""
+    data = read(path)
+    parent = data.pop("extends", None)
+    if parent is None:
+        return data
+    if not isinstance(parent, str):
+        raise RecipeError(f"{shown(path)}: extends: give one id or path, as in extends = 'x'")
+    if path.resolve() in seen:
+        raise RecipeError(f"{shown(path)}: extends: the files extend each other in a circle")
+    try:
+        source = find(kind, _beside(parent, path))
+    except RecipeError as error:
+        raise RecipeError([f"{shown(path)}: extends: {line}" for line in error.mistakes]) from error
+    base = _inherited(kind, source, (*seen, path.resolve()))
+    if kind != "detector":
+        return {**base, **data}
+    # What is published about the parent is not about the child.
+    kept = {key: base[key] for key in ("schedule",) if key in base}
+    tables = data.get("detector", {})
+    merged = {**base.get("detector", {}), **tables} if isinstance(tables, dict) else tables
+    return {**kept, **data, "detector": merged}
+
+
+def _beside(name: str, path: Path) -> str:
+    """A path in a file is from that file's folder."""
+    return str(path.parent / name) if name.endswith(".toml") else name
+
+
+def _rows(data: dict[str, Any]) -> list[Any]:
+    rows = data.get("rows", [])
+    return rows if isinstance(rows, list) else []
+
+
+def _absolute(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The table with the paths of detectors and schedules made absolute."""
+
+    def settle(owner: Any) -> Any:
+        if not isinstance(owner, dict):
+            return owner
+        out = dict(owner)
+        for key in ("detector", "schedule"):
+            value = out.get(key)
+            if isinstance(value, str) and value.endswith(".toml"):
+                out[key] = str((path.parent / value).resolve())
+        return out
+
+    data = settle(data)
+    if "rows" in data:
+        data["rows"] = [settle(row) for row in _rows(data)] or data["rows"]
+    if "grid" in data:
+        data["grid"] = settle(data["grid"])
+    return data
+
+
+def _check_rows(data: dict[str, Any], where: str) -> list[str]:
+    """What the schema of a row cannot see: labels, and the detectors and schedules it names."""
+    mistakes: list[str] = []
+    labels: set[Any] = set()
+    if isinstance(data.get("schedule"), str):
+        mistakes += _attempt("schedule", data["schedule"], f"{where}: schedule")
+    for index, row in enumerate(_rows(data)):
+        if not isinstance(row, dict):
+            continue
+        label = row.get("label")
+        place = f'{where}: rows[{index}] "{label}"'
+        if isinstance(label, str) and label in labels:
+            mistakes.append(f"{place}: label: another row has it too")
+        labels.add(label if isinstance(label, str) else None)
+        if isinstance(row.get("schedule"), str):
+            mistakes += _attempt("schedule", row["schedule"], f"{place}: schedule")
+        if isinstance(row.get("detector"), str):
+            mistakes += _check_detector(row, place)
+        elif "cited" not in row and "detector" not in row:
+            mistakes.append(f"{place}: detector: required, or 'cited' with the reason why not")
+    return mistakes
+
+
+def _check_detector(row: dict[str, Any], place: str) -> list[str]:
+    found = _attempt("detector", row["detector"], f"{place}: detector")
+    if found:
+        return found
+    raw = _raw_detector(find("detector", row["detector"]))
+    replaced = {name: row[name] for name in REPLACEABLE if name in row}
+    data = {"detector": {**raw, **replaced}, "id": "row", "title": "", "source": ""}
+    _, mistakes = parse(DetectorRecipe, {**data, "fidelity": "text-only"}, place)
+    return [line.replace(": detector.", ": ", 1) for line in mistakes]
+
+
+def _attempt(kind: Kind, name: str, place: str) -> list[str]:
+    """The mistakes in referring to a detector or schedule, or in its file."""
+    try:
+        find(kind, name)
+    except RecipeError as error:
+        return [f"{place}: {line}" for line in error.mistakes]
+    try:
+        detector(name) if kind == "detector" else schedule(name)
+    except RecipeError as error:
+        return error.mistakes
+    return []
+
+
+def _check_keys(data: dict[str, Any], where: str) -> list[str]:
+    """Metric keys in columns and published, and the keys that notes on numbers refer to."""
+    columns = data.get("columns", [])
+    mistakes = [
+        f"{where}: columns: {unknown('metric', key, METRICS)}"
+        for key in (columns if isinstance(columns, list) else [])
+        if isinstance(key, str) and key not in METRICS
+    ]
+    for index, row in enumerate(_rows(data)):
+        published = row.get("published", {}) if isinstance(row, dict) else {}
+        if not isinstance(published, dict):
+            continue
+        place = f'{where}: rows[{index}] "{row.get("label")}"'
+        mistakes += [
+            f"{place}: published: {unknown('metric', key, METRICS)}"
+            for key in published
+            if key not in METRICS
+        ]
+        for table in ("misprints", "unmatched"):
+            notes = row.get(table, {})
+            mistakes += [
+                f"{place}: {table}.{key}: there is no published number of this name"
+                for key in (notes if isinstance(notes, dict) else {})
+                if key not in published
+            ]
+    return mistakes

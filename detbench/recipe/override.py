@@ -1,0 +1,112 @@
+"""``--set key.path=value``: changing single settings of a resolved cell."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from detbench.errors import RecipeError
+from detbench.recipe.experiment import Cell
+from detbench.recipe.table import REPLACEABLE
+from detbench.recipe.validate import descend, nullable, parse, unknown
+
+SECTIONS = ("detector", "data", "training", "evaluation")
+
+
+def apply(cell: Cell, overrides: Sequence[str]) -> tuple[Cell, list[str]]:
+    """The cell with the overrides in order, and sentences about what else they changed.
+
+    A key path starts at ``detector``, ``data``, ``training`` or ``evaluation``, or at a table of
+    the detector (``heads.cls.depth``). Values are TOML; what is not TOML is a string; ``none``
+    unsets an optional setting. Setting ``kind`` starts that option afresh. Of epochs and
+    iterations, setting one unsets the other and carries the schedule's drops over in proportion.
+
+    Raises:
+        RecipeError: with the mistakes in all overrides.
+    """
+    if not overrides:
+        return cell, []
+    data = cell.model_dump(mode="json")
+    mistakes: list[str] = []
+    warnings: list[str] = []
+    for override in overrides:
+        try:
+            path, text = _split(override)
+            _set(data, path, text, override)
+            if path in (["training", "epochs"], ["training", "iterations"]):
+                warnings += _switch_length(data["training"], path[1], cell)
+        except RecipeError as error:
+            mistakes += error.mistakes
+    parsed, found = (None, mistakes) if mistakes else parse(Cell, data, "--set")
+    if parsed is None:
+        raise RecipeError(found)
+    return parsed, warnings
+
+
+def detector_only(overrides: Sequence[str]) -> list[str]:
+    """The overrides that change the detector, and so the paper-size one too."""
+    return [item for item in overrides if item.split(".")[0].strip() in ("detector", *REPLACEABLE)]
+
+
+def _split(override: str) -> tuple[list[str], str]:
+    key, equals, text = override.partition("=")
+    path = [part.strip() for part in key.strip().split(".")]
+    if not equals or not all(path):
+        raise RecipeError(f"--set '{override}': give KEY=VALUE, as in training.iterations=2")
+    if path[0] in REPLACEABLE:
+        path.insert(0, "detector")
+    if path[0] == "seed":
+        raise RecipeError(f"--set '{override}': choose seeds with --seeds")
+    return path, text.strip()
+
+
+def _set(data: dict[str, Any], path: list[str], text: str, override: str) -> None:
+    owner: Any = data
+    for depth, key in enumerate(path):
+        place = f"--set '{override}'" + (f": {'.'.join(path[:depth])}" if depth else "")
+        if not isinstance(owner, dict):
+            what = "is not set" if owner is None else "is a value, not a table"
+            raise RecipeError(f"{place}: {what}, so '{key}' cannot be set in it")
+        # The user's own arguments of a custom module may have any name.
+        if key not in owner and path[depth - 1] != "arguments":
+            raise RecipeError(f"{place}: {unknown('key', key, _choices(owner, depth))}")
+        if depth < len(path) - 1:
+            owner = owner[key]
+    key = path[-1]
+    value = _value(text, owner.get(key), descend(Cell, data, tuple(path), pick=False))
+    if key == "kind" and value != owner["kind"]:
+        owner.clear()
+    owner[key] = value
+
+
+def _choices(owner: dict[str, Any], depth: int) -> list[str]:
+    return [*SECTIONS, *REPLACEABLE] if depth == 0 else list(owner)
+
+
+def _value(text: str, current: Any, annotation: Any) -> Any:
+    if text == "none" and nullable(annotation):
+        return None
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    # ``short=256`` for ``short=[256]``.
+    return [value] if isinstance(current, list) and not isinstance(value, (list, dict)) else value
+
+
+def _switch_length(training: dict[str, Any], key: str, cell: Cell) -> list[str]:
+    """Unset the other unit of length; scale the drops, which are in the unit of the length."""
+    other = "iterations" if key == "epochs" else "epochs"
+    old, new = training[other], training[key]
+    training[other] = None
+    schedule = training["schedule"]
+    drops = schedule.get("drops")
+    unchanged = drops == cell.training.model_dump(mode="json")["schedule"].get("drops")
+    if old is None or not drops or not unchanged or isinstance(new, (str, bool, list, dict)):
+        return []
+    schedule["drops"] = [round(drop * new / old, 3) for drop in drops]
+    return [
+        f"the schedule's drops moved in proportion, to {schedule['drops']} of {new} {key} "
+        f"(from {drops} of {old:g} {other})"
+    ]

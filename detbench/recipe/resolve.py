@@ -1,0 +1,275 @@
+"""Table × profile × seeds × overrides -> the cells to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from detbench.errors import RecipeError
+from detbench.recipe import load
+from detbench.recipe.base import PerTaskSpec
+from detbench.recipe.detector import Detector, DetectorRecipe
+from detbench.recipe.experiment import Cell, Coco, CocoJson, Data, Schedule, Sgd, Shapes, Training
+from detbench.recipe.model import Fpn, ResNet
+from detbench.recipe.override import apply, detector_only
+from detbench.recipe.stages import Tower
+from detbench.recipe.table import Light, Profile, Row, Table
+from detbench.recipe.validate import parse, suggest
+
+REFERENCE_CHANNELS = 256
+"""Width of neck and heads that a profile's ``channels`` stands for."""
+
+
+@dataclass(frozen=True)
+class ResolvedRow:
+    """One row of a table with one seed.
+
+    Attributes:
+        row: as in the table.
+        cell: what to train and evaluate; none where the row is only cited.
+        paper_detector: the paper-size detector, for GFLOPs and parameters; none where the row
+            names no detector.
+        seed: of the cell.
+        reason: why there is no cell; else empty.
+        warnings: sentences about settings that a user should know.
+    """
+
+    row: Row
+    cell: Cell | None
+    paper_detector: Detector | None
+    seed: int = 0
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def cells(
+    table: Table | str,
+    profile: Profile | str,
+    seeds: Sequence[int] = (0,),
+    rows: str | None = None,
+    overrides: Sequence[str] = (),
+    data: Data | None = None,
+) -> list[ResolvedRow]:
+    """The rows of a table, each with each seed, in print order.
+
+    Args:
+        rows: pattern on the labels (``FCOS*``), several by commas; none is all.
+        overrides: ``key.path=value`` as from ``--set``.
+        data: replaces the profile's data set.
+
+    Raises:
+        RecipeError: a pattern without a row, or mistakes in the overrides, all of them.
+    """
+    table = load.table(table) if isinstance(table, str) else table
+    profile = load.profile(profile) if isinstance(profile, str) else profile
+    found: list[ResolvedRow] = []
+    mistakes: list[str] = []
+    for row in select(table, rows):
+        try:
+            found += _resolve(row, table, profile, seeds, overrides, data)
+        except RecipeError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise RecipeError(list(dict.fromkeys(mistakes)))
+    return found
+
+
+def cell(
+    detector: DetectorRecipe | str,
+    profile: Profile | str,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    data: Data | None = None,
+) -> ResolvedRow:
+    """One detector by itself, as ``train`` and ``eval`` run it: a table's row of one."""
+    recipe = load.detector(detector) if isinstance(detector, str) else detector
+    profile = load.profile(profile) if isinstance(profile, str) else profile
+    row = Row(label=recipe.id, detector=recipe.id, published=recipe.published)
+    return _one(
+        row, recipe.detector, load.schedule(recipe.schedule), profile, seed, overrides, data
+    )
+
+
+def select(table: Table, pattern: str | None) -> list[Row]:
+    """The rows whose label matches: the whole pattern, else any of its parts between commas.
+
+    Raises:
+        RecipeError: a part matches no row.
+    """
+    if pattern is None:
+        return list(table.rows)
+    labels = [row.label for row in table.rows]
+    parts = [pattern]
+    if not any(_matches(label, pattern) for label in labels):
+        parts = [part.strip() for part in pattern.split(",")]
+    mistakes = [
+        f"--rows '{part}': no row of {table.id} matches{suggest(part, labels)} "
+        f"(rows: {', '.join(labels)})"
+        for part in parts
+        if not any(_matches(label, part) for label in labels)
+    ]
+    if mistakes:
+        raise RecipeError(mistakes)
+    return [row for row in table.rows if any(_matches(row.label, part) for part in parts)]
+
+
+def paper_detector(row: Row) -> Detector | None:
+    """The row's detector at paper size; none for a row that names no detector."""
+    if row.detector is None:
+        return None
+    recipe = load.detector(row.detector)
+    if not row.replaced:
+        return recipe.detector
+    data = {**recipe.detector.model_dump(mode="json"), **row.replaced}
+    parsed, mistakes = parse(type(recipe.detector), data, f'row "{row.label}"')
+    if parsed is None:
+        raise RecipeError(mistakes)
+    return parsed
+
+
+def schedule_of(row: Row, table: Table) -> Schedule | None:
+    """The row's own schedule, else the table's, else the detector's; none without a detector."""
+    if row.schedule or table.schedule:
+        return load.schedule(row.schedule or table.schedule or "")
+    return load.schedule(load.detector(row.detector).schedule) if row.detector else None
+
+
+def lighten(detector: Detector, light: Light) -> Detector:
+    """The detector with a small profile's network: its backbone, pyramid and widths.
+
+    Modules of the user's own (``kind = "custom"``) stay as they are.
+    """
+    neck = detector.neck
+    if isinstance(neck, Fpn):
+        changes: dict[str, Any] = {"channels": _scaled(neck.channels, light)}
+        changes |= {k: v for k in ("first", "levels") if (v := getattr(light, k)) is not None}
+        neck = neck.model_copy(update=changes)
+    backbone = light.backbone if isinstance(detector.backbone, ResNet) else detector.backbone
+    heads = {
+        task: head.model_copy(update={"channels": _scaled(head.channels, light)})
+        if isinstance(head, Tower)
+        else head
+        for task in ("both", "cls", "loc")
+        if (head := getattr(detector.heads, task)) is not None
+    }
+    pair: PerTaskSpec[Any] = detector.heads.model_copy(update=heads)
+    return detector.model_copy(update={"backbone": backbone, "neck": neck, "heads": pair})
+
+
+def batch_warning(training: Training, lr: float, reference_batch: int) -> str | None:
+    """A sentence where SGD's learning rate is not in proportion to the batch, else none.
+
+    Args:
+        training: what will run.
+        lr, reference_batch: the recipe's learning rate and the batch it was chosen for.
+    """
+    if not isinstance(training.optimizer, Sgd):
+        return None
+    expected = lr * training.batch / reference_batch
+    if abs(training.optimizer.lr - expected) <= 0.01 * expected:
+        return None
+    return (
+        f"learning rate {training.optimizer.lr:g} with batch {training.batch} is not the recipe's "
+        f"ratio ({lr:g} for {reference_batch}): --set training.optimizer.lr={expected:g} keeps it"
+    )
+
+
+def choose_profile(
+    requested: str | None, needed: Sequence[Data], available: Callable[[Data], bool]
+) -> tuple[Profile, str | None]:
+    """The profile of a run, and a sentence that says which one was taken if nobody asked.
+
+    Args:
+        requested: ``--profile``.
+        needed: the data sets of the table's own schedules.
+        available: whether a data set is on disk.
+    """
+    if requested is not None:
+        return load.profile(requested), None
+    kinds = ", ".join(dict.fromkeys(data.kind for data in needed))
+    if needed and all(available(data) for data in needed):
+        return load.profile("paper"), f"profile: paper, as its data set ({kinds}) is here"
+    what = f"the paper's data set ({kinds}) is not here" if kinds else "no row can run"
+    return load.profile("smoke"), f"profile: smoke, as {what}; choose with --profile"
+
+
+def paper_data(table: Table) -> list[Data]:
+    """The data sets that the table's runnable rows are trained on in the paper, each once."""
+    found: list[Data] = []
+    for row in table.rows:
+        schedule = None if row.cited else schedule_of(row, table)
+        if schedule is not None and schedule.data not in found:
+            found.append(schedule.data)
+    return found
+
+
+def parse_dataset(text: str) -> Data:
+    """``shapes``, ``coco`` or ``coco:ANNOTATIONS.json:IMAGES_DIR`` (from ``--dataset``).
+
+    Raises:
+        RecipeError: for anything else.
+    """
+    if text == "shapes":
+        return Shapes(kind="shapes")
+    if text == "coco":
+        return Coco(kind="coco")
+    kind, _, rest = text.partition(":")
+    parts = rest.split(":")
+    if kind == "coco" and len(parts) == 2 and all(parts):
+        return CocoJson(kind="coco-json", annotations=parts[0], images=parts[1])
+    hint = suggest(kind, ("shapes", "coco"))
+    raise RecipeError(
+        f"--dataset '{text}': unknown{hint} (choices: shapes, coco, coco:ANNOTATIONS.json:IMAGES)"
+    )
+
+
+def _matches(label: str, pattern: str) -> bool:
+    return fnmatchcase(label.lower(), pattern.lower()) or label.lower() == pattern.lower()
+
+
+def _scaled(channels: int, light: Light) -> int:
+    """Channels in proportion, a multiple of 8 and at least 8."""
+    return max(8, round(channels * light.channels / REFERENCE_CHANNELS / 8) * 8)
+
+
+def _resolve(
+    row: Row,
+    table: Table,
+    profile: Profile,
+    seeds: Sequence[int],
+    overrides: Sequence[str],
+    data: Data | None,
+) -> list[ResolvedRow]:
+    paper = paper_detector(row)
+    schedule = schedule_of(row, table)
+    if row.cited or paper is None or schedule is None:
+        cited = row.cited or "it names no detector"
+        return [ResolvedRow(row, None, paper, seed, f"cited only: {cited}") for seed in seeds]
+    return [_one(row, paper, schedule, profile, seed, overrides, data) for seed in seeds]
+
+
+def _one(
+    row: Row,
+    paper: Detector,
+    schedule: Schedule,
+    profile: Profile,
+    seed: int,
+    overrides: Sequence[str],
+    data: Data | None,
+) -> ResolvedRow:
+    base = Cell(
+        detector=lighten(paper, profile.light) if profile.light else paper,
+        data=data or profile.data or schedule.data,
+        training=profile.training or schedule.training,
+        evaluation=profile.evaluation or schedule.evaluation,
+        seed=seed,
+    )
+    used, warnings = apply(base, overrides)
+    optimizer = base.training.optimizer
+    ratio = batch_warning(used.training, optimizer.lr, base.training.reference_batch)
+    if ratio:
+        warnings = [*warnings, ratio]
+    changed = apply(base.model_copy(update={"detector": paper}), detector_only(overrides))[0]
+    return ResolvedRow(row, used, changed.detector, seed, "", tuple(warnings))

@@ -1,0 +1,267 @@
+"""Plain data to schema, with every mistake told in one sentence: where, what, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from detbench.recipe.base import PerTaskSpec, Spec
+
+S = TypeVar("S", bound=Spec)
+Path = tuple[str | int, ...]
+
+_KINDS = {
+    "int": "an integer",
+    "float": "a number",
+    "string": "a string",
+    "bool": "true or false",
+    "tuple": "an array",
+    "list": "an array",
+    "dict": "a table",
+    "model": "a table",
+    "model_attributes": "a table",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def parse(model: type[S], data: dict[str, Any], where: str) -> tuple[S | None, list[str]]:
+    """The spec in ``data``, or every mistake in it.
+
+    Args:
+        data: as TOML gives it: arrays are lists, and integers do for numbers.
+        where: file and table, put before each mistake's key path.
+
+    Returns:
+        The spec and no mistakes, or none and at least one.
+    """
+    try:
+        # By JSON, because there strict mode takes arrays for tuples, as TOML has only arrays.
+        return model.model_validate_json(json.dumps(data, default=str)), []
+    except ValidationError as error:
+        found = [_sentence(model, data, item, where) for item in error.errors(include_url=False)]
+        return None, list(dict.fromkeys(found))
+
+
+def parse_option(union: Any, data: Any, where: str) -> list[str]:
+    """The mistakes in one option of a stage, as in ``{kind = "sce"}``; empty if there are none."""
+    adapter: TypeAdapter[Any] = TypeAdapter(union)
+    try:
+        adapter.validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        found = [_sentence(union, data, item, where) for item in error.errors(include_url=False)]
+        return list(dict.fromkeys(found))
+    return []
+
+
+def suggest(given: str, choices: Iterable[str]) -> str:
+    """``, did you mean 'x'?`` where a choice is near, else nothing."""
+    lowered = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(given.lower(), lowered, 1, cutoff=0.5)
+    return f", did you mean '{lowered[close[0]]}'?" if close else ""
+
+
+def unknown(what: str, given: str, choices: Sequence[str]) -> str:
+    """``unknown <what> 'x', did you mean 'y'? (choices: ...)``."""
+    listed = ", ".join(choices) if choices else "none"
+    return f"unknown {what} '{given}'{suggest(given, choices)} (choices: {listed})"
+
+
+def shown(value: Any) -> str:
+    """A value as TOML writes it, shortened, with its type."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'the string "{value if len(value) <= 40 else value[:37] + "..."}"'
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, (list, tuple)):
+        return f"an array of {len(value)}"
+    return f"{value}"
+
+
+def key_path(path: Path) -> str:
+    """``rows[2].features.cls`` from its parts."""
+    out = ""
+    for part in path:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else str(part)
+    return out
+
+
+def _sentence(root: Any, data: Any, error: ErrorDetails, where: str) -> str:
+    path = _strip_tags(data, error["loc"])
+    place = f"{where}: {key_path(path)}" if path else where
+    return f"{place}: {_problem(root, data, path, error)}"
+
+
+def _problem(root: Any, data: Any, path: Path, error: ErrorDetails) -> str:
+    kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(descend(root, data, path[:-1]), str(path[-1]))
+    if kind == "missing":
+        return "required, but not given"
+    if kind == "union_tag_invalid":
+        field = context["discriminator"].strip("'")
+        choices = [choice.strip("' ") for choice in context["expected_tags"].split(",")]
+        return unknown(field, str(context["tag"]), choices)
+    if kind == "union_tag_not_found":
+        field = context["discriminator"].strip("'")
+        choices = options(descend(root, data, path, pick=False))
+        if not isinstance(given, dict):
+            return f"given {shown(given)}, expected a table with '{field}' ({', '.join(choices)})"
+        return f"needs '{field}', one of: {', '.join(choices)}"
+    if kind == "literal_error":
+        return _choice(given, descend(root, data, path, pick=False))
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"given {shown(given)}, must be {words} {context[name]}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        return f"given {shown(given)}, {_pattern(str(path[-1]) if path else '')}"
+    return _wrong_type(kind, given, context, error["msg"])
+
+
+def _wrong_type(kind: str, given: Any, context: dict[str, Any], message: str) -> str:
+    if kind == "int_from_float":
+        return f"given {given}, expected an integer"
+    if kind == "finite_number":
+        return f"given {given}, expected a finite number"
+    if kind in ("too_short", "missing_argument") and "min_length" in context:
+        return f"given {context['actual_length']}, needs at least {context['min_length']}"
+    if kind == "too_long":
+        return f"given {context['actual_length']}, needs at most {context['max_length']}"
+    stem = kind.removesuffix("_type")
+    if stem in _KINDS:
+        return f"given {shown(given)}, expected {_KINDS[stem]}"
+    return f"given {shown(given)}: {message[:1].lower()}{message[1:]}"
+
+
+def _pattern(field: str) -> str:
+    if field == "target":
+        return "expected 'package.module:Class'"
+    if field == "input":
+        return "expected 'WIDTHxHEIGHT', as in '1280x800'"
+    return "expected lower-case letters, digits and hyphens"
+
+
+def _choice(given: Any, annotation: Any) -> str:
+    choices = [str(choice) for choice in _literals(annotation)]
+    hint = suggest(given, choices) if isinstance(given, str) else ""
+    return f"given {shown(given)}{hint} (choices: {', '.join(choices)})"
+
+
+def _unknown_key(owner: Any, key: str) -> str:
+    if not (isinstance(owner, type) and issubclass(owner, Spec)):
+        return f"unknown key '{key}'"
+    names = list(owner.model_fields)
+    if issubclass(owner, PerTaskSpec) and key not in names:
+        return f"unknown key '{key}': give either 'both', or 'cls' and 'loc'"
+    return unknown("key", key, names)
+
+
+def _strip_tags(data: Any, location: Sequence[str | int]) -> Path:
+    """The key path of pydantic's error location, which also names the tags of unions in it."""
+    path: list[str | int] = []
+    for index, part in enumerate(location):
+        if isinstance(data, dict) and part in data:
+            data = data[str(part)]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif index < len(location) - 1 or _is_tag(part, data):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _is_tag(part: str | int, data: Any) -> bool:
+    return isinstance(data, dict) and part in (data.get("kind"), data.get("skeleton"))
+
+
+def descend(annotation: Any, data: Any, path: Path, pick: bool = True) -> Any:
+    """The schema at a key path of ``data``: a Spec class, a union, or a plain type.
+
+    Args:
+        pick: of a union at the end, choose the member that the data's ``kind`` names.
+    """
+    for part in path:
+        owner = _pick(annotation, data)
+        if isinstance(owner, type) and issubclass(owner, Spec):
+            info = owner.model_fields.get(str(part))
+            if info is None:
+                return None
+            # A constraint given through Annotated is in the metadata; the type is what matters.
+            annotation = info.annotation
+        else:
+            annotation = _element(owner)
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            data = None
+    return _pick(annotation, data) if pick else annotation
+
+
+def members(annotation: Any) -> list[Any]:
+    """The types a value may have: a union's members but ``None``, else the type itself."""
+    while get_origin(annotation) is not None and hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [m for a in get_args(annotation) if a is not type(None) for m in members(a)]
+    return [annotation]
+
+
+def options(annotation: Any) -> list[str]:
+    """The ``kind`` names of a tagged union, in order."""
+    specs = [member for member in members(annotation) if _is_spec(member)]
+    fields = [spec.model_fields.get("kind") or spec.model_fields.get("skeleton") for spec in specs]
+    return [str(get_args(field.annotation)[0]) for field in fields if field is not None]
+
+
+def nullable(annotation: Any) -> bool:
+    """Whether ``None`` is a value of this type."""
+    while hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
+    return get_origin(annotation) in (Union, types.UnionType) and type(None) in get_args(annotation)
+
+
+def _is_spec(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Spec)
+
+
+def _pick(annotation: Any, data: Any) -> Any:
+    found = members(annotation)
+    if len(found) == 1:
+        return found[0]
+    kind = data.get("kind") if isinstance(data, dict) else None
+    for member in found:
+        field = member.model_fields.get("kind") if _is_spec(member) else None
+        if field is not None and kind in get_args(field.annotation):
+            return member
+    return annotation
+
+
+def _element(annotation: Any) -> Any:
+    arguments = [a for a in get_args(annotation) if a is not Ellipsis]
+    return arguments[-1] if arguments else None
+
+
+def _literals(annotation: Any) -> list[Any]:
+    found: list[Any] = []
+    for member in members(annotation):
+        if get_origin(member) is Literal:
+            found += get_args(member)
+    return found
