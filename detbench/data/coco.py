@@ -1,0 +1,197 @@
+"""Data sets in COCO's format on disk: COCO itself, and any other annotation file like it.
+
+What is wrong with an annotation file is found when it is opened, before anything runs; what is
+wrong with an image, when it is read. Facts that follow MMDetection, for the papers' numbers:
+
+- a box narrower or lower than one pixel is not learnt from, but stays in the ground truth;
+- images without any object to learn from are not trained on (COCO train2017: 1021 of 118287);
+- a crowd is not learnt from; evaluation treats it as COCO does.
+
+Pixels are used as stored, and an image of any other mode becomes RGB (transparency is dropped). A
+photograph's EXIF orientation is applied where the annotated size fits the turned image and not the
+stored one, and nowhere else; MMDetection applies it always.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torchvision.transforms.v2 import functional as F
+
+from detbench.data import Category, Sample
+from detbench.data.coco_check import Table, check
+from detbench.errors import DataError
+
+# What Pillow's decoders raise over a damaged file.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class CocoDataset:
+    """Images of a folder with an annotation file in COCO's format.
+
+    Args:
+        annotations: the JSON file.
+        images: the folder its ``file_name``s are relative to.
+
+    Labels are positions of the category ids in ascending order, which may have holes.
+
+    Raises:
+        DataError: a file or folder is missing, damaged or inconsistent.
+    """
+
+    in_memory = False
+
+    def __init__(self, annotations: Path, images: Path) -> None:
+        self.path = annotations
+        self.folder = images
+        table = check(_read(annotations), annotations)
+        self._table = table
+        self.categories = [Category(i, n) for i, n in table.categories]
+        self.sizes = [(int(h), int(w)) for w, h in table.image_sizes]
+        _check_files(images, table.file_names, annotations)
+        self._boxes = _inside(table)
+        seen = (self._boxes[:, 2:] > self._boxes[:, :2]).all(axis=1)
+        self._learnt = (table.crowd == 0) & (table.boxes[:, 2:] >= 1).all(axis=1) & seen
+        self._starts = np.searchsorted(table.image_rows, np.arange(len(self.sizes) + 1))
+        self.trainable = np.unique(table.image_rows[self._learnt]).tolist()
+        thin = int(np.count_nonzero((table.boxes[:, 2:] < 1).any(axis=1)))
+        if thin:
+            print(
+                f"{annotations}: {thin} of {len(table.boxes)} boxes are less than a pixel wide or "
+                f"high; they are evaluated but not learnt from",
+                file=sys.stderr,
+            )
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def sample(self, index: int) -> Sample:
+        """Image ``index`` and its objects, which may be none.
+
+        Raises:
+            DataError: the image cannot be read, or has another size than annotated.
+        """
+        rows = np.arange(self._starts[index], self._starts[index + 1])
+        rows = rows[self._learnt[rows]]
+        return Sample(
+            self._image(index),
+            torch.from_numpy(self._boxes[rows]),
+            torch.from_numpy(self._table.labels[rows]),
+            int(self._table.image_ids[index]),
+        )
+
+    def _image(self, index: int) -> torch.Tensor:
+        path = self.folder / self._table.file_names[index]
+        try:
+            with Image.open(path) as stored:
+                image = self._oriented(stored, path, self.sizes[index])
+                return F.pil_to_tensor(image.convert("RGB"))
+        except FileNotFoundError:
+            raise DataError(
+                f"image {path} is not there, but {self.path} lists it; restore the file"
+            ) from None
+        except _DAMAGE as error:
+            raise DataError(
+                f"image {path} is damaged ({_one_line(error)}); restore the file"
+            ) from None
+
+    def _oriented(self, stored: Image.Image, path: Path, size: tuple[int, int]) -> Image.Image:
+        if (stored.height, stored.width) == size:
+            return stored
+        turned = ImageOps.exif_transpose(stored)
+        if (turned.height, turned.width) == size:
+            return turned
+        raise DataError(
+            f"image {path} is {stored.width}x{stored.height}, but {self.path} says "
+            f"{size[1]}x{size[0]}; images and annotations do not belong together"
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        """COCO's dictionary, with the boxes as annotated and no segmentations."""
+        table = self._table
+        columns = (
+            table.ids.tolist(),
+            table.image_ids[table.image_rows].tolist(),
+            [self.categories[label].id for label in table.labels.tolist()],
+            table.boxes.tolist(),
+            table.areas.tolist(),
+            table.crowd.tolist(),
+        )
+        names = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
+        annotations = [
+            dict(zip(names, row, strict=True), ignore=row[-1]) for row in zip(*columns, strict=True)
+        ]
+        images = [
+            {"id": id_, "width": width, "height": height, "file_name": name}
+            for id_, (height, width), name in zip(
+                table.image_ids.tolist(), self.sizes, table.file_names, strict=True
+            )
+        ]
+        return {
+            "info": {"description": str(self.path)},
+            "images": images,
+            "categories": [{"id": c.id, "name": c.name} for c in self.categories],
+            "annotations": annotations,
+        }
+
+
+def _inside(table: Table) -> NDArray[np.float32]:
+    """The boxes as xyxy, cut at the edges of their images, (n, 4)."""
+    limits = np.tile(table.image_sizes[table.image_rows], 2)
+    corners = np.concatenate((table.boxes[:, :2], table.boxes[:, :2] + table.boxes[:, 2:]), 1)
+    return np.minimum(np.maximum(corners, 0), limits).astype(np.float32)
+
+
+def _read(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise DataError(
+            f"annotation file {path} is not there; mend the path, or --data-root / DETBENCH_DATA"
+        ) from None
+    except OSError as error:
+        raise DataError(f"annotation file {path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"annotation file {path} is truncated or no JSON ({_one_line(error)}); "
+            f"fetch or make it again"
+        ) from None
+
+
+def _check_files(folder: Path, names: list[str], annotations: Path) -> None:
+    """Every listed image is in the folder; they are not opened."""
+    if not folder.is_dir():
+        raise DataError(
+            f"image folder {folder} is not there; mend the path, or --data-root / DETBENCH_DATA"
+        )
+    # One listing, as asking for 118287 files one by one takes minutes on a network disk.
+    present = {entry.name for entry in os.scandir(folder)}
+    missing = [n for n in names if n not in present and not (folder / n).is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the {len(names)} images that {annotations} lists are not in "
+            f"{folder}, for example {missing[0]}; restore them or name the right folder"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,241 @@
+"""Checks of an annotation file in COCO's format, and its contents as plain columns.
+
+Columns, as COCO's 860 001 training annotations take gigabytes as dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detbench.errors import DataError
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+# Real annotations exceed their image by rounding; more is a mistake.
+_EXCESS = 2.0
+# COCO train2017 has 2 boxes without area among 860001; a file with more than this share is wrong.
+_EMPTY_SHARE = 1e-4
+_HUGE = 1e12  # not a number, infinity, or not a length in pixels
+
+
+@dataclass(frozen=True)
+class Table:
+    """An annotation file.
+
+    Attributes:
+        categories: (id, name), ids ascending.
+        image_ids: (m,), ascending.
+        image_sizes: (m, 2), width and height.
+        file_names: of the m images.
+        ids, image_rows, labels, boxes, areas, crowd: (n,) each and (n, 4) for boxes [x, y, w, h] as
+            annotated; ordered by image; ``image_rows`` index the images, ``labels`` the categories.
+    """
+
+    categories: list[tuple[int, str]]
+    image_ids: Ints
+    image_sizes: Ints
+    file_names: list[str]
+    ids: Ints
+    image_rows: Ints
+    labels: Ints
+    boxes: Floats
+    areas: Floats
+    crowd: Ints
+
+
+def check(content: Any, path: Path) -> Table:
+    """Check a parsed annotation file.
+
+    Args:
+        content: what the JSON holds.
+        path: the file, for messages.
+
+    Raises:
+        DataError: the first thing that is wrong, with the annotation's or image's id.
+    """
+    if not isinstance(content, dict):
+        _fail(path, "holds no JSON object", "COCO's format has images, annotations, categories")
+    sections = [_section(content, name, path) for name in ("categories", "images", "annotations")]
+    categories = _categories(sections[0], path)
+    image_ids, image_sizes, file_names = _images(sections[1], path)
+    annotations = sections[2]
+
+    ids = _integers(annotations, "id", "annotation", path)
+    _unique(ids, "annotation", path)
+    known = np.array([category for category, _ in categories], np.int64)
+    labels = _positions(known, _integers(annotations, "category_id", "annotation", path))
+    image_rows = _positions(image_ids, _integers(annotations, "image_id", "annotation", path))
+    _references(annotations, labels, image_rows, known, path)
+    boxes = _boxes(annotations, path)
+    crowd = _optional(annotations, "iscrowd", np.zeros(len(boxes)), path)
+    areas = _optional(annotations, "area", boxes[:, 2] * boxes[:, 3], path)
+    _geometry(boxes, ids, image_sizes[image_rows], path)
+
+    order = np.argsort(image_rows, kind="stable")
+    return Table(
+        categories,
+        image_ids,
+        image_sizes,
+        file_names,
+        ids[order],
+        image_rows[order],
+        labels[order],
+        boxes[order],
+        areas[order],
+        (crowd[order] != 0).astype(np.int64),
+    )
+
+
+def _fail(path: Path, problem: str, advice: str) -> NoReturn:
+    raise DataError(f"annotation file {path}: {problem}; {advice}")
+
+
+def _section(content: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
+    if name not in content:
+        _fail(path, f"has no '{name}'", "COCO's format has images, annotations and categories")
+    section = content[name]
+    if not isinstance(section, list):
+        _fail(path, f"'{name}' is no list", "it is a list of objects in COCO's format")
+    for row, entry in enumerate(section):
+        if not isinstance(entry, dict):
+            _fail(path, f"'{name}' entry {row} is no object", "mend or remove it")
+    if not section and name != "annotations":
+        _fail(path, f"'{name}' is empty", "there is nothing to detect in it")
+    return section
+
+
+def _categories(section: list[dict[str, Any]], path: Path) -> list[tuple[int, str]]:
+    ids = _integers(section, "id", "category", path)
+    _unique(ids, "category", path)
+    for entry in section:
+        if not isinstance(entry.get("name"), str):
+            _fail(path, f"category {entry['id']} has no 'name'", "give it one")
+    return sorted((int(entry["id"]), entry["name"]) for entry in section)
+
+
+def _images(section: list[dict[str, Any]], path: Path) -> tuple[Ints, Ints, list[str]]:
+    ids = _integers(section, "id", "image", path)
+    _unique(ids, "image", path)
+    sizes = np.stack([_integers(section, key, "image", path) for key in ("width", "height")], 1)
+    bad = np.flatnonzero((sizes < 1).any(axis=1))
+    if len(bad):
+        width, height = sizes[bad[0]]
+        _fail(path, f"image {ids[bad[0]]} is {width}x{height}", "give its size in pixels")
+    for entry in section:
+        if not isinstance(entry.get("file_name"), str) or not entry["file_name"]:
+            _fail(path, f"image {entry['id']} has no 'file_name'", "give it one")
+    order = np.argsort(ids)
+    return ids[order], sizes[order], [section[row]["file_name"] for row in order]
+
+
+def _integers(section: list[dict[str, Any]], key: str, what: str, path: Path) -> Ints:
+    """The whole numbers at ``key`` of every entry, (n,)."""
+    values = [entry.get(key) for entry in section]
+    for row, value in enumerate(values):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
+            continue
+        name = f"{what} {section[row].get('id', f'number {row + 1}')}"
+        problem = f"has no '{key}'" if value is None else f"has {key} {value!r}"
+        _fail(path, f"{name} {problem}", f"{key} is a whole number")
+    return np.array(values, np.int64)
+
+
+def _optional(
+    section: list[dict[str, Any]], key: str, default: Floats | NDArray[Any], path: Path
+) -> Floats:
+    """The numbers at ``key``, and ``default`` where an entry has none, (n,)."""
+    values = default.astype(np.float64)
+    for row, entry in enumerate(section):
+        value = entry.get(key)
+        if value is None:
+            continue
+        if not _is_number(value) or value < 0:
+            _fail(path, f"annotation {entry['id']} has {key} {value!r}", f"mend its {key}")
+        values[row] = value
+    return values
+
+
+def _unique(ids: Ints, what: str, path: Path) -> None:
+    found, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        _fail(path, f"{what} id {found[counts > 1][0]} occurs twice", "ids are unique")
+
+
+def _positions(known: Ints, wanted: Ints) -> Ints:
+    """Index of each of ``wanted`` in ``known``, (n,), or -1. ``known`` may be in any order."""
+    order = np.argsort(known)
+    places = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
+    rows = order[places]
+    return np.where(known[rows] == wanted, rows, -1).astype(np.int64)
+
+
+def _references(
+    annotations: Sequence[dict[str, Any]], labels: Ints, image_rows: Ints, known: Ints, path: Path
+) -> None:
+    unknown = np.flatnonzero(labels < 0)
+    if len(unknown):
+        entry = annotations[unknown[0]]
+        _fail(
+            path,
+            f"annotation {entry['id']} has category_id {entry['category_id']}, which is not among "
+            f"the {len(known)} categories (ids {known.min()} to {known.max()}); "
+            f"{len(unknown)} annotations do",
+            "mend them or list their category",
+        )
+    unknown = np.flatnonzero(image_rows < 0)
+    if len(unknown):
+        entry = annotations[unknown[0]]
+        _fail(
+            path,
+            f"annotation {entry['id']} belongs to image {entry['image_id']}, which is not listed; "
+            f"{len(unknown)} annotations do",
+            "list the image or remove them",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE
+
+
+def _boxes(annotations: list[dict[str, Any]], path: Path) -> Floats:
+    boxes = np.zeros((len(annotations), 4))
+    for row, entry in enumerate(annotations):
+        box = entry.get("bbox")
+        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+            problem = "has no 'bbox'" if box is None else f"has bbox {box!r}"
+            _fail(path, f"annotation {entry['id']} {problem}", "bbox is [x, y, width, height]")
+        boxes[row] = box
+    return boxes
+
+
+def _geometry(boxes: Floats, ids: Ints, sizes: Ints, path: Path) -> None:
+    def fail(bad: Any, problem: str, advice: str) -> None:
+        rows = np.flatnonzero(bad)
+        if not len(rows):
+            return
+        width, height = sizes[rows[0]]
+        example = f"annotation {ids[rows[0]]}: bbox {boxes[rows[0]].tolist()}"
+        _fail(
+            path,
+            f"{len(rows)} of {len(boxes)} boxes {problem} ({example} in an image of "
+            f"{width}x{height})",
+            advice,
+        )
+
+    fail((boxes[:, 2:] < 0).any(axis=1), "have a negative size", "bbox is [x, y, width, height]")
+    far = (boxes[:, :2] < -_EXCESS) | (boxes[:, :2] + boxes[:, 2:] > sizes + _EXCESS)
+    fail(
+        far.any(axis=1),
+        f"reach more than {_EXCESS:g} pixels outside their image",
+        "bbox is [x, y, width, height] in pixels: mend or remove them",
+    )
+    empty = (boxes[:, 2:] == 0).any(axis=1)
+    if np.count_nonzero(empty) > _EMPTY_SHARE * len(boxes):
+        fail(empty, "have no area", "mend or remove them")

@@ -1,0 +1,307 @@
+"""Batches for training and evaluation.
+
+A training batch is a pure function of the seed and its number, whatever came before: so a run that
+resumes at batch k needs no state of the loader, and any number of worker processes gives the same.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from detbench.data import Dataset, Sample, transforms
+from detbench.data.draws import Draws, permutation
+from detbench.errors import DataError, DetbenchError
+from detbench.recipe.experiment import Input
+from detbench.recipe.model import Pixels
+from detbench.structures import Batch, Targets
+
+# Parts of the keys of random draws, so that no two uses share a stream.
+_ORDER, _AUGMENT = 0, 1
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Who loads what.
+
+    Attributes:
+        workers: processes that prepare batches ahead; 0 does it in this one. None takes 0 where
+            samples are in memory, else a process per core but one, 8 at most.
+        rank, world: this process trains on share ``rank`` of ``world`` of every batch.
+    """
+
+    workers: int | None = None
+    rank: int = 0
+    world: int = 1
+
+
+class TrainLoader:
+    """Batches to train on, without end.
+
+    Each epoch is a random order of the images, cut into batches of like aspect (w < h, w >= h) so
+    that little is padded; the last batches of both kinds are put together, and the very last may
+    be smaller. An image's scale and flip depend on the seed, the epoch and the image alone.
+
+    Args:
+        dataset: where samples come from.
+        input: scales, flips and padding.
+        pixels: normalisation.
+        batch: images per batch, over all ranks.
+        seed: of order and augmentation.
+        processes: workers and share.
+        skip_empty: leave out images without an object to learn from, as MMDetection does.
+
+    Raises:
+        DataError: there is no image to train on, or fewer images in a batch than ranks.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        input: Input,
+        pixels: Pixels,
+        batch: int,
+        seed: int,
+        processes: Processes = Processes(),
+        skip_empty: bool = True,
+    ) -> None:
+        indices = np.asarray(dataset.trainable if skip_empty else range(len(dataset)), np.int64)
+        if not len(indices):
+            raise DataError(
+                "data: no training image has an object to learn from; check that the annotations "
+                "belong to the images and are not all crowds"
+            )
+        if batch < processes.world:
+            raise DataError(
+                f"data: a batch of {batch} cannot be shared by {processes.world} processes; "
+                f"raise training.batch or use fewer"
+            )
+        self.iterations_per_epoch = -(-len(indices) // batch)
+        self._pixels = pixels
+        self._multiple = input.multiple
+        self._workers = _workers(processes.workers, dataset)
+        self._source = _Training(dataset, input, indices, batch, seed, processes)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """Batches ``start``, ``start`` + 1, and so on; close the iterator to end the workers."""
+        for images in _stream(self._source, count(start), self._workers):
+            yield _batch(images, self._pixels, self._multiple)
+
+
+class EvalLoader:
+    """Every image once, in the data set's order, at the testing scale, not flipped.
+
+    Args:
+        dataset: where samples come from.
+        input: the last ``short`` side is used.
+        pixels: normalisation.
+        batch: images per batch; the last may have fewer.
+        limit: only the first this many images.
+        workers: see ``Processes``.
+
+    Attributes:
+        images: number of images.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        input: Input,
+        pixels: Pixels,
+        batch: int,
+        limit: int | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.images = len(dataset) if limit is None else min(limit, len(dataset))
+        self._pixels = pixels
+        self._multiple = input.multiple
+        self._workers = _workers(workers, dataset)
+        self._source = _Testing(dataset, input, batch, self.images)
+
+    def __len__(self) -> int:
+        return -(-self.images // self._source.batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for images in _stream(self._source, range(len(self)), self._workers):
+            yield _batch(images, self._pixels, self._multiple)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A transformed sample, and how it relates to the original."""
+
+    sample: Sample
+    scale: tuple[float, float]
+    original: tuple[int, int]
+
+
+class _Source(Protocol):
+    def load(self, number: int) -> list[_Image]: ...
+
+
+class _Training:
+    """Training batch ``number``, before normalisation. Nothing in it depends on earlier calls."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        input: Input,
+        indices: np.ndarray,
+        batch: int,
+        seed: int,
+        processes: Processes,
+    ) -> None:
+        self.dataset = dataset
+        self.input = input
+        self.indices = indices
+        self.batch = batch
+        self.seed = seed
+        self.processes = processes
+        self._epoch: tuple[int, list[list[int]]] = (-1, [])
+
+    def load(self, number: int) -> list[_Image]:
+        epoch, place = divmod(number, -(-len(self.indices) // self.batch))
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._batches(epoch))
+        rank, world = self.processes.rank, self.processes.world
+        whole = self._epoch[1][place]
+        # Every rank gets an image, even of a last batch with fewer images than ranks.
+        share = whole[rank::world] or [whole[rank % len(whole)]]
+        return [self._image(epoch, index) for index in share]
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """The epoch's images, cut into batches of like aspect."""
+        order = self.indices[permutation(len(self.indices), self.seed, _ORDER, epoch)]
+        groups: tuple[list[int], list[int]] = ([], [])
+        batches = []
+        for index in order.tolist():
+            height, width = self.dataset.sizes[index]
+            group = groups[width >= height]
+            group.append(index)
+            if len(group) == self.batch:
+                batches.append(group.copy())
+                group.clear()
+        rest = groups[0] + groups[1]
+        return batches + [rest[i : i + self.batch] for i in range(0, len(rest), self.batch)]
+
+    def _image(self, epoch: int, index: int) -> _Image:
+        draws = Draws(self.seed, _AUGMENT, epoch, index)
+        short = draws.choice(self.input.short)
+        loaded = _scaled(self.dataset, index, short, self.input.long)
+        if not draws.chance(self.input.flip):
+            return loaded
+        return _Image(transforms.flip(loaded.sample), loaded.scale, loaded.original)
+
+
+@dataclass(frozen=True)
+class _Testing:
+    """Batch ``number`` of the first ``images`` images."""
+
+    dataset: Dataset
+    input: Input
+    batch: int
+    images: int
+
+    def load(self, number: int) -> list[_Image]:
+        first = number * self.batch
+        indices = range(first, min(first + self.batch, self.images))
+        return [_scaled(self.dataset, i, self.input.short[-1], self.input.long) for i in indices]
+
+
+def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:
+    sample = dataset.sample(index)
+    height, width = sample.image.shape[-2:]
+    scaled, scale = transforms.resize(sample, short, long)
+    return _Image(scaled, scale, (height, width))
+
+
+def _batch(images: list[_Image], pixels: Pixels, multiple: int) -> Batch:
+    samples = [image.sample for image in images]
+    return Batch(
+        images=transforms.normalise([s.image for s in samples], pixels, multiple),
+        sizes=_sizes(samples),
+        targets=Targets.pad([s.boxes for s in samples], [s.labels for s in samples]),
+        image_ids=[s.image_id for s in samples],
+        scales=[image.scale for image in images],
+        originals=[image.original for image in images],
+    )
+
+
+def _sizes(samples: list[Sample]) -> torch.Tensor:
+    return torch.tensor([s.image.shape[-2:] for s in samples], dtype=torch.int64)
+
+
+# ---- worker processes ----
+
+
+def _workers(asked: int | None, dataset: Dataset) -> int:
+    if asked is not None:
+        return asked
+    return 0 if dataset.in_memory else min(8, max(1, _cores() - 1))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Numbered(TorchDataset[list[_Image] | DetbenchError]):
+    """A source as torch's loader wants it. An error is a value, so that it stays one line."""
+
+    def __init__(self, source: _Source) -> None:
+        self.source = source
+
+    def __getitem__(self, number: int) -> list[_Image] | DetbenchError:
+        try:
+            return self.source.load(number)
+        except DetbenchError as error:
+            return error
+
+
+def _stream(source: _Source, numbers: Iterable[int], workers: int) -> Iterator[list[_Image]]:
+    """Load batches in order, ``workers`` processes ahead.
+
+    Bytes are sent, not floats: shared memory is small in many containers.
+    """
+    if workers == 0:
+        yield from map(source.load, numbers)
+        return
+    loader: DataLoader[list[_Image] | DetbenchError] = DataLoader(
+        _Numbered(source),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_ignore_interrupt,
+    )
+    try:
+        for loaded in loader:
+            if isinstance(loaded, DetbenchError):
+                raise loaded
+            yield loaded
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise DataError(
+            f"a process that loads data died ({' '.join(str(error).split())}); most often memory "
+            f"ran out: use a smaller batch or a machine with more"
+        ) from None
+
+
+def _as_it_is(loaded: list[_Image] | DetbenchError) -> list[_Image] | DetbenchError:
+    return loaded
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C is the training process's to handle; it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

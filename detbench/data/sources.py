@@ -1,0 +1,72 @@
+"""Where a data set lies, whether it is there, and what to call it. No torch.
+
+A run asks ``why_missing`` before it starts, to choose its profile; reports take ``label`` into the
+protocol of every number.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detbench.data import Split
+from detbench.recipe.experiment import Coco, CocoJson, Data, Shapes
+
+
+def pair(data: Coco | CocoJson, split: Split, root: Path) -> tuple[Path, Path]:
+    """The annotation file and the image folder of a split.
+
+    Args:
+        data: COCO below ``root``, or a COCO-JSON pair whose paths are absolute or relative to the
+            current directory (``~`` is the home). Without a val pair the train pair serves both.
+    """
+    if isinstance(data, Coco):
+        name = data.train if split == "train" else data.val
+        folder = root / "coco"
+        return folder / "annotations" / f"instances_{name}.json", folder / name
+    annotations, images = data.annotations, data.images
+    if split == "val":
+        annotations = data.val_annotations or annotations
+        images = data.val_images or images
+    return Path(annotations).expanduser(), Path(images).expanduser()
+
+
+def why_missing(data: Data, root: Path) -> str | None:
+    """Why a data set cannot be used, in one line, or none if its files are there.
+
+    Looks for both splits' annotation files and image folders; reads none of them.
+    """
+    if isinstance(data, Shapes):
+        return None
+    splits: tuple[Split, Split] = ("train", "val")
+    for split in splits:
+        file, images = pair(data, split, root)
+        if not file.is_file():
+            return _advise(f"annotation file {file} is not there", data, root)
+        if not images.is_dir():
+            return _advise(f"image folder {images} is not there", data, root)
+    return None
+
+
+def _advise(problem: str, data: Coco | CocoJson, root: Path) -> str:
+    if isinstance(data, Coco):
+        return (
+            f"{problem}; put COCO below {root / 'coco'} (annotations/, {data.train}/, {data.val}/) "
+            f"or name another folder by --data-root or DETBENCH_DATA"
+        )
+    return f"{problem}; mend the path in the recipe or in --dataset"
+
+
+def label(data: Data, limit: int | None = None) -> str:
+    """The name of a data set's val split in a protocol, as in "shapes easy 128 px, val 250".
+
+    Args:
+        limit: only the first this many images are used.
+    """
+    if isinstance(data, Shapes):
+        count = data.val if limit is None else min(limit, data.val)
+        return f"shapes {data.variant} {data.size} px, val {count}"
+    if isinstance(data, Coco):
+        name = f"COCO {data.val}"
+    else:
+        name = Path(data.val_annotations or data.annotations).name
+    return name if limit is None else f"{name}, first {limit}"
