@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -76,27 +77,22 @@ def read(path: Path) -> Any:
         WeightsError: missing, truncated, another kind of file, or one that would run code.
     """
     try:
+        with open(path, "rb"):
+            pass  # what the system says of a missing or locked file is clearer than torch's error
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: no such file") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such file") from error
-    except pickle.UnpicklingError as error:
-        if _is_zip(path):
+    except Exception as error:  # torch and safetensors raise many kinds for a damaged file
+        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
             raise WeightsError(
                 f"{path}: holds Python objects, which could run code, and is not loaded: "
                 "save its state_dict alone"
             ) from error
         raise WeightsError(f"{path}: truncated, or not a file of weights") from error
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # torch and safetensors raise many kinds for a damaged file
-        raise WeightsError(f"{path}: truncated, or not a file of weights") from error
-
-
-def _is_zip(path: Path) -> bool:
-    import zipfile
-
-    return zipfile.is_zipfile(path)

@@ -8,7 +8,6 @@ anywhere ends with the same bits as one that was not (on one machine, at one num
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ from detbench.training import checkpoint, optimiser, schedule, seeding, weights
 from detbench.training.curve import Curve
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
-
-logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
@@ -83,9 +80,6 @@ def train(
     if not (work / CHECKPOINT).exists():
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
-    warning = schedule.ratio_warning(training)
-    if warning:
-        logger.warning(warning)
     loader = TrainLoader(dataset, training.input, cell.detector.pixels, training.batch, cell.seed)
     fit(detector, loader, training, work, device, report, cell.seed, digest(cell))
     return detector
@@ -118,7 +112,7 @@ def fit(
         identity: what must be equal for a checkpoint in ``work`` to be this run's.
     """
     detector.to(device)
-    detector.to(memory_format=memory_format(training.channels_last))  # type: ignore[call-overload]
+    detector.to(memory_format=memory_format(training.channels_last))
     run = Run(
         detector,
         optimiser.build(detector, training.optimizer),

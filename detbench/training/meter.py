@@ -68,5 +68,5 @@ class Meter:
         if bad:
             raise CellFailed(
                 f"the loss was not finite at iteration {bad} of {self.total}: try a lower learning "
-                f"rate, gradient clipping (training.clip) or fp32; the curve is in {self.curve.path}"
+                f"rate, gradient clipping (training.clip) or fp32; its curve: {self.curve.path}"
             )

@@ -27,8 +27,20 @@ def build(detector: nn.Module, settings: Sgd | AdamW) -> torch.optim.Optimizer:
     if not groups:
         raise CellFailed("no parameter of the detector trains: all are frozen")
     if isinstance(settings, Sgd):
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)
+        return _sgd(groups, settings)
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+
+
+def _sgd(groups: list[dict[str, Any]], settings: Sgd) -> torch.optim.Optimizer:
+    optimiser = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)
+    if settings.momentum:
+        # The fused step leaves new momentum as found in memory when fp16's scaler skips the first
+        # step; zeros give the same first step and survive a skipped one.
+        for group in groups:
+            for parameter in group["params"]:
+                zeros = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+                optimiser.state[parameter]["momentum_buffer"] = zeros
+    return optimiser
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

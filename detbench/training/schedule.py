@@ -52,16 +52,3 @@ def one_cycle(schedule: OneCycle, iteration: int, total: int) -> float:
     if iteration < rise:
         return START_OF_CYCLE + (1 - START_OF_CYCLE) * iteration / rise
     return 0.5 * (1 + math.cos(math.pi * (iteration - rise) / (total - rise)))
-
-
-def ratio_warning(training: Training) -> str | None:
-    """A sentence where the batch is not the one that the learning rate was chosen for."""
-    if training.batch == training.reference_batch:
-        return None
-    rate = training.optimizer.lr
-    scaled = rate * training.batch / training.reference_batch
-    return (
-        f"the learning rate {rate:g} was chosen for a batch of {training.reference_batch} and this "
-        f"run has {training.batch}: in proportion it would be {scaled:g} "
-        f"(--set training.optimizer.lr={scaled:g})"
-    )
