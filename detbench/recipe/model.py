@@ -62,7 +62,9 @@ class Fpn(Spec):
 
 
 class CustomNeck(Custom):
-    """A neck of the user's own: called with ``inputs`` (backbone channels), ``channels``, ``levels``."""
+    """A neck of the user's own, called with ``inputs`` (widths from the backbone), ``channels``
+    and ``levels``.
+    """
 
     channels: Positive = 256
     first: Annotated[int, Field(ge=2, le=5)] = 3

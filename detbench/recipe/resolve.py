@@ -92,6 +92,19 @@ def cell(
     )
 
 
+def paper_cell(row: Row, table: Table) -> Cell | None:
+    """What the paper itself ran for a row, its ImageNet weights included; none if only cited."""
+    paper, schedule = paper_detector(row), schedule_of(row, table)
+    if row.cited or paper is None or schedule is None:
+        return None
+    return Cell(
+        detector=paper,
+        data=schedule.data,
+        training=schedule.training,
+        evaluation=schedule.evaluation,
+    )
+
+
 def select(table: Table, pattern: str | None) -> list[Row]:
     """The rows whose label matches: the whole pattern, else any of its parts between commas.
 
@@ -189,7 +202,7 @@ def choose_profile(
     if requested is not None:
         return load.profile(requested), None
     kinds = ", ".join(dict.fromkeys(data.kind for data in needed))
-    if needed and all(available(data) for data in needed):
+    if needed and all(not isinstance(data, Shapes) and available(data) for data in needed):
         return load.profile("paper"), f"profile: paper, as its data set ({kinds}) is here"
     what = f"the paper's data set ({kinds}) is not here" if kinds else "no row can run"
     return load.profile("smoke"), f"profile: smoke, as {what}; choose with --profile"
@@ -259,6 +272,8 @@ def _one(
     overrides: Sequence[str],
     data: Data | None,
 ) -> ResolvedRow:
+    if isinstance(data, Shapes) and isinstance(profile.data, Shapes):
+        data = profile.data  # ``--dataset shapes`` by itself does not change the profile's scenes
     base = Cell(
         detector=lighten(paper, profile.light) if profile.light else paper,
         data=data or profile.data or schedule.data,
@@ -266,10 +281,27 @@ def _one(
         evaluation=profile.evaluation or schedule.evaluation,
         seed=seed,
     )
+    base, scratch = _unasked(base)
     used, warnings = apply(base, overrides)
+    if scratch and used.training.weights == "none":
+        warnings = [*warnings, scratch]
     optimizer = base.training.optimizer
     ratio = batch_warning(used.training, optimizer.lr, base.training.reference_batch)
     if ratio:
         warnings = [*warnings, ratio]
     changed = apply(base.model_copy(update={"detector": paper}), detector_only(overrides))[0]
     return ResolvedRow(row, used, changed.detector, seed, "", tuple(warnings))
+
+
+def _unasked(cell: Cell) -> tuple[Cell, str]:
+    """The cell from scratch where its recipe starts from weights: nobody has asked for them yet.
+
+    It is settled here, so that a cell's digest tells what it started from.
+    """
+    if cell.training.weights != "default":
+        return cell, ""
+    scratch = cell.training.model_copy(update={"weights": "none"})
+    return cell.model_copy(update={"training": scratch}), (
+        "training starts from scratch, the paper's from ImageNet weights: "
+        "ask for them with --set training.weights=default, a name or a file"
+    )

@@ -43,14 +43,21 @@ class Dpe(Spec):
 
     Attributes:
         levels: offsets from l: -1 is the finer level through the strided convolution, 0 the level
-            itself, 1 and 2 the coarser ones, up-sampled.
+            itself, 1 and 2 the coarser ones, up-sampled. Their order does not matter.
         norm, conv_bias: of the strided convolution; the host head's.
     """
 
     kind: Literal["dpe"]
-    levels: tuple[Literal[-1, 0, 1, 2], ...] = (-1, 0, 1)
+    levels: Annotated[tuple[Literal[-1, 0, 1, 2], ...], Field(min_length=1)] = (-1, 0, 1)
     norm: Literal["gn", "none"] = "gn"
     conv_bias: bool = False
+
+    @field_validator("levels")
+    @classmethod
+    def _sorted(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(levels)) < len(levels):
+            raise ValueError("a level is given twice")
+        return tuple(sorted(levels))
 
 
 Features = Annotated[Level | Sce | Dpe | Custom, Field(discriminator="kind")]
