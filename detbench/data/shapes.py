@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from detbench.data import Category, Sample, Split
 from detbench.data.draws import Draws
 from detbench.data.shapes_draw import Coverage, Part, background, cover, finish, paint
-from detbench.data.shapes_plan import CATEGORIES, VARIANTS, Part, Plan, plan
+from detbench.data.shapes_plan import CATEGORIES, VARIANTS, Plan, Variant, plan
 from detbench.errors import DataError
 
 VERSION = 1
