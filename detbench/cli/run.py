@@ -1,0 +1,78 @@
+"""``detbench run``: compute what is missing of a table, store it, print the table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from detbench.cli import common
+
+EXAMPLES = (
+    "detbench run tscode-table1 --profile smoke",
+    "detbench run tscode-table1 --rows 'FCOS*' --seeds 0,1,2",
+    "detbench run tscode-table3 --profile paper --data-root /data --device cuda",
+    "detbench run tscode-table1 --set training.iterations=100 --format markdown",
+    "detbench run my-table.toml --retry-failed",
+)
+
+
+def command(
+    table: common.TableArgument,
+    profile: common.ProfileOption = None,
+    rows: common.RowsOption = None,
+    seeds: common.SeedsOption = "0",
+    device: common.DeviceOption = "auto",
+    set_: common.SetOption = None,
+    dataset: common.DatasetOption = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, metavar="N", help="Cells at once on this machine.")
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            min=1,
+            metavar="N",
+            help="CPU threads of each cell; by default the processors shared among the jobs.",
+            show_default=False,
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what is stored as failed.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what is stored of these rows and run them all.")
+    ] = False,
+    data_root: common.DataRootOption = None,
+    results: common.ResultsOption = None,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Run what is missing of TABLE and print it, measured beside published.
+
+    Each row and seed is a process of its own and is stored when it is done. Ctrl-C, a crash or a
+    power cut lose nothing: the same command goes on from there, and does nothing once all is done.
+    """
+    from detbench.cli import tables
+    from detbench.results.store import Store
+    from detbench.runner import display, plan
+    from detbench.runner.run import Options, run
+
+    root = common.data_root(data_root)
+    chosen, said = plan.choose(
+        table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset
+    )
+    for sentence in (*([said] if said else []), *chosen.warnings):
+        common.say(sentence)
+    store = Store(common.results_root(results))
+    if fresh or plan.standing(store, chosen.tasks).missing:
+        plan.check_data(chosen, root)
+    options = Options(root, device, jobs, threads, retry_failed, fresh)
+    outcome = run(chosen.tasks, store, options, display.display)
+    tables.emit(chosen, store, format)
+    for task, reason in outcome.failed.items():
+        common.say(f"detbench: {task.label} failed: {reason}")
+    for message in outcome.to_mend:
+        common.say(f"detbench: {message}")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)

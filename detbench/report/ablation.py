@@ -1,0 +1,264 @@
+"""A table's sheet: measured beside published, never in one column.
+
+A published number stands in the block of its own. The blocks say on what data each was measured
+where that differs, and a difference is printed only where input, counter and protocol agree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from detbench.data.sources import label
+from detbench.recipe.experiment import Cell
+from detbench.recipe.resolve import schedule_of
+from detbench.recipe.table import COSTS
+from detbench.report.numbers import Number, RowNumbers, row_numbers
+from detbench.report.table import Column, Entry, Sheet, text
+from detbench.results.store import Store
+from detbench.runner.plan import Plan, standing
+
+TITLES = {"gflops": "GFLOPs", "params_m": "Params (M)"}
+NAMES = {"coco": "COCO", "shapes": "shapes", "coco-json": "own data"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring columns of one kind.
+
+    Attributes:
+        kind: ``measured``, ``published`` or ``delta``.
+        group: heading over them.
+        metrics: their keys.
+    """
+
+    kind: str
+    group: str
+    metrics: tuple[str, ...]
+
+
+def sheet(plan: Plan, store: Store) -> Sheet:
+    """The whole table, from what the store has now."""
+    rows = [row_numbers(plan, planned, store) for planned in plan.rows]
+    blocks = _blocks(plan, rows)
+    columns = [Column("row", "Row")]
+    columns += [Column(f"setting_{name}", name) for name in plan.table.labels]
+    columns += [
+        Column(_key(block, metric), TITLES.get(metric, metric), block.group, right=True)
+        for block in blocks
+        for metric in block.metrics
+    ]
+    columns.append(Column("fidelity", "Fidelity"))
+    breaks = {index for index, row in enumerate(rows) if row.planned.row.label in plan.table.breaks}
+    return Sheet(
+        title=f"{plan.table.id}: {plan.table.title}",
+        columns=tuple(columns),
+        rows=tuple(_entries(plan, row, blocks) for row in rows),
+        notes=tuple(_notes(plan, store)),
+        breaks=frozenset(breaks - {0}),
+    )
+
+
+def parts(whole: Sheet) -> list[Sheet]:
+    """The sheet as narrower ones, one per block, for a terminal too small for all of it."""
+    left = [i for i, column in enumerate(whole.columns) if not column.right]
+    groups = dict.fromkeys(_place(column) for column in whole.columns if column.right)
+    out: list[Sheet] = []
+    for place in groups:
+        chosen = [
+            i for i, column in enumerate(whole.columns) if i in left or _place(column) == place
+        ]
+        last = place == list(groups)[-1]
+        out.append(
+            Sheet(
+                title=whole.title if not out else "",
+                columns=tuple(whole.columns[i] for i in chosen),
+                rows=tuple(tuple(row[i] for i in chosen) for row in whole.rows),
+                notes=whole.notes if last else (),
+                breaks=whole.breaks,
+            )
+        )
+    return out
+
+
+def _place(column: Column) -> str:
+    """Cost columns stay together, whoever counted."""
+    return "cost" if column.key.endswith(COSTS) else column.group
+
+
+def _blocks(plan: Plan, rows: list[RowNumbers]) -> list[Block]:
+    printed = {metric for row in rows for metric in row.planned.row.published}
+    metrics = tuple(metric for metric in plan.table.columns if metric not in COSTS)
+    comparable = _comparable(plan)
+    here, there = _data_names(plan)
+    blocks = []
+    if metrics:
+        published = tuple(metric for metric in metrics if metric in printed)
+        measured = "measured" if comparable else f"measured\n{here}"
+        blocks.append(Block("measured", measured, metrics))
+        if published:
+            blocks.append(
+                Block("published", "paper" if comparable else f"paper\n{there}", published)
+            )
+        if comparable and "AP" in published:
+            blocks.append(Block("delta", "Δ", ("AP",)))
+    for metric in (metric for metric in plan.table.columns if metric in COSTS):
+        blocks.append(Block("measured", "measured", (metric,)))
+        if metric in printed:
+            blocks.append(Block("published", "paper", (metric,)))
+            blocks.append(Block("delta", "Δ", (metric,)))
+    return blocks
+
+
+def _comparable(plan: Plan) -> bool:
+    """Whether every row that is run follows the paper's protocol."""
+    run = [row for row in plan.rows if row.train]
+    return bool(run) and all(row.comparable for row in run)
+
+
+def _key(block: Block, metric: str) -> str:
+    return metric if block.kind == "measured" else f"{block.kind}_{metric}"
+
+
+def _entries(plan: Plan, row: RowNumbers, blocks: list[Block]) -> tuple[Entry, ...]:
+    recipe = row.planned.row
+    entries = [text(recipe.label, " ".join(recipe.notes) or None)]
+    entries += [text(recipe.columns.get(name)) for name in plan.table.labels]
+    for block in blocks:
+        entries += [_entry(row, block.kind, metric) for metric in block.metrics]
+    entries.append(text(recipe.fidelity))
+    return tuple(entries)
+
+
+def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
+    recipe = row.planned.row
+    if kind == "measured":
+        return _measured(row.measured[metric], metric)
+    if kind == "published":
+        value = recipe.published.get(metric)
+        note = recipe.misprints.get(metric)
+        return Entry("" if value is None else f"{value:.{_digits(metric)}f}", value, note)
+    value = delta(row, metric)
+    return Entry(
+        "" if value is None else f"{value:+.{_digits(metric)}f}",
+        value,
+        recipe.unmatched.get(metric) if value is not None else None,
+    )
+
+
+def delta(row: RowNumbers, metric: str) -> float | None:
+    """Measured less published; none where they are not comparable or one is missing."""
+    comparable = row.planned.same_detector if metric in COSTS else row.planned.comparable
+    measured, published = row.measured[metric].value, row.planned.row.published.get(metric)
+    if not comparable or measured is None or published is None:
+        return None
+    return measured - published
+
+
+def _measured(number: Number, metric: str) -> Entry:
+    if number.value is None:
+        return Entry("", None, number.reason)
+    digits = _digits(metric)
+    spread = f" ± {number.sd:.{digits}f}" if number.sd is not None else ""
+    return Entry(f"{number.value:.{digits}f}{spread}", number.value)
+
+
+def _digits(metric: str) -> int:
+    return 2 if metric in COSTS else 1
+
+
+def _data_names(plan: Plan) -> tuple[str, str]:
+    """What the measured and the published APs were measured on."""
+    cells = [task.cell for row in plan.rows for task in row.train]
+    here = dict.fromkeys(NAMES[cell.data.kind] for cell in cells if isinstance(cell, Cell))
+    schedules = (schedule_of(row.row, plan.table) for row in plan.rows)
+    there = dict.fromkeys(NAMES[one.data.kind] for one in schedules if one)
+    return "+".join(here) or "here", "+".join(there) or "its data"
+
+
+def _notes(plan: Plan, store: Store) -> list[str]:
+    here, there = _data_names(plan)
+    seeds = ", ".join(str(seed) for seed in plan.seeds)
+    plural = "s" if len(plan.seeds) > 1 else ""
+    notes = [
+        f"Profile {plan.profile.id}: {plan.profile.title}. AP and AR in percent, measured on "
+        f"{_data(plan) or 'nothing'}; seed{plural} {seeds}."
+    ]
+    if len(plan.seeds) > 1:
+        notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
+    if not _comparable(plan) and any(row.train for row in plan.rows):
+        what = f"on {there}, measured ones on {here}" if here != there else "with other settings"
+        notes.append(f"The paper's AP and AR are {what}: they are not comparable.")
+    if any(metric in COSTS for metric in plan.table.columns):
+        notes.append(
+            f"GFLOPs and parameters are those of the paper-size detector at {plan.table.input}, "
+            "counted as the papers did (mmdet)."
+        )
+    notes += plan.profile.notes
+    notes += plan.table.notes
+    notes.append(status_line(plan, store))
+    return notes
+
+
+def status_line(plan: Plan, store: Store) -> str:
+    """How many of the cells are done."""
+    stand = standing(store, plan.tasks)
+    kinds = Counter({"failed": len(stand.failed), "missing": len(stand.missing)})
+    rest = "".join(f", {count} {name}" for name, count in kinds.items() if count)
+    return f"Cells: {len(stand.done)} of {len(plan.tasks)} done{rest}."
+
+
+def _data(plan: Plan) -> str:
+    cells = (task.cell for row in plan.rows for task in row.train)
+    return " and ".join(
+        dict.fromkeys(
+            label(cell.data, cell.evaluation.limit) for cell in cells if isinstance(cell, Cell)
+        )
+    )
+
+
+def payload(plan: Plan, store: Store) -> dict[str, Any]:
+    """What ``--format json`` prints; AP and AR in percent, blanks null with a reason."""
+    rows = [row_numbers(plan, planned, store) for planned in plan.rows]
+    stand = standing(store, plan.tasks)
+    return {
+        "id": plan.table.id,
+        "title": plan.table.title,
+        "paper": plan.table.paper,
+        "profile": plan.profile.id,
+        "seeds": list(plan.seeds),
+        "columns": list(plan.table.columns),
+        "cells": {
+            "done": len(stand.done),
+            "failed": len(stand.failed),
+            "missing": len(stand.missing),
+        },
+        "rows": [_json_row(plan, row) for row in rows],
+        "notes": _notes(plan, store),
+    }
+
+
+def _json_row(plan: Plan, row: RowNumbers) -> dict[str, Any]:
+    recipe = row.planned.row
+    published = {metric: recipe.published.get(metric) for metric in plan.table.columns}
+    protocols = {
+        "train-eval": next((one.rows[0].protocol for one in row.stored), None),
+        "cost": row.cost.rows[0].protocol if row.cost else None,
+    }
+    return {
+        "label": recipe.label,
+        "settings": dict(recipe.columns),
+        "fidelity": recipe.fidelity,
+        "status": row.status,
+        "measured": {metric: number.value for metric, number in row.measured.items()},
+        "sd": {metric: number.sd for metric, number in row.measured.items()},
+        "reasons": {metric: one.reason for metric, one in row.measured.items() if one.reason},
+        "published": published,
+        "delta": {metric: delta(row, metric) for metric in plan.table.columns},
+        "comparable": row.planned.comparable,
+        "misprints": dict(recipe.misprints),
+        "unmatched": dict(recipe.unmatched),
+        "protocol": protocols,
+        "digests": [task.digest for task in row.planned.train],
+    }

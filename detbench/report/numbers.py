@@ -1,0 +1,102 @@
+"""The numbers of one row of a table, from the store: mean over seeds, or why there is none."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from detbench.recipe.table import COSTS
+from detbench.results.store import Store, Stored
+from detbench.runner.plan import Plan, PlannedRow, Task
+
+PERCENT = 100.0
+
+
+@dataclass(frozen=True)
+class Number:
+    """A measured number as a table shows it.
+
+    Attributes:
+        value: mean over the seeds, AP and AR in percent; none is a blank.
+        sd: standard deviation over the seeds; none with a single seed.
+        seeds: how many.
+        reason: of a blank; else empty.
+    """
+
+    value: float | None
+    sd: float | None = None
+    seeds: int = 1
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RowNumbers:
+    """All numbers of a row.
+
+    Attributes:
+        status: ``done``, ``failed``, ``missing`` or ``cited``; of the training.
+    """
+
+    planned: PlannedRow
+    status: str
+    reason: str
+    measured: dict[str, Number]
+    stored: tuple[Stored, ...]
+    cost: Stored | None
+
+
+def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
+    """Read one row's numbers, for the table's columns."""
+    cells = [(task, store.get(task.digest)) for task in planned.train]
+    reason = planned.reason or _why(cells, plan)
+    cost = store.get(planned.cost.digest) if planned.cost else None
+    no_cost = "" if planned.cost is None else _why([(planned.cost, cost)], plan)
+    measured = {}
+    for metric in plan.table.columns:
+        if metric in COSTS:
+            measured[metric] = _cost(metric, cost, no_cost or planned.reason)
+        else:
+            measured[metric] = _mean(metric, [stored for _, stored in cells], reason)
+    found = tuple(stored for _, stored in cells if stored)
+    return RowNumbers(planned, _status(planned, found), reason, measured, found, cost)
+
+
+def _status(planned: PlannedRow, found: tuple[Stored, ...]) -> str:
+    if not planned.train:
+        return "cited"
+    if any(stored.status == "failed" for stored in found):
+        return "failed"
+    return "done" if len(found) == len(planned.train) else "missing"
+
+
+def _why(cells: list[tuple[Task, Stored | None]], plan: Plan) -> str:
+    """Why a number of these cells cannot be given; empty if it can. All seeds, or none."""
+    for task, stored in cells:
+        if stored is not None and stored.status != "done":
+            return f"{task.label}: {stored.status}: {stored.reason}"
+    lacking = [task for task, stored in cells if stored is None]
+    if not lacking:
+        return ""
+    if 0 < len(lacking) < len(cells):
+        return f"{', '.join(task.label for task in lacking)}: not run"
+    return f"not run with profile {plan.profile.id}"
+
+
+def _mean(metric: str, cells: list[Stored | None], reason: str) -> Number:
+    if reason:
+        return Number(None, reason=reason)
+    values = []
+    for stored in cells:
+        row = stored.row(metric) if stored else None
+        if row is None or row.value is None:
+            return Number(None, reason=row.reason if row else f"{metric} was not measured")
+        values.append(row.value * PERCENT)
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return Number(statistics.fmean(values), sd, len(values))
+
+
+def _cost(metric: str, stored: Stored | None, reason: str) -> Number:
+    if reason or stored is None:
+        return Number(None, reason=reason)
+    value = stored.value(metric)
+    return Number(value, reason="" if value is not None else f"{metric} was not measured")

@@ -1,0 +1,233 @@
+"""The process of one cell: ``python -m detbench.runner.cell JOB.json``, or ``-`` for stdin.
+
+By ``-`` the job is the first line of stdin, which must then stay open: when it closes, whoever
+started the process is gone, and it ends at once.
+
+It locks the cell, looks once more whether the store has it, computes it and stores it. The lock is
+the kernel's, so it goes when the process does, however it dies; the next process resumes from the
+checkpoint. Progress goes to stdout as JSON lines; everything else that is printed goes to stderr.
+
+Exit codes: 0 stored; 1 failed, with the reason stored; 2 the user must mend something; 75 another
+process holds the cell; 143 stopped by SIGTERM, resumable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from detbench import __version__
+from detbench.errors import CellFailed, DetbenchError
+from detbench.results.files import Lock
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+from detbench.runner.job import JOB, CostItem, CostJob, TrainJob
+
+DONE, FAILED, MEND, BUSY, STOPPED = 0, 1, 2, 75, 143
+
+LOCK_PATIENCE_S = 1.0
+"""A runner that looks whether a cell is free holds its lock for a moment."""
+
+Event = dict[str, Any]
+Report = Callable[[Event], None]
+Measured = tuple[list[Measurement], list[dict[str, Any]] | None]
+"""Rows of a cell, and its detections if it has any."""
+
+Train = Callable[[TrainJob, Path, Report], Measured]
+Cost = Callable[[CostItem, Report], Measured]
+
+
+class Stopped(BaseException):
+    """SIGTERM arrived; raised from the next progress report, where the state is whole."""
+
+
+class Channel:
+    """Progress to whoever started the process, and its wish that we stop.
+
+    What the cell's own code prints would garble the JSON lines, so it is sent to stderr instead.
+    """
+
+    def __init__(self) -> None:
+        self._out = os.fdopen(os.dup(1), "w", buffering=1)
+        os.dup2(2, 1)
+        self._stop = False
+        signal.signal(signal.SIGTERM, self._on_stop)
+        # A terminal's Ctrl-C reaches the runner, which then stops its cells in order.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def report(self, event: Event) -> None:
+        """Send one event; raises ``Stopped`` if the process was asked to stop."""
+        self.send(event)
+        if self._stop:
+            raise Stopped
+
+    def send(self, event: Event) -> None:
+        try:
+            self._out.write(json.dumps(event) + "\n")
+        except BrokenPipeError:
+            die()
+
+    def _on_stop(self, signum: int, frame: object) -> None:
+        self._stop = True
+
+
+def die() -> None:
+    """End this process and its data loaders at once, without cleaning up."""
+    if os.getpgid(0) == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(STOPPED)
+
+
+def watch_parent() -> None:
+    """Die when stdin ends: the runner holds its other end, and is gone if it closes."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        die()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) -> int:
+    """Run the job of ``argv``; returns the exit code.
+
+    Args:
+        argv: path of the job's JSON, or ``-``.
+        train, cost: what computes; by default ``detbench.runner.compute``'s.
+    """
+    if argv == ["-"]:
+        text = sys.stdin.buffer.readline()
+        watch_parent()
+    else:
+        text = Path(argv[0]).read_bytes()
+    job = JOB.validate_json(text)
+    channel = Channel()
+    print(f"{now()} process {os.getpid()} starts", file=sys.stderr)
+    try:
+        if isinstance(job, CostJob):
+            return _run_costs(job, cost or _compute_cost, channel)
+        return _run_training(job, train or _compute_training, channel)
+    except Stopped:
+        return STOPPED
+    except DetbenchError as error:
+        channel.send({"phase": "error", "type": type(error).__name__, "message": str(error)})
+        return MEND
+
+
+def _compute_training(job: TrainJob, work: Path, report: Report) -> Measured:
+    report({"phase": "start"})
+    from detbench.runner import compute
+
+    return compute.train_eval(job, work, report)
+
+
+def _compute_cost(item: CostItem, report: Report) -> Measured:
+    from detbench.runner import compute
+
+    return compute.cost(item)
+
+
+def _run_training(job: TrainJob, train: Train, channel: Channel) -> int:
+    store = Store(Path(job.store))
+    work = store.work(job.digest)
+    lock = Lock(work / "lock")
+    if not lock.acquire(LOCK_PATIENCE_S):
+        return BUSY
+    failure = Measurement(
+        digest=job.digest, kind="train-eval", metric="cell", value=None, unit="", seed=job.cell.seed
+    )
+    code = _settle(store, failure, lambda: train(job, work, channel.report), work / "log.txt")
+    if code == DONE:
+        (work / "checkpoint.pt").unlink(missing_ok=True)
+    return code
+
+
+def _run_costs(job: CostJob, cost: Cost, channel: Channel) -> int:
+    store = Store(Path(job.store))
+    worst = DONE
+    for index, item in enumerate(job.items):
+        channel.report({"phase": "cost", "iteration": index, "total": len(job.items)})
+        lock = Lock(store.work(item.digest) / "lock")
+        # Another run's count of it takes seconds.
+        if not lock.acquire(60):
+            return BUSY
+        failure = Measurement(digest=item.digest, kind="cost", metric="cell", value=None, unit="")
+        code = _settle(store, failure, partial(cost, item, channel.report), None)
+        worst = max(worst, code)
+        lock.release()
+    return worst
+
+
+def _settle(
+    store: Store, failure: Measurement, compute: Callable[[], Measured], log: Path | None
+) -> int:
+    """Store a cell's outcome unless it is stored; the caller holds the cell's lock.
+
+    Args:
+        failure: the row to complete with a reason if the cell fails.
+        compute: gives the rows.
+        log: where this process's stderr goes, for the message about a bug.
+
+    Raises:
+        DetbenchError: the user must mend something; nothing is stored, so that the cell runs then.
+    """
+    stored = store.get(failure.digest)
+    if stored is not None:
+        return DONE if stored.status == "done" else FAILED
+    started = now()
+    try:
+        rows, detections = compute()
+    except CellFailed as error:
+        reason = str(error)
+    except DetbenchError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        reason = _advice(error) or _bug(error, log)
+    else:
+        store.add(rows, detections)
+        return DONE
+    provenance = {"detbench": __version__, "started": started, "ended": now()}
+    reason = " ".join(reason.split())
+    store.add([replace(failure, status="failed", reason=reason, provenance=provenance)])
+    return FAILED
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _advice(error: Exception) -> str | None:
+    """What to say when memory ran out; none for any other error."""
+    text = str(error).lower()
+    exhausted = isinstance(error, MemoryError) or any(
+        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+    if not exhausted:
+        return None
+    return (
+        "out of memory: try --set training.precision=bf16, a smaller training.batch (with its "
+        "learning rate in proportion), fewer --jobs, or a lighter --profile"
+    )
+
+
+def _bug(error: Exception, log: Path | None) -> str:
+    where = f"the traceback is in {log}" if log else "the traceback is in the run's log"
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first} ({where})"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

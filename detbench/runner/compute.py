@@ -1,0 +1,180 @@
+"""What a cell's process computes, and the rows that come of it."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils import deterministic
+
+from detbench import data
+from detbench.build import build_detector
+from detbench.data.loading import EvalLoader
+from detbench.data.sources import label
+from detbench.evaluation import coco
+from detbench.evaluation.predict import predict
+from detbench.measure import device as devices
+from detbench.measure import flops, parameters
+from detbench.progress import Progress
+from detbench.recipe.experiment import Cell
+from detbench.results.schema import Measurement
+from detbench.runner import provenance
+from detbench.runner.cell import Measured, Report, now
+from detbench.runner.job import CostItem, TrainJob
+from detbench.training import loop
+from detbench.training.seeding import choose_determinism
+
+
+def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
+    """Train a cell (or go on from its checkpoint), evaluate it, and describe both.
+
+    Args:
+        work: folder of checkpoint, curve and, afterwards, ``weights.pt``.
+        report: called after each step; may raise to stop.
+
+    Raises:
+        CellFailed: the loss or a detection is not finite.
+        DetbenchError: data, weights or device are wrong.
+    """
+    device = devices.resolve(job.device)
+    repeatable(device, job.threads)
+    started, cell = now(), job.cell
+    detector = loop.train(
+        cell, work, Path(job.data_root), str(device), lambda at: report(_event(at))
+    )
+    save_weights(detector, work / "weights.pt")
+    dataset = data.load(cell.data, "val", Path(job.data_root))
+    loader = EvalLoader(
+        dataset,
+        cell.training.input,
+        cell.detector.pixels,
+        cell.evaluation.batch,
+        cell.evaluation.limit,
+    )
+    detections = predict(
+        detector,
+        loader,
+        dataset.categories,
+        device,
+        lambda at: report(_event(at)),
+        channels_last=cell.training.channels_last,
+    )
+    report({"phase": "score"})
+    metrics = coco.evaluate(dataset.ground_truth(), detections, cell.evaluation)
+    images = min(len(dataset), cell.evaluation.limit or len(dataset))
+    origin = {
+        "recipe": cell.model_dump(mode="json"),
+        **provenance.describe(device),
+        "started": started,
+        "ended": now(),
+    }
+    rows = metric_rows(job.digest, cell, metrics, protocol(cell, images), origin)
+    return rows, detections
+
+
+def metric_rows(
+    digest: str,
+    cell: Cell,
+    metrics: dict[str, float | None],
+    how: dict[str, Any],
+    origin: dict[str, Any],
+) -> list[Measurement]:
+    """One row per metric; one that is not defined on this data says why it is blank."""
+    return [
+        Measurement(
+            digest=digest,
+            kind="train-eval",
+            metric=metric,
+            value=value,
+            unit="fraction",
+            protocol=how,
+            seed=cell.seed,
+            reason="" if value is not None else "no object of this size among the val images",
+            provenance=origin,
+        )
+        for metric, value in metrics.items()
+    ]
+
+
+def protocol(cell: Cell, images: int) -> dict[str, Any]:
+    """What two APs must share to be comparable, training aside."""
+    return {
+        "measured_on": label(cell.data, cell.evaluation.limit),
+        "data": cell.data.model_dump(mode="json"),
+        "split": "val",
+        "images": images,
+        "input": cell.training.input.model_dump(mode="json"),
+        "inference": cell.detector.inference.model_dump(mode="json"),
+        "evaluation": cell.evaluation.model_dump(mode="json"),
+        "evaluator": f"faster-coco-eval {version('faster-coco-eval')}",
+    }
+
+
+def cost(item: CostItem) -> Measured:
+    """GFLOPs and trainable parameters of a detector, on meta tensors."""
+    cell, started = item.cell, now()
+    with torch.device("meta"):
+        detector = build_detector(cell.detector, cell.num_classes)
+    count = flops.count(detector, cell.input, cell.protocol)
+    how = {
+        "input": list(cell.input),
+        "counter": cell.protocol,
+        "classes": cell.num_classes,
+        "uncounted": dict(count.uncounted),
+    }
+    origin = {
+        "recipe": cell.model_dump(mode="json"),
+        **provenance.describe(torch.device("cpu")),
+        "started": started,
+        "ended": now(),
+    }
+    trainable = {"classes": cell.num_classes, "counted": "trainable"}
+    figures = (
+        ("gflops", count.gflops, "GFLOPs", how),
+        ("params_m", parameters.millions(detector), "M", trainable),
+    )
+    rows = [
+        Measurement(
+            digest=item.digest,
+            kind="cost",
+            metric=metric,
+            value=value,
+            unit=unit,
+            protocol=protocol,
+            provenance=origin,
+        )
+        for metric, value, unit, protocol in figures
+    ]
+    return rows, None
+
+
+def repeatable(device: torch.device, threads: int) -> None:
+    """Have the same cell give the same numbers: fixed threads, and no algorithm that varies.
+
+    The few operators that have no such algorithm (on CUDA) warn into the cell's log.
+    """
+    torch.set_num_threads(threads)
+    choose_determinism(device)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling every new tensor would only hide a read of uninitialised memory, and costs time.
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def save_weights(detector: torch.nn.Module, path: Path) -> None:
+    """Keep the final weights: tensors only, written whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    torch.save({name: tensor.cpu() for name, tensor in detector.state_dict().items()}, temporary)
+    os.replace(temporary, path)
+
+
+def _event(at: Progress) -> dict[str, Any]:
+    return {
+        "phase": at.phase,
+        "iteration": at.iteration,
+        "total": at.iterations,
+        "loss": at.loss,
+        "eta_s": at.remaining,
+    }

@@ -1,0 +1,195 @@
+"""The cells of a table: which there are, and which the store lacks. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detbench.data.sources import why_missing
+from detbench.errors import DataError
+from detbench.recipe import load, resolve
+from detbench.recipe.digest import digest
+from detbench.recipe.experiment import Cell, Data
+from detbench.recipe.override import detector_only
+from detbench.recipe.resolve import ResolvedRow
+from detbench.recipe.table import Profile, Row, Table
+from detbench.results.schema import Kind
+from detbench.results.store import Store
+from detbench.runner.job import CostCell
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell to compute.
+
+    Attributes:
+        label: of the first row that needs it, for messages.
+    """
+
+    digest: str
+    kind: Kind
+    label: str
+    cell: Cell | CostCell
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row of a table and the tasks its numbers come from.
+
+    Attributes:
+        train: one task per seed; empty for a row that is only cited.
+        cost: GFLOPs and parameters; none for a row without a detector.
+        comparable: the measured APs follow the paper's own protocol.
+        same_detector: nothing was changed of the paper's detector, so its cost is comparable.
+        reason: why there is nothing to train; else empty.
+    """
+
+    row: Row
+    train: tuple[Task, ...]
+    cost: Task | None
+    comparable: bool = False
+    same_detector: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table under a profile, with seeds, as tasks.
+
+    Attributes:
+        warnings: what the user should know before it runs.
+    """
+
+    table: Table
+    profile: Profile
+    seeds: tuple[int, ...]
+    rows: tuple[PlannedRow, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Every task once, costs first (they take seconds), then in the table's order."""
+        costs = [row.cost for row in self.rows if row.cost]
+        cells = [task for row in self.rows for task in row.train]
+        return tuple({task.digest: task for task in [*costs, *cells]}.values())
+
+
+def make(
+    table: Table,
+    profile: Profile,
+    seeds: Sequence[int] = (0,),
+    rows: str | None = None,
+    overrides: Sequence[str] = (),
+    data: Data | None = None,
+) -> Plan:
+    """Plan a table; the arguments are those of ``recipe.resolve.cells``.
+
+    Raises:
+        RecipeError: mistakes in ``rows`` or ``overrides``, all of them.
+    """
+    resolved = resolve.cells(table, profile, seeds, rows, overrides, data)
+    papers = {row.label: resolve.paper_cell(row, table) for row in resolve.select(table, rows)}
+    by_label: dict[str, list[ResolvedRow]] = {}
+    for one in resolved:
+        by_label.setdefault(one.row.label, []).append(one)
+    same = not detector_only(overrides)
+    planned = tuple(_row(table, group, papers[label], same) for label, group in by_label.items())
+    warnings = dict.fromkeys(warning for one in resolved for warning in one.warnings)
+    return Plan(table, profile, tuple(seeds), planned, tuple(warnings))
+
+
+def choose(
+    name: str,
+    profile: str | None,
+    data_root: Path,
+    seeds: Sequence[int] = (0,),
+    rows: str | None = None,
+    overrides: Sequence[str] = (),
+    dataset: str | None = None,
+) -> tuple[Plan, str | None]:
+    """Plan a table by its id or file, as the command line names things.
+
+    Args:
+        profile: none takes ``paper`` where the paper's data set is found, else ``smoke``.
+        dataset: of ``--dataset``; none is the profile's.
+
+    Returns:
+        The plan, and a sentence that says which profile was taken if none was named.
+
+    Raises:
+        RecipeError: mistakes in any of them.
+    """
+    table = load.table(name)
+    data = resolve.parse_dataset(dataset) if dataset else None
+    # With a data set of the user's choice, the paper's is not needed.
+    needed = [data] if data else resolve.paper_data(table)
+    chosen, said = resolve.choose_profile(
+        profile, needed, lambda one: why_missing(one, data_root) is None
+    )
+    return make(table, chosen, seeds, rows, overrides, data), said
+
+
+def check_data(plan: Plan, data_root: Path) -> None:
+    """Raise ``DataError`` if a data set that the plan trains on is not there."""
+    cells = (task.cell for task in plan.tasks if isinstance(task.cell, Cell))
+    for data in {digest(cell.data): cell.data for cell in cells}.values():
+        problem = why_missing(data, data_root)
+        if problem:
+            raise DataError(problem)
+
+
+def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool) -> PlannedRow:
+    first = group[0]
+    train = tuple(
+        Task(digest(one.cell), "train-eval", _label(first.row, one, group), one.cell)
+        for one in group
+        if one.cell is not None
+    )
+    comparable = bool(train) and all(
+        one.cell is not None and paper is not None and follows(one.cell, paper) for one in group
+    )
+    cost = None
+    if first.paper_detector is not None:
+        width, height = table.input.split("x")
+        cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
+        cost = Task(digest(cell), "cost", first.row.label, cell)
+    return PlannedRow(first.row, train, cost, comparable, same, first.reason)
+
+
+def _label(row: Row, one: ResolvedRow, group: list[ResolvedRow]) -> str:
+    return row.label if len(group) == 1 else f"{row.label}, seed {one.seed}"
+
+
+def follows(cell: Cell, paper: Cell) -> bool:
+    """Whether a cell is the paper's own but for seed, precision and memory format."""
+    free = {"precision": "fp32", "channels_last": True}
+    alike = (
+        one.model_copy(update={"seed": 0, "training": one.training.model_copy(update=free)})
+        for one in (cell, paper)
+    )
+    return len({digest(one) for one in alike}) == 1
+
+
+def started(store: Store, plan: Plan) -> bool:
+    """Whether anything of a plan has been trained, by the files' names alone."""
+    stored = store.listing()
+    return any(task.digest in stored for row in plan.rows for task in row.train)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the store has of some tasks."""
+
+    done: tuple[Task, ...]
+    failed: tuple[Task, ...]
+    missing: tuple[Task, ...]
+
+
+def standing(store: Store, tasks: Iterable[Task]) -> Standing:
+    """Sort tasks by their status in the store; skipped ones count as done."""
+    found: dict[str, list[Task]] = {"done": [], "failed": [], "missing": []}
+    for task in tasks:
+        status = store.status(task.digest)
+        found["done" if status == "skipped" else status].append(task)
+    return Standing(*(tuple(found[name]) for name in ("done", "failed", "missing")))
