@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import deterministic
 
 
 def seed_everything(seed: int, stream: int = 0) -> None:
@@ -24,7 +25,13 @@ def seed_everything(seed: int, stream: int = 0) -> None:
 
 
 def choose_determinism(device: torch.device) -> None:
-    """Make cuDNN and cuBLAS repeat themselves; CPU kernels do at a fixed number of threads."""
+    """Have kernels repeat themselves; on the CPU at a fixed number of threads.
+
+    The few CUDA operators that cannot only warn.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling every new tensor would only hide a read of uninitialised memory, and costs time.
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

@@ -53,7 +53,7 @@ def initialise(
         WeightsError: they cannot be had or do not fit.
     """
     if wanted == "none":
-        _scratch(detector, "asked for")
+        _scratch(detector, "as training.weights = none asks")
     elif wanted != "default":
         if _is_file(wanted):
             load_file(detector, Path(wanted), allow_partial)
@@ -61,6 +61,8 @@ def initialise(
             _load_backbone(detector, _download(wanted), wanted, allow_partial)
     elif default is None:
         _scratch(detector, "the recipe names no weights")
+    elif "://" in default:
+        _scratch(detector, f"{default} is in neither torchvision nor timm; give a file of it")
     elif _is_file(default):
         load_file(detector, Path(default), allow_partial)
     else:
@@ -71,8 +73,23 @@ def initialise(
             _scratch(detector, f"{default} is not on this machine; --weights {default} fetches it")
 
 
-def load_file(detector: nn.Module, path: Path, allow_partial: bool = False) -> None:
+def save(path: Path, detector: nn.Module) -> None:
+    """Write the weights of a detector, on whatever device, for ``load_file``.
+
+    Raises:
+        StoreError: no space left, or the folder cannot be written.
+    """
+    state = {name: tensor.cpu() for name, tensor in detector.state_dict().items()}
+    checkpoint.save(path, {"detector": state})
+
+
+def load_file(
+    detector: nn.Module, path: Path, allow_partial: bool = False, whole: bool = False
+) -> None:
     """Load a file into ``detector``: a checkpoint of ours, MMDetection's, or a backbone's.
+
+    Args:
+        whole: a file of the backbone alone will not do.
 
     Raises:
         WeightsError: missing, damaged, or made for another detector.
@@ -91,7 +108,7 @@ def load_file(detector: nn.Module, path: Path, allow_partial: bool = False) -> N
             import_mmdet(detector, state, allow_partial)
         except WeightsError as error:
             raise WeightsError(f"{path}: {error}") from error
-    elif set(state) & set(detector.state_dict()):
+    elif whole or set(state) & set(detector.state_dict()):
         _load(detector, state, str(path), allow_partial)
     else:
         _load_backbone(detector, state, str(path), allow_partial)

@@ -1,0 +1,160 @@
+"""``detbench eval``: score a detector's weights, or detections that are there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detbench.cli import common, single
+from detbench.errors import RecipeError
+
+if TYPE_CHECKING:
+    from detbench.recipe.experiment import Data, Evaluation
+    from detbench.report.table import Sheet
+
+EXAMPLES = (
+    "detbench eval fcos-r50 --weights runs/fcos-r50-smoke-0/weights.pt --profile smoke",
+    "detbench eval atss-r50 --weights atss_r50_fpn_1x_coco.pth --profile paper --data-root /data",
+    "detbench eval --results detections.json.gz --annotations instances_val2017.json",
+    "detbench eval --results detections.json --dataset coco --evaluator pycocotools --format json",
+)
+
+
+def command(
+    detector: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DETECTOR]",
+            help="Id of a detector, as in fcos-r50, or a file of your own; not with --results.",
+            autocompletion=common.complete_detectors,
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="A file of ours, an MMDetection checkpoint, or none for the untrained network.",
+            show_default=False,
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            metavar="FILE",
+            help="Score these COCO results (.json or .json.gz), without a model.",
+            show_default=False,
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations",
+            metavar="FILE",
+            help="COCO annotations to score --results against.",
+            show_default=False,
+        ),
+    ] = None,
+    dataset: common.DatasetOption = None,
+    profile: common.ProfileOption = None,
+    set_: common.SetOption = None,
+    device: common.DeviceOption = "auto",
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Take of the weights what fits.")
+    ] = False,
+    evaluator: Annotated[
+        single.Engine,
+        typer.Option("--evaluator", help="Whose code: faster-coco-eval's or COCO's own."),
+    ] = "faster",
+    thresholds: Annotated[
+        bool, typer.Option("--thresholds", help="AP at each IoU threshold too.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Keep the detections as COCO results (.json or .json.gz).",
+            show_default=False,
+        ),
+    ] = None,
+    data_root: common.DataRootOption = None,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Evaluate DETECTOR with --weights, or a file of detections with --results; print the metrics.
+
+    With --results, the ground truth is --annotations, else the val split of --dataset, else that of
+    --profile; of --set, only evaluation.* and data.* apply, as in evaluation.max_detections=300.
+    """
+    if results is not None:
+        _only("--results", detector=detector, weights=weights, save=save)
+        common.emit(
+            _score_file(
+                results,
+                annotations,
+                single.settings(profile, dataset, set_ or ()),
+                common.data_root(data_root),
+                evaluator,
+                thresholds,
+            ),
+            format,
+        )
+        return
+    if detector is None or weights is None:
+        raise RecipeError("give DETECTOR and --weights FILE, or --results FILE; see --help")
+    _only("DETECTOR", annotations=annotations)
+    root = common.data_root(data_root)
+    cell, _ = single.choose(detector, profile, dataset, set_ or (), 0, root)
+    single.log_to_stderr()
+
+    from detbench.data.sources import label
+    from detbench.evaluation import results as files
+    from detbench.evaluation.run import load_and_score
+    from detbench.measure.device import resolve
+    from detbench.report.scores import sheet
+
+    with single.shown(detector) as report:
+        found = load_and_score(
+            cell, weights, allow_partial, root, resolve(device), report, evaluator
+        )
+    if save is not None:
+        files.write(save, found.detections)
+    said = single.protocol(label(cell.data), found.images, cell.evaluation, evaluator)
+    common.emit(sheet(detector, found.metrics, said, thresholds), format)
+
+
+def _only(mode: str, **options: object) -> None:
+    """Refuse options that do nothing in this mode."""
+    for name, value in options.items():
+        if value is not None:
+            option = name.upper() if name == "detector" else f"--{name}"
+            raise RecipeError(f"{option} does not go with {mode}: leave one of them out")
+
+
+def _score_file(
+    path: Path,
+    annotations: Path | None,
+    settings: tuple[Data, Evaluation],
+    root: Path,
+    evaluator: single.Engine,
+    thresholds: bool,
+) -> Sheet:
+    """The table of a results file. No torch but for ``shapes``, whose scenes it lays out."""
+    from detbench.data.sources import label
+    from detbench.evaluation import results, truth
+    from detbench.evaluation.coco import check_results, evaluate
+    from detbench.report.scores import sheet
+
+    data, evaluation = settings
+    ground = truth.of_file(annotations) if annotations else truth.of_data(data, root)
+    found = results.read(path)
+    check_results(ground, found, str(path))
+    metrics = evaluate(ground, found, evaluation, evaluator)
+    images = len(ground["images"][: evaluation.limit])
+    source = str(annotations) if annotations else label(data)
+    said = single.protocol(source, images, evaluation, evaluator)
+    return sheet(path.name, metrics, said, thresholds)

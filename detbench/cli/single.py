@@ -1,0 +1,162 @@
+"""What ``train`` and ``eval`` share: one detector's settings, its progress, its table."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from detbench.cli import common
+from detbench.errors import DataError
+from detbench.progress import Progress, Report
+
+if TYPE_CHECKING:
+    from detbench.recipe.experiment import Cell, Data, Evaluation
+    from detbench.recipe.table import Profile
+
+PLAIN_EVERY_S = 15.0
+Engine = Literal["faster", "pycocotools"]
+
+
+def choose(
+    detector: str,
+    profile: str | None,
+    dataset: str | None,
+    overrides: Sequence[str],
+    seed: int,
+    root: Path,
+) -> tuple[Cell, Profile]:
+    """The cell of one detector, as the options say; prints what the user should know of it.
+
+    Raises:
+        RecipeError: mistakes in the names or settings.
+        DataError: the data set is not there.
+    """
+    from detbench.data.sources import why_missing
+    from detbench.recipe import load, resolve
+
+    recipe = load.detector(detector)
+    data = resolve.parse_dataset(dataset) if dataset else None
+    needed = data or load.schedule(recipe.schedule).data
+    chosen, said = resolve.choose_profile(
+        profile, [needed], lambda one: why_missing(one, root) is None
+    )
+    resolved = resolve.cell(recipe, chosen, seed, overrides, data)
+    for sentence in (*([said] if said else []), *resolved.warnings):
+        common.say(sentence)
+    assert resolved.cell is not None
+    missing = why_missing(resolved.cell.data, root)
+    if missing:
+        raise DataError(f"data: {missing}")
+    return resolved.cell, chosen
+
+
+def settings(
+    profile: str | None, dataset: str | None, overrides: Sequence[str]
+) -> tuple[Data, Evaluation]:
+    """Data set and evaluation without a detector; by default the paper's.
+
+    Raises:
+        RecipeError: mistakes in the names or settings.
+    """
+    from detbench.recipe import load, resolve
+
+    data = resolve.parse_dataset(dataset) if dataset else None
+    # Settings are changed in a whole cell, and any detector completes one.
+    any_detector = load.detectors()[0]
+    cell = resolve.cell(any_detector, profile or "paper", 0, overrides, data).cell
+    assert cell is not None
+    return cell.data, cell.evaluation
+
+
+def log_to_stderr() -> None:
+    """Show what the library logs (where weights came from), without decoration."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("detbench")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def shown(label: str) -> Iterator[Report]:
+    """A report that draws a bar on a terminal, and elsewhere prints a line now and then."""
+    if not sys.stderr.isatty():
+        yield _lines(label)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[more]}", markup=False),
+    )
+    with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task(label, total=None, more="")
+
+        def report(at: Progress) -> None:
+            more = "  ".join(_details(at))
+            name = f"{label}: {at.phase}"
+            bar.update(
+                task, description=name, completed=at.iteration, total=at.iterations, more=more
+            )
+
+        yield report
+
+
+def _lines(label: str) -> Report:
+    last: dict[str, float] = {}
+
+    def report(at: Progress) -> None:
+        now = time.monotonic()
+        ended = at.iteration == at.iterations
+        if ended or now - last.setdefault(at.phase, now) >= PLAIN_EVERY_S:
+            last[at.phase] = now
+            words = [f"{label}: {at.phase} {at.iteration}/{at.iterations}", *_details(at)]
+            common.say(", ".join(words))
+
+    return report
+
+
+def _details(at: Progress) -> list[str]:
+    from detbench.runner.display import duration
+
+    words = [] if at.loss is None else [f"loss {at.loss:.3f}"]
+    if at.remaining is not None and at.iteration < at.iterations:
+        words.append(f"ETA {duration(at.remaining)}")
+    return words
+
+
+def both(*reports: Callable[[Progress], None]) -> Report:
+    """A report that passes on to each, in order."""
+
+    def report(at: Progress) -> None:
+        for one in reports:
+            one(at)
+
+    return report
+
+
+def protocol(source: str, images: int, evaluation: Evaluation, engine: Engine) -> str:
+    """The sentence below a table of scores."""
+    sizes = f"{32 * evaluation.area_scale:g} and {96 * evaluation.area_scale:g} pixels"
+    return (
+        f"On {source}, {images} images; "
+        f"{evaluation.max_detections} detections per image and class; "
+        f"sizes parted at the squares of {sizes}; by {engine_name(engine)}. In percent."
+    )
+
+
+def engine_name(engine: Engine) -> str:
+    """The package that scores, with its version."""
+    from importlib.metadata import version
+
+    package = "faster-coco-eval" if engine == "faster" else "pycocotools"
+    return f"{package} {version(package)}"

@@ -1,0 +1,76 @@
+"""``detbench train``: one detector, trained and evaluated, in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from detbench.cli import common
+
+EXAMPLES = (
+    "detbench train fcos-r50 --profile smoke",
+    "detbench train atss-r50 --profile paper --data-root /data --weights default --device cuda",
+    "detbench train gfl-r50 --dataset coco:train.json:images --set training.epochs=6 --out my-run",
+    "detbench train my-detector.toml --seed 1 --set training.precision=bf16",
+)
+
+
+def command(
+    detector: common.DetectorArgument,
+    profile: common.ProfileOption = None,
+    dataset: common.DatasetOption = None,
+    set_: common.SetOption = None,
+    device: common.DeviceOption = "auto",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of weights, order and flips.")] = 0,
+    weights: common.WeightsOption = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Take of the weights what fits.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder of checkpoint, weights, loss curve and detections; "
+            "by default runs/DETECTOR-PROFILE-SEED.",
+            show_default=False,
+        ),
+    ] = None,
+    data_root: common.DataRootOption = None,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Train DETECTOR, evaluate it and print its AP.
+
+    An interrupted run goes on where it stopped, with the same command: Ctrl-C saves first. The
+    folder then has weights.pt, curve.jsonl (the losses of each iteration), checkpoint.pt and
+    detections.json.gz (COCO results). Nothing is stored in the results folder: that is for `run`.
+    """
+    from detbench.cli import single
+    from detbench.data.sources import label
+
+    root = common.data_root(data_root)
+    overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights else [])]
+    cell, chosen = single.choose(detector, profile, dataset, overrides, seed, root)
+    name = Path(detector).stem if detector.endswith(".toml") else detector
+    folder = out or Path("runs") / f"{name}-{chosen.id}-{seed}"
+    single.log_to_stderr()
+
+    from detbench.evaluation import results
+    from detbench.evaluation.run import score
+    from detbench.measure.device import resolve
+    from detbench.report.scores import sheet
+    from detbench.training import loop, stop
+    from detbench.training.weights import save
+
+    where = resolve(device)
+    with stop.on_signals() as check, single.shown(name) as show:
+        report = single.both(show, check)
+        trained = loop.train(cell, folder, root, where, report, allow_partial)
+        save(folder / "weights.pt", trained)
+        found = score(trained, cell, root, where, report)
+    results.write(folder / "detections.json.gz", found.detections)
+    common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
+    said = single.protocol(label(cell.data), found.images, cell.evaluation, "faster")
+    common.emit(sheet(name, found.metrics, said), format)

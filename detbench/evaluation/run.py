@@ -1,0 +1,90 @@
+"""Evaluation of a detector on the val split of its cell's data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from detbench import data
+from detbench.build import build_detector
+from detbench.data.loading import EvalLoader
+from detbench.evaluation.coco import Evaluator, evaluate
+from detbench.evaluation.predict import predict
+from detbench.progress import Report
+from detbench.recipe.experiment import Cell
+from detbench.training import seeding
+from detbench.training.weights import load_file
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an evaluation gives.
+
+    Attributes:
+        metrics: in [0, 1], or none where undefined.
+        detections: COCO results.
+        images: how many were evaluated.
+    """
+
+    metrics: dict[str, float | None]
+    detections: list[dict[str, Any]]
+    images: int
+
+
+def score(
+    detector: nn.Module,
+    cell: Cell,
+    data_root: Path,
+    device: torch.device,
+    report: Report,
+    evaluator: Evaluator = "faster",
+) -> Scored:
+    """Detect on every val image, in float32, and score.
+
+    Args:
+        detector: with as many classes as the data set.
+        report: told after each batch.
+
+    Raises:
+        DataError: the data set is missing or damaged.
+        CellFailed: a detection is not finite.
+    """
+    dataset = data.load(cell.data, "val", data_root)
+    settings = cell.evaluation
+    loader = EvalLoader(
+        dataset, cell.training.input, cell.detector.pixels, settings.batch, settings.limit
+    )
+    last = cell.training.channels_last
+    found = predict(detector, loader, dataset.categories, device, report, channels_last=last)
+    metrics = evaluate(dataset.ground_truth(), found, settings, evaluator)
+    return Scored(metrics, found, loader.images)
+
+
+def load_and_score(
+    cell: Cell,
+    weights: str,
+    allow_partial: bool,
+    data_root: Path,
+    device: torch.device,
+    report: Report,
+    evaluator: Evaluator = "faster",
+) -> Scored:
+    """Build the detector of ``cell``, load ``weights`` and ``score`` it.
+
+    Args:
+        weights: a file of all its weights, or ``none`` for the untrained network.
+
+    Raises:
+        WeightsError: the file is missing, damaged or for another detector.
+    """
+    seeding.choose_determinism(device)
+    seeding.seed_everything(cell.seed)
+    classes = len(data.load(cell.data, "val", data_root).categories)
+    detector = build_detector(cell.detector, classes)
+    if weights != "none":
+        load_file(detector, Path(weights), allow_partial, whole=True)
+    return score(detector, cell, data_root, device, report, evaluator)

@@ -1,0 +1,37 @@
+"""Ground truth to score a results file against, from annotations alone: no images, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from detbench.data.coco_check import check
+from detbench.data.sources import pair
+from detbench.evaluation.results import read
+from detbench.recipe.experiment import Data, Shapes
+
+
+def of_file(path: Path) -> dict[str, Any]:
+    """COCO's dictionary in an annotation file, checked.
+
+    Raises:
+        DataError: missing, truncated or inconsistent.
+    """
+    content = read(path)
+    check(content, path)
+    truth: dict[str, Any] = content
+    return truth
+
+
+def of_data(data: Data, root: Path) -> dict[str, Any]:
+    """The val split's ground truth; the images need not be there.
+
+    Args:
+        root: the data folder.
+    """
+    if isinstance(data, Shapes):
+        # Its scenes are laid out by the module that draws them, which needs torch.
+        from detbench.data import load
+
+        return load(data, "val", root).ground_truth()
+    return of_file(pair(data, "val", root)[0])
