@@ -20,6 +20,8 @@ from detbench.runner.job import CostJob, TrainJob
 
 CELL_COMMAND = (sys.executable, "-m", "detbench.runner.cell")
 
+PATIENCE_S = 5.0
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -66,7 +68,8 @@ class Child:
             )
         self._inbox = inbox
         text = job.model_dump_json().encode() + b"\n"
-        threading.Thread(target=self._talk, args=(text,), daemon=True).start()
+        self._talker = threading.Thread(target=self._talk, args=(text,), daemon=True)
+        self._talker.start()
 
     def _talk(self, text: bytes) -> None:
         """Send the job, then hear until the process has ended."""
@@ -99,8 +102,11 @@ class Child:
             self.process.wait(patience_s)
 
     def close(self) -> None:
-        """Close our end of the pipes of an ended child."""
+        """Wait for the end of a child that ended or was killed, and close our ends of its pipes."""
+        self.wait(PATIENCE_S)
+        self._talker.join(PATIENCE_S)
         for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
+            # Whoever is left of its helpers may hold the other end; the reader then has ours.
+            if pipe is not None and not self._talker.is_alive():
                 with contextlib.suppress(OSError):
                     pipe.close()

@@ -217,6 +217,7 @@ class _Run:
         finally:
             for running in self.running.values():
                 running.child.stop(signal.SIGKILL)
+                running.child.close()
             self.display.close()
 
     def _start_some(self) -> None:
