@@ -98,14 +98,12 @@ def detector(name: str) -> DetectorRecipe:
 
 def schedule(name: str) -> Schedule:
     """A schedule by id or path."""
-    path = find("schedule", name)
-    return _spec(Schedule, _inherited("schedule", path), path)
+    return _schedule(find("schedule", name))
 
 
 def profile(name: str) -> Profile:
     """A profile by id or path."""
-    path = find("profile", name)
-    return _spec(Profile, _inherited("profile", path), path)
+    return _profile(find("profile", name))
 
 
 def find(kind: Kind, name: str) -> Path:
@@ -189,6 +187,16 @@ def _spec(model: type[S], data: dict[str, Any], path: Path) -> S:
 @cache
 def _detector(path: Path) -> DetectorRecipe:
     return _spec(DetectorRecipe, _inherited("detector", path), path)
+
+
+@cache
+def _schedule(path: Path) -> Schedule:
+    return _spec(Schedule, _inherited("schedule", path), path)
+
+
+@cache
+def _profile(path: Path) -> Profile:
+    return _spec(Profile, _inherited("profile", path), path)
 
 
 @cache

@@ -66,7 +66,12 @@ def cells(
     profile = load.profile(profile) if isinstance(profile, str) else profile
     found: list[ResolvedRow] = []
     mistakes: list[str] = []
-    for row in select(table, rows):
+    chosen = table.rows
+    try:
+        chosen = tuple(select(table, rows))
+    except RecipeError as error:
+        mistakes += error.mistakes
+    for row in chosen:
         try:
             found += _resolve(row, table, profile, seeds, overrides, data)
         except RecipeError as error:

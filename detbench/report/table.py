@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -119,38 +120,126 @@ def _heading(column: Column) -> str:
     return f"{column.group} {column.title}".strip()
 
 
-def terminal(sheet: Sheet, width: int | None = None, colour: bool = False) -> str:
-    """For reading in a terminal, drawn by rich; ``colour`` adds escape codes."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
+GAP = "  "
+NARROWEST = 12
+"""Columns of words are not wrapped to fewer characters, nor inside a word up to LONGEST."""
+LONGEST = 30
 
-    out = io.StringIO()
-    console = Console(
-        file=out, width=width or 10_000, force_terminal=colour, highlight=False, emoji=False
-    )
-    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in sheet.columns:
-        heading = f"{column.group}\n{column.title}" if column.group else column.title
-        drawn.add_column(Text(heading), justify="right" if column.right else "left")
-    for index, row in enumerate(sheet.rows):
-        entries = [
-            Text(
-                entry.text + _mark(sheet, entry, lambda n: f"[{n}]"),
-                style="bold" if entry.strong else "",
-            )
-            for entry in row
-        ]
-        drawn.add_row(*entries, end_section=index + 1 in sheet.breaks)
-    if sheet.title:
-        console.print(Text(sheet.title, style="bold"))
-        console.print()
-    console.print(drawn)
+
+def terminal(sheet: Sheet, width: int | None = None, colour: bool = False) -> str:
+    """For reading in a terminal; ``colour`` sets headings and strong entries bold.
+
+    Where the table is wider than ``width``, its widest columns of words wrap; numbers never do.
+    """
+    texts = [
+        [entry.text + _mark(sheet, entry, lambda n: f"[{n}]") for entry in row]
+        for row in sheet.rows
+    ]
+    titles = [column.title for column in sheet.columns]
+    widths = _widths(sheet, [titles, *texts], width)
+    rule = "─" * (sum(widths) + len(GAP) * (len(widths) - 1))
+
+    def bold(line: str) -> str:
+        return f"\033[1m{line}\033[0m" if colour and line else line
+
+    lines = [*_wrapped(sheet.title, width, bold), ""] if sheet.title else []
+    lines += [bold(line) for line in _group_lines(sheet, widths)]
+    lines += [bold(line) for line in _lay(sheet, titles, widths)]
+    lines.append(rule)
+    for index, (row, shown) in enumerate(zip(sheet.rows, texts, strict=True)):
+        if index in sheet.breaks:
+            lines.append(rule)
+        strong = [bold if entry.strong else str for entry in row]
+        lines += _lay(sheet, shown, widths, strong)
     notes = [f"[{index}] {note}" for index, note in enumerate(sheet.footnotes, 1)]
-    for note in [*notes, *sheet.notes]:
-        console.print(Text(note))
-    return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
+    notes += sheet.notes
+    if notes:
+        lines.append("")
+    for note in notes:
+        lines += _wrapped(note, width)
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _wrapped(text: str, width: int | None, style: Callable[[str], str] = str) -> list[str]:
+    lines = textwrap.wrap(text, width, break_on_hyphens=False) if width else [text]
+    return [style(line) for line in lines]
+
+
+def _widths(sheet: Sheet, rows: list[list[str]], width: int | None) -> list[int]:
+    """Characters per column, groups' headings and the terminal's width seen to."""
+    widths = [
+        max((len(line) for row in rows for line in row[i].split("\n")), default=0)
+        for i in range(len(sheet.columns))
+    ]
+    for start, count, group in _groups(sheet.columns):
+        lack = max(map(len, group.split("\n"))) - sum(widths[start : start + count])
+        widths[start + count - 1] += max(0, lack - len(GAP) * (count - 1))
+    if width is None:
+        return widths
+    floors = {
+        i: max(NARROWEST, *(min(LONGEST, len(w)) for row in rows for w in [*row[i].split(), ""]))
+        for i, column in enumerate(sheet.columns)
+        if not column.right
+    }
+    while sum(widths) + len(GAP) * (len(widths) - 1) > width:
+        spare = [i for i, floor in floors.items() if widths[i] > floor]
+        if not spare:
+            break
+        widths[max(spare, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _groups(columns: Sequence[Column]) -> list[tuple[int, int, str]]:
+    """Runs of neighbouring columns of one group: start, count, heading."""
+    found, start = [], 0
+    for group, members in groupby(columns, key=lambda column: column.group):
+        count = len(list(members))
+        if group:
+            found.append((start, count, group))
+        start += count
+    return found
+
+
+def _group_lines(sheet: Sheet, widths: list[int]) -> list[str]:
+    """The groups' headings, each centred over its columns between dashes."""
+    groups = _groups(sheet.columns)
+    height = max((group.count("\n") + 1 for _, _, group in groups), default=0)
+    lines = []
+    for level in range(height):
+        line = ""
+        for start, count, group in groups:
+            span = sum(widths[start : start + count]) + len(GAP) * (count - 1)
+            left = sum(widths[:start]) + len(GAP) * start
+            parts = group.split("\n")
+            part = parts[level] if level < len(parts) else ""
+            last = level == height - 1
+            framed = f" {part} " if part and len(part) + 2 <= span else part
+            line = line.ljust(left) + (framed.center(span, "─") if last else part.center(span))
+        lines.append(line)
+    return lines
+
+
+def _lay(
+    sheet: Sheet, texts: list[str], widths: list[int], styles: Sequence[Callable[[str], str]] = ()
+) -> list[str]:
+    """One row as lines, each entry wrapped to its column."""
+    cells = []
+    for text_, width in zip(texts, widths, strict=True):
+        lines = [
+            part
+            for line in text_.split("\n")
+            for part in (textwrap.wrap(line, max(1, width), break_on_hyphens=False) or [""])
+        ]
+        cells.append(lines)
+    out = []
+    for level in range(max(map(len, cells), default=0)):
+        shown = []
+        for i, (column, lines) in enumerate(zip(sheet.columns, cells, strict=True)):
+            part = lines[level] if level < len(lines) else ""
+            padded = part.rjust(widths[i]) if column.right else part.ljust(widths[i])
+            shown.append(styles[i](padded) if styles else padded)
+        out.append(GAP.join(shown))
+    return out
 
 
 def markdown(sheet: Sheet) -> str:
@@ -223,6 +312,7 @@ _LATEX = {
     "−": r"$-$",
     "✓": r"\checkmark{}",
     "α": r"$\alpha$",
+    "\n": " ",
 }
 
 
@@ -232,17 +322,16 @@ def _tex(value: str) -> str:
 
 def _group_header(columns: Sequence[Column]) -> list[str]:
     """The line of group headings with a rule under each; nothing where no column has a group."""
-    if not any(column.group for column in columns):
+    groups = _groups(columns)
+    if not groups:
         return []
-    cells, rules, start = [], [], 1
-    for group, members in groupby(columns, key=lambda column: column.group):
-        count = len(list(members))
-        if group:
-            cells.append(rf"\multicolumn{{{count}}}{{c}}{{{_tex(group)}}}")
-            rules.append(rf"\cmidrule(lr){{{start}-{start + count - 1}}}")
-        else:
-            cells += [""] * count
-        start += count
+    cells, rules, at = [], [], 0
+    for start, count, group in groups:
+        cells += [""] * (start - at)
+        cells.append(rf"\multicolumn{{{count}}}{{c}}{{{_tex(group)}}}")
+        rules.append(rf"\cmidrule(lr){{{start + 1}-{start + count}}}")
+        at = start + count
+    cells += [""] * (len(columns) - at)
     return [" & ".join(cells) + r" \\", " ".join(rules)]
 
 

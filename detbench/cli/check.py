@@ -1,0 +1,219 @@
+"""``detbench check``: a dry run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from detbench.cli import common
+
+if TYPE_CHECKING:
+    from detbench.recipe.experiment import Cell
+    from detbench.report.table import Sheet
+    from detbench.results.store import Store
+    from detbench.runner.plan import Plan, Task
+
+EXAMPLES = (
+    "detbench check tscode-table1",
+    "detbench check tscode-table1 --profile paper --data-root /data",
+    "detbench check my-table.toml --rows 'mine*' --seeds 0,1,2",
+    "detbench check tscode-table1 --profile paper --set training.batch=8",
+)
+
+BYTES_PER_WEIGHT = 4
+CHECKPOINT_COPIES = 3
+"""A checkpoint holds the weights and up to two moments of the optimiser."""
+LIGHT_MILLIONS = 15.0
+"""Parameters to reckon with in a small profile's network, and in one nobody has published."""
+PAPER_MILLIONS = 60.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        status: ``mend`` stops a run, ``warning`` does not.
+    """
+
+    name: str
+    status: Literal["ok", "warning", "mend"]
+    message: str
+
+
+def command(
+    table: common.TableArgument,
+    profile: common.ProfileOption = None,
+    rows: common.RowsOption = None,
+    seeds: common.SeedsOption = "0",
+    set_: common.SetOption = None,
+    dataset: common.DatasetOption = None,
+    data_root: common.DataRootOption = None,
+    results: common.ResultsOption = None,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Check what TABLE needs and print what would run; runs nothing.
+
+    Looked at: the recipe, whether the data set's files are there, whether weights that are named
+    as files are there, the results folder and its disk space, the ratio of learning rate and batch.
+    Printed: each cell with its digest and its status in the store, and the time still to spend.
+    Exit code 2 if something must be mended before a run.
+    """
+    from detbench.results.store import Store
+    from detbench.runner import plan
+
+    root = common.data_root(data_root)
+    chosen, said = plan.choose(
+        table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset
+    )
+    if said:
+        common.say(said)
+    store = Store(common.results_root(results))
+    missing = list(plan.standing(store, chosen.tasks).missing)
+    findings = [
+        Finding("recipe", "ok", f"{chosen.table.id}: {len(chosen.rows)} rows, no mistakes"),
+        *_data(chosen, root),
+        *_weights(chosen),
+        *_disk(chosen, missing, store.root),
+        *[Finding("settings", "warning", sentence) for sentence in chosen.warnings],
+    ]
+    guess = _estimate(missing, store)
+    payload = _payload(chosen, store, findings, guess)
+    common.emit(_sheet(chosen, payload, findings, guess), format, payload)
+    if any(finding.status == "mend" for finding in findings):
+        raise typer.Exit(2)
+
+
+def _cells(chosen: Plan) -> list[Cell]:
+    from detbench.recipe.experiment import Cell
+
+    return [task.cell for task in chosen.tasks if isinstance(task.cell, Cell)]
+
+
+def _data(chosen: Plan, root: Path) -> list[Finding]:
+    from detbench.data.sources import why_missing
+    from detbench.recipe import describe
+
+    found = []
+    for data in {cell.data.model_dump_json(): cell.data for cell in _cells(chosen)}.values():
+        problem = why_missing(data, root)
+        if problem:
+            found.append(Finding("data", "mend", problem))
+        else:
+            found.append(Finding("data", "ok", f"{describe.data(data)} is there"))
+    return found
+
+
+def _weights(chosen: Plan) -> list[Finding]:
+    wanted = {_source(cell) for cell in _cells(chosen)}
+    return [_weights_from(name) for name in sorted(wanted)]
+
+
+def _source(cell: Cell) -> str:
+    """The name or file that a cell starts from; empty is from scratch."""
+    if cell.training.weights == "default":
+        return getattr(cell.detector.backbone, "weights", None) or ""
+    return "" if cell.training.weights == "none" else cell.training.weights
+
+
+def _weights_from(name: str) -> Finding:
+    if not name:
+        return Finding("weights", "ok", "training starts from scratch")
+    if Path(name).expanduser().is_file():
+        return Finding("weights", "ok", f"{name} is there")
+    if "://" in name or "/" in name or Path(name).suffix in (".pt", ".pth", ".safetensors"):
+        advice = "give the path of a file by --set training.weights=FILE"
+        return Finding("weights", "mend", f"{name} is no file here: {advice}")
+    return Finding("weights", "ok", f"{name}: a torchvision or timm name, looked up by the run")
+
+
+def _disk(chosen: Plan, missing: list[Task], root: Path) -> list[Finding]:
+    """Whether the results folder can be written and has room for the weights of what is missing."""
+    folder = root.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        advice = "choose another folder with --results or $DETBENCH_RESULTS"
+        return [Finding("results", "mend", f"{folder} cannot be written: {advice}")]
+    trainings = sum(task.kind == "train-eval" for task in missing)
+    millions = LIGHT_MILLIONS if chosen.profile.light else PAPER_MILLIONS
+    needed = (trainings + CHECKPOINT_COPIES * (trainings > 0)) * millions * BYTES_PER_WEIGHT / 1e3
+    free = shutil.disk_usage(folder).free / 1e9
+    message = f"{free:.1f} GB free in {folder}, at most {needed:.1f} GB needed"
+    if free < needed:
+        return [Finding("disk", "mend", f"{message}: free some or choose another --results")]
+    return [Finding("disk", "ok", message)]
+
+
+def _estimate(missing: list[Task], store: Store) -> str:
+    from detbench.cli import estimate
+    from detbench.recipe.experiment import Cell
+
+    cells = [task.cell for task in missing if isinstance(task.cell, Cell)]
+    if not cells:
+        return "nothing to train"
+    done = {name for name, status in store.listing().items() if status == "done"}
+    steps = {count for cell in cells if (count := estimate.iterations(cell)) is not None}
+    each = f", {'/'.join(map(str, sorted(steps)))} iterations each" if steps else ""
+    spent = estimate.seconds(store, cells[0], done)
+    return f"{len(cells)} to train{each}; {estimate.remaining(len(cells), spent)}"
+
+
+def _payload(chosen: Plan, store: Store, findings: list[Finding], guess: str) -> dict[str, Any]:
+    cells = [
+        {
+            "row": row.row.label,
+            "kind": task.kind,
+            "seed": getattr(task.cell, "seed", None),
+            "digest": task.digest,
+            "status": store.status(task.digest),
+        }
+        for row in chosen.rows
+        for task in (*row.train, *([row.cost] if row.cost else []))
+    ]
+    cited = [{"row": row.row.label, "reason": row.reason} for row in chosen.rows if not row.train]
+    return {
+        "table": chosen.table.id,
+        "profile": chosen.profile.id,
+        "checks": [vars(finding) for finding in findings],
+        "cells": cells,
+        "cited": cited,
+        "estimate": guess,
+    }
+
+
+def _sheet(chosen: Plan, payload: dict[str, Any], findings: list[Finding], guess: str) -> Sheet:
+    from detbench.report.table import Column, Entry, Sheet, text
+
+    first: dict[str, str] = {}
+    rows = []
+    for cell in payload["cells"]:
+        shared = first.setdefault(cell["digest"], cell["row"])
+        status = cell["status"] if shared == cell["row"] else f"same as {shared}"
+        seed = cell["seed"]
+        rows.append(
+            (
+                text(cell["row"]),
+                text({"train-eval": "train, evaluate", "cost": "count"}[cell["kind"]]),
+                Entry("" if seed is None else str(seed), seed),
+                Entry(cell["digest"][:12], cell["digest"]),
+                text(status),
+            )
+        )
+    columns = (
+        Column("row", "Row"),
+        Column("kind", "What"),
+        Column("seed", "Seed", right=True),
+        Column("digest", "Digest"),
+        Column("status", "Status"),
+    )
+    words = {"ok": "ok", "warning": "warning", "mend": "TO MEND"}
+    notes = [f"{words[one.status]}: {one.name}: {one.message}" for one in findings]
+    notes += [f"cited only: {one['row']}: {one['reason']}" for one in payload["cited"]]
+    title = f"{chosen.table.id} under {chosen.profile.id}"
+    return Sheet(title, columns, tuple(rows), (*notes, f"estimate: {guess}"))

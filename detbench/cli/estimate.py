@@ -1,0 +1,75 @@
+"""How long a table will take: from cells of the same kind in the store, else in iterations."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import datetime
+from pathlib import Path
+
+from detbench.recipe import describe
+from detbench.recipe.digest import digest
+from detbench.recipe.experiment import Cell, Shapes
+from detbench.recipe.resolve import cells
+from detbench.recipe.table import Profile, Table
+from detbench.results.store import Store
+
+LOOKED_AT = 40
+"""No more stored cells than this are opened for an estimate."""
+
+
+def table(table: Table, profile: Profile, results: Path) -> str:
+    """The trainings of a table under a profile, and the time that is still to be spent."""
+    runs = {digest(row.cell): row.cell for row in cells(table, profile) if row.cell is not None}
+    if not runs:
+        return "no row is trained"
+    store = Store(results)
+    done = {name for name, status in store.listing().items() if status == "done"}
+    missing = {name: cell for name, cell in runs.items() if name not in done}
+    work = sorted({describe.training(cell.training).split(";")[0] for cell in runs.values()})
+    counted = f"{len(runs)} trainings of {', '.join(work)}, {len(runs) - len(missing)} done"
+    if not missing:
+        return counted
+    spent = seconds(store, next(iter(missing.values())), done)
+    return f"{counted}; {remaining(len(missing), spent)}"
+
+
+def remaining(count: int, spent: list[float]) -> str:
+    """The time ``count`` cells take, given the times of some like them."""
+    if not spent:
+        return "time unknown: nothing like it has been run here"
+    middle = statistics.median(spent)
+    return f"about {words(count * middle)} to go, at {words(middle)} each one at a time"
+
+
+def seconds(store: Store, cell: Cell, done: set[str]) -> list[float]:
+    """How long stored cells with the same data and training took, whatever their detector."""
+    found: list[float] = []
+    for name in sorted(done)[:LOOKED_AT]:
+        stored = store.get(name)
+        origin = stored.rows[0].provenance if stored else {}
+        past = origin.get("recipe", {})
+        if past.get("training") != cell.training.model_dump(mode="json"):
+            continue
+        if past.get("data") != cell.data.model_dump(mode="json"):
+            continue
+        started, ended = origin.get("started"), origin.get("ended")
+        if started and ended:
+            span = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
+            found.append(span.total_seconds())
+    return found
+
+
+def iterations(cell: Cell) -> int | None:
+    """Training steps of a cell, where its data set's size is known without reading it."""
+    if cell.training.iterations is not None:
+        return cell.training.iterations
+    if isinstance(cell.data, Shapes) and cell.training.epochs is not None:
+        return round(cell.training.epochs * cell.data.train / cell.training.batch)
+    return None
+
+
+def words(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
