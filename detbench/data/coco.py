@@ -14,8 +14,6 @@ stored one, and nowhere else; MMDetection applies it always.
 
 from __future__ import annotations
 
-import json
-import os
 import struct
 import sys
 import zlib
@@ -29,7 +27,7 @@ from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as F
 
 from detbench.data import Category, Sample
-from detbench.data.coco_check import Table, check
+from detbench.data.coco_check import Table, check_files, one_line, read
 from detbench.errors import DataError
 
 # What Pillow's decoders raise over a damaged file.
@@ -62,11 +60,11 @@ class CocoDataset:
     def __init__(self, annotations: Path, images: Path) -> None:
         self.path = annotations
         self.folder = images
-        table = check(_read(annotations), annotations)
+        table = read(annotations)
         self._table = table
         self.categories = [Category(i, n) for i, n in table.categories]
         self.sizes = [(int(h), int(w)) for w, h in table.image_sizes]
-        _check_files(images, table.file_names, annotations)
+        check_files(images, table.file_names, annotations)
         self._boxes = _inside(table)
         seen = (self._boxes[:, 2:] > self._boxes[:, :2]).all(axis=1)
         self._learnt = (table.crowd == 0) & (table.boxes[:, 2:] >= 1).all(axis=1) & seen
@@ -110,7 +108,7 @@ class CocoDataset:
             ) from None
         except _DAMAGE as error:
             raise DataError(
-                f"image {path} is damaged ({_one_line(error)}); restore the file"
+                f"image {path} is damaged ({one_line(error)}); restore the file"
             ) from None
 
     def _oriented(self, stored: Image.Image, path: Path, size: tuple[int, int]) -> Image.Image:
@@ -158,40 +156,3 @@ def _inside(table: Table) -> NDArray[np.float32]:
     limits = np.tile(table.image_sizes[table.image_rows], 2)
     corners = np.concatenate((table.boxes[:, :2], table.boxes[:, :2] + table.boxes[:, 2:]), 1)
     return np.minimum(np.maximum(corners, 0), limits).astype(np.float32)
-
-
-def _read(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise DataError(
-            f"annotation file {path} is not there; mend the path, or --data-root / DETBENCH_DATA"
-        ) from None
-    except OSError as error:
-        raise DataError(f"annotation file {path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"annotation file {path} is truncated or no JSON ({_one_line(error)}); "
-            f"fetch or make it again"
-        ) from None
-
-
-def _check_files(folder: Path, names: list[str], annotations: Path) -> None:
-    """Every listed image is in the folder; they are not opened."""
-    if not folder.is_dir():
-        raise DataError(
-            f"image folder {folder} is not there; mend the path, or --data-root / DETBENCH_DATA"
-        )
-    # One listing, as asking for 118287 files one by one takes minutes on a network disk.
-    present = {entry.name for entry in os.scandir(folder)}
-    missing = [n for n in names if n not in present and not (folder / n).is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of the {len(names)} images that {annotations} lists are not in "
-            f"{folder}, for example {missing[0]}; restore them or name the right folder"
-        )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -107,7 +107,7 @@ VARIANTS = {
     ),
     "easy": Variant(
         code=1,
-        objects=(2, 4),
+        objects=(3, 5),
         outline=(120.0, 250.0),
         texture=(130.0, 250.0),
         disc=(64.0, 96.0),

@@ -47,6 +47,23 @@ def why_missing(data: Data, root: Path) -> str | None:
     return None
 
 
+def check(data: Data, root: Path) -> None:
+    """Check both splits of a data set as far as possible without opening an image.
+
+    Annotation files are read whole, so COCO takes a while.
+
+    Raises:
+        DataError: the first thing that is wrong, in one line.
+    """
+    if isinstance(data, Shapes):
+        return
+    from detbench.data.coco_check import check_files, read
+
+    splits: tuple[Split, Split] = ("train", "val")
+    for file, images in dict.fromkeys(pair(data, split, root) for split in splits):
+        check_files(images, read(file).file_names, file)
+
+
 def _advise(problem: str, data: Coco | CocoJson, root: Path) -> str:
     if isinstance(data, Coco):
         return (

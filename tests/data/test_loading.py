@@ -1,0 +1,229 @@
+import os
+import signal
+import sys
+from itertools import islice
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from detbench import data
+from detbench.data import Category, Sample
+from detbench.data.loading import EvalLoader, Processes, TrainLoader
+from detbench.errors import DataError
+from detbench.recipe.experiment import Coco, Input, Shapes
+from detbench.recipe.model import Pixels
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from made_coco import make_coco
+
+SHAPES = Shapes(kind="shapes", size=48, train=22, val=7)
+INPUT = Input(short=(48,), long=48, multiple=16)
+PIXELS = Pixels()
+
+
+class Plain:
+    """Numbered images of two aspects; every fifth has no object."""
+
+    in_memory = False
+
+    def __init__(self, count=23, fault=None):
+        self.categories = [Category(1, "thing")]
+        self.sizes = [(24, 40) if index % 3 else (40, 24) for index in range(count)]
+        self.trainable = [index for index in range(count) if index % 5]
+        self.fault = fault
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def sample(self, index):
+        if self.fault == "error" and index == 7:
+            raise DataError("image 7.jpg is damaged; restore the file")
+        if self.fault == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        height, width = self.sizes[index]
+        image = torch.zeros(3, height, width, dtype=torch.uint8)
+        image[:, 4:8, 2:6] = index + 100
+        boxes = torch.tensor([[2.0, 4.0, 6.0, 8.0]] if index % 5 else []).reshape(-1, 4)
+        return Sample(image, boxes, torch.zeros(len(boxes), dtype=torch.int64), index)
+
+    def ground_truth(self):
+        return {}
+
+
+def same(a, b):
+    return (
+        torch.equal(a.images, b.images)
+        and torch.equal(a.sizes, b.sizes)
+        and torch.equal(a.targets.boxes, b.targets.boxes)
+        and torch.equal(a.targets.labels, b.targets.labels)
+        and torch.equal(a.targets.valid, b.targets.valid)
+        and (a.image_ids, a.scales, a.originals) == (b.image_ids, b.scales, b.originals)
+    )
+
+
+def loader(dataset=None, batch=4, seed=3, **processes):
+    return TrainLoader(
+        dataset or Plain(),
+        Input(short=(24, 30), long=60),
+        PIXELS,
+        batch,
+        seed,
+        Processes(**{"workers": 0, **processes}),
+    )
+
+
+def test_batch_k_needs_nothing_of_the_batches_before():
+    stream = list(islice(loader().batches(0), 13))
+    for start in (1, 4, 5, 9, 12):
+        for batch, expected in zip(loader().batches(start), stream[start:], strict=False):
+            assert same(batch, expected)
+
+
+def test_workers_change_nothing():
+    stream = list(islice(loader().batches(3), 6))
+    batches = loader(workers=2).batches(3)
+    for expected in stream:
+        assert same(next(batches), expected)
+    batches.close()
+
+
+def test_an_epoch_has_every_image_with_an_object_once():
+    made = loader()
+    assert made.iterations_per_epoch == 5  # 18 images
+    stream = list(islice(made.batches(0), 15))
+    orders = []
+    for epoch in range(3):
+        batches = stream[5 * epoch : 5 * epoch + 5]
+        orders.append([i for batch in batches for i in batch.image_ids])
+        assert sorted(orders[-1]) == list(Plain().trainable)
+        assert [len(batch.image_ids) for batch in batches] == [4, 4, 4, 4, 2]
+    assert orders[0] != orders[1]
+    other = [i for batch in islice(loader(seed=4).batches(0), 5) for i in batch.image_ids]
+    assert other != orders[0]
+
+
+def test_batches_have_one_aspect_but_the_last():
+    dataset = Plain(90)
+    made = loader(dataset, batch=8)
+    batches = list(islice(made.batches(0), made.iterations_per_epoch))
+    mixed = [len({dataset.sizes[i] for i in batch.image_ids}) > 1 for batch in batches]
+    assert not any(mixed[:-2])
+    assert len(batches) == 9
+
+
+def test_images_without_objects_can_be_kept():
+    made = TrainLoader(Plain(), INPUT, PIXELS, 23, 0, Processes(workers=0), skip_empty=False)
+    batch = next(made.batches(0))
+    assert sorted(batch.image_ids) == list(range(23))
+    assert not batch.targets.valid[batch.image_ids.index(5)].any()
+
+
+def test_ranks_share_every_batch():
+    whole = list(islice(loader().batches(0), 5))
+    parts = [list(islice(loader(rank=rank, world=2).batches(0), 5)) for rank in range(2)]
+    for number, batch in enumerate(whole):
+        ids = [part[number].image_ids for part in parts]
+        assert sorted(ids[0] + ids[1]) == sorted(batch.image_ids)
+        assert len(ids[0]) - len(ids[1]) in (0, 1)
+        for part, own in zip(parts, ids, strict=True):
+            for place, image_id in enumerate(own):
+                height, width = part[number].sizes[place].tolist()
+                expected = batch.images[batch.image_ids.index(image_id), :, :height, :width]
+                assert torch.equal(part[number].images[place, :, :height, :width], expected)
+
+
+def test_no_rank_is_left_without_an_image():
+    # 18 images in batches of 4: the last batch has 2 for 4 ranks.
+    last = [next(loader(rank=rank, world=4).batches(4)).image_ids for rank in range(4)]
+    assert [len(ids) for ids in last] == [1, 1, 1, 1]
+    assert last[2:] == last[:2]
+
+
+def test_boxes_follow_their_pixels():
+    flips = set()
+    scales = set()
+    for batch in islice(loader().batches(0), 10):
+        for place, image_id in enumerate(batch.image_ids):
+            image = batch.images[place] * torch.tensor(PIXELS.std)[:, None, None]
+            image += torch.tensor(PIXELS.mean)[:, None, None]
+            box = batch.targets.boxes[place, 0]
+            x1, y1, x2, y2 = (int(v) for v in box.round())
+            assert abs(image[0, (y1 + y2) // 2, (x1 + x2) // 2] - image_id - 100) < 1
+            flips.add(bool(box[0] > batch.sizes[place, 1] / 2))
+            scales.add(round(batch.scales[place][0], 2))
+            assert batch.originals[place] == Plain().sizes[image_id]
+    assert flips == {True, False}
+    assert scales == {1.0, 1.25}
+
+
+def test_flip_probability():
+    for probability in (0.0, 1.0):
+        setting = Input(short=(24,), long=40, flip=probability)
+        made = TrainLoader(Plain(), setting, PIXELS, 18, 0, Processes(workers=0))
+        boxes = next(made.batches(0)).targets.boxes
+        assert (boxes[:, 0, 0] == 2).all() == (probability == 0.0)
+
+
+def test_evaluation_takes_every_image_in_order():
+    dataset = data.load(SHAPES, "val", Path())
+    made = EvalLoader(dataset, INPUT, PIXELS, 3, None)
+    batches = list(made)
+    assert len(made) == len(batches) == 3
+    assert made.images == 7
+    assert [i for batch in batches for i in batch.image_ids] == list(range(1, 8))
+    assert all(batch.scales == [(1.0, 1.0)] * len(batch.image_ids) for batch in batches)
+    limited = EvalLoader(dataset, INPUT, PIXELS, 3, 4)
+    assert limited.images == 4
+    assert [len(batch.image_ids) for batch in limited] == [3, 1]
+    assert EvalLoader(dataset, INPUT, PIXELS, 3, 100).images == 7
+
+
+def test_evaluation_uses_the_last_scale():
+    made = EvalLoader(Plain(2), Input(short=(24, 48), long=80), PIXELS, 1, workers=0)
+    assert [batch.scales[0] for batch in made] == [(2.0, 2.0)] * 2
+
+
+def test_coco_through_workers(tmp_path):
+    dataset = data.load(Coco(kind="coco"), "train", make_coco(tmp_path))
+    setting = Input(short=(96,), long=160)
+    own = TrainLoader(dataset, setting, PIXELS, 4, 0, Processes(workers=0))
+    assert own.iterations_per_epoch == 2
+    shared = TrainLoader(dataset, setting, PIXELS, 4, 0, Processes(workers=1)).batches(0)
+    for expected in islice(own.batches(0), 4):
+        assert same(next(shared), expected)
+        assert expected.images.shape[2] % 32 == expected.images.shape[3] % 32 == 0
+        inside = expected.sizes.flip(1)[:, None, :] + 1e-3
+        assert (expected.targets.boxes[..., 2:] <= inside).all()
+    shared.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_stays_one_line(workers):
+    batches = loader(Plain(fault="error"), workers=workers).batches(0)
+    with pytest.raises(DataError) as caught:
+        list(islice(batches, 5))
+    assert str(caught.value) == "image 7.jpg is damaged; restore the file"
+
+
+def test_death_of_a_worker_is_said():
+    batches = loader(Plain(fault="death"), workers=1).batches(0)
+    with pytest.raises(DataError, match=r"a process that loads data died \(.*memory ran out"):
+        next(batches)
+
+
+def test_closing_ends_the_workers():
+    batches = loader(workers=2).batches(0)
+    next(batches)
+    before = len(psutil.Process().children())
+    batches.close()
+    assert len(psutil.Process().children()) == before - 2
+
+
+def test_nothing_to_train_on():
+    empty = Plain(1)
+    with pytest.raises(DataError, match="no training image has an object to learn from"):
+        loader(empty)
+    with pytest.raises(DataError, match="a batch of 4 cannot be shared by 5 processes"):
+        loader(world=5)

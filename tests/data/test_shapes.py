@@ -1,0 +1,269 @@
+import hashlib
+import multiprocessing
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from detbench import data
+from detbench.data import shapes_draw, shapes_plan
+from detbench.data.draws import Draws
+from detbench.data.shapes import Shapes
+from detbench.errors import DataError
+from detbench.recipe import experiment
+
+# sha256 of image bytes, boxes and labels. A change here is a change of the data set: every stored
+# number measured on it becomes incomparable, so raise the data set's version with it.
+GOLDEN = {
+    ("train", 128, "easy", 0): "8e9cd67c778939bb",
+    ("train", 128, "easy", 7): "1e4dc3a118ac8283",
+    ("val", 128, "full", 3): "d3b741d2fd58f10d",
+    ("train", 512, "full", 0): "6b9e3e563ba5f106",
+    ("val", 512, "full", 1): "ef8686ce39588ff9",
+    ("val", 333, "easy", 2): "d5fecfa159735099",
+}
+
+
+def fingerprint(split: str, size: int, variant: str, index: int) -> str:
+    sample = Shapes(split, index + 1, size, variant).sample(index)
+    digest = hashlib.sha256(sample.image.numpy().tobytes())
+    digest.update(sample.boxes.numpy().astype("<f4").tobytes())
+    digest.update(sample.labels.numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+@pytest.mark.parametrize(("scene", "digest"), GOLDEN.items(), ids=str)
+def test_scenes_are_the_same_everywhere(scene, digest):
+    assert fingerprint(*scene) == digest
+
+
+def test_same_in_another_process():
+    scene = ("val", 128, "full", 5)
+    code = f"import test_shapes as t; print(t.fingerprint(*{scene!r}))"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=__file__.rsplit("/", 1)[0], capture_output=True, text=True)
+    assert run.stdout.strip() == fingerprint(*scene), run.stderr
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(fingerprint, scene) == fingerprint(*scene)
+
+
+def test_order_of_use_and_cache_change_nothing():
+    a, b = Shapes("val", 4, 64), Shapes("val", 4, 64)
+    first = [a.sample(i) for i in range(4)]
+    b.ground_truth()
+    again = [b.sample(i) for i in (3, 1, 1, 0, 2)]
+    for index, sample in zip((3, 1, 1, 0, 2), again, strict=True):
+        assert (sample.image == first[index].image).all()
+        assert (sample.boxes == first[index].boxes).all()
+        assert sample.image_id == index + 1
+    sent = pickle.loads(pickle.dumps(a))
+    assert (sent.sample(2).image == first[2].image).all()
+
+
+def test_no_scene_is_drawn_twice():
+    seen = set()
+    for split in ("train", "val"):
+        for variant in ("full", "easy"):
+            dataset = Shapes(split, 40, 32, variant)
+            seen |= {dataset.sample(i).image.numpy().tobytes() for i in range(40)}
+    assert len(seen) == 160
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return Shapes("train", 300, 512).ground_truth()
+
+
+def test_sizes_are_cocos(truth):
+    areas = np.array([a["area"] for a in truth["annotations"]])
+    small, large = (areas < 32**2).mean(), (areas > 96**2).mean()
+    assert 0.2 < small < 0.6
+    assert 0.12 < large < 0.5
+    assert 1 - small - large > 0.2
+    assert areas.min() >= 9
+
+
+def test_every_class_is_about_as_frequent(truth):
+    labels = [a["category_id"] for a in truth["annotations"]]
+    counts = np.bincount(labels, minlength=13)[1:]
+    assert len(counts) == len(truth["categories"]) == 12
+    assert counts.min() > 0.4 * counts.mean()
+    per_image = np.bincount([a["image_id"] for a in truth["annotations"]])[1:]
+    assert per_image.min() >= 1
+    assert per_image.mean() > 5
+
+
+def test_boxes_are_inside_and_overlap(truth):
+    boxes = np.array([a["bbox"] for a in truth["annotations"]])
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2:] >= 1).all()
+    assert (boxes[:, :2] + boxes[:, 2:] <= 512).all()
+    areas = np.array([a["area"] for a in truth["annotations"]])
+    assert (areas <= boxes[:, 2] * boxes[:, 3]).all()
+    images = np.array([a["image_id"] for a in truth["annotations"]])
+    overlapping = sum(_any_overlap(boxes[images == i]) for i in range(1, 301))
+    assert overlapping > 100
+
+
+def _any_overlap(boxes):
+    left, right = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
+    meet = np.minimum(right, right.swapaxes(0, 1)) - np.maximum(left, left.swapaxes(0, 1))
+    return np.triu((meet > 0).all(axis=2), 1).any()
+
+
+def _discs(variant):
+    found = {name: [] for name in shapes_plan.CONTEXTS}
+    for index in range(1500):
+        scene = shapes_plan.plan(Draws(9, index), 512, shapes_plan.VARIANTS[variant])
+        for thing in scene.things:
+            if thing.label is not None and thing.label >= 9:
+                found[shapes_plan.CONTEXTS[thing.label - 9]].append(thing)
+    return found
+
+
+@pytest.mark.parametrize("variant", ["full", "easy"])
+def test_only_context_tells_discs_apart(variant):
+    found = _discs(variant)
+    bodies = {name: [thing.body for thing in things] for name, things in found.items()}
+    for look in (
+        lambda part: part.radius,
+        lambda part: part.colours[0][0],
+        lambda part: part.colours[0][2],
+        lambda part: part.rim,
+        lambda part: part.texture == "plain",
+        lambda part: part.x,
+        lambda part: part.direction,
+    ):
+        means = [np.mean([look(part) for part in parts]) for parts in bodies.values()]
+        spread = np.std([look(part) for parts in bodies.values() for part in parts])
+        sizes = min(len(parts) for parts in bodies.values())
+        assert max(means) - min(means) < 5 * spread / sizes**0.5 + 1e-9
+    assert {part.outline for parts in bodies.values() for part in parts} == {"disc"}
+    marks = {name: {t.parts[0].outline for t in things} for name, things in found.items()}
+    assert marks == {"alone": {"disc"}, "framed": {"frame"}, "stemmed": {"stem"}}
+
+
+def test_nothing_stands_in_the_context_of_a_disc():
+    for index in range(300):
+        scene = shapes_plan.plan(Draws(4, index), 512, shapes_plan.VARIANTS["full"])
+        discs = [t for t in scene.things if t.label is not None and t.label >= 9]
+        marks = [
+            t.body for t in scene.things if t.label is None and t.body.outline in ("frame", "stem")
+        ]
+        for disc in discs:
+            for mark in marks:
+                apart = np.hypot(disc.body.x - mark.x, disc.body.y - mark.y)
+                assert apart > mark.radius + disc.body.radius
+
+
+def test_textures_differ_in_nothing_else():
+    outlines = {
+        thing.body.outline
+        for index in range(200)
+        for thing in shapes_plan.plan(Draws(1, index), 256, shapes_plan.VARIANTS["full"]).things
+        if thing.label in (6, 7, 8)
+    }
+    assert outlines == {"square"}
+
+
+def test_colour_says_nothing_in_full_and_something_in_easy():
+    def hue_spread(variant):
+        means = []
+        for label in range(6):
+            parts = [
+                thing.body.colours[0]
+                for index in range(400)
+                for thing in shapes_plan.plan(
+                    Draws(2, index), 128, shapes_plan.VARIANTS[variant]
+                ).things
+                if thing.label == label
+            ]
+            means.append(np.mean(parts, axis=0))
+        return np.std(means, axis=0).max()
+
+    assert hue_spread("full") < 12
+    assert hue_spread("easy") > 30
+
+
+def test_objects_grow_with_the_scene():
+    sides = []
+    for size in (64, 512):
+        boxes = [a["bbox"] for a in Shapes("val", 60, size, "easy").ground_truth()["annotations"]]
+        sides.append(np.mean([max(b[2:]) for b in boxes]) / size)
+    assert abs(sides[0] - sides[1]) < 0.03
+
+
+@pytest.mark.parametrize("size", [32, 33, 100, 417])
+def test_any_size(size):
+    dataset = Shapes("train", 12, size)
+    for index in range(12):
+        sample = dataset.sample(index)
+        assert sample.image.shape == (3, size, size)
+        assert len(sample.boxes) >= 1
+        assert (sample.boxes[:, 2:] > sample.boxes[:, :2]).all()
+        assert sample.boxes.max() <= size
+
+
+def test_box_is_tight_around_its_object():
+    part = shapes_plan.Part("disc", "plain", 30.0, 40.0, 10.0, 5, 1.0, ((255, 0, 0),) * 2)
+    coverage = shapes_draw.cover(part, 64)
+    image = np.zeros((3, 64, 64), np.float32)
+    shapes_draw.paint(image, part, coverage)
+    rows, columns = np.nonzero(image[0] > 127)
+    assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (20, 40, 30, 50)
+    assert image[1:].max() == 0
+    assert abs(np.count_nonzero(image[0] > 127) - np.pi * 100) < 8
+
+
+@pytest.mark.parametrize("outline", sorted(shapes_draw._OUTLINES))
+def test_outlines_stay_within_their_radius_whatever_the_rotation(outline):
+    for direction in range(0, 64, 5):
+        part = shapes_plan.Part(outline, "plain", 64.0, 64.0, 40.0, direction, 1.0, ((9,) * 3,) * 2)
+        coverage = shapes_draw.cover(part, 128)
+        far = np.hypot(coverage.u, coverage.v) > 41.5
+        assert coverage.alpha.max() == 1
+        assert not (coverage.alpha[far] > 0.5).any()
+
+
+def test_the_trigonometric_table_is_far_from_a_tie():
+    """No library's last bit can change how a sine rounds."""
+    exact = np.cos(2 * np.pi * np.arange(64) / 64) * 1024
+    assert np.abs(np.abs(exact - np.floor(exact)) - 0.5).min() > 1e-3
+
+
+def test_ground_truth_is_what_samples_say():
+    dataset = Shapes("val", 5, 96)
+    truth = dataset.ground_truth()
+    for index in range(5):
+        sample = dataset.sample(index)
+        rows = [a for a in truth["annotations"] if a["image_id"] == sample.image_id]
+        boxes = np.array([a["bbox"] for a in rows])
+        boxes[:, 2:] += boxes[:, :2]
+        assert (boxes == sample.boxes.numpy()).all()
+        labels = [dataset.categories[label].id for label in sample.labels.tolist()]
+        assert labels == [a["category_id"] for a in rows]
+    assert len({a["id"] for a in truth["annotations"]}) == len(truth["annotations"])
+
+
+def test_load_takes_the_recipe(tmp_path):
+    spec = experiment.Shapes(kind="shapes", size=64, train=3, val=2, variant="easy")
+    train, val = (data.load(spec, split, tmp_path) for split in ("train", "val"))
+    assert (len(train), len(val)) == (3, 2)
+    assert train.sizes == [(64, 64)] * 3
+    assert [c.name for c in train.categories][:2] == ["triangle", "star"]
+    assert [c.id for c in train.categories] == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "shapes version 2 cannot be drawn .* set data.version = 1"),
+        ({"size": 31}, "size 31 would be too small .* 32 or more"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(tmp_path, change, message):
+    spec = experiment.Shapes(kind="shapes", **change)
+    with pytest.raises(DataError, match=message):
+        data.load(spec, "train", tmp_path)

@@ -1,0 +1,86 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detbench.data import sources
+from detbench.errors import DataError
+from detbench.recipe.experiment import Coco, CocoJson, Shapes
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from made_coco import make_coco
+
+SHAPES = Shapes(kind="shapes", size=128, val=250, variant="easy")
+COCO = Coco(kind="coco")
+
+
+def test_shapes_are_always_there():
+    assert sources.why_missing(SHAPES, Path("/nowhere")) is None
+
+
+def test_coco_is_missing_until_all_of_it_is_there(tmp_path):
+    for part in (
+        "coco/annotations/instances_train2017.json",
+        "coco/train2017",
+        "coco/annotations/instances_val2017.json",
+        "coco/val2017",
+    ):
+        reason = sources.why_missing(COCO, tmp_path)
+        assert reason.startswith(
+            f"{'annotation file' if part.endswith('json') else 'image folder'} "
+            f"{tmp_path / part} is not there; put COCO below"
+        )
+        assert "--data-root" in reason
+        if part.endswith("json"):
+            (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / part).write_text("{}")
+        else:
+            (tmp_path / part).mkdir()
+    assert sources.why_missing(COCO, tmp_path) is None
+
+
+def test_a_pair_is_relative_to_the_current_directory(tmp_path, monkeypatch):
+    spec = CocoJson(kind="coco-json", annotations="a.json", images="pictures")
+    monkeypatch.chdir(tmp_path)
+    assert sources.why_missing(spec, Path("/elsewhere")).startswith("annotation file a.json is not")
+    Path("a.json").touch()
+    Path("pictures").mkdir()
+    assert sources.why_missing(spec, Path("/elsewhere")) is None
+    home = CocoJson(kind="coco-json", annotations="~/a.json", images="/x", val_images="/y")
+    assert sources.pair(home, "train", Path()) == (Path.home() / "a.json", Path("/x"))
+    assert sources.pair(home, "val", Path()) == (Path.home() / "a.json", Path("/y"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "limit", "label"),
+    [
+        (SHAPES, None, "shapes easy 128 px, val 250"),
+        (SHAPES, 20, "shapes easy 128 px, val 20"),
+        (SHAPES, 900, "shapes easy 128 px, val 250"),
+        (COCO, None, "COCO val2017"),
+        (COCO, 100, "COCO val2017, first 100"),
+        (CocoJson(kind="coco-json", annotations="d/a.json", images="d"), None, "a.json"),
+    ],
+)
+def test_labels(spec, limit, label):
+    assert sources.label(spec, limit) == label
+
+
+def test_check_reads_annotations_and_looks_for_images(tmp_path):
+    sources.check(SHAPES, tmp_path)
+    make_coco(tmp_path, images=2)
+    sources.check(COCO, tmp_path)
+    picture = next((tmp_path / "coco" / "val2017").iterdir())
+    picture.unlink()
+    with pytest.raises(DataError, match=f"1 of the 2 images .*, for example {picture.name}"):
+        sources.check(COCO, tmp_path)
+    file = tmp_path / "coco" / "annotations" / "instances_train2017.json"
+    file.write_text(file.read_text()[:-9])
+    with pytest.raises(DataError, match="train2017.json is truncated"):
+        sources.check(COCO, tmp_path)
+
+
+def test_asking_imports_no_torch():
+    code = "import sys, detbench.data.sources, detbench.data.coco_check; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
