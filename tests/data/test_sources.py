@@ -77,10 +77,11 @@ def test_check_reads_annotations_and_looks_for_images(tmp_path):
         sources.check(COCO, tmp_path)
     file = tmp_path / "coco" / "annotations" / "instances_train2017.json"
     file.write_text(file.read_text()[:-9])
-    with pytest.raises(DataError, match="train2017.json is truncated"):
+    with pytest.raises(DataError, match=r"train2017\.json is truncated"):
         sources.check(COCO, tmp_path)
 
 
 def test_asking_imports_no_torch():
-    code = "import sys, detbench.data.sources, detbench.data.coco_check; sys.exit('torch' in sys.modules)"
+    code = "import sys, detbench.data.sources, detbench.data.coco_check\n"
+    code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
