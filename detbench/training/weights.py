@@ -141,7 +141,7 @@ def _torchvision(name: str) -> Named | None:
     from torchvision.models import get_model_weights, get_weight, list_models
 
     try:
-        if "." in name:
+        if "_Weights." in name:
             weights = get_weight(name)
         elif name in list_models():
             weights = get_model_weights(name)["IMAGENET1K_V1"]

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detbench.cli.main import main
+from detbench.evaluation import results
+from detbench.training import loop
+
+SETTINGS = (
+    "data.train=8",
+    "data.val=3",
+    "data.size=64",
+    "training.iterations=2",
+    "training.batch=2",
+    "training.input.short=64",
+    "training.input.long=64",
+    "inference.score_threshold=0.0",
+)
+SMALL = ["--profile", "smoke", *(part for one in SETTINGS for part in ("--set", one))]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return call
+
+
+def annotations(path: Path) -> dict[str, Any]:
+    truth = {
+        "images": [{"id": 1, "width": 100, "height": 100, "file_name": "a.jpg"}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [
+            {"id": 0, "image_id": 1, "category_id": 3, "bbox": [10, 10, 40, 40], "area": 1600},
+            {"id": 1, "image_id": 1, "category_id": 3, "bbox": [60, 60, 10, 10], "area": 100},
+        ],
+    }
+    path.write_text(json.dumps(truth))
+    return truth
+
+
+ANN = ["--annotations", "ann.json"]
+FOUND = [{"image_id": 1, "category_id": 3, "bbox": [10, 10, 40, 40], "score": 0.9}]
+
+
+def test_train_then_eval_give_the_same_numbers(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("train", "fcos-r50", *SMALL, "--out", "here", "--format", "json")
+    assert (code, "train 2/2" in err, "training from scratch" in err) == (0, True, True)
+    trained = json.loads(out)["rows"][0]
+    names = {"weights.pt", "curve.jsonl", "checkpoint.pt", "detections.json.gz"}
+    assert {entry.name for entry in (tmp_path / "here").iterdir()} == names
+
+    options = ["--weights", "here/weights.pt", "--save", "again.json", "--format", "json"]
+    code, out, _ = run("eval", "fcos-r50", *SMALL, *options)
+    assert (code, json.loads(out)["rows"][0]) == (0, trained)
+    kept = results.read(tmp_path / "again.json")
+    assert kept == results.read(tmp_path / "here" / "detections.json.gz")
+    assert len(kept) > 0
+
+    code, out, _ = run("eval", "--results", "again.json", *SMALL, "--format", "json")
+    again = json.loads(out)["rows"][0]
+    assert (code, again | {"name": ""}) == (0, trained | {"name": ""})
+
+
+def test_train_again_does_nothing_and_other_settings_are_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run("train", "fcos-r50", *SMALL)
+    monkeypatch.setattr(loop, "_step", lambda *_: pytest.fail("trained again"))
+    second = run("train", "fcos-r50", *SMALL)
+    assert (first[0], second[0], first[1]) == (0, 0, second[1])
+    code, _, err = run("train", "fcos-r50", *SMALL, "--set", "training.optimizer.lr=0.5")
+    assert code == 2
+    assert "belongs to a run with other settings" in err.splitlines()[-1]
+
+
+def test_eval_of_a_file(run: Run, tmp_path: Path) -> None:
+    annotations(tmp_path / "ann.json")
+    results.write(tmp_path / "found.json.gz", FOUND)
+    files = ["--results", "found.json.gz", *ANN]
+    rows = []
+    for engine in ("faster", "pycocotools"):
+        code, out, _ = run("eval", *files, "--evaluator", engine, "--format", "json")
+        assert code == 0
+        rows.append(json.loads(out)["rows"][0])
+    ap = 51 / 101 * 100  # one of two found: 51 of the 101 recall points
+    for row in rows:
+        assert row["AP"] == pytest.approx(ap)
+        assert (row["APm"], row["APs"], row["APl"]) == (pytest.approx(100), 0, None)
+        assert row["notes"]["APl"].startswith("no object of this size")
+    code, out, _ = run("eval", *files, "--set", "evaluation.area_scale=0.1")
+    assert "squares of 3.2 and 9.6 pixels" in out
+    code, out, _ = run("eval", *files, "--thresholds", "--format", "csv")
+    assert "AP50,AP55,AP60" in out
+    code, out, _ = run("eval", "--results", "found.json.gz", "--dataset", "coco:ann.json:nowhere")
+    assert (code, f"{ap:.2f}" in out) == (0, True)
+
+
+def test_scoring_a_file_never_imports_torch(tmp_path: Path) -> None:
+    annotations(tmp_path / "ann.json")
+    results.write(tmp_path / "found.json", FOUND)
+    script = (
+        "import sys\n"
+        "from detbench.cli.main import main\n"
+        "try: main(['eval', '--results', 'found.json', '--annotations', 'ann.json'])\n"
+        "except SystemExit as ended: assert not ended.code, ended.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "50.50" in done.stdout
+
+
+def bad_files(folder: Path) -> None:
+    annotations(folder / "ann.json")
+    (folder / "cut.json").write_text('{"images": [')
+    results.write(folder / "found.json", FOUND)
+    (folder / "half.json").write_text(json.dumps(FOUND)[:30])
+    results.write(folder / "object.json", {"a": 1})  # type: ignore[arg-type]
+    results.write(folder / "other.json", [FOUND[0] | {"image_id": 77}])
+    text = json.dumps([FOUND[0] | {"score": float("nan")}])
+    (folder / "nan.json").write_text(text)
+    (folder / "bad.pt").write_bytes(b"PK\x03\x04 nothing")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["eval"], "give DETECTOR and --weights FILE, or --results FILE"),
+        (["eval", "fcos-r50"], "give DETECTOR and --weights FILE"),
+        (["eval", "fcos-r50", "--results", "found.json"], "DETECTOR does not go with --results"),
+        (
+            ["eval", "--results", "none.json", *ANN],
+            "none.json: no such file",
+        ),
+        (["eval", "--results", "half.json", *ANN], "half.json: truncated"),
+        (["eval", "--results", "object.json", *ANN], "are a list"),
+        (
+            ["eval", "--results", "other.json", *ANN],
+            "other.json: detection 0",
+        ),
+        (["eval", "--results", "nan.json", *ANN], "finite number, not nan"),
+        (["eval", "--results", "found.json", "--annotations", "cut.json"], "cut.json: truncated"),
+        (["eval", "--results", "found.json", "--dataset", "cocoo"], "did you mean"),
+        (["eval", "--results", "found.json", "--dataset", "coco"], "instances_val2017.json"),
+        (["eval", "fcos-r50", *SMALL, "--weights", "none.pt"], "none.pt: no such file"),
+        (["eval", "fcos-r50", *SMALL, "--weights", "bad.pt"], "bad.pt: truncated"),
+        (["eval", "fcos-r5O", "--weights", "none.pt"], "did you mean"),
+        (["train", "fcos-r50", *SMALL, "--device", "cuda"], "no usable CUDA device"),
+        (["train", "fcos-r50", *SMALL, "--weights", "bad.pt"], "bad.pt: truncated"),
+        (["train", "fcos-r50", "--profile", "paper"], "instances_train2017.json"),
+        (["train", "fcos-r50", *SMALL, "--set", "training.itrations=3"], "did you mean"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    bad_files(tmp_path)
+    code, out, err = run(*arguments)
+    told = [line for line in err.splitlines() if line.startswith("detbench")]
+    assert (code, out, len(told)) == (2, "", 1), err
+    assert said in told[0]
+    assert "Traceback" not in err
+
+
+def test_nan_ends_with_exit_1(run: Run) -> None:
+    lr = ["--set", "training.optimizer.lr=1e30", "--set", "training.schedule.rise=0.0"]
+    code, out, err = run("train", "fcos-r50", *SMALL, *lr)
+    assert (code, out) == (1, "")
+    assert "not finite at iteration 2 of 2" in err.splitlines()[-1]

@@ -1,0 +1,100 @@
+"""``train`` on real detectors and the embedded data, in a few iterations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from standin import CPU
+
+from detbench.evaluation.run import score
+from detbench.progress import Progress
+from detbench.recipe import resolve
+from detbench.recipe.experiment import Cell
+from detbench.training import checkpoint, curve, loop
+
+SMALL = (
+    "data.train=8",
+    "data.val=4",
+    "data.size=64",
+    "training.iterations=4",
+    "training.batch=2",
+    "training.input.short=64",
+    "training.input.long=64",
+)
+
+
+class Stop(BaseException):
+    pass
+
+
+def cell(detector: str, *changes: str, seed: int = 0) -> Cell:
+    made = resolve.cell(detector, "smoke", seed, (*SMALL, *changes)).cell
+    assert made is not None
+    return made
+
+
+def train(made: Cell, work: Path, report: Any = lambda _: None) -> torch.nn.Module:
+    return loop.train(made, work, work, CPU, report)
+
+
+def state(work: Path) -> dict[str, Any]:
+    return checkpoint.load(work / loop.CHECKPOINT)
+
+
+def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    pairs = zip(first["detector"].values(), second["detector"].values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("detector", ["retinanet-r50", "fcos-r50", "atss-r50", "gfl-r50"])
+def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str) -> None:
+    monkeypatch.setattr(loop, "READ_EVERY_S", 0.0)
+
+    def stop(at: Progress) -> None:
+        if at.iteration == 2:
+            raise Stop
+
+    train(cell(detector), tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(cell(detector), tmp_path / "cut", stop)
+    assert state(tmp_path / "cut")["iteration"] == 2
+    train(cell(detector), tmp_path / "cut")
+    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+    lines = [list(curve.read(tmp_path / run / loop.CURVE)) for run in ("whole", "cut")]
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 4
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(len(name) + seed)  # what ran before must not matter
+        train(cell("fcos-r50", seed=seed), tmp_path / name)
+    assert same(state(tmp_path / "a"), state(tmp_path / "b"))
+    assert not same(state(tmp_path / "a"), state(tmp_path / "c"))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_trains(tmp_path: Path, precision: str) -> None:
+    # At 64 pixels P6 is a single cell, and oneDNN's bf16 gradient of a strided 3x3 convolution on a
+    # single cell is uninitialised memory (torch 2.15).
+    size = [f"{key}=128" for key in ("data.size", "training.input.short", "training.input.long")]
+    train(cell("gfl-r50", f"training.precision={precision}", *size), tmp_path)
+    losses = [line["total"] for line in curve.read(tmp_path / loop.CURVE)]
+    assert len(losses) == 4
+    assert all(loss > 0 for loss in losses)
+
+
+def test_scores_are_those_of_the_detections(tmp_path: Path) -> None:
+    from detbench import data
+    from detbench.evaluation.coco import evaluate
+
+    made = cell("fcos-r50", "evaluation.limit=3", "inference.score_threshold=0.0")
+    detector = train(made, tmp_path)
+    found = score(detector, made, tmp_path, CPU, lambda _: None)
+    assert found.images == 3
+    truth = data.load(made.data, "val", tmp_path).ground_truth()
+    assert found.metrics == evaluate(truth, found.detections, made.evaluation)
+    assert {item["image_id"] for item in found.detections} == {1, 2, 3}

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from standin import Tiny
+from torch import nn
+from torchvision.models import ResNet18_Weights, resnet18
+
+from detbench.backbones.resnet import ResNet
+from detbench.errors import WeightsError
+from detbench.training import weights
+from detbench.training.checkpoint import save as save_checkpoint
+
+NAME = "ResNet18_Weights.IMAGENET1K_V1"
+
+
+class Detector(nn.Module):
+    """A real backbone with a head."""
+
+    def __init__(self, depth: int = 18) -> None:
+        super().__init__()
+        self.backbone = ResNet(depth, frozen_stages=0)
+        self.head = nn.Conv2d(512, 3, 1)
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"backbone": self.backbone}
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """torch hub's cache with a ResNet-18 of made weights in it."""
+    state = resnet18().state_dict()
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(state, folder / Path(ResNet18_Weights.IMAGENET1K_V1.url).name)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda self, **_: dict(state))
+    return state
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache; a download is an error."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "empty"))
+    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", refuse)
+
+
+def test_none_is_scratch_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    weights.initialise(Tiny(), "none", NAME)
+    assert "training from scratch" in caplog.text
+    assert "1 frozen tensors keep their random values" in caplog.text
+
+
+@pytest.mark.parametrize("wanted", ["default", NAME, "resnet18"])
+def test_cached_weights_are_loaded(
+    cached: dict[str, torch.Tensor], caplog: pytest.LogCaptureFixture, wanted: str
+) -> None:
+    detector = Detector()
+    with caplog.at_level(logging.INFO):
+        weights.initialise(detector, wanted, NAME)
+    assert torch.equal(detector.backbone.layer4[1].conv2.weight, cached["layer4.1.conv2.weight"])
+    assert torch.equal(detector.backbone.bn1.running_var, cached["bn1.running_var"])
+    assert "backbone weights" in caplog.text
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("default", [NAME, "resnet50.a1_in1k", None, "open-mmlab://x/resnet50"])
+def test_a_default_is_never_downloaded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, default: str | None
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    weights.initialise(Detector(), "default", default)
+    assert "training from scratch" in caplog.text
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_named_download_that_fails_is_one_line() -> None:
+    with pytest.raises(WeightsError, match=r"cannot be downloaded: no network") as caught:
+        weights.initialise(Detector(), NAME)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(WeightsError, match="did you mean 'resnet50'"):
+        weights.initialise(Detector(), "resnet5O")
+    with pytest.raises(WeightsError, match="no torchvision or timm weights"):
+        weights.initialise(Detector(), "resnet50.nonsense")
+
+
+def test_backbone_of_another_depth(cached: dict[str, torch.Tensor]) -> None:
+    detector = Detector(34)
+    with pytest.raises(WeightsError, match=r"missing.*--allow-partial takes what fits") as caught:
+        weights.initialise(detector, NAME)
+    assert "\n" not in str(caught.value)
+    weights.initialise(detector, NAME, allow_partial=True)
+    assert torch.equal(detector.backbone.conv1.weight, cached["conv1.weight"])
+
+
+def test_a_file_of_the_backbone(tmp_path: Path, cached: dict[str, torch.Tensor]) -> None:
+    torch.save(cached, tmp_path / "r18.pth")
+    detector = Detector()
+    weights.initialise(detector, str(tmp_path / "r18.pth"))
+    assert torch.equal(detector.backbone.conv1.weight, cached["conv1.weight"])
+    with pytest.raises(WeightsError, match="another detector"):
+        weights.load_file(Detector(), tmp_path / "r18.pth", whole=True)
+
+
+@pytest.mark.parametrize("form", ["saved", "checkpoint", "plain", "safetensors"])
+def test_files_of_the_whole_detector(tmp_path: Path, form: str) -> None:
+    first, second = Detector(), Detector()
+    path = tmp_path / ("a.safetensors" if form == "safetensors" else "a.pt")
+    if form == "saved":
+        weights.save(path, first)
+    elif form == "checkpoint":
+        save_checkpoint(path, {"detector": first.state_dict(), "iteration": 3})
+    elif form == "plain":
+        torch.save(first.state_dict(), path)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(first.state_dict(), path)
+    weights.load_file(second, path)
+    for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_file_for_another_detector(tmp_path: Path) -> None:
+    weights.save(tmp_path / "a.pt", Tiny())
+    with pytest.raises(WeightsError, match=r"made for another detector.*nothing fits") as caught:
+        weights.load_file(Detector(), tmp_path / "a.pt", allow_partial=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_without_weights(tmp_path: Path) -> None:
+    for content in ({"epoch": 3}, [1, 2], {}):
+        torch.save(content, tmp_path / "a.pt")
+        with pytest.raises(WeightsError, match="holds no tensors by name"):
+            weights.load_file(Detector(), tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="no such file"):
+        weights.initialise(Detector(), str(tmp_path / "none.pth"))
+
+
+def test_mmdetection_goes_to_the_importer(tmp_path: Path) -> None:
+    """A checkpoint of MMDetection with wrong keys is the importer's error, with the file's name."""
+    from detbench.build import build_detector
+    from detbench.recipe import resolve
+
+    cell = resolve.cell("retinanet-r50", "smoke").cell
+    assert cell is not None
+    state = {"state_dict": {"bbox_head.retina_cls.weight": torch.zeros(1)}, "meta": {"epoch": 1}}
+    torch.save(state, tmp_path / "mmdet.pth")
+    with pytest.raises(WeightsError, match=r"mmdet\.pth") as caught:
+        weights.load_file(build_detector(cell.detector, 3), tmp_path / "mmdet.pth")
+    assert "\n" not in str(caught.value)
