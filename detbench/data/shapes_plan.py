@@ -108,9 +108,9 @@ VARIANTS = {
     "easy": Variant(
         code=1,
         objects=(3, 5),
-        outline=(120.0, 250.0),
-        texture=(130.0, 250.0),
-        disc=(64.0, 96.0),
+        outline=(88.0, 260.0),
+        texture=(110.0, 260.0),
+        disc=(48.0, 96.0),
         closeness=0.85,
         inside=1.0,
         strokes=1,
