@@ -140,11 +140,12 @@ def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
         note = recipe.misprints.get(metric)
         return Entry("" if value is None else f"{value:.{_digits(metric)}f}", value, note)
     value = delta(row, metric)
-    return Entry(
-        "" if value is None else f"{value:+.{_digits(metric)}f}",
-        value,
-        recipe.unmatched.get(metric) if value is not None else None,
-    )
+    if value is None:
+        return Entry("")
+    shown = round(value, _digits(metric))
+    # A difference below the last digit is none, without a sign.
+    sign = "+" if shown else ""
+    return Entry(f"{shown or 0:{sign}.{_digits(metric)}f}", value, recipe.unmatched.get(metric))
 
 
 def delta(row: RowNumbers, metric: str) -> float | None:
@@ -188,8 +189,11 @@ def _notes(plan: Plan, store: Store) -> list[str]:
     if len(plan.seeds) > 1:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
     if not _comparable(plan) and any(row.train for row in plan.rows):
-        what = f"on {there}, measured ones on {here}" if here != there else "with other settings"
-        notes.append(f"The paper's AP and AR are {what}: they are not comparable.")
+        differs = dict.fromkeys(name for row in plan.rows for name in row.differs)
+        how = f"on {there}, measured ones on {here}"
+        if here == there:
+            how = f"with other settings ({', '.join(differs)})"
+        notes.append(f"The paper's AP and AR are {how}: they are not comparable.")
     if any(metric in COSTS for metric in plan.table.columns):
         notes.append(
             f"GFLOPs and parameters are those of the paper-size detector at {plan.table.input}, "
@@ -257,6 +261,7 @@ def _json_row(plan: Plan, row: RowNumbers) -> dict[str, Any]:
         "published": published,
         "delta": {metric: delta(row, metric) for metric in plan.table.columns},
         "comparable": row.planned.comparable,
+        "differs": list(row.planned.differs),
         "misprints": dict(recipe.misprints),
         "unmatched": dict(recipe.unmatched),
         "protocol": protocols,

@@ -132,7 +132,8 @@ def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(content), use_threads=False)
+        # Not read_table: that imports pandas.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         records: list[Record] = table.to_pylist()
     # On garbled bytes pyarrow raises whatever it stumbles over: ArrowInvalid, OSError,
     # UnicodeDecodeError, ValueError, MemoryError. All mean the same here, and the caller names

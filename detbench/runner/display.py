@@ -61,7 +61,8 @@ class State:
 
     @property
     def eta(self) -> str:
-        return f", all in {duration(self.left_s)}" if self.left_s is not None else ""
+        known = self.left_s is not None and self.finished < self.total
+        return f", about {duration(self.left_s or 0)} left of the table" if known else ""
 
 
 def describe(event: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ class PlannedRow:
     Attributes:
         train: one task per seed; empty for a row that is only cited.
         cost: GFLOPs and parameters; none for a row without a detector.
-        comparable: the measured APs follow the paper's own protocol.
+        differs: settings (``training.weights``) in which the cells depart from what the paper ran.
         same_detector: nothing was changed of the paper's detector, so its cost is comparable.
         reason: why there is nothing to train; else empty.
     """
@@ -48,9 +48,14 @@ class PlannedRow:
     row: Row
     train: tuple[Task, ...]
     cost: Task | None
-    comparable: bool = False
+    differs: tuple[str, ...] = ()
     same_detector: bool = True
     reason: str = ""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the measured APs follow the paper's own protocol."""
+        return bool(self.train) and not self.differs
 
 
 @dataclass(frozen=True)
@@ -146,29 +151,42 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
         for one in group
         if one.cell is not None
     )
-    comparable = bool(train) and all(
-        one.cell is not None and paper is not None and follows(one.cell, paper) for one in group
-    )
+    pairs = [(one.cell, paper) for one in group if one.cell is not None and paper is not None]
+    differs = dict.fromkeys(name for cell, paper in pairs for name in departures(cell, paper))
     cost = None
     if first.paper_detector is not None:
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", first.row.label, cell)
-    return PlannedRow(first.row, train, cost, comparable, same, first.reason)
+    return PlannedRow(first.row, train, cost, tuple(differs), same, first.reason)
 
 
 def _label(row: Row, one: ResolvedRow, group: list[ResolvedRow]) -> str:
     return row.label if len(group) == 1 else f"{row.label}, seed {one.seed}"
 
 
-def follows(cell: Cell, paper: Cell) -> bool:
-    """Whether a cell is the paper's own but for seed, precision and memory format."""
-    free = {"precision": "fp32", "channels_last": True}
-    alike = (
-        one.model_copy(update={"seed": 0, "training": one.training.model_copy(update=free)})
-        for one in (cell, paper)
-    )
-    return len({digest(one) for one in alike}) == 1
+FREE = {"training": {"precision": "fp32", "channels_last": True}}
+"""Settings that say how to compute, not what."""
+
+
+def departures(cell: Cell, paper: Cell) -> list[str]:
+    """Key paths, two deep, in which a cell is not the paper's own; seed, precision and memory
+    format aside, and what is no part of a digest.
+    """
+    found = []
+    for section in ("detector", "data", "training", "evaluation"):
+        update = FREE.get(section, {})
+        ours, theirs = (getattr(one, section).model_copy(update=update) for one in (cell, paper))
+        if digest(ours) == digest(theirs):
+            continue
+        if type(ours) is not type(theirs):
+            found.append(section)
+            continue
+        names = [name for name in type(ours).model_fields if name not in ours.undigested]
+        found += [
+            f"{section}.{name}" for name in names if getattr(ours, name) != getattr(theirs, name)
+        ]
+    return found
 
 
 def started(store: Store, plan: Plan) -> bool:

@@ -1,0 +1,267 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detbench.recipe import load
+from detbench.recipe.table import Row, Table
+from detbench.report import ablation, table
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+from detbench.runner import plan as plans
+from detbench.runner.plan import Plan, Task
+
+TABLE = Table(
+    id="own-table1",
+    title="Two detectors",
+    paper="own",
+    columns=("AP", "APs", "gflops"),
+    schedule="coco-1x",
+    notes=("A note of the table.",),
+    breaks=("ATSS",),
+    rows=(
+        Row(
+            label="FCOS",
+            detector="fcos-r50",
+            columns={"Method": "FCOS"},
+            published={"AP": 38.7, "APs": 22.9, "gflops": 200.59},
+            misprints={"APs": "printed wrongly: 23.9 is meant"},
+            fidelity="official-config",
+        ),
+        Row(
+            label="ATSS",
+            detector="atss-r50",
+            columns={"Method": "ATSS"},
+            published={"AP": 39.4, "gflops": 205.3},
+            unmatched={"gflops": "the paper counts one layer less"},
+        ),
+        Row(label="Cited", published={"AP": 41.0}, cited="its code is not public"),
+    ),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+PAPER = ("paper", (0,), "training.weights=default")
+
+
+def _plan(profile: str = "smoke", seeds: tuple[int, ...] = (0,), *overrides: str) -> Plan:
+    return plans.make(TABLE, load.profile(profile), seeds, None, overrides)
+
+
+def _fill(store: Store, task: Task, seed: int = 0, **values: float | None) -> None:
+    rows = [
+        Measurement(
+            task.digest,
+            task.kind,
+            metric,
+            value,
+            "",
+            {"images": 200},
+            seed,
+            reason="" if value is not None else "no object of this size among the val images",
+        )
+        for metric, value in values.items()
+    ]
+    store.add(rows)
+
+
+def _fill_all(store: Store, plan: Plan) -> None:
+    fcos, atss = plan.rows[:2]
+    assert fcos.cost is not None
+    assert atss.cost is not None
+    _fill(store, fcos.train[0], AP=0.3064, APs=None)
+    _fill(store, atss.train[0], AP=0.3956, APs=0.1)
+    _fill(store, fcos.cost, gflops=200.5894)
+    _fill(store, atss.cost, gflops=206.31)
+
+
+def _lines(plan: Plan, store: Store) -> list[str]:
+    return table.markdown(ablation.sheet(plan, store)).splitlines()
+
+
+def test_another_data_set_stands_in_blocks_that_say_so(store: Store) -> None:
+    plan = _plan()
+    _fill_all(store, plan)
+    lines = _lines(plan, store)
+    assert lines[:6] == [
+        "**own-table1: Two detectors**",
+        "",
+        "| Row | Method | measured shapes AP | measured shapes APs | paper COCO AP "
+        "| paper COCO APs | measured GFLOPs | paper GFLOPs | Δ GFLOPs | Fidelity |",
+        "|:--|:--|--:|--:|--:|--:|--:|--:|--:|:--|",
+        "| FCOS | FCOS | 30.6 | <sup>1</sup> | 38.7 | 22.9<sup>2</sup> | 200.59 | 200.59 | 0.00 "
+        "| official-config |",
+        "| ATSS | ATSS | 39.6 | 10.0 | 39.4 |  | 206.31 | 205.30 | +1.01<sup>3</sup> | text-only |",
+    ]
+    assert "| Cited |  | <sup>4</sup> | <sup>4</sup> | 41.0 |  | <sup>4</sup> |  |  |" in lines[6]
+    assert "1. no object of this size among the val images" in lines
+    assert "2. printed wrongly: 23.9 is meant" in lines
+    assert "3. the paper counts one layer less" in lines
+    assert "4. cited only: its code is not public" in lines
+    text = "\n".join(lines)
+    assert "The paper's AP and AR are on COCO, measured ones on shapes: they are not comp" in text
+    assert "A note of the table." in lines
+    assert lines[-1] == "Cells: 4 of 4 done."
+
+
+def test_no_difference_of_aps_under_another_protocol(store: Store) -> None:
+    plan = _plan()
+    _fill_all(store, plan)
+    rows = ablation.payload(plan, store)["rows"]
+    assert [row["comparable"] for row in rows] == [False, False, False]
+    assert [row["delta"]["AP"] for row in rows] == [None, None, None]
+    assert rows[1]["delta"]["gflops"] == pytest.approx(1.01)
+
+
+def test_the_papers_own_protocol_is_compared(store: Store) -> None:
+    plan = _plan(*PAPER)
+    _fill_all(store, plan)
+    lines = _lines(plan, store)
+    assert lines[2] == (
+        "| Row | Method | measured AP | measured APs | paper AP | paper APs | Δ AP "
+        "| measured GFLOPs | paper GFLOPs | Δ GFLOPs | Fidelity |"
+    )
+    assert lines[4].startswith(
+        "| FCOS | FCOS | 30.6 | <sup>1</sup> | 38.7 | 22.9<sup>2</sup> | -8.1 "
+    )
+    assert "not comparable" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("override", "differs"),
+    [
+        ("training.weights=none", ("training.weights",)),
+        ("training.batch=8", ("training.batch",)),
+        ("evaluation.limit=10", ("evaluation.limit",)),
+        ("inference.nms=0.5", ("detector.inference",)),
+        ("training.precision=bf16", ()),
+        ("training.checkpoint_every=5", ()),
+    ],
+)
+def test_a_changed_setting_ends_comparability_unless_it_is_how_to_compute(
+    override: str, differs: tuple[str, ...]
+) -> None:
+    rows = _plan(*PAPER, override).rows
+    assert [row.differs for row in rows] == [differs, differs, ()]
+    assert [row.comparable for row in rows] == [not differs, not differs, False]
+
+
+def test_what_departs_from_the_paper_is_named(store: Store) -> None:
+    lines = _lines(_plan("paper"), store)
+    assert (
+        "The paper's AP and AR are with other settings (training.weights): they are not comparable."
+    ) in lines
+
+
+def test_a_changed_detector_has_no_published_cost(store: Store) -> None:
+    plan = _plan("paper", (0,), "heads.cls.depth=1")
+    _fill_all(store, plan)
+    rows = ablation.payload(plan, store)["rows"]
+    assert rows[0]["measured"]["gflops"] == 200.5894
+    assert rows[0]["delta"]["gflops"] is None
+
+
+def test_blanks_have_reasons(store: Store) -> None:
+    plan = _plan()
+    failure = Measurement(
+        plan.rows[0].train[0].digest,
+        "train-eval",
+        "cell",
+        None,
+        "",
+        status="failed",
+        reason="the loss is NaN at iteration 7",
+    )
+    store.add([failure])
+    rows = ablation.payload(plan, store)["rows"]
+    assert [row["status"] for row in rows] == ["failed", "missing", "cited"]
+    assert rows[0]["reasons"]["AP"] == "FCOS: failed: the loss is NaN at iteration 7"
+    assert rows[1]["reasons"]["AP"] == "not run with profile smoke"
+    assert rows[2]["reasons"]["AP"] == "cited only: its code is not public"
+    for row in rows:
+        for metric, value in row["measured"].items():
+            assert (value is None) == (metric in row["reasons"])
+    assert _lines(plan, store)[-1] == "Cells: 0 of 4 done, 1 failed, 3 missing."
+
+
+def test_seeds_give_mean_deviation_and_number_and_fail_closed(store: Store) -> None:
+    plan = _plan("smoke", (0, 1, 2))
+    cells = plan.rows[0].train
+    assert [task.label for task in cells] == ["FCOS, seed 0", "FCOS, seed 1", "FCOS, seed 2"]
+    _fill(store, cells[0], 0, AP=0.30, APs=0.1)
+    _fill(store, cells[1], 1, AP=0.31, APs=0.1)
+    [first, *_] = ablation.payload(plan, store)["rows"]
+    assert first["measured"]["AP"] is None
+    assert first["reasons"]["AP"] == "FCOS, seed 2: not run"
+    _fill(store, cells[2], 2, AP=0.32, APs=0.1)
+    assert "| FCOS | FCOS | 31.0 ± 1.0 | 10.0 ± 0.0 |" in "\n".join(_lines(plan, store))
+    assert "Mean ± standard deviation over n = 3 seeds." in _lines(plan, store)
+    [first, *_] = ablation.payload(plan, store)["rows"]
+    assert first["sd"]["AP"] == pytest.approx(1.0)
+
+
+def test_a_single_seed_has_no_deviation(store: Store) -> None:
+    plan = _plan()
+    _fill_all(store, plan)
+    assert "±" not in "\n".join(_lines(plan, store))
+
+
+def test_the_same_store_gives_the_same_bytes_in_every_format(store: Store) -> None:
+    plan = _plan()
+    _fill_all(store, plan)
+    for format in table.FORMATS:
+        texts = {table.render(ablation.sheet(plan, Store(store.root)), format) for _ in range(2)}
+        assert len(texts) == 1
+    json.dumps(ablation.payload(plan, store), allow_nan=False)
+
+
+def test_narrow_parts_hold_every_column_once(store: Store) -> None:
+    plan = _plan()
+    _fill_all(store, plan)
+    whole = ablation.sheet(plan, store)
+    parts = ablation.parts(whole)
+    assert len(parts) == 3
+    numbers = [column for part in parts for column in part.columns if column.right]
+    assert numbers == [column for column in whole.columns if column.right]
+    assert [bool(part.notes) for part in parts] == [False, False, True]
+    assert whole.breaks == frozenset({1})
+
+
+def test_report_and_an_idle_run_import_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from detbench.cli.main import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "loaded = {'torch', 'pandas', 'torchvision'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    root = tmp_path / "results"
+    name = load.tables()[0]
+    plan = plans.make(load.table(name), load.profile("smoke"))
+    for task in plan.tasks:
+        _fill(Store(root), task, AP=0.25, gflops=200.0)
+    outputs = []
+    for words in (["run", name, "--format", "markdown"], ["report", name], ["report"]):
+        command = [sys.executable, "-c", code, *words, "--profile", "smoke"]
+        done = subprocess.run(
+            [*command, "--results", str(root)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    # Every table that something is stored of: the first one's baselines are in others too.
+    assert outputs[2].startswith(outputs[0])
+    assert "Cells: " in outputs[0]
