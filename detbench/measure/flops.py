@@ -23,6 +23,9 @@ from detbench.measure.mmdet import MmdetRules
 CountProtocol = Literal["mmdet", "fvcore"]
 RULES: dict[CountProtocol, type[trace.Rules]] = {"mmdet": MmdetRules, "fvcore": FvcoreRules}
 
+LARGEST_SIDE = 65536
+"""Pixels; sizes beyond overflow before they mean anything."""
+
 
 @dataclass(frozen=True)
 class Count:
@@ -59,8 +62,12 @@ def count(detector: nn.Module, input: tuple[int, int], protocol: CountProtocol =
         protocol: ``mmdet`` or ``fvcore``.
 
     Raises:
-        RecipeError: the input is too small for the detector.
+        RecipeError: the input is too small for the detector, or absurdly large.
     """
+    if max(input) > LARGEST_SIDE:
+        raise RecipeError(
+            f"input {input[0]}x{input[1]} is too large: sides of up to {LARGEST_SIDE} pixels"
+        )
     if any(tensor.device.type != "meta" for tensor in detector.state_dict().values()):
         detector = copy.deepcopy(detector).to("meta")
     parts: Any = getattr(detector, "parts", dict)

@@ -38,6 +38,16 @@ stack t to transpose unbind unfold unsqueeze view where zero_ zeros zeros_like
 """
 MOVES = frozenset(_MOVES.split())
 
+_STATISTIC = torch.empty(0, device="meta")
+SHORTCUTS: dict[str, tuple[Tensor, ...]] = {
+    "relu": (),
+    "relu_": (),
+    "native_batch_norm": (_STATISTIC, _STATISTIC),
+    "native_group_norm": (_STATISTIC, _STATISTIC),
+}
+"""Operators with a result like their first argument, and their further results, which nothing
+reads in eval mode. PyTorch runs these in Python on the meta device, which is most of the time."""
+
 
 @dataclass
 class Trace:
@@ -67,9 +77,9 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        name = str(func._schema.name).rpartition("::")[2]  # aten::add_ -> add_
+        result = _shortcut(name, args) if name in SHORTCUTS else func(*args, **(kwargs or {}))
         if self.inside == 0:
-            name = str(func._schema.name).rpartition("::")[2]  # aten::add_ -> add_
             cost = self.rules.operator(name.removesuffix("_"), args, result)
             if cost is not None:
                 self.add(name.removesuffix("_"), cost)
@@ -80,6 +90,16 @@ class _Recorder(TorchDispatchMode):
     def add(self, name: str, cost: int) -> None:
         self.trace.parts[self.running[-1] if self.running else OTHER] += cost
         self.trace.operators[name] += cost
+
+
+def _shortcut(name: str, arguments: tuple[Any, ...]) -> Any:
+    """What an operator of ``SHORTCUTS`` returns on the meta device, without its slow meta code."""
+    if name == "relu_":
+        return arguments[0]
+    result = torch.empty_like(arguments[0])
+    if name == "relu":
+        return result
+    return result, *SHORTCUTS[name]
 
 
 def _makes_floats(result: Any) -> bool:

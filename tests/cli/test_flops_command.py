@@ -1,0 +1,102 @@
+"""``detbench flops``."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from detbench.cli.main import main
+
+KEYS = {
+    "table",
+    "row",
+    "detector",
+    "input",
+    "protocol",
+    "gflops",
+    "params_m",
+    "published_gflops",
+    "published_params_m",
+    "uncounted",
+}
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        main(["flops", *arguments])
+    captured = capsys.readouterr()
+    return end.value.code, captured.out, captured.err
+
+
+def test_json(capsys):
+    code, out, _ = run(capsys, "fcos-r50", "tscode-table3", "--format", "json")
+    assert code == 0
+    items = json.loads(out)
+    assert all(set(item) >= KEYS for item in items)
+    first = items[0]
+    assert (first["table"], first["row"], first["detector"]) == (None, "fcos-r50", "fcos-r50")
+    assert (first["input"], first["protocol"]) == ("1280x800", "mmdet")
+    assert round(first["gflops"], 2) == first["published_gflops"] == 200.59
+    assert round(first["params_m"], 2) == first["published_params_m"] == 32.02
+    assert first["uncounted"] == {"add": 18, "mul": 5, "relu": 1, "upsample_nearest2d": 2}
+    assert {item["table"] for item in items[1:]} == {"tscode-table3"}
+
+
+def test_terminal_by_part(capsys):
+    code, out, _ = run(capsys, "gfl-r50", "--by-part")
+    assert code == 0
+    line = next(line for line in out.splitlines() if "gfl-r50" in line)
+    words = ["gfl-r50", "gfl-r50", "208.39", "32.22", "208.39", "32.22"]
+    assert line.split() == [*words, "84.08", "16.26", "54.32", "53.73"]
+    assert "Not counted by mmdet: add, mul, upsample_nearest2d" in out
+
+
+def test_csv_of_another_input_has_no_published_gflops(capsys):
+    code, out, _ = run(
+        capsys, "retinanet-r50", "--input", "1333x800", "--format", "csv", "--by-part"
+    )
+    assert code == 0
+    [row] = csv.DictReader(io.StringIO(out))
+    assert f"{float(row['gflops']):.2f}" == "250.34"
+    assert row["published_gflops"] == ""
+    assert row["published_params_m"] == "37.74"
+    parts = sum(float(row[f"gflops_{part}"]) for part in ("backbone", "neck", "cls", "loc"))
+    assert parts == pytest.approx(float(row["gflops"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--input", "1280"), "--input '1280': give WIDTHxHEIGHT"),
+        (("--input", "0x5"), "--input '0x5': give WIDTHxHEIGHT"),
+        (("fcos-r5",), "unknown table or detector 'fcos-r5', did you mean 'fcos-r50'?"),
+        (("fcos-r50", "--input", "9999999x9999999"), "is too large"),
+        (("nowhere.toml",), "nowhere.toml: no such file"),
+        (("--protocol", "thop"), "thop"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_the_whole_catalogue_is_quick():
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "detbench.cli.main", "flops", "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    items = json.loads(done.stdout)
+    assert len(items) >= 4 + 12 + 8 + 6
+    assert time.monotonic() - start < 60  # 5 s of work; the tests share their cores

@@ -1,0 +1,171 @@
+"""The catalogue's GFLOPs and parameters against every published figure and MMDetection's own."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from detbench.build import build_detector
+from detbench.errors import RecipeError
+from detbench.measure import flops, parameters
+from detbench.measure.catalogue import Cost, costs, subjects
+from detbench.recipe import load
+from detbench.recipe.detector import Detector
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "flops.json").read_text())
+
+
+def meta(spec: Detector) -> torch.nn.Module:
+    with torch.device("meta"):
+        return build_detector(spec, 80)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> list[Cost]:
+    return costs(subjects([]), (1280, 800), "mmdet")
+
+
+@pytest.fixture(scope="module")
+def tables(catalogue) -> dict[tuple[str, str], Cost]:
+    return {(cost.subject.table, cost.subject.row): cost for cost in catalogue}
+
+
+def uses_sce(cost: Cost) -> bool:
+    """With P_{l+1}: the paper does not say where it comes from at the last level."""
+    spec = cost.subject.spec
+    return any(
+        option is not None and option.kind == "sce" and option.next_level
+        for option in (spec.features.both, spec.features.cls, spec.features.loc)
+    )
+
+
+def test_every_published_figure_to_the_printed_digit(catalogue):
+    checked = 0
+    for cost in catalogue:
+        where = (cost.subject.table, cost.subject.row)
+        if "gflops" in cost.published and cost.subject.table and uses_sce(cost):
+            assert abs(cost.count.gflops - cost.published["gflops"]) < 0.07, where
+            checked += 1
+        elif "gflops" in cost.published:
+            assert f"{cost.count.gflops:.2f}" == f"{cost.published['gflops']:.2f}", where
+            checked += 1
+        if "params_m" in cost.published:
+            assert f"{cost.params_m:.2f}" == f"{cost.published['params_m']:.2f}", where
+            checked += 1
+    assert checked == 4 + 4 + 12 + 8  # detectors' GFLOPs and parameters, Tables 1 and 2
+
+
+def test_differences_between_sce_rows(catalogue):
+    rows = [c for c in catalogue if c.subject.table and c.published and uses_sce(c)]
+    assert len(rows) == 12
+    for one, other in itertools.combinations(rows, 2):
+        ours = one.count.gflops - other.count.gflops
+        printed = one.published["gflops"] - other.published["gflops"]
+        assert abs(ours - printed) < 0.01, (one.subject.row, other.subject.row)
+
+
+@pytest.mark.parametrize(
+    ("row", "gflops"),
+    [("FCOS + DPE", 213.19), ("ATSS + DPE", 217.89), ("GFL + DPE", 220.99), ("FCOS", 200.59)],
+)
+def test_table_1(tables, row, gflops):
+    cost = tables["tscode-table1", row]
+    assert f"{cost.count.gflops:.2f}" == f"{gflops:.2f}"
+    assert cost.published["gflops"] == gflops
+
+
+DEEP = {"depth": 101}
+RESNEXT = {"depth": 101, "groups": 32, "base_width": 4}
+
+
+@pytest.mark.parametrize(
+    ("config", "input", "recipe", "backbone"),
+    [
+        ("atss/atss_r50_fpn_1x_coco.py", "1280x800", "atss-r50", {}),
+        ("gfl/gfl_r50_fpn_1x_coco.py", "1280x800", "gfl-r50", {}),
+        (
+            "fcos/fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco.py",
+            "1280x800",
+            "fcos-r50",
+            {},
+        ),
+        ("retinanet/retinanet_r50_fpn_1x_coco.py", "1280x800", "retinanet-r50", {}),
+        ("retinanet/retinanet_r50_fpn_1x_coco.py", "1333x800", "retinanet-r50", {}),
+        ("retinanet/retinanet_r101_fpn_1x_coco.py", "1333x800", "retinanet-r50", DEEP),
+        ("atss/atss_r101_fpn_1x_coco.py", "1333x800", "atss-r50", DEEP),
+        ("gfl/gfl_r101_fpn_ms-2x_coco.py", "1280x800", "gfl-r50", DEEP),
+        ("gfl/gfl_x101-32x4d_fpn_ms-2x_coco.py", "1280x800", "gfl-r50", RESNEXT),
+    ],
+)
+def test_mmdetection_figures(config, input, recipe, backbone):
+    expected = next(r for r in REFERENCE if r["config"] == config and r["input"] == input)
+    spec = load.detector(recipe).detector
+    changed = spec.backbone.model_copy(update=backbone)
+    detector = meta(spec.model_copy(update={"backbone": changed}))
+    width, height = map(int, input.split("x"))
+    assert f"{flops.count(detector, (width, height)).gflops:.2f}" == f"{expected['gflops']:.2f}"
+    assert f"{parameters.millions(detector):.2f}" == f"{expected['trainable_params_m']:.2f}"
+    total = parameters.millions(detector, trainable=False)
+    assert f"{total:.2f}" == f"{expected['total_params_m']:.2f}"
+
+
+@pytest.mark.parametrize("protocol", ["mmdet", "fvcore"])
+def test_parts_of_fcos(protocol):
+    counted = flops.count(meta(load.detector("fcos-r50").detector), (1280, 800), protocol)
+    assert {"backbone", "neck", "cls", "loc"} <= set(counted.by_part)
+    assert sum(counted.by_part.values()) == pytest.approx(counted.gflops)
+    assert counted.by_part["backbone"] > counted.by_part["cls"] > counted.by_part["loc"]
+
+
+@pytest.mark.parametrize("protocol", ["mmdet", "fvcore"])
+def test_odd_sizes_lie_between_even_ones(protocol):
+    for name in ("FCOS + SCE + DPE", "ATSS + SCE + DPE", "GFL + SCE + DPE"):
+        [subject] = [s for s in subjects(["tscode-table1"]) if s.row == name]
+        detector = meta(subject.spec)
+        below, odd, above = (
+            flops.count(detector, size, protocol).gflops
+            for size in ((416, 352), (417, 353), (448, 384))
+        )
+        assert below < odd < above
+
+
+def test_published_figures_stand_only_beside_comparable_ones():
+    [wider] = costs(subjects(["fcos-r50"]), (1333, 800), "mmdet")
+    [counted_otherwise] = costs(subjects(["fcos-r50"]), (1280, 800), "fvcore")
+    assert wider.published == counted_otherwise.published == {"params_m": 32.02}
+
+
+def test_fvcore_counts_what_the_papers_left_out():
+    [deformable] = costs(subjects(["fcos-r50"]), (1280, 800), "fvcore")
+    assert set(deformable.count.uncounted) == {"relu"}
+    assert deformable.count.by_operator["upsample_nearest2d"] > 0
+    # one multiply-add is one in both: biases, ReLU and norms are all that differs
+    assert deformable.count.gflops == pytest.approx(200.59, rel=0.01)
+
+
+def test_every_unknown_name_is_told():
+    with pytest.raises(RecipeError) as error:
+        subjects(["fcos-r5", "atss-r50", "tscode-table11"])
+    assert len(error.value.mistakes) == 2
+    assert "did you mean 'fcos-r50'" in error.value.mistakes[0]
+
+
+def test_a_table_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'id = "mine"\ntitle = "Mine"\npaper = "own"\ncolumns = ["AP"]\ninput = "640x480"\n'
+        '[[rows]]\nlabel = "plain"\ndetector = "fcos-r50"\npublished = { gflops = 1.0 }\n'
+        '[[rows]]\nlabel = "theirs"\ncited = "no code"\npublished = { gflops = 2.0 }\n'
+    )
+    plain, theirs = costs(subjects([str(path)]), (640, 480), "mmdet")
+    assert plain.published == {"gflops": 1.0}
+    assert plain.count.gflops > 50
+    assert theirs.count is None
+    assert theirs.subject.cited == "no code"
+
+
+def test_an_absurd_input():
+    with pytest.raises(RecipeError, match="fcos-r50: input 9999999x2 is too large"):
+        costs(subjects(["fcos-r50"]), (9999999, 2), "mmdet")
