@@ -111,15 +111,7 @@ def fit(
     Args:
         identity: what must be equal for a checkpoint in ``work`` to be this run's.
     """
-    detector.to(device)
-    detector.to(memory_format=memory_format(training.channels_last))
-    run = Run(
-        detector,
-        optimiser.build(detector, training.optimizer),
-        loss_scaler(device, training.precision),
-        training,
-        device,
-    )
+    run = _prepare(detector, training, device)
     seeding.seed_everything(seed, stream=1)
     start = _resume(run, work / CHECKPOINT, identity)
     total = schedule.iterations(training, loader.iterations_per_epoch)
@@ -133,9 +125,7 @@ def fit(
 
     with contextlib.closing(_endless(loader.batches(start))) as batches:
         for done in range(start + 1, total + 1):
-            rate = training.optimizer.lr * schedule.factor(
-                training, done - 1, loader.iterations_per_epoch
-            )
+            rate = schedule.rate(training, done - 1, loader.iterations_per_epoch)
             _guarded_step(run, next(batches), rate, done, meter)
             now = time.monotonic()
             if now - looked >= READ_EVERY_S or done in (start + 1, total):
@@ -148,6 +138,13 @@ def fit(
                 saved = time.monotonic()
     if start < total:
         save(total)
+
+
+def _prepare(detector: nn.Module, training: Training, device: torch.device) -> Run:
+    detector.to(device)
+    detector.to(memory_format=memory_format(training.channels_last))
+    optimizer = optimiser.build(detector, training.optimizer)
+    return Run(detector, optimizer, loss_scaler(device, training.precision), training, device)
 
 
 def _endless(batches: Iterator[Batch]) -> Any:

@@ -24,6 +24,11 @@ def iterations(training: Training, per_epoch: int) -> int:
     return max(1, round(training.epochs * per_epoch))
 
 
+def rate(training: Training, iteration: int, per_epoch: int) -> float:
+    """Learning rate at ``iteration`` (from 0), of parameters without a factor of their own."""
+    return training.optimizer.lr * factor(training, iteration, per_epoch)
+
+
 def factor(training: Training, iteration: int, per_epoch: int) -> float:
     """What the learning rate is multiplied by at ``iteration`` (from 0), in [0, 1]."""
     if isinstance(training.schedule, OneCycle):
