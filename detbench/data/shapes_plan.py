@@ -121,7 +121,7 @@ VARIANTS = {
         rim=1.0,
         swing=24,
         grain=8,
-        hue=0.75,
+        hue=0.85,
     ),
 }
 

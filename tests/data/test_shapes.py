@@ -17,8 +17,8 @@ from detbench.recipe import experiment
 # sha256 of image bytes, boxes and labels. A change here is a change of the data set: every stored
 # number measured on it becomes incomparable, so raise the data set's version with it.
 GOLDEN = {
-    ("train", 128, "easy", 0): "323b87bb1718be76",
-    ("train", 128, "easy", 7): "a3c7f720be0616e6",
+    ("train", 128, "easy", 0): "934cc8100874dc90",
+    ("train", 128, "easy", 7): "1fde566a29081eb9",
     ("val", 128, "full", 3): "d3b741d2fd58f10d",
     ("train", 512, "full", 0): "6b9e3e563ba5f106",
     ("val", 512, "full", 1): "ef8686ce39588ff9",
