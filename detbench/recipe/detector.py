@@ -7,7 +7,27 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detbench.recipe.base import PerTaskSpec, Spec
-from detbench.recipe.model import Backbone, BoxCoding, Candidates, DenseInference, Neck, Pixels
+from detbench.recipe.model import (
+    Backbone,
+    BoxCoding,
+    Candidates,
+    DenseInference,
+    Neck,
+    Pixels,
+    RoiNeck,
+)
+from detbench.recipe.roi import (
+    Branch,
+    Readout,
+    RoiAssignment,
+    RoiFeatures,
+    RoiHead,
+    RoiInference,
+    RoiSampling,
+    RoiSupervision,
+    Round,
+    Rpn,
+)
 from detbench.recipe.stages import Assignment, DenseSupervision, Features, Head, Sampling
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
@@ -31,7 +51,31 @@ class Dense(Spec):
     inference: DenseInference = DenseInference()
 
 
-Detector = Dense
+class Roi(Spec):
+    """An RoI (two-stage) detector: proposals, one main branch, and what is trained beside it.
+
+    Attributes:
+        sibling: a second branch dropped at test.
+        rounds: further rounds on refined boxes.
+    """
+
+    skeleton: Literal["roi"]
+    backbone: Backbone
+    neck: RoiNeck
+    pixels: Pixels = Pixels()
+    rpn: Rpn = Rpn()
+    features: PerTaskSpec[RoiFeatures]
+    sampling: PerTaskSpec[RoiSampling]
+    assignment: PerTaskSpec[RoiAssignment]
+    heads: PerTaskSpec[RoiHead]
+    supervision: RoiSupervision = RoiSupervision()
+    sibling: Branch | None = None
+    rounds: tuple[Round, ...] = ()
+    readout: Readout = Readout()
+    inference: RoiInference = RoiInference()
+
+
+Detector = Annotated[Dense | Roi, Field(discriminator="skeleton")]
 
 
 class DetectorRecipe(Spec):

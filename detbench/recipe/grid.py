@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from detbench.recipe.base import PerTaskSpec
 from detbench.recipe.detector import Dense
@@ -57,12 +61,8 @@ def _check(grid: Grid, where: str) -> list[str]:
 
 def _tagged(option: Any) -> Any:
     """The union of a stage's options as one that is told apart by ``kind``."""
-    from typing import Annotated
-
-    from pydantic import Field
-
-    found = tuple(members(option))
-    return Annotated[found, Field(discriminator="kind")] if len(found) > 1 else found[0]
+    found = members(option)
+    return Annotated[reduce(or_, found), Field(discriminator="kind")] if found[1:] else found[0]
 
 
 def _row(grid: Grid, i: int, j: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class ResNet(Spec):
         norm: ``frozen`` keeps statistics and affine parameters, ``eval`` trains the affine
             parameters on fixed statistics, ``batch`` is live.
         width: multiplies every channel count (1 for the paper's network).
+        deformable: deformable 3x3 convolutions in C3 to C5: ``v1`` offsets, ``v2`` also modulation.
         weights: what ``--weights`` means by default: a torchvision or timm name, or none.
     """
 
@@ -34,6 +35,7 @@ class ResNet(Spec):
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
     norm: Literal["frozen", "eval", "batch"] = "eval"
     width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    deformable: Literal["none", "v1", "v2"] = "none"
     weights: str | None = None
 
 
@@ -61,6 +63,12 @@ class Fpn(Spec):
     paths: Literal["top-down", "pafpn"] = "top-down"
 
 
+class C4(Spec):
+    """No pyramid: the detector reads C4, and the backbone's last stage is its head (Ren et al. 2015)."""
+
+    kind: Literal["c4"]
+
+
 class CustomNeck(Custom):
     """A neck of the user's own, called with ``inputs`` (widths from the backbone), ``channels``
     and ``levels``.
@@ -72,6 +80,7 @@ class CustomNeck(Custom):
 
 
 Neck = Annotated[Fpn | CustomNeck, Field(discriminator="kind")]
+RoiNeck = Annotated[Fpn | C4, Field(discriminator="kind")]
 
 
 class Pixels(Spec):
@@ -88,6 +97,7 @@ class Anchors(Spec):
     Attributes:
         size: side of the smallest square anchor in strides.
         scales: anchors per octave.
+        octaves: doublings of the size.
         ratios: height / width.
         offset: centre of the first anchor in strides (0 is the cell's corner, 0.5 its centre).
     """
@@ -95,6 +105,7 @@ class Anchors(Spec):
     kind: Literal["anchors"]
     size: Annotated[float, Field(gt=0)] = 8.0
     scales: Positive = 1
+    octaves: Positive = 1
     ratios: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     offset: Fraction = 0.0
 

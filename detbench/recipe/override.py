@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from detbench.errors import RecipeError
+from detbench.recipe.base import PerTaskSpec, Spec
 from detbench.recipe.experiment import Cell
 from detbench.recipe.table import REPLACEABLE
 from detbench.recipe.validate import descend, nullable, parse, unknown
@@ -38,9 +39,9 @@ def apply(cell: Cell, overrides: Sequence[str]) -> tuple[Cell, list[str]]:
                 warnings += _switch_length(data["training"], path[1], cell)
         except RecipeError as error:
             mistakes += error.mistakes
-    parsed, found = (None, mistakes) if mistakes else parse(Cell, data, "--set")
-    if parsed is None:
-        raise RecipeError(found)
+    parsed, found = parse(Cell, data, "--set")
+    if parsed is None or mistakes:
+        raise RecipeError([*mistakes, *found])
     return parsed, warnings
 
 
@@ -68,20 +69,27 @@ def _set(data: dict[str, Any], path: list[str], text: str, override: str) -> Non
         if not isinstance(owner, dict):
             what = "is not set" if owner is None else "is a value, not a table"
             raise RecipeError(f"{place}: {what}, so '{key}' cannot be set in it")
-        # The user's own arguments of a custom module may have any name.
-        if key not in owner and path[depth - 1] != "arguments":
-            raise RecipeError(f"{place}: {unknown('key', key, _choices(owner, depth))}")
+        choices = _choices(data, path[:depth], owner)
+        if choices is not None and key not in choices:
+            raise RecipeError(f"{place}: {unknown('key', key, choices)}")
         if depth < len(path) - 1:
-            owner = owner[key]
+            owner = owner.setdefault(key, {})
     key = path[-1]
     value = _value(text, owner.get(key), descend(Cell, data, tuple(path), pick=False))
-    if key == "kind" and value != owner["kind"]:
+    if key == "kind" and value != owner.get("kind"):
         owner.clear()
     owner[key] = value
 
 
-def _choices(owner: dict[str, Any], depth: int) -> list[str]:
-    return [*SECTIONS, *REPLACEABLE] if depth == 0 else list(owner)
+def _choices(data: dict[str, Any], path: list[str], owner: dict[str, Any]) -> list[str] | None:
+    """The keys that a table may have; none is any, as in the arguments of a custom module."""
+    if not path:
+        return [*SECTIONS, *REPLACEABLE]
+    schema = descend(Cell, data, tuple(path))
+    if not (isinstance(schema, type) and issubclass(schema, Spec)):
+        return None
+    # Of 'both', 'cls' and 'loc' a change keeps to what is there; a whole table may change that.
+    return list(owner) if issubclass(schema, PerTaskSpec) else list(schema.model_fields)
 
 
 def _value(text: str, current: Any, annotation: Any) -> Any:

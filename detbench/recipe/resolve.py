@@ -249,7 +249,7 @@ def _matches(label: str, pattern: str) -> bool:
 
 def _scaled(channels: int, light: Light) -> int:
     """Channels in proportion, a multiple of 8 and at least 8."""
-    return max(8, round(channels * light.channels / REFERENCE_CHANNELS / 8) * 8)
+    return max(8, int(channels * light.channels / REFERENCE_CHANNELS / 8 + 0.5) * 8)
 
 
 def _resolve(

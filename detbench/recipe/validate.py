@@ -49,8 +49,7 @@ def parse(model: type[S], data: dict[str, Any], where: str) -> tuple[S | None, l
         # By JSON, because there strict mode takes arrays for tuples, as TOML has only arrays.
         return model.model_validate_json(json.dumps(data, default=str)), []
     except ValidationError as error:
-        found = [_sentence(model, data, item, where) for item in error.errors(include_url=False)]
-        return None, list(dict.fromkeys(found))
+        return None, _sentences(model, data, error, where)
 
 
 def parse_option(union: Any, data: Any, where: str) -> list[str]:
@@ -59,8 +58,7 @@ def parse_option(union: Any, data: Any, where: str) -> list[str]:
     try:
         adapter.validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        found = [_sentence(union, data, item, where) for item in error.errors(include_url=False)]
-        return list(dict.fromkeys(found))
+        return _sentences(union, data, error, where)
     return []
 
 
@@ -98,6 +96,16 @@ def key_path(path: Path) -> str:
     for part in path:
         out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else str(part)
     return out
+
+
+def _sentences(root: Any, data: Any, error: ValidationError, where: str) -> list[str]:
+    found = (
+        _sentence(root, data, item, where)
+        for item in error.errors(include_url=False)
+        # An array with a mistake in it is also reported as too short: its bad items do not count.
+        if item["type"] != "too_short" or len(item["input"]) < item["ctx"]["min_length"]
+    )
+    return list(dict.fromkeys(found))
 
 
 def _sentence(root: Any, data: Any, error: ErrorDetails, where: str) -> str:

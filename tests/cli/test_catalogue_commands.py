@@ -1,0 +1,266 @@
+"""``list``, ``show`` and ``check``: what they print, in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from detbench.cli.main import app
+from detbench.recipe import load, resolve
+from detbench.recipe.digest import digest
+from detbench.recipe.table import METRICS
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+
+FORMATS = ("terminal", "markdown", "json", "csv", "latex")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DETBENCH_DATA", raising=False)
+    monkeypatch.delenv("DETBENCH_RESULTS", raising=False)
+
+
+def detbench(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def as_json(*arguments: str, code: int = 0) -> Any:
+    return json.loads(detbench(*arguments, "--format", "json", code=code).stdout)
+
+
+def store_one(results: Path, label: str, minutes: int) -> str:
+    """A finished smoke cell of Table 1, which took so many minutes."""
+    (row,) = resolve.cells("tscode-table1", "smoke", rows=label)
+    assert row.cell is not None
+    name = digest(row.cell)
+    origin = {
+        "recipe": row.cell.model_dump(mode="json"),
+        "started": "2026-01-01T00:00:00+00:00",
+        "ended": f"2026-01-01T00:{minutes:02d}:00+00:00",
+    }
+    rows = [Measurement(name, "train-eval", "AP", 0.3, "fraction", seed=0, provenance=origin)]
+    Store(results).add(rows)
+    return name
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("list", "detectors"),
+        ("list", "datasets"),
+        ("show", "tscode-table2"),
+        ("show", "gfl-r50"),
+        ("check", "tscode-table3", "--profile", "smoke"),
+    ],
+)
+def test_every_format_prints(arguments: tuple[str, ...], format: str) -> None:
+    printed = detbench(*arguments, "--format", format).stdout
+    assert printed.endswith("\n")
+    if format == "json":
+        json.loads(printed)
+    if format == "csv":
+        rows = list(csv.reader(io.StringIO(printed)))
+        assert len({len(row) for row in rows}) == 1
+    if format == "latex":
+        assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 1
+
+
+def test_list_tables(tmp_path: Path) -> None:
+    assert as_json("list") == [
+        {
+            "id": name,
+            "paper": "tscode",
+            "title": load.table(name).title,
+            "rows": rows,
+            "runnable": rows,
+            "measured": {},
+        }
+        for name, rows in (("tscode-table1", 12), ("tscode-table2", 8), ("tscode-table3", 6))
+    ]
+
+
+def test_list_counts_what_is_measured_in_every_table_that_shares_it(tmp_path: Path) -> None:
+    store_one(tmp_path / "results", "FCOS + SCE", 2)
+    measured = [table["measured"] for table in as_json("list")]
+    # Table 2 prints this row twice.
+    assert measured == [{"smoke": 1}, {"smoke": 2}, {"smoke": 1}]
+
+
+def test_list_datasets_says_what_is_missing() -> None:
+    shapes, coco = as_json("list", "datasets")
+    assert (shapes["id"], shapes["found"]) == ("shapes", True)
+    assert (coco["id"], coco["found"]) == ("coco", False)
+    assert "instances_train2017.json" in coco["why"]
+
+
+def test_show_json_is_the_documented_form() -> None:
+    table = as_json("show", "tscode-table1")
+    assert {"id", "paper", "title", "columns", "rows"} <= set(table)
+    assert (table["id"], table["paper"]) == ("tscode-table1", "tscode")
+    assert set(table["columns"]) <= set(METRICS)
+    assert len(table["rows"]) == 12
+    row = table["rows"][3]
+    assert row["label"] == "FCOS + SCE + DPE"
+    assert row["published"]["gflops"] == 195.22
+    assert row["fidelity"] == "text-only"
+    assert row["settings"]["detector"] == "fcos-r50"
+    assert row["settings"]["schedule"] == "coco-1x-fcos"
+    assert row["settings"]["features"]["loc"]["levels"] == [-1, 0, 1]
+    assert row["settings"]["heads"]["cls"]["channels"] == 512
+    assert row["printed"] == {"Method": "FCOS", "SCE": "✓", "DPE": "✓"}
+
+
+def test_show_json_has_the_same_keys_for_every_table() -> None:
+    tables = [as_json("show", name) for name in load.tables()]
+    assert len({frozenset(table) for table in tables}) == 1
+    assert len({frozenset(row) for table in tables for row in table["rows"]}) == 1
+
+
+def test_show_prints_every_number_and_setting() -> None:
+    printed = detbench("show", "tscode-table1").stdout
+    for row in load.table("tscode-table1").rows:
+        for key, value in row.published.items():
+            assert (f"{value:.2f}" if key == "gflops" else f"{value:.1f}") in printed
+    assert "features.cls = sce" in printed
+    assert "12 epochs in batches of 16" in printed
+    assert "warm-up 500 its from 0.333" in printed
+
+
+def test_show_a_detector_prints_every_setting() -> None:
+    settings = as_json("show", "fcos-r50")["settings"]
+    assert settings["supervision"]["loc"] == {
+        "kind": "giou",
+        "weighting": "centerness",
+        "weight": 1.0,
+        "distribution_weight": 0.0,
+        "least": 1e-06,
+    }
+    printed = detbench("show", "fcos-r50").stdout
+    assert "backbone.style" in printed
+    assert "resnet50_caffe" in printed
+
+
+def test_show_a_file_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'id = "mine"\ntitle = "Mine"\npaper = "own"\ncolumns = ["AP"]\n'
+        '[[rows]]\nlabel = "theirs"\ncited = "no code"\npublished = { AP = 40.0 }\n'
+        '[[rows]]\nlabel = "ours"\ndetector = "fcos-r50"\n'
+    )
+    table = as_json("show", "mine.toml")
+    assert [row["cited"] for row in table["rows"]] == ["no code", None]
+    assert "no code" in detbench("show", "mine.toml").stdout
+    checked = as_json("check", "mine.toml", "--profile", "smoke")
+    assert checked["cited"] == [{"row": "theirs", "reason": "cited only: no code"}]
+
+
+def test_check_lists_the_cells(tmp_path: Path) -> None:
+    done = store_one(tmp_path / "results", "FCOS", 2)
+    report = as_json("check", "tscode-table1", "--profile", "smoke", "--seeds", "0,1")
+    training = [cell for cell in report["cells"] if cell["kind"] == "train-eval"]
+    costs = [cell for cell in report["cells"] if cell["kind"] == "cost"]
+    assert (len(training), len(costs)) == (24, 12)
+    assert [cell["digest"] for cell in training if cell["status"] == "done"] == [done]
+    assert {check["status"] for check in report["checks"]} == {"ok"}
+    assert {check["name"] for check in report["checks"]} == {"recipe", "data", "weights", "disk"}
+
+
+def test_check_estimates_from_cells_of_the_same_kind(tmp_path: Path) -> None:
+    arguments = ("check", "tscode-table1", "--profile", "smoke", "--rows", "FCOS*")
+    unknown = as_json(*arguments)["estimate"]
+    assert unknown.startswith("4 to train, ")
+    assert unknown.endswith("time unknown: nothing like it has been run here")
+    store_one(tmp_path / "results", "FCOS", 2)
+    store_one(tmp_path / "results", "GFL", 4)
+    assert "3 to train" in as_json(*arguments)["estimate"]
+    assert as_json(*arguments)["estimate"].endswith(
+        "about 9 min to go, at 3 min each one at a time"
+    )
+    # Another length of training is no guide.
+    other = as_json(*arguments, "--set", "training.iterations=3")["estimate"]
+    assert other == "4 to train, 3 iterations each; time unknown: nothing like it has been run here"
+
+
+def test_check_chooses_the_profile_and_says_so(tmp_path: Path) -> None:
+    result = detbench("check", "tscode-table1")
+    assert result.stderr == (
+        "profile: smoke, as the paper's data set (coco) is not here; choose with --profile\n"
+    )
+    coco = tmp_path / "data" / "coco"
+    for split in ("train2017", "val2017"):
+        (coco / split).mkdir(parents=True)
+        (coco / "annotations").mkdir(exist_ok=True)
+        (coco / "annotations" / f"instances_{split}.json").write_text("{}")
+    result = detbench("check", "tscode-table1", "--rows", "ATSS")
+    assert result.stderr == "profile: paper, as its data set (coco) is here\n"
+    assert "from scratch" in result.stdout
+
+
+def test_check_finds_what_must_be_mended(tmp_path: Path) -> None:
+    report = as_json(
+        "check",
+        "tscode-table1",
+        "--profile",
+        "paper",
+        "--rows",
+        "FCOS",
+        "--set",
+        "training.weights=none.pth",
+        "--set",
+        "training.batch=8",
+        code=2,
+    )
+    found = {check["name"]: check for check in report["checks"]}
+    assert found["data"]["status"] == "mend"
+    assert "instances_train2017.json is not there" in found["data"]["message"]
+    assert found["weights"]["status"] == "mend"
+    assert found["weights"]["message"].startswith("none.pth is no file here")
+    assert found["settings"]["status"] == "warning"
+    assert "training.optimizer.lr=0.005 keeps it" in found["settings"]["message"]
+
+
+def test_check_needs_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+    from types import SimpleNamespace
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e6))
+    report = as_json("check", "tscode-table1", "--profile", "smoke", code=2)
+    disk = next(check for check in report["checks"] if check["name"] == "disk")
+    assert disk["status"] == "mend"
+    assert disk["message"].startswith("0.0 GB free in ")
+
+
+def test_check_needs_a_folder_it_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    report = as_json("check", "tscode-table1", "--profile", "smoke", code=2)
+    results = next(check for check in report["checks"] if check["name"] == "results")
+    assert results["status"] == "mend"
+    assert "cannot be written: choose another folder with --results" in results["message"]
+
+
+def test_check_of_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = detbench("check", "tscode-table1", "--results", "file", "--profile", "smoke", code=2)
+    assert result.stderr.startswith("detbench: cannot read ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(30, "30 s"), (89, "89 s"), (720, "12 min"), (12600, "3.5 h")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    from detbench.cli import estimate
+
+    assert estimate.words(seconds) == said

@@ -1,0 +1,210 @@
+"""The command line as a whole: help, versions, errors and their exit codes, what is imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from detbench import __version__
+from detbench.cli import main as entry
+from detbench.errors import CellFailed, DataError, RecipeError
+
+RUN = CliRunner()
+
+
+def detbench(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    code = "from detbench.cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **extra},
+        check=False,
+    )
+
+
+def test_version() -> None:
+    result = RUN.invoke(entry.app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"detbench {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_the_commands_in_workflow_order(arguments: list[str]) -> None:
+    result = RUN.invoke(entry.app, arguments)
+    assert result.exit_code == 0
+    listed = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("  ")]
+    assert [name for name in listed if name in entry.COMMANDS] == list(entry.COMMANDS)
+    assert list(entry.COMMANDS) == [
+        "list",
+        "show",
+        "check",
+        "run",
+        "train",
+        "eval",
+        "flops",
+        "latency",
+        "report",
+    ]
+
+
+@pytest.mark.parametrize("name", list(entry.COMMANDS))
+def test_every_help_ends_with_examples_of_itself(name: str) -> None:
+    result = RUN.invoke(entry.app, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    help, _, examples = result.stdout.partition("Examples:\n")
+    assert help.startswith(f"Usage: detbench {name} ") or f"Usage: root {name} " in help
+    lines = [line.strip() for line in examples.strip().splitlines()]
+    assert lines
+    assert all(line.startswith(f"detbench {name}") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lst"], "detbench: unknown command 'lst', did you mean 'list'? (choices: list, show,"),
+        (["list", "--formt", "csv"], "detbench list: No such option"),
+        (["list", "--format", "xml"], "detbench list: Invalid value for '--format'"),
+        (["list", "pictures"], "detbench list: Invalid value"),
+        (["show"], "detbench show: Missing argument 'TABLE|DETECTOR'"),
+        (["show", "tscode-tabel1"], "detbench: unknown table or detector 'tscode-tabel1', did you"),
+        (["show", "none.toml"], "detbench: none.toml: no such file"),
+        (["check", "tscode-table1", "--seeds", "a"], "detbench: --seeds 'a': give non-negative"),
+        (["check", "tscode-table1", "--rows", "X"], "detbench: --rows 'X': no row of tscode-"),
+        (
+            ["check", "tscode-table1", "--profile", "smoky"],
+            "detbench: unknown profile 'smoky',",
+        ),
+        (["check", "tscode-table1", "--dataset", "voc"], "detbench: --dataset 'voc': unknown"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(arguments: list[str], said: str) -> None:
+    result = RUN.invoke(entry.app, arguments, prog_name="detbench")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(said)
+    assert result.stderr.count("\n") == 1
+
+
+def test_two_mistakes_are_two_lines() -> None:
+    arguments = ["check", "tscode-table1", "--profile", "smoke"]
+    result = RUN.invoke(
+        entry.app, [*arguments, "--set", "trainig.batch=1", "--set", "training.batch=x"]
+    )
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("detbench: --set") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RecipeError(["one", "two"]), 2),
+        (DataError("one"), 2),
+        (CellFailed("one"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from detbench.cli import list as command
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "_tables", fail)
+    result = RUN.invoke(entry.app, ["list"])
+    assert result.exit_code == code
+    assert all(line.startswith("detbench: ") for line in result.stderr.splitlines())
+    assert result.stderr
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from detbench.cli import list as command
+
+    monkeypatch.setattr(command, "_tables", lambda *arguments: 1 / 0)
+    result = RUN.invoke(entry.app, ["list"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_installed_script_returns_the_codes() -> None:
+    assert detbench("list").returncode == 0
+    wrong = detbench("show", "nothing")
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    code = "from detbench.cli.main import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "show", "tscode-table1"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "detectors"],
+        ["list", "datasets"],
+        ["show", "tscode-table1"],
+        ["show", "fcos-r50"],
+        ["check", "tscode-table1"],
+        ["report", "tscode-table1", "--profile", "smoke"],
+    ],
+)
+def test_light_commands_import_no_torch(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from detbench.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'pycocotools'}\n"
+        "    print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("detbench show tsc", ["tscode-table1", "tscode-table2", "tscode-table3"]),
+        ("detbench show fco", ["fcos-r50"]),
+        ("detbench check tscode-table1 --profile sm", ["small", "smoke"]),
+        ("detbench la", ["latency"]),
+        ("detbench list d", ["datasets", "detectors"]),
+    ],
+)
+def test_completion(words: str, found: list[str]) -> None:
+    parts = words.split()
+    result = detbench(
+        _DETBENCH_COMPLETE="complete_bash",
+        COMP_WORDS=words,
+        COMP_CWORD=str(len(parts) - 1),
+    )
+    assert result.returncode == 0, result.stderr
+    assert sorted(result.stdout.split()) == found

@@ -1,0 +1,177 @@
+"""One contract over every shipped recipe, found recursively; the counts are asserted."""
+
+from __future__ import annotations
+
+import pytest
+
+from detbench.recipe import load, resolve
+from detbench.recipe.digest import digest
+from detbench.recipe.experiment import Coco, Shapes
+from detbench.recipe.table import METRICS
+
+# The numbers as the papers print them, row by row in the order of the table's columns.
+PRINTED = {
+    "tscode-table1": """
+        38.7 57.4 41.8 22.9 42.5 50.1 36.8 61.7 73.2 200.59
+        39.3 58.2 42.8 23.3 43.3 50.8 37.5 62.1 73.2 182.62
+        38.9 57.5 41.8 22.9 42.8 50.3 37.0 62.4 73.2 213.19
+        40.0 58.7 43.1 23.7 44.0 51.8 38.0 62.7 73.3 195.22
+        39.4 57.6 42.8 23.6 42.9 50.3 38.2 63.5 73.6 205.30
+        40.2 58.6 43.8 23.9 44.0 52.2 38.9 63.7 74.0 187.35
+        39.8 57.8 42.9 23.7 43.1 50.9 38.0 64.0 75.3 217.89
+        40.8 59.0 44.4 23.7 44.6 52.7 38.7 64.4 75.4 199.94
+        40.2 58.4 43.3 23.3 44.0 52.2 38.0 62.9 74.1 208.39
+        41.1 59.3 44.5 24.0 44.6 53.8 37.7 63.4 75.2 190.44
+        40.6 58.4 43.8 23.5 44.2 53.2 37.2 63.9 74.6 220.99
+        41.6 59.8 44.9 23.8 45.3 54.8 38.4 64.2 75.0 203.04""",
+    "tscode-table2": """
+        38.7 57.4 41.8 200.59
+        38.6 57.3 41.8 165.99
+        39.1 57.8 42.7 179.47
+        39.1 57.9 42.5 179.47
+        39.3 58.2 42.8 182.62
+        39.3 58.2 42.8 182.62
+        39.2 58.1 42.8 188.23
+        39.2 58.2 42.3 196.65""",
+    "tscode-table3": """
+        39.3 58.2 42.8 23.3 43.3 50.8
+        39.4 58.3 42.6 23.3 43.2 51.0
+        39.6 58.4 42.8 23.9 43.3 51.4
+        39.7 58.1 43.1 23.2 43.7 51.8
+        40.0 58.7 43.1 23.7 44.0 51.8
+        39.9 58.6 43.2 23.1 43.7 52.1""",
+}
+DETECTORS = {
+    "retinanet-r50": {"AP": 36.5, "gflops": 239.32, "params_m": 37.74},
+    "fcos-r50": {"AP": 38.7, "gflops": 200.59, "params_m": 32.02},
+    "atss-r50": {"AP": 39.4, "gflops": 205.30, "params_m": 32.07},
+    "gfl-r50": {"AP": 40.2, "gflops": 208.39, "params_m": 32.22},
+}
+
+
+def test_every_file_is_found_and_counted() -> None:
+    found = sorted(load.root().rglob("*.toml"))
+    named = [load.find("table", name) for name in load.tables()]
+    named += [load.find("detector", name) for name in load.detectors()]
+    named += [load.find("schedule", name) for name in load.schedules()]
+    named += [load.find("profile", name) for name in load.profiles()]
+    assert found == sorted(named)
+    counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
+    assert [len(names) for names in counts] == [3, 4, 2, 3]
+
+
+@pytest.mark.parametrize("name", load.tables())
+def test_table_prints_what_the_paper_prints(name: str) -> None:
+    table = load.table(name)
+    printed = [list(map(float, line.split())) for line in PRINTED[name].strip().splitlines()]
+    assert [[row.published[key] for key in table.columns] for row in table.rows] == printed
+    assert all(set(row.published) == set(table.columns) for row in table.rows)
+
+
+@pytest.mark.parametrize("name", load.tables())
+def test_table_is_sound(name: str) -> None:
+    table = load.table(name)
+    assert table.id == name
+    assert table.id.startswith(f"{table.paper}-")
+    assert set(table.columns) <= set(METRICS)
+    labels = [row.label for row in table.rows]
+    assert len(set(labels)) == len(labels)
+    assert set(table.breaks) <= set(labels)
+    for row in table.rows:
+        assert set(row.columns) == set(table.labels), row.label
+        # A row that changes something is an interpretation, as no ablation was released.
+        assert (row.fidelity == "text-only") == bool(row.replaced), row.label
+
+
+@pytest.mark.parametrize("profile", load.profiles())
+@pytest.mark.parametrize("name", load.tables())
+def test_every_row_resolves_under_every_profile(name: str, profile: str) -> None:
+    rows = resolve.cells(load.table(name), load.profile(profile))
+    assert len(rows) == len(load.table(name).rows)
+    for row in rows:
+        assert row.cell is not None
+        assert row.paper_detector is not None
+        assert row.paper_detector.backbone.depth == 50  # type: ignore[union-attr]
+        kind = Coco if profile == "paper" else Shapes
+        assert isinstance(row.cell.data, kind)
+
+
+@pytest.mark.parametrize("name", load.detectors())
+def test_detector_carries_the_published_figures(name: str) -> None:
+    recipe = load.detector(name)
+    assert recipe.id == name
+    assert recipe.published == DETECTORS[name]
+    assert recipe.fidelity == "official-config"
+    assert load.schedule(recipe.schedule)
+
+
+@pytest.mark.parametrize("name", load.schedules())
+def test_schedule_is_the_papers(name: str) -> None:
+    schedule = load.schedule(name)
+    training = schedule.training
+    assert schedule.id == name
+    assert (training.epochs, training.batch, training.reference_batch) == (12, 16, 16)
+    assert training.optimizer.lr == 0.01
+    assert training.schedule.drops == (8, 11)  # type: ignore[union-attr]
+    assert training.weights == "default"
+    assert (training.input.short, training.input.long) == ((800,), 1333)
+
+
+@pytest.mark.parametrize("name", load.profiles())
+def test_profile_has_its_files_name(name: str) -> None:
+    profile = load.profile(name)
+    assert profile.id == name
+    assert (profile.light is None) == (name == "paper")
+
+
+def test_what_distinguishes_the_four_detectors() -> None:
+    retinanet, fcos, atss, gfl = (load.detector(name).detector for name in DETECTORS)
+    assert (retinanet.inference.nms, fcos.inference.nms) == (0.5, 0.6)
+    assert retinanet.neck.extra == "input"  # type: ignore[union-attr]
+    assert (retinanet.candidates.size, retinanet.candidates.scales) == (4, 3)  # type: ignore[union-attr]
+    assert retinanet.heads.of("cls").norm == "none"  # type: ignore[union-attr]
+    assert (fcos.backbone.style, fcos.backbone.norm) == ("caffe", "frozen")  # type: ignore[union-attr]
+    assert fcos.pixels.order == "bgr"
+    assert fcos.pixels.mean == (103.53, 116.28, 123.675)
+    assert fcos.pixels.std == (1, 1, 1)
+    assert fcos.neck.relu_before_extra  # type: ignore[union-attr]
+    assert fcos.heads.of("loc").conv_bias  # type: ignore[union-attr]
+    assert fcos.supervision.quality is not None
+    assert fcos.supervision.quality.task == "loc"
+    assert atss.boxes.stds == (0.1, 0.1, 0.2, 0.2)  # type: ignore[union-attr]
+    assert (atss.supervision.loc.weight, gfl.supervision.loc.weight) == (2, 2)  # type: ignore[union-attr]
+    assert gfl.boxes.bins == 16  # type: ignore[union-attr]
+    assert gfl.supervision.quality is None
+    assert gfl.supervision.loc.distribution_weight == 0.25  # type: ignore[union-attr]
+    assert all(d.inference.score_threshold == 0.05 for d in (retinanet, fcos, atss, gfl))
+
+
+def test_shared_baselines_have_one_identity() -> None:
+    def named(table: str, label: str) -> str:
+        (row,) = resolve.cells(table, "paper", rows=label)
+        assert row.cell is not None
+        return digest(row.cell)
+
+    assert named("tscode-table1", "FCOS") == named("tscode-table2", "FCOS")
+    sce = named("tscode-table1", "FCOS + SCE")
+    assert sce == named("tscode-table2", "conv 3x3")
+    assert sce == named("tscode-table2", "conv 3x3 (among kernels)")
+    assert sce == named("tscode-table3", "P_l")
+    full = named("tscode-table1", "FCOS + SCE + DPE")
+    assert full == named("tscode-table3", "P_{l-1} + P_l + P_{l+1}")
+    cells = {
+        digest(row.cell)
+        for name in load.tables()
+        for row in resolve.cells(name, "paper")
+        if row.cell
+    }
+    assert len(cells) == 21
+
+
+def test_without_the_next_level_the_tower_is_the_hosts() -> None:
+    (row,) = load.table("tscode-table2").rows[1:2]
+    assert row.label == "conv 3x3 without P_{l+1}"
+    detector = resolve.paper_detector(row)
+    assert detector is not None
+    tower = detector.heads.of("cls")
+    assert (tower.depth, tower.channels) == (4, 256)  # type: ignore[union-attr]
