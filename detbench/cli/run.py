@@ -62,11 +62,13 @@ def command(
     chosen, said = plan.choose(
         table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset
     )
-    for sentence in (*([said] if said else []), *chosen.warnings):
-        common.say(sentence)
     store = Store(common.results_root(results))
+    if said:
+        common.say(said)
     if fresh or plan.standing(store, chosen.tasks).missing:
         plan.check_data(chosen, root)
+        for sentence in chosen.warnings:
+            common.say(sentence)
     options = Options(root, device, jobs, threads, retry_failed, fresh)
     outcome = run(chosen.tasks, store, options, display.display)
     tables.emit(chosen, store, format)

@@ -31,7 +31,7 @@ from detbench.errors import CellFailed, DetbenchError
 from detbench.results.files import Lock
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
-from detbench.runner.job import JOB, CostItem, CostJob, TrainJob
+from detbench.runner.job import COSTS, JOB, CostItem, CostJob, TrainJob
 
 DONE, FAILED, MEND, BUSY, STOPPED = 0, 1, 2, 75, 143
 
@@ -163,15 +163,14 @@ def _run_costs(job: CostJob, cost: Cost, channel: Channel) -> int:
         if not lock.acquire(60):
             return BUSY
         failure = Measurement(digest=item.digest, kind="cost", metric="cell", value=None, unit="")
-        code = _settle(store, failure, partial(cost, item, channel.report), None)
+        log = store.work(COSTS) / "log.txt"
+        code = _settle(store, failure, partial(cost, item, channel.report), log)
         worst = max(worst, code)
         lock.release()
     return worst
 
 
-def _settle(
-    store: Store, failure: Measurement, compute: Callable[[], Measured], log: Path | None
-) -> int:
+def _settle(store: Store, failure: Measurement, compute: Callable[[], Measured], log: Path) -> int:
     """Store a cell's outcome unless it is stored; the caller holds the cell's lock.
 
     Args:
@@ -223,10 +222,9 @@ def _advice(error: Exception) -> str | None:
     )
 
 
-def _bug(error: Exception, log: Path | None) -> str:
-    where = f"the traceback is in {log}" if log else "the traceback is in the run's log"
+def _bug(error: Exception, log: Path) -> str:
     first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first} ({where})"
+    return f"{type(error).__name__}: {first} (the traceback is in {log})"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,9 @@ from typing import Any
 import torch
 from torch.utils import deterministic
 
-from detbench import data
 from detbench.build import build_detector
-from detbench.data.loading import EvalLoader
 from detbench.data.sources import label
-from detbench.evaluation import coco
-from detbench.evaluation.predict import predict
+from detbench.evaluation.run import score
 from detbench.measure import device as devices
 from detbench.measure import flops, parameters
 from detbench.progress import Progress
@@ -24,7 +20,7 @@ from detbench.results.schema import Measurement
 from detbench.runner import provenance
 from detbench.runner.cell import Measured, Report, now
 from detbench.runner.job import CostItem, TrainJob
-from detbench.training import loop
+from detbench.training import loop, weights
 from detbench.training.seeding import choose_determinism
 
 
@@ -45,34 +41,16 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
     detector = loop.train(
         cell, work, Path(job.data_root), str(device), lambda at: report(_event(at))
     )
-    save_weights(detector, work / "weights.pt")
-    dataset = data.load(cell.data, "val", Path(job.data_root))
-    loader = EvalLoader(
-        dataset,
-        cell.training.input,
-        cell.detector.pixels,
-        cell.evaluation.batch,
-        cell.evaluation.limit,
-    )
-    detections = predict(
-        detector,
-        loader,
-        dataset.categories,
-        device,
-        lambda at: report(_event(at)),
-        channels_last=cell.training.channels_last,
-    )
-    report({"phase": "score"})
-    metrics = coco.evaluate(dataset.ground_truth(), detections, cell.evaluation)
-    images = min(len(dataset), cell.evaluation.limit or len(dataset))
+    weights.save(work / "weights.pt", detector)
+    scored = score(detector, cell, Path(job.data_root), device, lambda at: report(_event(at)))
     origin = {
         "recipe": cell.model_dump(mode="json"),
         **provenance.describe(device),
         "started": started,
         "ended": now(),
     }
-    rows = metric_rows(job.digest, cell, metrics, protocol(cell, images), origin)
-    return rows, detections
+    how = protocol(cell, scored.images)
+    return metric_rows(job.digest, cell, scored.metrics, how, origin), scored.detections
 
 
 def metric_rows(
@@ -161,13 +139,6 @@ def repeatable(device: torch.device, threads: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling every new tensor would only hide a read of uninitialised memory, and costs time.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def save_weights(detector: torch.nn.Module, path: Path) -> None:
-    """Keep the final weights: tensors only, written whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    torch.save({name: tensor.cpu() for name, tensor in detector.state_dict().items()}, temporary)
-    os.replace(temporary, path)
 
 
 def _event(at: Progress) -> dict[str, Any]:

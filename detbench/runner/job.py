@@ -15,6 +15,10 @@ PAPER_CLASSES = 80
 """Classes of the detectors whose GFLOPs and parameters the papers print (COCO)."""
 
 
+COSTS = "costs"
+"""Folder, below the store's ``work``, of the log of the process that counts."""
+
+
 class CostCell(Spec):
     """Everything that determines a detector's GFLOPs and parameters.
 

@@ -157,7 +157,7 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
     if first.paper_detector is not None:
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
-        cost = Task(digest(cell), "cost", first.row.label, cell)
+        cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)
     return PlannedRow(first.row, train, cost, tuple(differs), same, first.reason)
 
 

@@ -24,7 +24,7 @@ from detbench.results.files import Lock
 from detbench.results.store import Store
 from detbench.runner import cell as exits
 from detbench.runner.display import Display, Estimate, State, duration
-from detbench.runner.job import CostCell, CostItem, CostJob, TrainJob
+from detbench.runner.job import COSTS, CostCell, CostItem, CostJob, TrainJob
 from detbench.runner.launch import CELL_COMMAND, Child, Heard
 from detbench.runner.plan import Task, standing
 
@@ -33,7 +33,6 @@ GRACE_S = 20.0
 """How long a cell may take to save its checkpoint when it is asked to stop."""
 DEATHS = 3
 """So many deaths without getting further than before, and a cell is given up for this run."""
-COSTS = "costs"
 
 # Wrong for every cell alike, so that the first one ends the run.
 FOR_ALL = ("DataError", "DeviceError", "StoreError")
@@ -257,14 +256,15 @@ class _Run:
 
     def _job(self, tasks: tuple[Task, ...]) -> TrainJob | CostJob:
         task = tasks[0]
-        root = str(self.store.root.absolute())
+        # As given: the child runs in our folder, and messages that are stored name no others.
+        root = str(self.store.root)
         if isinstance(task.cell, Cell):
             return TrainJob(
                 digest=task.digest,
                 label=task.label,
                 cell=task.cell,
                 store=root,
-                data_root=str(self.options.data_root.absolute()),
+                data_root=str(self.options.data_root),
                 device=self.options.device,
                 threads=self.options.cell_threads,
             )
