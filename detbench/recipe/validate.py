@@ -235,8 +235,11 @@ def members(annotation: Any) -> list[Any]:
 def options(annotation: Any) -> list[str]:
     """The ``kind`` names of a tagged union, in order."""
     specs = [member for member in members(annotation) if _is_spec(member)]
-    fields = [spec.model_fields.get("kind") or spec.model_fields.get("skeleton") for spec in specs]
-    return [str(get_args(field.annotation)[0]) for field in fields if field is not None]
+    return [
+        str(get_args(spec.model_fields[field].annotation)[0])
+        for spec in specs
+        if (field := _tag(spec)) is not None
+    ]
 
 
 def nullable(annotation: Any) -> bool:
@@ -244,6 +247,11 @@ def nullable(annotation: Any) -> bool:
     while hasattr(annotation, "__metadata__"):
         annotation = get_args(annotation)[0]
     return get_origin(annotation) in (Union, types.UnionType) and type(None) in get_args(annotation)
+
+
+def _tag(spec: Any) -> str | None:
+    """The field that tells a spec from the others of its union."""
+    return next((name for name in ("kind", "skeleton") if name in spec.model_fields), None)
 
 
 def _is_spec(annotation: Any) -> bool:
@@ -254,11 +262,12 @@ def _pick(annotation: Any, data: Any) -> Any:
     found = members(annotation)
     if len(found) == 1:
         return found[0]
-    kind = data.get("kind") if isinstance(data, dict) else None
     for member in found:
-        field = member.model_fields.get("kind") if _is_spec(member) else None
-        if field is not None and kind in get_args(field.annotation):
-            return member
+        field = _tag(member) if _is_spec(member) else None
+        if field is not None and isinstance(data, dict):
+            named = data.get("kind", data.get("skeleton"))
+            if named in get_args(member.model_fields[field].annotation):
+                return member
     return annotation
 
 
