@@ -25,6 +25,7 @@ def describe(device: torch.device) -> dict[str, str | int]:
     }
     if device.type == "cuda":
         found["cuda"] = str(torch.version.cuda)
+        found["cudnn_tf32"] = torch.backends.cudnn.allow_tf32
         found["cudnn"] = str(torch.backends.cudnn.version())
     return found
 
