@@ -175,3 +175,12 @@ def test_without_the_next_level_the_tower_is_the_hosts() -> None:
     assert detector is not None
     tower = detector.heads.of("cls")
     assert (tower.depth, tower.channels) == (4, 256)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["tscode-table1", "tscode-table2"])
+def test_counts_that_do_not_match_say_so(name: str) -> None:
+    for row in load.table(name).rows:
+        detector = resolve.paper_detector(row)
+        assert detector is not None
+        reads_next = getattr(detector.features.of("cls"), "next_level", False)
+        assert ("gflops" in row.unmatched) == reads_next, row.label
