@@ -58,7 +58,7 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
                 text(table.title),
                 Entry(str(len(table.rows)), len(table.rows)),
                 Entry(str(runnable), runnable),
-                Entry(listed or "-", counts),
+                Entry(listed or "-", listed or None),
             )
         )
         payload.append(

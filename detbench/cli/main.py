@@ -32,6 +32,8 @@ COMMANDS = {
     "report": "Print tables from stored measurements.",
 }
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 # typer >= 0.26 carries a click of its own, older ones import the package: take the base from it.
 _ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
@@ -42,7 +44,7 @@ def _load(name: str) -> Any:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     examples = getattr(module, "EXAMPLES", ())
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
-    app.command(name, epilog=epilog)(module.command)
+    app.command(name, epilog=epilog, context_settings=HELP)(module.command)
     return typer.main.get_command(app)
 
 
@@ -107,7 +109,7 @@ app = typer.Typer(
     cls=Commands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="\b\nExamples:\n"
     "  detbench list\n"
     "  detbench show tscode-table1\n"

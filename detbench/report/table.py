@@ -340,7 +340,7 @@ def latex(sheet: Sheet) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(sheet.title)}}}",
+        *([rf"\caption{{{_tex(sheet.title)}}}"] if sheet.title else []),
         rf"\begin{{tabular}}{{{''.join('r' if c.right else 'l' for c in sheet.columns)}}}",
         r"\toprule",
         *_group_header(sheet.columns),

@@ -52,6 +52,10 @@ def test_help_lists_the_commands_in_workflow_order(arguments: list[str]) -> None
     ]
 
 
+def test_short_help_of_a_command() -> None:
+    assert RUN.invoke(entry.app, ["show", "-h"]).stdout.startswith("Usage: ")
+
+
 @pytest.mark.parametrize("name", list(entry.COMMANDS))
 def test_every_help_ends_with_examples_of_itself(name: str) -> None:
     result = RUN.invoke(entry.app, [name, "--help"])
