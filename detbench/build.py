@@ -152,7 +152,13 @@ def _head(settings: option.Head, inputs: int, deformable: tuple[int, ...]) -> An
 def _grid(settings: spec.Candidates) -> Grid:
     match settings:
         case spec.Anchors():
-            return anchor_grid(settings.size, settings.scales, settings.ratios, settings.offset)
+            return anchor_grid(
+                settings.size,
+                settings.scales,
+                settings.ratios,
+                settings.offset,
+                settings.octaves,
+            )
         case spec.Points():
             return point_grid(settings.offset)
 

@@ -5,11 +5,12 @@ Parameter names are torchvision's, so its checkpoints, timm's and MMDetection's 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.ops import deform_conv2d
 
 BLOCKS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
     10: (BasicBlock, (1, 1, 1, 1)),
@@ -33,6 +34,9 @@ class ResNet(nn.Module):
         norm: ``frozen`` neither updates statistics nor trains the affine parameters, ``eval``
             trains them on fixed statistics, ``batch`` is live.
         width: multiplies every channel count.
+        deformable: ``v1`` or ``v2`` convolutions for the 3x3 of C3 to C5 (Dai et al. 2017; Zhu et
+            al. 2019), ``none`` for plain ones.
+        stages: how many of C2..C5 are made; 3 for detectors on C4.
     """
 
     def __init__(
@@ -44,10 +48,12 @@ class ResNet(nn.Module):
         frozen_stages: int = 1,
         norm: Literal["frozen", "eval", "batch"] = "eval",
         width: float = 1.0,
+        deformable: Literal["none", "v1", "v2"] = "none",
+        stages: int = 4,
     ) -> None:
         super().__init__()
         block, counts = BLOCKS[depth]
-        planes = [max(8, round(64 * 2**stage * width)) for stage in range(4)]
+        planes = [max(8, round(64 * 2**stage * width)) for stage in range(stages)]
         self.norm = norm
         self.frozen_stages = frozen_stages
         self.conv1 = nn.Conv2d(3, planes[0], 7, stride=2, padding=3, bias=False)
@@ -55,23 +61,23 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         inputs = planes[0]
-        for stage, (plane, count) in enumerate(zip(planes, counts, strict=True)):
-            stride = 1 if stage == 0 else 2
-            make = _block_maker(block, plane, groups, base_width)
-            layer = nn.Sequential(
-                make(inputs, stride), *(make(plane * block.expansion, 1) for _ in range(count - 1))
-            )
+        for stage, plane in enumerate(planes):
+            layer = residual_stage(depth, inputs, plane, stage, groups, base_width)
             setattr(self, f"layer{stage + 1}", layer)
             inputs = plane * block.expansion
         self.channels = [plane * block.expansion for plane in planes]
         if style == "caffe":
-            _stride_in_first_conv(self)
+            stride_in_first_conv(self)
         _initialise(self)
+        if deformable != "none":
+            for layer in self.stages[1:]:
+                _deform(layer, modulated=deformable == "v2")
         self._freeze()
 
     @property
     def stages(self) -> list[nn.Sequential]:
-        return [getattr(self, f"layer{stage}") for stage in range(1, 5)]
+        layers = (getattr(self, f"layer{stage}", None) for stage in range(1, 5))
+        return [layer for layer in layers if layer is not None]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
@@ -107,29 +113,70 @@ class ResNet(nn.Module):
         return self
 
 
-def _block_maker(
-    block: type[BasicBlock] | type[Bottleneck], planes: int, groups: int, base_width: int
-) -> Callable[[int, int], nn.Module]:
-    """A function (input channels, stride) -> residual block of ``planes`` planes."""
+def residual_stage(
+    depth: int, inputs: int, planes: int, stage: int, groups: int = 1, base_width: int = 64
+) -> nn.Sequential:
+    """The residual blocks of one stage: 0 makes C2 at stride 1, 1 to 3 make C3 to C5 at stride 2."""
+    block, counts = BLOCKS[depth]
     outputs = planes * block.expansion
-
-    def make(inputs: int, stride: int) -> nn.Module:
+    blocks = []
+    for index in range(counts[stage]):
+        stride = 2 if stage > 0 and index == 0 else 1
         shortcut = None
         if stride != 1 or inputs != outputs:
             shortcut = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
             )
         if block is BasicBlock:
-            return block(inputs, planes, stride, shortcut)
-        return block(inputs, planes, stride, shortcut, groups, base_width)
+            blocks.append(block(inputs, planes, stride, shortcut))
+        else:
+            blocks.append(block(inputs, planes, stride, shortcut, groups, base_width))
+        inputs = outputs
+    return nn.Sequential(*blocks)
 
-    return make
 
-
-def _stride_in_first_conv(network: nn.Module) -> None:
+def stride_in_first_conv(network: nn.Module) -> None:
+    """Move the stride of down-sampling bottlenecks from the 3x3 to the first 1x1, in place."""
     for module in network.modules():
         if isinstance(module, Bottleneck):
             module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride
+
+
+class DeformableConv(nn.Module):
+    """A 3x3 deformable convolution that predicts its own offsets, and its modulation if asked.
+
+    Parameter names are MMDetection's: ``weight`` and ``conv_offset``. Offsets start at zero and
+    modulation at one half.
+    """
+
+    def __init__(self, conv: nn.Conv2d, modulated: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty_like(conv.weight))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        self.stride, self.padding, self.dilation = conv.stride, conv.padding, conv.dilation
+        self.modulated = modulated
+        self.conv_offset = nn.Conv2d(
+            conv.in_channels, 27 if modulated else 18, 3, conv.stride, padding=conv.padding
+        )
+        nn.init.zeros_(self.conv_offset.weight)
+        assert self.conv_offset.bias is not None
+        nn.init.zeros_(self.conv_offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        offset = self.conv_offset(x)
+        mask = None
+        if self.modulated:
+            offset, mask = offset.split((18, 9), dim=1)
+            mask = mask.sigmoid()
+        return deform_conv2d(
+            x, offset, self.weight, None, self.stride, self.padding, self.dilation, mask
+        )
+
+
+def _deform(layer: nn.Module, modulated: bool) -> None:
+    for block in layer.modules():
+        if isinstance(block, BasicBlock | Bottleneck):
+            block.conv2 = DeformableConv(block.conv2, modulated)
 
 
 def _initialise(network: nn.Module) -> None:

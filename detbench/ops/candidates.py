@@ -64,11 +64,13 @@ class Grid:
         return Candidates(stacked, points, torch.cat(all_strides), counts, list(strides))
 
 
-def anchor_grid(size: float, scales: int, ratios: tuple[float, ...], offset: float) -> Grid:
+def anchor_grid(
+    size: float, scales: int, ratios: tuple[float, ...], offset: float, octaves: int = 1
+) -> Grid:
     """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios first."""
     shapes = []
     for ratio in ratios:
-        for index in range(scales):
+        for index in range(scales * octaves):
             side = size * 2 ** (index / scales)
             shapes.append((side / ratio**0.5, side * ratio**0.5))
     return Grid(tuple(shapes), offset)

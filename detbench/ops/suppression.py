@@ -27,12 +27,17 @@ def best_pairs(scores: Tensor, threshold: float, count: int) -> tuple[Tensor, Te
     return values[:count], chosen // scores.shape[1], chosen % scores.shape[1]
 
 
-def suppress(detections: Detections, iou: float, limit: int) -> Detections:
-    """Class-wise NMS, best ``limit`` kept; boxes without area are dropped; ``iou`` 1 only sorts."""
-    sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
-    real = (sides > 0).all(dim=1).nonzero()[:, 0]
-    boxes, scores = detections.boxes[real], detections.scores[real]
-    labels = detections.labels[real]
+def suppress(
+    detections: Detections, iou: float, limit: int, keep_empty: bool = False
+) -> Detections:
+    """Class-wise NMS, best ``limit`` kept; ``iou`` 1 only sorts.
+
+    Boxes without area are dropped unless ``keep_empty`` (as MMDetection does for RoI detectors).
+    """
+    boxes, scores, labels = detections.boxes, detections.scores, detections.labels
+    if not keep_empty:
+        real = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1).nonzero()[:, 0]
+        boxes, scores, labels = boxes[real], scores[real], labels[real]
     if iou < 1:
         kept = batched_nms(boxes, scores, labels, iou)[:limit]
     else:

@@ -37,21 +37,27 @@ class IouAssigner:
         matched = self.match(candidates.boxes.expand(len(targets.boxes), -1, -1), targets)
         return Assignment(matched, per_image(matched >= 0))
 
-    def match(self, boxes: Tensor, targets: Targets) -> Tensor:
-        """(B, N, 4) boxes to (B, N) matches; images without objects are all background."""
+    def match(self, boxes: Tensor, targets: Targets, usable: Tensor | None = None) -> Tensor:
+        """(B, N, 4) boxes to (B, N) matches; images without objects are all background.
+
+        Candidates that are not ``usable``, (N,), are ignored and match nothing.
+        """
         count = targets.boxes.shape[1]
         if count == 0:
-            return boxes.new_full(boxes.shape[:2], BACKGROUND, dtype=torch.int64)
+            matched = boxes.new_full(boxes.shape[:2], BACKGROUND, dtype=torch.int64)
+            return matched if usable is None else matched.masked_fill(~usable, IGNORE)
         iou = pairwise_iou(targets.boxes, boxes)
         iou = iou.masked_fill(~targets.valid[..., None], -1.0)
+        if usable is not None:
+            iou = iou.masked_fill(~usable, -1.0)
         best, index = iou.max(dim=1)
         matched = torch.full_like(index, IGNORE)
         matched = matched.masked_fill(best < self.negative, BACKGROUND)
         matched = torch.where(best >= self.positive, index, matched)
         if self.match_low_quality:
             highest = iou.max(dim=2, keepdim=True).values
-            usable = (highest >= self.min_positive) & (highest > 0)
+            enough = (highest >= self.min_positive) & (highest > 0)
             order = torch.arange(count, device=iou.device)[:, None]
-            low = torch.where((iou == highest) & usable, order, -1).max(dim=1).values
+            low = torch.where((iou == highest) & enough, order, -1).max(dim=1).values
             matched = torch.where(low >= 0, low, matched)
-        return matched
+        return matched if usable is None else matched.masked_fill(~usable, IGNORE)

@@ -1,5 +1,15 @@
 """``sampling``: where a task looks.
 
 For dense detectors an option says at which positions of a tower the convolution is deformable;
-``Regular`` says at none. The tower itself is the heads stage's (``stages/heads/tower.py``).
+``Regular`` says at none, and the tower itself is the heads stage's (``stages/heads/tower.py``).
+
+For RoI detectors an option is an ``nn.Module`` with ``forward(pyramid, rois, embedding) -> Pooled``.
+Options that shift proposals read ``embedding``, the first layer of the shift network, which both
+tasks share (TSD, section 2.2); the others ignore it.
 """
+
+from detbench.stages.sampling.align import Align
+from detbench.stages.sampling.regions import Pooled, RoiPyramid
+from detbench.stages.sampling.shifted import Embedding, Pointwise, Translated
+
+__all__ = ["Align", "Embedding", "Pointwise", "Pooled", "RoiPyramid", "Translated"]

@@ -1,0 +1,122 @@
+"""A branch of an RoI detector: sampling, heads and outputs of the two tasks.
+
+pyramid, proposals ─┬─ sampling.cls ─ heads.cls ─ scores (and boxes, if unfocused)
+                    └─ sampling.loc ─ heads.loc ─ boxes (and scores, if unfocused)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from detbench.detectors.tasks import TaskModules
+from detbench.ops.roi_pooling import align
+from detbench.pertask import PerTask
+from detbench.stages.sampling import Embedding, RoiPyramid
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """What one head says of its proposals.
+
+    Attributes:
+        logits: (K, C + 1), background last, or none if the head does not classify.
+        deltas: (K, 4) or (K, 4 C), or none if it does not localise.
+        references: (K, 4), xyxy, what the deltas are relative to.
+    """
+
+    logits: Tensor | None
+    deltas: Tensor | None
+    references: Tensor
+
+
+class Branch(nn.Module):
+    """One branch.
+
+    Args:
+        sampling, heads: per task.
+        embedding: first layer of the shift networks, if an option of sampling shifts.
+        embedding_size: side of the plain pooled feature it reads.
+        classes: without background.
+        box_outputs: 4, or 4 per class.
+        unfocused: each task's head also predicts the other task.
+        classifies: false for a loc-only round, which has no scores.
+    """
+
+    def __init__(
+        self,
+        sampling: TaskModules,
+        heads: TaskModules,
+        embedding: Embedding | None,
+        embedding_size: int,
+        classes: int,
+        box_outputs: int,
+        unfocused: bool = False,
+        classifies: bool = True,
+    ) -> None:
+        super().__init__()
+        self.sampling = sampling
+        self.heads = heads
+        self.embedding = embedding
+        self.embedding_size = embedding_size
+        widths = heads.tasks.map(lambda head: head.channels)
+        self.cls = _output(widths.cls, classes + 1, 0.01) if classifies else None
+        self.loc = _output(widths.loc, box_outputs, 0.001)
+        self.unfocused_cls = _output(widths.loc, classes + 1, 0.01) if unfocused else None
+        self.unfocused_loc = _output(widths.cls, box_outputs, 0.001) if unfocused else None
+
+    def forward(
+        self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor], tasks: tuple[str, ...]
+    ) -> PerTask[HeadOutput | None]:
+        """Outputs of the heads of ``tasks`` on (K, 5) proposals; shared work is done once."""
+        vectors: dict[tuple[int, int, int, int], tuple[Tensor, Tensor]] = {}
+        outputs: dict[str, HeadOutput | None] = {"cls": None, "loc": None}
+        embedded: dict[tuple[int, int], Tensor] = {}
+        for task in tasks:
+            pyramid, regions = getattr(pyramids, task), getattr(rois, task)
+            sampling = getattr(self.sampling.tasks, task)
+            head = getattr(self.heads.tasks, task)
+            key = (id(pyramid), id(regions), id(sampling), id(head))
+            if key not in vectors:
+                shared = self._embed(pyramid, regions, sampling, embedded)
+                pooled = sampling(pyramid, regions, shared)
+                vectors[key] = head(pooled.features), pooled.boxes
+            outputs[task] = self._predict(task, *vectors[key])
+        return PerTask(outputs["cls"], outputs["loc"])
+
+    def _embed(
+        self,
+        pyramid: RoiPyramid,
+        rois: Tensor,
+        sampling: nn.Module,
+        embedded: dict[tuple[int, int], Tensor],
+    ) -> Tensor | None:
+        if not sampling.shifts:
+            return None
+        assert self.embedding is not None
+        key = (id(pyramid), id(rois))
+        if key not in embedded:
+            plain = align(pyramid.levels, pyramid.strides, rois, self.embedding_size)
+            embedded[key] = self.embedding(plain)
+        return embedded[key]
+
+    def _predict(self, task: str, vector: Tensor, references: Tensor) -> HeadOutput:
+        if self.heads.shared:
+            to_cls, to_loc = self.cls, self.loc
+        elif task == "cls":
+            to_cls, to_loc = self.cls, self.unfocused_loc
+        else:
+            to_cls, to_loc = self.unfocused_cls, self.loc
+        logits = None if to_cls is None else to_cls(vector)
+        deltas = None if to_loc is None else to_loc(vector)
+        return HeadOutput(logits, deltas, references)
+
+
+def _output(inputs: int, outputs: int, std: float) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=std)
+    with torch.no_grad():
+        layer.bias.zero_()
+    return layer

@@ -1,0 +1,444 @@
+"""The RoI skeleton: proposals, a main branch, and what is trained beside it or run after it.
+
+    images ─ backbone ─ neck ─┬─ rpn ─ proposals.cls, proposals.loc
+                              ├─ features.cls ┐
+                              └─ features.loc ┴─ main branch ─ rounds ─ readout
+                                                 sibling (training only)
+
+In training each task has its own sampled proposals, or shares them; at test one set serves both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from detbench.detectors.branch import Branch, HeadOutput
+from detbench.detectors.readout import Readout
+from detbench.detectors.rpn import Rpn, ScoredBoxes
+from detbench.detectors.tasks import TaskModules
+from detbench.ops.boxes import clip
+from detbench.ops.soft_suppression import soft_suppress
+from detbench.ops.suppression import best_pairs, suppress
+from detbench.pertask import PerTask
+from detbench.stages.assignment.sampling import ProposalSampler, Rois, pad
+from detbench.stages.sampling import RoiPyramid
+from detbench.stages.supervision.roi import (
+    BoxLoss,
+    CrossEntropy,
+    constraint_cls,
+    constraint_loc,
+)
+from detbench.structures import Detections, Targets
+
+COUNTED_PROPOSALS = 1000
+
+
+@dataclass(frozen=True)
+class TaskProposals:
+    """A task's proposals: NMS, how many, and which teach."""
+
+    nms: float
+    train_count: int
+    test_count: int
+    sampler: ProposalSampler
+
+
+@dataclass(frozen=True)
+class BranchLosses:
+    """Losses of a branch.
+
+    Attributes:
+        cls, loc: of the focused tasks.
+        unfocused: weights of the unfocused losses, or none.
+        over_both: divide box losses by the proposals of both tasks' sets.
+        margins: of the progressive constraint per task; none leaves one out.
+    """
+
+    cls: CrossEntropy
+    loc: BoxLoss
+    unfocused: PerTask[float] | None = None
+    over_both: bool = False
+    margins: PerTask[float | None] = PerTask(None, None)  # noqa: RUF009 - frozen
+
+
+@dataclass(frozen=True)
+class RoundSettings:
+    """One further round: whether it classifies, who teaches it, its losses and weight."""
+
+    classifies: bool
+    sampler: ProposalSampler
+    losses: BranchLosses
+    weight: float
+
+
+@dataclass(frozen=True)
+class RoiInference:
+    """See ``recipe.roi.RoiInference``."""
+
+    score_threshold: float = 0.05
+    nms: float = 0.5
+    soft: float | None = None
+    max_detections: int = 100
+
+
+@dataclass(frozen=True)
+class RoiPredictions:
+    """Scores and boxes of one set of proposals.
+
+    Attributes:
+        scores: (K, C), probabilities without background.
+        boxes: (K, 4) or (K, C, 4), xyxy.
+    """
+
+    scores: Tensor
+    boxes: Tensor
+
+
+class RoiDetector(nn.Module):
+    """An RoI detector put together from its stages.
+
+    Args:
+        backbone, neck: images to maps; ``neck`` is none on C4.
+        rpn: proposals from the shared pyramid.
+        features: per task, the pyramid it pools from.
+        strides: of the maps that are pooled from.
+        proposals: per task.
+        main, losses: the branch that is read out.
+        sibling, sibling_losses: trained beside it.
+        rounds, round_settings: on refined boxes.
+        readout, inference, num_classes: as their names say.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        neck: nn.Module | None,
+        rpn: Rpn,
+        features: TaskModules,
+        strides: list[int],
+        proposals: PerTask[TaskProposals],
+        main: Branch,
+        losses: BranchLosses,
+        sibling: Branch | None,
+        sibling_losses: BranchLosses | None,
+        rounds: list[Branch],
+        round_settings: list[RoundSettings],
+        readout: Readout,
+        inference: RoiInference,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.rpn = rpn
+        self.features = features
+        self.strides = strides
+        self.proposals = proposals
+        self.main = main
+        self.main_losses = losses
+        self.sibling = sibling
+        self.sibling_losses = sibling_losses
+        self.rounds = nn.ModuleList(rounds)
+        self.round_settings = round_settings
+        self.readout = readout
+        self.inference = inference
+        self.num_classes = num_classes
+
+    # --- maps -------------------------------------------------------------------------------
+
+    def pyramid(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Backbone maps and the shared pyramid (C4 alone without a neck)."""
+        maps = self.backbone(images)
+        return maps, (maps[-1:] if self.neck is None else self.neck(maps))
+
+    def _task_pyramids(self, maps: list[Tensor], levels: list[Tensor]) -> PerTask[RoiPyramid]:
+        def make(module: nn.Module) -> RoiPyramid:
+            return RoiPyramid(module(maps, levels)[: len(self.strides)], self.strides)
+
+        return self.features.tasks.map(make)
+
+    # --- training ---------------------------------------------------------------------------
+
+    def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
+        """Losses of a batch; their sum is what is minimised. Names say whose they are.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            targets: of the batch; an image may have no objects.
+        """
+        maps, levels = self.pyramid(images)
+        cls, loc = self.rpn(levels)
+        size = (images.shape[-2], images.shape[-1])
+        losses = self.rpn.losses(cls, loc, targets, size)
+        sizes = torch.tensor([size] * len(images), device=images.device)
+        scored = self.rpn.propose(cls, loc, sizes)
+        rois = self.proposals.map(lambda task: self._sample(scored, task, targets))
+        pyramids = self._task_pyramids(maps, levels)
+        flat = rois.map(lambda r: r.flat())
+        outputs = self.main(pyramids, flat, ("cls", "loc"))
+        losses |= self._branch_losses(outputs, rois, targets, self.main_losses, "")
+        if self.sibling is not None:
+            assert self.sibling_losses is not None
+            beside = self.sibling(pyramids, flat, ("cls", "loc"))
+            losses |= self._branch_losses(beside, rois, targets, self.sibling_losses, "sibling_")
+            losses |= self._constraint(outputs, beside, rois, targets)
+        if self.rounds:
+            losses |= self._round_losses(pyramids, outputs, rois, targets)
+        return losses
+
+    def _sample(self, scored: list[ScoredBoxes], task: TaskProposals, targets: Targets) -> Rois:
+        count = task.train_count if self.training else task.test_count
+        boxes, valid = pad([image.suppressed(task.nms, count) for image in scored])
+        return task.sampler.sample(boxes, valid, targets)
+
+    def _branch_losses(
+        self,
+        outputs: PerTask[HeadOutput | None],
+        rois: PerTask[Rois],
+        targets: Targets,
+        settings: BranchLosses,
+        prefix: str,
+    ) -> dict[str, Tensor]:
+        total = rois.loc.valid.sum().clamp(min=1)
+        if settings.over_both and not rois.shared:
+            total = (rois.loc.boxes.shape[1] + rois.cls.boxes.shape[1]) * len(rois.loc.boxes)
+            total = torch.as_tensor(total, device=rois.loc.boxes.device)
+
+        def classify(output: HeadOutput | None, task: Rois) -> Tensor:
+            assert output is not None
+            assert output.logits is not None
+            labels = task.labels(targets, self.num_classes)
+            return settings.cls(output.logits, labels, task.valid.flatten())
+
+        def localise(output: HeadOutput | None, task: Rois) -> Tensor:
+            assert output is not None
+            assert output.deltas is not None
+            return settings.loc(
+                output.deltas,
+                output.references,
+                task.goals(targets),
+                task.labels(targets, self.num_classes),
+                task.positive,
+                total,
+            )
+
+        losses = {f"{prefix}loc": localise(outputs.loc, rois.loc)}
+        if outputs.cls is not None and outputs.cls.logits is not None:
+            losses[f"{prefix}cls"] = classify(outputs.cls, rois.cls)
+        if settings.unfocused is not None:
+            weights = settings.unfocused
+            losses[f"{prefix}unfocused_cls"] = weights.cls * classify(outputs.loc, rois.loc)
+            losses[f"{prefix}unfocused_loc"] = weights.loc * localise(outputs.cls, rois.cls)
+        return losses
+
+    def _constraint(
+        self,
+        main: PerTask[HeadOutput | None],
+        sibling: PerTask[HeadOutput | None],
+        rois: PerTask[Rois],
+        targets: Targets,
+    ) -> dict[str, Tensor]:
+        margins, losses = self.main_losses.margins, {}
+        if margins.cls is not None:
+            labels = rois.cls.labels(targets, self.num_classes)
+            assert main.cls is not None
+            assert sibling.cls is not None
+            assert main.cls.logits is not None
+            assert sibling.cls.logits is not None
+            losses["constraint_cls"] = constraint_cls(
+                sibling.cls.logits, main.cls.logits, labels, rois.cls.valid.flatten(), margins.cls
+            )
+        if margins.loc is not None:
+            labels = rois.loc.labels(targets, self.num_classes)
+            assert self.sibling_losses is not None
+            losses["constraint_loc"] = constraint_loc(
+                self._decode(sibling.loc, self.sibling_losses.loc, labels),
+                self._decode(main.loc, self.main_losses.loc, labels),
+                rois.loc.goals(targets),
+                rois.loc.positive,
+                margins.loc,
+            )
+        return losses
+
+    @staticmethod
+    def _decode(output: HeadOutput | None, loss: BoxLoss, labels: Tensor) -> Tensor:
+        assert output is not None
+        assert output.deltas is not None
+        deltas = loss.of_class(output.deltas.float(), labels)
+        return loss.code.decode(deltas, output.references)
+
+    def _round_losses(
+        self,
+        pyramids: PerTask[RoiPyramid],
+        outputs: PerTask[HeadOutput | None],
+        rois: PerTask[Rois],
+        targets: Targets,
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        current, output, loss = rois.loc, outputs.loc, self.main_losses.loc
+        logits = outputs.cls.logits if outputs.cls is not None and rois.shared else None
+        for number, (branch, settings) in enumerate(
+            zip(self.rounds, self.round_settings, strict=True), start=2
+        ):
+            boxes = self._refine(output, loss, logits, current, targets)
+            current = settings.sampler.sample(boxes, current.valid & ~current.truth, targets)
+            both = PerTask.both(current)
+            tasks = ("cls", "loc") if settings.classifies else ("loc",)
+            result = branch(pyramids, PerTask.both(current.flat()), tasks)
+            named = self._branch_losses(result, both, targets, settings.losses, f"round{number}_")
+            losses |= {name: settings.weight * value for name, value in named.items()}
+            output, loss = result.loc, settings.losses.loc
+            logits = None if result.cls is None else result.cls.logits
+        return losses
+
+    @torch.no_grad()
+    def _refine(
+        self,
+        output: HeadOutput | None,
+        loss: BoxLoss,
+        logits: Tensor | None,
+        rois: Rois,
+        targets: Targets,
+    ) -> Tensor:
+        """(B, R, 4): a round's boxes, of their label's class, or of the best one for background."""
+        labels = rois.labels(targets, self.num_classes)
+        if logits is not None and not loss.class_agnostic:
+            best = logits[:, :-1].argmax(dim=1)
+            labels = torch.where(labels == self.num_classes, best, labels)
+        return self._decode(output, loss, labels).reshape(rois.boxes.shape)
+
+    # --- test -------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> RoiPredictions:
+        """Raw predictions for proposals as if images had no padding.
+
+        On meta tensors a fixed number of proposals stands in, so that costs can be counted.
+        """
+        maps, levels = self.pyramid(images)
+        cls, loc = self.rpn(levels)
+        if images.is_meta:
+            rois = images.new_empty(len(images) * COUNTED_PROPOSALS, 5)
+        else:
+            size = torch.tensor([images.shape[-2:]] * len(images))
+            boxes = self._test_proposals(cls, loc, size)
+            rois = _with_index(boxes)
+        return self._predict(self._task_pyramids(maps, levels), rois)
+
+    def _test_proposals(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[Tensor]:
+        task = self.proposals.cls
+        scored = self.rpn.propose(cls, loc, sizes)
+        return [image.suppressed(task.nms, task.test_count) for image in scored]
+
+    def _predict(self, pyramids: PerTask[RoiPyramid], rois: Tensor) -> RoiPredictions:
+        outputs = self.main(pyramids, PerTask.both(rois), self._main_tasks())
+        last = self.readout.loc_round or len(self.rounds) + 1
+        needed = max(last, *self.readout.cls_rounds)
+        scores = self.readout.scores(outputs) if 1 in self.readout.cls_rounds else None
+        collected = [] if scores is None else [scores]
+        chosen, loss = self.readout.boxes_from(outputs), self.main_losses.loc
+        logits = None if outputs.cls is None else outputs.cls.logits
+        kept = (chosen, loss)
+        for number, (branch, settings) in enumerate(
+            zip(self.rounds, self.round_settings, strict=True), start=2
+        ):
+            if number > needed:
+                break
+            boxes = self._decode(chosen, loss, self._best_class(logits, loss, rois))
+            rois = torch.cat((rois[:, :1], boxes), dim=1)
+            tasks = ("cls", "loc") if settings.classifies else ("loc",)
+            result = branch(pyramids, PerTask.both(rois), tasks)
+            assert result.loc is not None
+            chosen, loss = result.loc, settings.losses.loc
+            if result.cls is not None and result.cls.logits is not None:
+                logits = result.cls.logits
+                if number in self.readout.cls_rounds:
+                    collected.append(logits.float().softmax(dim=1)[:, :-1])
+            if number <= last:
+                kept = (chosen, loss)
+        return RoiPredictions(torch.stack(collected).mean(dim=0), self._all_boxes(*kept))
+
+    def _main_tasks(self) -> tuple[str, ...]:
+        if self.rounds or self.main.heads.shared:
+            return ("cls", "loc")
+        return self.readout.tasks
+
+    @staticmethod
+    def _best_class(logits: Tensor | None, loss: BoxLoss, rois: Tensor) -> Tensor:
+        if logits is None or loss.class_agnostic:
+            return torch.zeros(len(rois), dtype=torch.int64, device=rois.device)
+        return logits[:, :-1].argmax(dim=1)
+
+    @staticmethod
+    def _all_boxes(output: HeadOutput, loss: BoxLoss) -> Tensor:
+        assert output.deltas is not None
+        deltas = output.deltas.float()
+        if loss.class_agnostic:
+            return loss.code.decode(deltas, output.references)
+        shaped = deltas.reshape(len(deltas), -1, 4)
+        return loss.code.decode(shaped, output.references[:, None])
+
+    def detect(self, images: Tensor, sizes: Tensor) -> list[Detections]:
+        """Detections of each image, best first, clipped to its size.
+
+        Args:
+            images: (B, 3, H, W), normalised and padded.
+            sizes: (B, 2), height and width before padding.
+        """
+        maps, levels = self.pyramid(images)
+        cls, loc = self.rpn(levels)
+        proposals = self._test_proposals(cls, loc, sizes)
+        predictions = self._predict(self._task_pyramids(maps, levels), _with_index(proposals))
+        counts = [len(boxes) for boxes in proposals]
+        scores, boxes = predictions.scores.split(counts), predictions.boxes.split(counts)
+        return [self._detect_one(*image) for image in zip(scores, boxes, sizes, strict=True)]
+
+    def _detect_one(self, scores: Tensor, boxes: Tensor, size: Tensor) -> Detections:
+        settings = self.inference
+        best, index, labels = best_pairs(scores, settings.score_threshold, scores.numel())
+        chosen = boxes[index] if boxes.dim() == 2 else boxes[index, labels]
+        found = Detections(clip(chosen, size.to(boxes.device)), best, labels)
+        if settings.soft is not None:
+            return soft_suppress(found, settings.nms, settings.soft, settings.max_detections)
+        return suppress(found, settings.nms, settings.max_detections, keep_empty=True)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The detector's modules by what they serve, each once, for counting."""
+        parts: dict[str, nn.Module] = {"backbone": self.backbone}
+        if self.neck is not None:
+            parts["neck"] = self.neck
+        parts["rpn"] = self.rpn
+        parts["features"] = self.features
+        main = self.main
+        if main.embedding is not None:
+            parts["shared sampling"] = main.embedding
+        if main.heads.shared:
+            parts["shared head"] = nn.ModuleList([main.sampling, main.heads])
+        for task in ("cls", "loc"):
+            modules = [
+                getattr(main, task),
+                getattr(main, f"unfocused_{'loc' if task == 'cls' else 'cls'}"),
+            ]
+            if not main.heads.shared:
+                modules.append(getattr(main.heads, task))
+                if not main.sampling.shared:
+                    modules.append(getattr(main.sampling, task))
+            parts[task] = nn.ModuleList([m for m in modules if m is not None])
+        if self.sibling is not None:
+            parts["sibling"] = self.sibling
+        for number, branch in enumerate(self.rounds, start=2):
+            parts[f"round {number}"] = branch
+        return parts
+
+
+def _with_index(boxes: list[Tensor]) -> Tensor:
+    """Each image's (n, 4) boxes to (K, 5)."""
+    return torch.cat(
+        [
+            torch.cat((image.new_full((len(image), 1), float(index)), image), dim=1)
+            for index, image in enumerate(boxes)
+        ]
+    )

@@ -1,0 +1,153 @@
+"""Region proposal network (Ren et al. 2015): one objectness and one box per anchor, class-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from detbench.ops.boxes import clip
+from detbench.ops.candidates import Candidates, Grid
+from detbench.ops.coding import Delta, smooth_l1
+from detbench.stages.assignment import BACKGROUND, IouAssigner
+from detbench.stages.assignment.sampling import sample_mask
+from detbench.structures import Targets
+
+
+@dataclass(frozen=True)
+class RpnSettings:
+    """See ``recipe.roi.Rpn``."""
+
+    assigner: IouAssigner
+    samples: int = 256
+    fraction: float = 0.5
+    border: float | None = None
+    train_candidates: int = 2000
+    test_candidates: int = 1000
+
+
+@dataclass(frozen=True)
+class ScoredBoxes:
+    """One image's best boxes of every level before NMS.
+
+    Attributes:
+        boxes: (K, 4), xyxy, clipped to the image, with positive sides.
+        scores: (K,), objectness in [0, 1].
+        levels: (K,), level of each; NMS is within a level.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    levels: Tensor
+
+    def suppressed(self, iou: float, count: int) -> Tensor:
+        """The best ``count`` boxes that survive NMS at ``iou``, (<= count, 4), best first."""
+        kept = batched_nms(self.boxes, self.scores, self.levels, iou)[:count]
+        return self.boxes[kept]
+
+
+class Rpn(nn.Module):
+    """The network, its loss and its boxes.
+
+    Args:
+        inputs, channels: of the pyramid, and of the 3x3 convolution.
+        grid: anchors of a cell.
+        strides: of the pyramid's levels.
+        settings: thresholds and counts.
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, grid: Grid, strides: list[int], settings: RpnSettings
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.cls = nn.Conv2d(channels, grid.per_cell, 1)
+        self.loc = nn.Conv2d(channels, grid.per_cell * 4, 1)
+        for layer in (self.conv, self.cls, self.loc):
+            nn.init.normal_(layer.weight, std=0.01)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+        self.grid = grid
+        self.strides = strides
+        self.code = Delta()
+        self.settings = settings
+
+    def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Per level objectness logits (B, A, H, W) and deltas (B, 4 A, H, W)."""
+        hidden = [F.relu(self.conv(level)) for level in levels]
+        return [self.cls(x) for x in hidden], [self.loc(x) for x in hidden]
+
+    def candidates(self, cls: list[Tensor]) -> Candidates:
+        sizes = [(x.shape[-2], x.shape[-1]) for x in cls]
+        return self.grid.lay(sizes, self.strides, cls[0])
+
+    def losses(
+        self, cls: list[Tensor], loc: list[Tensor], targets: Targets, size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        """Binary cross-entropy and L1 over the sampled anchors, divided by their number.
+
+        Args:
+            cls, loc: of ``forward``.
+            size: height and width of the padded batch, for ``border``.
+        """
+        candidates = self.candidates(cls)
+        logits, deltas = _flat(cls, 1)[..., 0].float(), _flat(loc, 4).float()
+        anchors = candidates.boxes.expand(len(logits), -1, -1)
+        matched = self.settings.assigner.match(anchors, targets, self._inside(candidates, size))
+        positive = sample_mask(matched >= 0, self.settings.samples, self.settings.fraction)
+        left = (self.settings.samples - positive.sum(dim=1, keepdim=True)).clamp(min=0)
+        negative = sample_mask(matched == BACKGROUND, left)
+        total = (positive | negative).sum().clamp(min=1)
+        entropy = F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
+        losses = {"rpn_cls": (entropy * (positive | negative)).sum() / total}
+        boxes = anchors
+        if targets.boxes.shape[1]:
+            index = matched.clamp(min=0)[..., None].expand(-1, -1, 4)
+            boxes = torch.where(positive[..., None], targets.boxes.gather(1, index), anchors)
+        distance = smooth_l1(deltas, self.code.encode(boxes, anchors), 0.0).sum(dim=-1)
+        losses["rpn_loc"] = (distance * positive).sum() / total
+        return losses
+
+    def _inside(self, candidates: Candidates, size: tuple[int, int]) -> Tensor | None:
+        border = self.settings.border
+        if border is None:
+            return None
+        height, width = size
+        low = (candidates.boxes[:, :2] >= -border).all(dim=1)
+        limit = candidates.boxes.new_tensor([width + border, height + border])
+        return low & (candidates.boxes[:, 2:] < limit).all(dim=1)
+
+    @torch.no_grad()
+    def propose(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[ScoredBoxes]:
+        """Each image's best boxes per level, decoded and clipped to its (height, width)."""
+        candidates = self.candidates(cls)
+        limit = self.settings.train_candidates if self.training else self.settings.test_candidates
+        scores, boxes, levels, start = [], [], [], 0
+        for level, (objectness, deltas) in enumerate(zip(cls, loc, strict=True)):
+            count = candidates.counts[level]
+            anchors = candidates.boxes[start : start + count]
+            flat = _flat([objectness], 1)[..., 0].float()
+            best, index = flat.topk(min(limit, count), dim=1)
+            code = _flat([deltas], 4).float().gather(1, index[..., None].expand(-1, -1, 4))
+            scores.append(best.sigmoid())
+            boxes.append(self.code.decode(code, anchors[index]))
+            levels.append(torch.full_like(index, level))
+            start += count
+        all_scores, all_levels = torch.cat(scores, dim=1), torch.cat(levels, dim=1)
+        all_boxes = torch.cat(boxes, dim=1)
+        found = []
+        for image, size in enumerate(sizes):
+            clipped = clip(all_boxes[image], size.to(all_boxes.device))
+            real = ((clipped[:, 2:] - clipped[:, :2]) > 0).all(dim=1).nonzero()[:, 0]
+            found.append(
+                ScoredBoxes(clipped[real], all_scores[image][real], all_levels[image][real])
+            )
+        return found
+
+
+def _flat(maps: list[Tensor], width: int) -> Tensor:
+    """Per-level (B, A width, H, W) to (B, N, width), in the candidates' order."""
+    return torch.cat([x.permute(0, 2, 3, 1).reshape(len(x), -1, width) for x in maps], dim=1)

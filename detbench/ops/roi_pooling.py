@@ -1,0 +1,152 @@
+"""Pooling the features of regions: RoIAlign over a pyramid, and its deformable, differentiable kin.
+
+RoIs are (K, 5): image index and xyxy in pixels of the input.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+FINEST = 56
+
+
+def assign_levels(rois: Tensor, count: int) -> Tensor:
+    """Level of each RoI by its size (FPN, eq. 1 with k0 such that 56 pixels are level 0), (K,)."""
+    size = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).clamp(min=0).sqrt()
+    return torch.floor(torch.log2(size / FINEST + 1e-6)).clamp(0, count - 1).long()
+
+
+def align(levels: list[Tensor], strides: list[int], rois: Tensor, size: int) -> Tensor:
+    """RoIAlign, each RoI on its level, (K, C, size, size); K may be 0.
+
+    One synchronisation with the device, to learn how many RoIs each level has.
+    """
+    if len(levels) == 1 or rois.is_meta:
+        return _align(levels[0], strides[0], rois, size)
+    level = assign_levels(rois, len(levels))
+    order = level.argsort(stable=True)
+    counts = torch.bincount(level, minlength=len(levels)).tolist()
+    pooled = [
+        _align(x, stride, part, size)
+        for x, stride, part in zip(levels, strides, rois[order].split(counts), strict=True)
+    ]
+    return torch.cat(pooled)[order.argsort()]
+
+
+def _align(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
+    return roi_align(
+        level, rois.to(level.dtype), size, 1.0 / stride, sampling_ratio=0, aligned=True
+    )
+
+
+def deformable(
+    levels: list[Tensor],
+    strides: list[int],
+    rois: Tensor,
+    shifts: Tensor,
+    size: int,
+    rounding: bool = False,
+    samples: int = 4,
+) -> Tensor:
+    """RoI pooling whose bins are shifted, differentiable in the shifts (TSD, eq. 6).
+
+    Every bin averages ``samples`` x ``samples`` bilinear samples. Work is vectorised over RoIs.
+
+    Args:
+        levels, strides: the pyramid.
+        rois: (K, 5); no gradient reaches them.
+        shifts: (K, size, size, 2) or (K, 1, 1, 2): (x, y) of every bin in input pixels.
+        size: bins a side.
+        rounding: round the RoI to whole pixels of its map first and shift it by half a pixel, as
+            TSD's released kernel does; the level stays that of the unrounded RoI.
+
+    Returns:
+        (K, C, size, size).
+    """
+    if len(levels) == 1 or rois.is_meta:
+        return _deformable(levels[0], strides[0], rois, shifts, size, rounding, samples)
+    level = assign_levels(rois, len(levels))
+    order = level.argsort(stable=True)
+    counts = torch.bincount(level, minlength=len(levels)).tolist()
+    parts = zip(
+        levels, strides, rois[order].split(counts), shifts[order].split(counts), strict=True
+    )
+    pooled = [
+        _deformable(x, stride, roi, shift, size, rounding, samples)
+        for x, stride, roi, shift in parts
+    ]
+    return torch.cat(pooled)[order.argsort()]
+
+
+def _deformable(
+    level: Tensor,
+    stride: int,
+    rois: Tensor,
+    shifts: Tensor,
+    size: int,
+    rounding: bool,
+    samples: int,
+) -> Tensor:
+    boxes = rois[:, 1:].to(shifts.dtype)
+    if rounding:
+        low = boxes[:, :2].round() / stride - 0.5
+        high = (boxes[:, 2:].round() + 1) / stride - 0.5
+    else:
+        low, high = boxes[:, :2] / stride - 0.5, boxes[:, 2:] / stride - 0.5
+    extent = (high - low).clamp(min=0.1 if rounding else 0.0)
+    # Position of every sample as a share of the RoI: bin, then sample within the bin.
+    share = (torch.arange(size * samples, device=level.device) + 0.5) / (size * samples)
+    grid = torch.stack(torch.meshgrid(share, share, indexing="xy"), dim=-1)
+    points = low[:, None, None] + grid * extent[:, None, None]
+    shift = (shifts / stride).expand(-1, size, size, 2)
+    points = points + shift.repeat_interleave(samples, 1).repeat_interleave(samples, 2)
+    sampled = bilinear(level, rois[:, 0].long(), points)
+    count = sampled.shape[0]
+    bins = sampled.reshape(count, -1, size, samples, size, samples)
+    return bins.mean(dim=(3, 5))
+
+
+def bilinear(level: Tensor, image: Tensor, points: Tensor) -> Tensor:
+    """Read a map at real-valued positions, differentiable in both; outside it is zero.
+
+    Positions are clamped to the map within one pixel of its edge, as RoIAlign does.
+
+    Args:
+        level: (B, C, H, W).
+        image: (K,), which image each group of points reads.
+        points: (K, h, w, 2), (x, y), 0 at the centre of the first cell.
+
+    Returns:
+        (K, C, h, w).
+    """
+    batch, channels, height, width = level.shape
+    x, y = points.unbind(-1)
+    inside = (x > -1) & (x < width) & (y > -1) & (y < height)
+    x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+    x0, y0 = x.floor().detach(), y.floor().detach()
+    flat = level.permute(0, 2, 3, 1).reshape(-1, channels)
+    base = image[:, None, None] * (height * width)
+    total = 0.0
+    for dx in (0, 1):
+        for dy in (0, 1):
+            column = (x0 + dx).clamp(max=width - 1)
+            row = (y0 + dy).clamp(max=height - 1)
+            weight_x = x - x0 if dx else 1 - (x - x0)
+            weight_y = y - y0 if dy else 1 - (y - y0)
+            weight = weight_x * weight_y * inside
+            index = (base + row.long() * width + column.long()).flatten()
+            values = flat.index_select(0, index).reshape(*x.shape, channels)
+            total = total + values * weight[..., None]
+    assert isinstance(total, Tensor)
+    return total.permute(0, 3, 1, 2)
+
+
+def scaled(rois: Tensor, factor: float) -> Tensor:
+    """RoIs enlarged by ``factor`` about their centres, (K, 5)."""
+    if factor == 1.0:
+        return rois
+    center = (rois[:, 1:3] + rois[:, 3:5]) / 2
+    half = (rois[:, 3:5] - rois[:, 1:3]) / 2 * factor
+    return torch.cat((rois[:, :1], center - half, center + half), dim=1)

@@ -1,0 +1,143 @@
+"""Which of the assigned proposals teach: random and positive-only samplers, for batches.
+
+Everything keeps a fixed size, so that a training step on a GPU does not wait for a count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detbench.ops.boxes import pairwise_iou
+from detbench.stages.assignment.assignment import BACKGROUND, IGNORE
+from detbench.structures import Targets
+
+
+def sample_mask(eligible: Tensor, count: int | Tensor, fraction: float = 1.0) -> Tensor:
+    """Keep at most ``count x fraction`` of the eligible ones of every row, at random.
+
+    Args:
+        eligible: (B, N), bool.
+        count: per row; a (B, 1) tensor or a number.
+
+    Returns:
+        (B, N), bool; all eligible ones of a row that has no more than allowed.
+    """
+    limit = torch.as_tensor(count, device=eligible.device) * fraction
+    order = torch.rand(eligible.shape, device=eligible.device) + (~eligible).float()
+    rank = order.argsort(dim=1).argsort(dim=1)
+    return eligible & (rank < limit.floor())
+
+
+@dataclass(frozen=True)
+class Rois:
+    """Sampled proposals of a batch.
+
+    Attributes:
+        boxes: (B, R, 4), xyxy.
+        valid: (B, R), bool; the rest is padding.
+        matched: (B, R): index of the object, or ``BACKGROUND``; ``IGNORE`` in padding.
+        truth: (B, R), bool: the box is a ground truth's own.
+    """
+
+    boxes: Tensor
+    valid: Tensor
+    matched: Tensor
+    truth: Tensor
+
+    @property
+    def positive(self) -> Tensor:
+        """(B R,), bool."""
+        return (self.matched >= 0).flatten()
+
+    def flat(self) -> Tensor:
+        """(B R, 5): image index and xyxy, as RoI operators take them."""
+        batch, count, _ = self.boxes.shape
+        index = torch.arange(batch, device=self.boxes.device, dtype=self.boxes.dtype)
+        index = index[:, None, None].expand(batch, count, 1)
+        return torch.cat((index, self.boxes), dim=-1).flatten(0, 1)
+
+    def labels(self, targets: Targets, background: int) -> Tensor:
+        """(B R,): each proposal's class, ``background`` where it has none."""
+        if targets.labels.shape[1] == 0:
+            return torch.full_like(self.matched, background).flatten()
+        labels = targets.labels.gather(1, self.matched.clamp(min=0))
+        return labels.masked_fill(self.matched < 0, background).flatten()
+
+    def goals(self, targets: Targets) -> Tensor:
+        """(B R, 4): each positive's object; a box of size 1 at the origin elsewhere."""
+        anywhere = self.boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+        if targets.boxes.shape[1] == 0:
+            return anywhere.expand(self.matched.numel(), 4)
+        index = self.matched.clamp(min=0)[..., None].expand(-1, -1, 4)
+        boxes = targets.boxes.gather(1, index)
+        return torch.where((self.matched >= 0)[..., None], boxes, anywhere).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class ProposalSampler:
+    """Match proposals to objects by IoU and draw those that teach.
+
+    Attributes:
+        positive, negative: IoU at or above which a proposal is positive, below which background.
+        count: proposals per image.
+        fraction: largest share of positives; 1 with ``only_positive``.
+        add_ground_truth: the objects' own boxes are proposals too.
+        only_positive: background teaches nothing (Decoupled R-CNN's regression sampler).
+    """
+
+    positive: float = 0.5
+    negative: float = 0.5
+    count: int = 512
+    fraction: float = 0.25
+    add_ground_truth: bool = True
+    only_positive: bool = False
+
+    def sample(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Rois:
+        """Draw from (B, P, 4) proposals, (B, P) of them valid; P and the objects may be none."""
+        truth = torch.zeros_like(valid)
+        if self.add_ground_truth:
+            boxes = torch.cat((targets.boxes, boxes), dim=1)
+            valid = torch.cat((targets.valid, valid), dim=1)
+            truth = torch.cat((targets.valid, truth), dim=1)
+        matched = self._match(boxes, valid, targets)
+        keep = sample_mask(matched >= 0, self.count, self.fraction)
+        if not self.only_positive:
+            left = (self.count - keep.sum(dim=1, keepdim=True)).clamp(min=0)
+            keep = keep | sample_mask(matched == BACKGROUND, left)
+        return _gather(boxes, matched, truth, keep, min(self.count, boxes.shape[1]))
+
+    def _match(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Tensor:
+        if targets.boxes.shape[1] == 0:
+            matched = boxes.new_full(boxes.shape[:2], BACKGROUND, dtype=torch.int64)
+        else:
+            iou = pairwise_iou(targets.boxes, boxes)
+            best, index = iou.masked_fill(~targets.valid[..., None], -1.0).max(dim=1)
+            matched = torch.where(best >= self.positive, index, IGNORE)
+            matched = matched.masked_fill(best < self.negative, BACKGROUND)
+        return matched.masked_fill(~valid, IGNORE)
+
+
+def _gather(boxes: Tensor, matched: Tensor, truth: Tensor, keep: Tensor, count: int) -> Rois:
+    """The kept ones first, in their order, padded to ``count``."""
+    order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, :count]
+    valid = keep.gather(1, order)
+    return Rois(
+        boxes=boxes.gather(1, order[..., None].expand(-1, -1, 4)),
+        valid=valid,
+        matched=matched.gather(1, order).masked_fill(~valid, IGNORE),
+        truth=truth.gather(1, order) & valid,
+    )
+
+
+def pad(boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Each image's (n, 4) boxes to (B, P, 4) and a (B, P) mask; no image needs to have any."""
+    count = max((len(image) for image in boxes), default=0)
+    padded = boxes[0].new_zeros(len(boxes), count, 4)
+    valid = torch.zeros(len(boxes), count, dtype=torch.bool, device=padded.device)
+    for index, image in enumerate(boxes):
+        padded[index, : len(image)] = image
+        valid[index, : len(image)] = True
+    return padded, valid

@@ -1,0 +1,43 @@
+"""The backbone's last stage as an RoI head (Faster R-CNN on C4; He et al. 2016, appendix A)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from detbench.backbones.resnet import BLOCKS, residual_stage, stride_in_first_conv
+
+
+class Res5(nn.Module):
+    """C5's residual blocks on each pooled region, then the average.
+
+    Args:
+        inputs, planes: channels of C4 and of the stage's bottlenecks.
+        depth: of the backbone.
+        style: of the backbone.
+        norm: as in the backbone; ``frozen`` or ``eval`` keep the statistics.
+    """
+
+    def __init__(self, inputs: int, planes: int, depth: int, style: str, norm: str) -> None:
+        super().__init__()
+        self.layer4 = residual_stage(depth, inputs, planes, 3)
+        if style == "caffe":
+            stride_in_first_conv(self.layer4)
+        self.norm = norm
+        self.channels = planes * BLOCKS[depth][0].expansion
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        if norm == "frozen":
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Res5:
+        super().train(mode)
+        if self.norm != "batch":
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(K, C4, 14, 14) to (K, channels)."""
+        return self.pool(self.layer4(features)).flatten(1)

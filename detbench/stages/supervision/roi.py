@@ -1,0 +1,110 @@
+"""Losses of RoI detectors, on sampled proposals of a fixed number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detbench.ops.boxes import aligned_iou
+from detbench.ops.coding import Delta, smooth_l1
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Softmax cross-entropy over the classes and background, a mean over valid proposals."""
+
+    weight: float = 1.0
+
+    def __call__(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+        """Logits (K, C + 1), background last; labels (K,); valid (K,), bool."""
+        entropy = F.cross_entropy(logits.float(), labels, reduction="none")
+        return self.weight * (entropy * valid).sum() / valid.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class BoxLoss:
+    """(Smooth) L1 on the deltas of positives, divided by a number of proposals.
+
+    Attributes:
+        code: deltas against the proposal.
+        beta: 0 is L1.
+        weight: of the loss.
+        class_agnostic: predictions are (K, 4) instead of (K, 4 C).
+    """
+
+    code: Delta
+    beta: float = 0.0
+    weight: float = 1.0
+    class_agnostic: bool = False
+
+    def __call__(
+        self,
+        deltas: Tensor,
+        references: Tensor,
+        goals: Tensor,
+        labels: Tensor,
+        positive: Tensor,
+        total: Tensor,
+    ) -> Tensor:
+        """Sum over positives divided by ``total``.
+
+        Args:
+            deltas: (K, 4) or (K, 4 C).
+            references: (K, 4), what the deltas are relative to; gradient passes through.
+            goals: (K, 4), each positive's object.
+            labels: (K,), read at positives.
+            positive: (K,), bool.
+        """
+        anywhere = references.new_tensor([0.0, 0.0, 1.0, 1.0])
+        safe = torch.where(positive[:, None], references, anywhere)
+        goals = torch.where(positive[:, None], goals, anywhere)
+        chosen = self.of_class(deltas.float(), labels)
+        distance = smooth_l1(chosen, self.code.encode(goals, safe), self.beta).sum(dim=1)
+        return self.weight * (distance * positive).sum() / total
+
+    def of_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """(K, 4): each proposal's deltas for its label; any label is allowed."""
+        if self.class_agnostic:
+            return deltas
+        shaped = deltas.reshape(len(deltas), -1, 4)
+        index = labels.clamp(0, shaped.shape[1] - 1)
+        return shaped.gather(1, index[:, None, None].expand(-1, 1, 4))[:, 0]
+
+
+def constraint_cls(
+    sibling: Tensor, main: Tensor, labels: Tensor, valid: Tensor, margin: float
+) -> Tensor:
+    """The main branch's probability of the label must exceed the sibling's (TSD, eq. 7).
+
+    The sibling is detached and the margin cut so that a probability of 1 satisfies it. A mean over
+    all sampled proposals, background included.
+
+    Args:
+        sibling, main: logits (K, C + 1); labels, valid: (K,).
+    """
+    at = labels[:, None]
+    before = sibling.detach().float().softmax(dim=1).gather(1, at)[:, 0]
+    after = main.float().softmax(dim=1).gather(1, at)[:, 0]
+    wanted = torch.minimum(torch.full_like(before, margin), 1 - before)
+    return ((before + wanted - after).clamp(min=0) * valid).sum() / valid.sum().clamp(min=1)
+
+
+def constraint_loc(
+    sibling: Tensor, main: Tensor, goals: Tensor, positive: Tensor, margin: float
+) -> Tensor:
+    """The main branch's IoU with the object must exceed the sibling's (TSD, eq. 8).
+
+    A mean over positives; nothing without any.
+
+    Args:
+        sibling, main, goals: decoded boxes and objects, (K, 4), xyxy; positive: (K,), bool.
+    """
+    anywhere = goals.new_tensor([0.0, 0.0, 1.0, 1.0])
+    before = aligned_iou(torch.where(positive[:, None], sibling.detach(), anywhere), goals)
+    after = aligned_iou(torch.where(positive[:, None], main, anywhere), goals)
+    wanted = torch.minimum(torch.full_like(before, margin), 1 - before)
+    hinge = (before + wanted - after).clamp(min=0)
+    return (hinge * positive).sum() / positive.sum().clamp(min=1)
