@@ -23,8 +23,9 @@ def emit(plan: Plan, store: Store, format: common.FormatName) -> None:
     sheet = ablation.sheet(plan, store)
     if format == "terminal" and sys.stdout.isatty():
         columns = shutil.get_terminal_size((100, 24)).columns
-        body = table.terminal(sheet).split("\n")[2 : len(sheet.rows)]
-        if max(map(len, body), default=0) > columns:
+        # The rule under the headings is as wide as the table; notes are not.
+        rules = [line for line in table.terminal(sheet).split("\n") if set(line) == {"─"}]
+        if max(map(len, rules), default=0) > columns:
             for part in ablation.parts(sheet):
                 common.emit(part, format)
                 common.write("\n")

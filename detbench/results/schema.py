@@ -62,7 +62,7 @@ MIGRATIONS: dict[int, Callable[[list[Record]], list[Record]]] = {}
 """Version -> the function that brings that version's records to the next one."""
 
 
-class Damaged(Exception):  # noqa: N818  (a finding about a file, not an error of the caller's)
+class Damaged(Exception):
     """A measurement file is truncated, garbled or not ours."""
 
 

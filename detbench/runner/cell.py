@@ -57,13 +57,13 @@ class Channel:
     What the cell's own code prints would garble the JSON lines, so it is sent to stderr instead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, attached: bool) -> None:
         self._out = os.fdopen(os.dup(1), "w", buffering=1)
         os.dup2(2, 1)
         self._stop = False
         signal.signal(signal.SIGTERM, self._on_stop)
-        # A terminal's Ctrl-C reaches the runner, which then stops its cells in order.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A runner that gets Ctrl-C stops its cells itself, in order.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if attached else self._on_stop)
 
     def report(self, event: Event) -> None:
         """Send one event; raises ``Stopped`` if the process was asked to stop."""
@@ -112,7 +112,7 @@ def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) 
     else:
         text = Path(argv[0]).read_bytes()
     job = JOB.validate_json(text)
-    channel = Channel()
+    channel = Channel(attached=argv == ["-"])
     print(f"{now()} process {os.getpid()} starts", file=sys.stderr)
     try:
         if isinstance(job, CostJob):

@@ -70,7 +70,7 @@ def metric_rows(
             unit="fraction",
             protocol=how,
             seed=cell.seed,
-            reason="" if value is not None else "no object of this size among the val images",
+            reason="" if value is not None else "no such object among the val images",
             provenance=origin,
         )
         for metric, value in metrics.items()
