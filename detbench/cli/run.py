@@ -26,8 +26,16 @@ def command(
     set_: common.SetOption = None,
     dataset: common.DatasetOption = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, metavar="N", help="Cells at once on this machine.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Cells at once on this machine; by default one, or one per processor for the "
+            "light network of a small profile.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -56,7 +64,7 @@ def command(
     from detbench.cli import tables
     from detbench.results.store import Store
     from detbench.runner import display, plan
-    from detbench.runner.run import Options, run
+    from detbench.runner.run import Options, default_jobs, run
 
     root = common.data_root(data_root)
     chosen, said = plan.choose(
@@ -69,7 +77,8 @@ def command(
         plan.check_data(chosen, root)
         for sentence in chosen.warnings:
             common.say(sentence)
-    options = Options(root, device, jobs, threads, retry_failed, fresh)
+    at_once = jobs or default_jobs(chosen.profile.light is not None, device)
+    options = Options(root, device, at_once, threads, retry_failed, fresh)
     outcome = run(chosen.tasks, store, options, display.display)
     tables.emit(chosen, store, format)
     for task, reason in outcome.failed.items():

@@ -61,8 +61,22 @@ class Options:
 
     @property
     def cell_threads(self) -> int:
-        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        return self.threads or max(1, (processors or os.cpu_count() or 1) // self.jobs)
+        return self.threads or max(1, processors() // self.jobs)
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_jobs(light: bool, device: str) -> int:
+    """Cells at once: light networks gain nothing from a second thread, so one cell per processor.
+
+    At most eight, so that their memory fits; one where a GPU is named.
+    """
+    return min(processors(), 8) if light and not device.startswith("cuda") else 1
 
 
 @dataclass
@@ -125,12 +139,12 @@ def run(
 
 def _forget(store: Store, tasks: Sequence[Task], work: bool) -> None:
     for task in tasks:
-        lock = Lock(store.work(task.digest) / "lock")
+        lock = Lock(store.work(task.work) / "lock")
         if not lock.acquire(exits.LOCK_PATIENCE_S):
             raise StoreError(
                 f"'{task.label}' is being computed by another run: wait for it or stop it first"
             )
-        store.discard(task.digest, work)
+        store.discard(task.digest, task.work if work else None)
         lock.release()
 
 
@@ -237,8 +251,10 @@ class _Run:
                 self._start(missing)
 
     def _held(self, tasks: tuple[Task, ...]) -> bool:
-        """Whether another process has the (first) cell's lock."""
-        lock = Lock(self.store.work(tasks[0].digest) / "lock")
+        """Whether another process has the lock of the (first) cell's training."""
+        if any(tasks[0].work == one.tasks[0].work for one in self.running.values()):
+            return True
+        lock = Lock(self.store.work(tasks[0].work) / "lock")
         if lock.acquire():
             lock.release()
             return False
@@ -250,7 +266,7 @@ class _Run:
     def _start(self, tasks: tuple[Task, ...]) -> None:
         job = self._job(tasks)
         key = COSTS if isinstance(job, CostJob) else tasks[0].digest
-        folder = self.store.work(key)
+        folder = self.store.work(COSTS if key == COSTS else tasks[0].work)
         child = Child(key, job, folder, self.inbox, self.options.command)
         self.running[key] = _Running(child, tasks, time.monotonic())
 
