@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from detbench.recipe import describe
-from detbench.recipe.digest import digest
+from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell, Shapes
 from detbench.recipe.resolve import cells
 from detbench.recipe.table import Profile, Table
@@ -19,12 +19,14 @@ LOOKED_AT = 40
 
 def table(table: Table, profile: Profile, results: Path) -> str:
     """The trainings of a table under a profile, and the time that is still to be spent."""
-    runs = {digest(row.cell): row.cell for row in cells(table, profile) if row.cell is not None}
-    if not runs:
+    found = [row.cell for row in cells(table, profile) if row.cell is not None]
+    if not found:
         return "no row is trained"
     store = Store(results)
     done = {name for name, status in store.listing().items() if status == "done"}
-    missing = {name: cell for name, cell in runs.items() if name not in done}
+    # Rows that read out one training in several ways need it once.
+    runs = {training(cell): cell for cell in found}
+    missing = {training(cell): cell for cell in found if digest(cell) not in done}
     work = sorted({describe.training(cell.training).split(";")[0] for cell in runs.values()})
     counted = f"{len(runs)} trainings of {', '.join(work)}, {len(runs) - len(missing)} done"
     if not missing:
@@ -47,7 +49,7 @@ def seconds(store: Store, cell: Cell, done: set[str]) -> list[float]:
     for name in sorted(done)[:LOOKED_AT]:
         stored = store.get(name)
         origin = stored.rows[0].provenance if stored else {}
-        past = origin.get("recipe", {})
+        past = origin.get("recipe", {}) if origin.get("trained", True) else {}
         if past.get("training") != cell.training.model_dump(mode="json"):
             continue
         if past.get("data") != cell.data.model_dump(mode="json"):

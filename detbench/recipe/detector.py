@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,8 @@ STAGES = ("features", "sampling", "assignment", "heads", "supervision")
 class Dense(Spec):
     """A dense (one-stage) detector: five stages on a shared pyramid."""
 
+    evaluated: ClassVar[frozenset[str]] = frozenset({"inference"})
+
     skeleton: Literal["dense"]
     backbone: Backbone
     neck: Neck
@@ -57,7 +59,10 @@ class Roi(Spec):
     Attributes:
         sibling: a second branch dropped at test.
         rounds: further rounds on refined boxes.
+        readout: which head and round answers which task at test.
     """
+
+    evaluated: ClassVar[frozenset[str]] = frozenset({"readout", "inference"})
 
     skeleton: Literal["roi"]
     backbone: Backbone

@@ -15,24 +15,40 @@ def digest(spec: Spec) -> str:
     Independent of the order of keys and of what a class lists in ``undigested``. An absent
     optional setting (``None``) is left out, so that a new one does not change old digests.
     """
-    return hashlib.sha256(canonical(spec).encode()).hexdigest()
+    return _hash(canonical(spec))
+
+
+def training(spec: Spec) -> str:
+    """The digest of what a cell trains, whatever is then evaluated: its ``evaluated`` fields do
+    not count. Cells that share it share their weights, as a network that is read out four ways.
+    """
+    return _hash("training:" + _json(_plain(spec, evaluated=False)))
 
 
 def canonical(spec: Spec) -> str:
     """The JSON that is hashed: sorted keys, no spaces, defaults written out."""
-    return json.dumps(_plain(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _json(_plain(spec))
 
 
-def _plain(value: Any) -> Any:
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _json(plain: Any) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _plain(value: Any, evaluated: bool = True) -> Any:
     if isinstance(value, Spec):
+        left_out = value.undigested if evaluated else value.undigested | value.evaluated
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         return {
-            name: _plain(item)
+            name: _plain(item, evaluated)
             for name, item in fields.items()
-            if item is not None and name not in value.undigested
+            if item is not None and name not in left_out
         }
     if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _plain(item, evaluated) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, evaluated) for item in value]
     return value

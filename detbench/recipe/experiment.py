@@ -179,6 +179,8 @@ class Schedule(Spec):
 class Cell(Spec):
     """Everything that determines the outcome of one training and evaluation."""
 
+    evaluated: ClassVar[frozenset[str]] = frozenset({"evaluation"})
+
     detector: Detector
     data: Data
     training: Training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.model import Anchors, Fraction, Positive
@@ -21,6 +21,7 @@ class Rpn(Spec):
         positive, negative, min_positive: IoU thresholds of its assignment.
         samples, fraction: anchors per image in its loss, and the largest share of positives.
         border: anchors that leave the image by more pixels than this teach nothing; none keeps all.
+        beta: of the smooth L1 on its boxes; 0 is L1.
         train_candidates, test_candidates: best anchors of each level before NMS.
     """
 
@@ -32,6 +33,7 @@ class Rpn(Spec):
     samples: Positive = 256
     fraction: Fraction = 0.5
     border: Weight | None = None
+    beta: Weight = 0.0
     train_candidates: Positive = 2000
     test_candidates: Positive = 1000
 
@@ -219,6 +221,12 @@ class RoiSupervision(Spec):
     unfocused: Unfocused | None = None
     constraint: ProgressiveConstraint | None = None
 
+    @field_validator("unfocused")
+    @classmethod
+    def _weightless(cls, given: Unfocused | None) -> Unfocused | None:
+        """Unfocused tasks without weight are none (Double-Head as a case of its extension)."""
+        return None if given is not None and given.cls == given.loc == 0 else given
+
 
 class Branch(Spec):
     """A second branch, trained beside the main one and dropped at test (TSD's sibling head)."""
@@ -253,12 +261,15 @@ class Readout(Spec):
         cls: the ``cls`` head's scores, the ``loc`` head's, or both fused (Double-Head, Table 3).
         loc: whose boxes.
         cls_rounds: rounds whose scores are averaged; 1 is the main branch.
+        average: of their ``probabilities``, or of ``logits`` before softmax (MMDetection's Cascade
+            R-CNN).
         loc_round: round whose boxes are taken; none is the last.
     """
 
     cls: Literal["cls", "loc", "max", "average", "complementary"] = "cls"
     loc: Literal["loc", "cls"] = "loc"
-    cls_rounds: tuple[Positive, ...] = (1,)
+    cls_rounds: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)
+    average: Literal["probabilities", "logits"] = "probabilities"
     loc_round: Positive | None = None
 
 

@@ -5,6 +5,8 @@
     <root>/cells/<kind>-<digest>.detections.json.gz     COCO results JSON
     <root>/work/<digest>/                               lock, checkpoint, loss curve, log, weights
 
+A ``work`` folder belongs to a training: cells that only evaluate it otherwise share it.
+
 Files under ``cells`` are written whole to a temporary name, synced and renamed, so a reader sees
 all of a cell or nothing, whatever is killed when. They may be committed and copied between stores;
 ``work`` need not be kept.
@@ -60,9 +62,10 @@ class Store:
         self.cells = root / "cells"
         self._warned: set[Path] = set()
 
-    def work(self, digest: str) -> Path:
-        """The folder of what a cell leaves beside its measurements; not created."""
-        return self.root / "work" / digest
+    def work(self, name: str) -> Path:
+        """The folder of what a training (by its digest) or a count leaves beside measurements; not
+        created."""
+        return self.root / "work" / name
 
     def get(self, digest: str) -> Stored | None:
         """A cell's rows; none if it has not run, or if its file is damaged (which is warned of)."""
@@ -142,15 +145,15 @@ class Store:
             ) from error
         return found
 
-    def discard(self, digest: str, work: bool) -> None:
-        """Forget a cell's measurements and, with ``work``, what an unfinished run left."""
+    def discard(self, digest: str, work: str | None = None) -> None:
+        """Forget a cell's measurements and empty the folder ``work``, if one is named."""
         with writing(self.root):
             for kind in KINDS:
                 self._done(kind, digest).unlink(missing_ok=True)
                 self._failed(kind, digest).unlink(missing_ok=True)
             self._detections(digest).unlink(missing_ok=True)
-            if work and self.work(digest).is_dir():
-                for path in self.work(digest).iterdir():
+            if work is not None and self.work(work).is_dir():
+                for path in self.work(work).iterdir():
                     # The lock stays: another process may be waiting on this very file.
                     if path.is_dir():
                         shutil.rmtree(path)

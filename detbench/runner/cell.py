@@ -3,9 +3,10 @@
 By ``-`` the job is the first line of stdin, which must then stay open: when it closes, whoever
 started the process is gone, and it ends at once.
 
-It locks the cell, looks once more whether the store has it, computes it and stores it. The lock is
-the kernel's, so it goes when the process does, however it dies; the next process resumes from the
-checkpoint. Progress goes to stdout as JSON lines; everything else that is printed goes to stderr.
+It locks the cell's training, looks once more whether the store has the cell, computes it and stores
+it. The lock is the kernel's, so it goes when the process does, however it dies; the next process
+resumes from the checkpoint. Cells that differ in evaluation alone share a training, its lock and its
+weights. Progress goes to stdout as JSON lines; everything else that is printed goes to stderr.
 
 Exit codes: 0 stored; 1 failed, with the reason stored; 2 the user must mend something; 75 another
 process holds the cell; 143 stopped by SIGTERM, resumable.
@@ -28,6 +29,7 @@ from typing import Any
 
 from detbench import __version__
 from detbench.errors import CellFailed, DetbenchError
+from detbench.recipe.digest import training
 from detbench.results.files import Lock
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
@@ -140,7 +142,7 @@ def _compute_cost(item: CostItem, report: Report) -> Measured:
 
 def _run_training(job: TrainJob, train: Train, channel: Channel) -> int:
     store = Store(Path(job.store))
-    work = store.work(job.digest)
+    work = store.work(training(job.cell))
     lock = Lock(work / "lock")
     if not lock.acquire(LOCK_PATIENCE_S):
         return BUSY

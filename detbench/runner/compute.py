@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils import deterministic
 
+from detbench import data
 from detbench.build import build_detector
 from detbench.data.sources import label
 from detbench.evaluation.run import score
@@ -21,14 +23,17 @@ from detbench.runner import provenance
 from detbench.runner.cell import Measured, Report, now
 from detbench.runner.job import CostItem, TrainJob
 from detbench.training import loop, weights
-from detbench.training.seeding import choose_determinism
+from detbench.training.precision import memory_format
+from detbench.training.seeding import choose_determinism, seed_everything
 
 
 def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
     """Train a cell (or go on from its checkpoint), evaluate it, and describe both.
 
+    Weights that another cell of the same training left are evaluated as they are.
+
     Args:
-        work: folder of checkpoint, curve and, afterwards, ``weights.pt``.
+        work: folder of checkpoint, curve and, afterwards, ``weights.pt``; of this training alone.
         report: called after each step; may raise to stop.
 
     Raises:
@@ -38,19 +43,36 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
     device = devices.resolve(job.device)
     repeatable(device, job.threads)
     started, cell = now(), job.cell
-    detector = loop.train(
-        cell, work, Path(job.data_root), str(device), lambda at: report(_event(at))
-    )
-    weights.save(work / "weights.pt", detector)
+    saved = work / "weights.pt"
+    trained = not saved.exists()
+    if trained:
+        detector = loop.train(
+            cell, work, Path(job.data_root), str(device), lambda at: report(_event(at))
+        )
+        weights.save(saved, detector)
+    else:
+        detector = _trained_before(job, saved, device)
     scored = score(detector, cell, Path(job.data_root), device, lambda at: report(_event(at)))
     origin = {
         "recipe": cell.model_dump(mode="json"),
         **provenance.describe(device),
         "started": started,
         "ended": now(),
+        "trained": trained,
     }
     how = protocol(cell, scored.images)
     return metric_rows(job.digest, cell, scored.metrics, how, origin), scored.detections
+
+
+def _trained_before(job: TrainJob, saved: Path, device: torch.device) -> nn.Module:
+    """The network of a cell whose training is done, from its file."""
+    choose_determinism(device)
+    seed_everything(job.cell.seed)
+    classes = len(data.load(job.cell.data, "val", Path(job.data_root)).categories)
+    detector = build_detector(job.cell.detector, classes)
+    weights.load_file(detector, saved, whole=True)
+    detector.to(device)
+    return detector.to(memory_format=memory_format(job.cell.training.channels_last))
 
 
 def metric_rows(

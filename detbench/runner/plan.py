@@ -9,7 +9,7 @@ from pathlib import Path
 from detbench.data.sources import why_missing
 from detbench.errors import DataError
 from detbench.recipe import load, resolve
-from detbench.recipe.digest import digest
+from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell, Data
 from detbench.recipe.override import detector_only
 from detbench.recipe.resolve import ResolvedRow
@@ -31,6 +31,11 @@ class Task:
     kind: Kind
     label: str
     cell: Cell | CostCell
+
+    @property
+    def work(self) -> str:
+        """Name of its work folder: of its training, which other cells may evaluate too."""
+        return training(self.cell) if isinstance(self.cell, Cell) else self.digest
 
 
 @dataclass(frozen=True)

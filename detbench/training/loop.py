@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from detbench.errors import WeightsError
 from detbench.progress import Progress, Report
-from detbench.recipe.digest import digest
+from detbench.recipe import digest
 from detbench.recipe.experiment import Cell, Training
 from detbench.structures import Batch
 from detbench.training import checkpoint, optimiser, schedule, seeding, weights
@@ -81,7 +81,8 @@ def train(
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
     loader = TrainLoader(dataset, training.input, cell.detector.pixels, training.batch, cell.seed)
-    fit(detector, loader, training, work, device, report, cell.seed, digest(cell))
+    identity = digest.training(cell)
+    fit(detector, loader, training, work, device, report, cell.seed, identity)
     return detector
 
 

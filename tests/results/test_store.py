@@ -190,11 +190,11 @@ def test_discard_forgets_measurements_and_on_request_work(store: Store) -> None:
     (work / "deep").mkdir(parents=True)
     for name in ("lock", "checkpoint.pt", "deep/file"):
         (work / name).write_text("x")
-    store.discard(A, work=False)
+    store.discard(A)
     assert store.status(A) == "missing"
     assert store.detections(A) is None
     assert (work / "checkpoint.pt").exists()
-    store.discard(A, work=True)
+    store.discard(A, work=A)
     assert [path.name for path in work.iterdir()] == ["lock"]
 
 

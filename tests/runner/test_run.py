@@ -63,6 +63,10 @@ def _digest(count: int, seed: int) -> str:
     return stub_run.tasks(count)[1 + seed].digest
 
 
+def _work(count: int, seed: int) -> str:
+    return stub_run.tasks(count)[1 + seed].work
+
+
 def test_everything_is_computed_once_and_the_second_call_does_nothing(
     store: Store, ledger: Path
 ) -> None:
@@ -120,7 +124,7 @@ def test_failed_cells_say_why_the_others_go_on_and_they_are_retried_when_asked(
         assert stored is not None
         assert (stored.status, stored.reason) == ("failed", said[f"row {seed}"])
     assert store.status(_digest(4, 3)) == "done"
-    assert "in _misbehave" in (store.work(_digest(4, 1)) / "log.txt").read_text()
+    assert "in _misbehave" in (store.work(_work(4, 1)) / "log.txt").read_text()
 
     screen = Screen()
     again = _run(store, 4, screen)
@@ -183,7 +187,7 @@ def test_what_a_cell_prints_goes_to_its_log(
 ) -> None:
     monkeypatch.setenv("STUB_FAIL", json.dumps({"0": "print"}))
     assert _run(store, 1).exit_code == 0
-    log = (store.work(_digest(1, 0)) / "log.txt").read_text()
+    log = (store.work(_work(1, 0)) / "log.txt").read_text()
     assert "this is not JSON" in log
     assert "nor is this" in log
 
@@ -200,7 +204,7 @@ def test_fresh_computes_everything_again(store: Store, ledger: Path) -> None:
 def test_fresh_does_not_pull_a_cell_from_under_another_run(store: Store, ledger: Path) -> None:
     _run(store, 1)
     # Locks of one process exclude each other too when they are taken apart.
-    lock = Lock(store.work(_digest(1, 0)) / "lock")
+    lock = Lock(store.work(_work(1, 0)) / "lock")
     assert lock.acquire()
     with pytest.raises(StoreError, match="'row 0' is being computed by another run"):
         _run(store, 1, fresh=True)
