@@ -90,7 +90,7 @@ DatasetOption = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="Data set in place of the profile's: shapes, coco, or coco:ANNOTATIONS.json:IMAGES.",
+        help="In place of the profile's data set: shapes, coco, voc, coco:ANNOTATIONS.json:IMAGES.",
         show_default=False,
     ),
 ]

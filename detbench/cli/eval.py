@@ -114,6 +114,7 @@ def command(
     from detbench.data.sources import label
     from detbench.evaluation import results as files
     from detbench.evaluation.run import load_and_score
+    from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
     from detbench.report.scores import sheet
 
@@ -124,7 +125,7 @@ def command(
     if save is not None:
         files.write(save, found.detections)
     said = single.protocol(label(cell.data), found.images, cell.evaluation, evaluator)
-    common.emit(sheet(detector, found.metrics, said, thresholds), format)
+    common.emit(sheet(detector, found.metrics, said, thresholds, sentence(cell.data)), format)
 
 
 def _only(mode: str, **options: object) -> None:
@@ -145,16 +146,17 @@ def _score_file(
 ) -> Sheet:
     """The table of a results file. No torch but for ``shapes``, whose scenes it lays out."""
     from detbench.data.sources import label
-    from detbench.evaluation import results, truth
-    from detbench.evaluation.coco import check_results, evaluate
+    from detbench.evaluation import results, scoring, truth
+    from detbench.evaluation.coco import check_results
     from detbench.report.scores import sheet
 
     data, evaluation = settings
     ground = truth.of_file(annotations) if annotations else truth.of_data(data, root)
     found = results.read(path)
     check_results(ground, found, str(path))
-    metrics = evaluate(ground, found, evaluation, evaluator)
+    scored_on = None if annotations else data
+    metrics = scoring.score(scored_on, ground, found, evaluation, evaluator)
     images = len(ground["images"][: evaluation.limit])
     source = str(annotations) if annotations else label(data)
     said = single.protocol(source, images, evaluation, evaluator)
-    return sheet(path.name, metrics, said, thresholds)
+    return sheet(path.name, metrics, said, thresholds, scoring.sentence(scored_on))

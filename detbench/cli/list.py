@@ -146,12 +146,13 @@ def _detectors() -> tuple[Sheet, Any]:
 
 def _datasets(root: Path) -> tuple[Sheet, Any]:
     from detbench.data.sources import why_missing
-    from detbench.recipe.experiment import Coco, Shapes
+    from detbench.recipe.experiment import Coco, Shapes, Voc
     from detbench.report.table import Column, Sheet, text
 
     known = (
         ("shapes", "embedded: scenes drawn on demand", Shapes(kind="shapes")),
         ("coco", "COCO 2017 on disk", Coco(kind="coco")),
+        ("voc", "Pascal VOC 2007 and 2012 on disk", Voc(kind="voc")),
     )
     payload: list[dict[str, Any]] = []
     for name, title, data in known:

@@ -59,6 +59,7 @@ def command(
 
     from detbench.evaluation import results
     from detbench.evaluation.run import score
+    from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
     from detbench.report.scores import sheet
     from detbench.training import loop, stop
@@ -73,4 +74,4 @@ def command(
     results.write(folder / "detections.json.gz", found.detections)
     common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
     said = single.protocol(label(cell.data), found.images, cell.evaluation, "faster")
-    common.emit(sheet(name, found.metrics, said), format)
+    common.emit(sheet(name, found.metrics, said, note=sentence(cell.data)), format)

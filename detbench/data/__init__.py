@@ -1,4 +1,4 @@
-"""Data sets in COCO form: the embedded ``shapes``, COCO on disk, any COCO JSON.
+"""Data sets in COCO form: the embedded ``shapes``, COCO and Pascal VOC on disk, any COCO JSON.
 
 This module imports no torch: the command line asks it what is there before anything runs.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from detbench.recipe.experiment import Coco, CocoJson, Data, Shapes
+from detbench.recipe.experiment import Coco, CocoJson, Data, Shapes, Voc
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,10 +93,26 @@ def load(data: Data, split: Split, root: Path) -> Dataset:
         count = data.train if split == "train" else data.val
         return shapes.Shapes(split, count, data.size, data.variant, data.version)
     from detbench.data import coco
-    from detbench.data.sources import pair
+    from detbench.data.sources import devkit, lists, pair
 
+    if isinstance(data, Voc):
+        from detbench.data import voc
+
+        folder = devkit(root)
+        return coco.CocoDataset(folder, folder, voc.read(folder, lists(data, split)))
     annotations, images = pair(data, split, root)
     return coco.CocoDataset(annotations, images)
 
 
-__all__ = ["Category", "Coco", "CocoJson", "Data", "Dataset", "Sample", "Shapes", "Split", "load"]
+__all__ = [
+    "Category",
+    "Coco",
+    "CocoJson",
+    "Data",
+    "Dataset",
+    "Sample",
+    "Shapes",
+    "Split",
+    "Voc",
+    "load",
+]

@@ -48,6 +48,7 @@ class CocoDataset:
     Args:
         annotations: the JSON file.
         images: the folder its ``file_name``s are relative to.
+        table: what was read already, from files of another format; ``annotations`` names them.
 
     Labels are positions of the category ids in ascending order, which may have holes.
 
@@ -57,10 +58,10 @@ class CocoDataset:
 
     in_memory = False
 
-    def __init__(self, annotations: Path, images: Path) -> None:
+    def __init__(self, annotations: Path, images: Path, table: Table | None = None) -> None:
         self.path = annotations
         self.folder = images
-        table = read(annotations)
+        table = table or read(annotations)
         self._table = table
         self.categories = [Category(i, n) for i, n in table.categories]
         self.sizes = [(int(h), int(w)) for w, h in table.image_sizes]
@@ -100,55 +101,33 @@ class CocoDataset:
         path = self.folder / self._table.file_names[index]
         try:
             with Image.open(path) as stored:
-                image = self._oriented(stored, path, self.sizes[index])
+                image = self._oriented(stored, path, index)
                 return F.pil_to_tensor(image.convert("RGB"))
         except FileNotFoundError:
             raise DataError(
-                f"image {path} is not there, but {self.path} lists it; restore the file"
+                f"image {path} is not there, but {self._table.source(index)} lists it; "
+                f"restore the file"
             ) from None
         except _DAMAGE as error:
             raise DataError(
                 f"image {path} is damaged ({one_line(error)}); restore the file"
             ) from None
 
-    def _oriented(self, stored: Image.Image, path: Path, size: tuple[int, int]) -> Image.Image:
+    def _oriented(self, stored: Image.Image, path: Path, index: int) -> Image.Image:
+        size = self.sizes[index]
         if (stored.height, stored.width) == size:
             return stored
         turned = ImageOps.exif_transpose(stored)
         if (turned.height, turned.width) == size:
             return turned
         raise DataError(
-            f"image {path} is {stored.width}x{stored.height}, but {self.path} says "
-            f"{size[1]}x{size[0]}; images and annotations do not belong together"
+            f"image {path} is {stored.width}x{stored.height}, but {self._table.source(index)} "
+            f"says {size[1]}x{size[0]}; images and annotations do not belong together"
         )
 
     def ground_truth(self) -> dict[str, Any]:
         """COCO's dictionary, with the boxes as annotated and no segmentations."""
-        table = self._table
-        columns = (
-            table.ids.tolist(),
-            table.image_ids[table.image_rows].tolist(),
-            [self.categories[label].id for label in table.labels.tolist()],
-            table.boxes.tolist(),
-            table.areas.tolist(),
-            table.crowd.tolist(),
-        )
-        names = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
-        annotations = [
-            dict(zip(names, row, strict=True), ignore=row[-1]) for row in zip(*columns, strict=True)
-        ]
-        images = [
-            {"id": id_, "width": width, "height": height, "file_name": name}
-            for id_, (height, width), name in zip(
-                table.image_ids.tolist(), self.sizes, table.file_names, strict=True
-            )
-        ]
-        return {
-            "info": {"description": str(self.path)},
-            "images": images,
-            "categories": [{"id": c.id, "name": c.name} for c in self.categories],
-            "annotations": annotations,
-        }
+        return self._table.ground_truth(str(self.path))
 
 
 def _inside(table: Table) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 # Real annotations exceed their image by rounding; more is a mistake.
-_EXCESS = 2.0
+EXCESS = 2.0
 # COCO train2017 has 2 boxes without area among 860001; a file with more than this share is wrong.
 _EMPTY_SHARE = 1e-4
 _HUGE = 1e12  # not a number, infinity, or not a length in pixels
@@ -38,6 +38,7 @@ class Table:
         file_names: of the m images.
         ids, image_rows, labels, boxes, areas, crowd: (n,) each and (n, 4) for boxes [x, y, w, h] as
             annotated; ordered by image; ``image_rows`` index the images, ``labels`` the categories.
+        sources: the annotation file; or that of each image, where each has its own.
     """
 
     categories: list[tuple[int, str]]
@@ -50,6 +51,39 @@ class Table:
     boxes: Floats
     areas: Floats
     crowd: Ints
+    sources: tuple[Path, ...]
+
+    def source(self, row: int) -> Path:
+        """The file that annotates image ``row``."""
+        return self.sources[row] if len(self.sources) > 1 else self.sources[0]
+
+    def ground_truth(self, description: str) -> dict[str, Any]:
+        """COCO's dictionary, with the boxes as annotated and no segmentations."""
+        known = [category for category, _ in self.categories]
+        columns = (
+            self.ids.tolist(),
+            self.image_ids[self.image_rows].tolist(),
+            [known[label] for label in self.labels.tolist()],
+            self.boxes.tolist(),
+            self.areas.tolist(),
+            self.crowd.tolist(),
+        )
+        names = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
+        annotations = [
+            dict(zip(names, row, strict=True), ignore=row[-1]) for row in zip(*columns, strict=True)
+        ]
+        images = [
+            {"id": id_, "width": width, "height": height, "file_name": name}
+            for id_, (width, height), name in zip(
+                self.image_ids.tolist(), self.image_sizes.tolist(), self.file_names, strict=True
+            )
+        ]
+        return {
+            "info": {"description": description},
+            "images": images,
+            "categories": [{"id": id_, "name": name} for id_, name in self.categories],
+            "annotations": annotations,
+        }
 
 
 def read(path: Path) -> Table:
@@ -115,6 +149,7 @@ def check(content: Any, path: Path) -> Table:
         boxes[order],
         areas[order],
         (crowd[order] != 0).astype(np.int64),
+        (path,),
     )
 
 
@@ -276,10 +311,10 @@ def _geometry(boxes: Floats, ids: Ints, sizes: Ints, path: Path) -> None:
         )
 
     fail((boxes[:, 2:] < 0).any(axis=1), "have a negative size", "bbox is [x, y, width, height]")
-    far = (boxes[:, :2] < -_EXCESS) | (boxes[:, :2] + boxes[:, 2:] > sizes + _EXCESS)
+    far = (boxes[:, :2] < -EXCESS) | (boxes[:, :2] + boxes[:, 2:] > sizes + EXCESS)
     fail(
         far.any(axis=1),
-        f"reach more than {_EXCESS:g} pixels outside their image",
+        f"reach more than {EXCESS:g} pixels outside their image",
         "bbox is [x, y, width, height] in pixels: mend or remove them",
     )
     empty = (boxes[:, 2:] == 0).any(axis=1)

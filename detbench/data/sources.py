@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from detbench.data import Split
-from detbench.recipe.experiment import Coco, CocoJson, Data, Shapes
+from detbench.recipe.experiment import Coco, CocoJson, Data, Shapes, Voc
 
 
 def pair(data: Coco | CocoJson, split: Split, root: Path) -> tuple[Path, Path]:
@@ -30,6 +30,16 @@ def pair(data: Coco | CocoJson, split: Split, root: Path) -> tuple[Path, Path]:
     return Path(annotations).expanduser(), Path(images).expanduser()
 
 
+def devkit(root: Path) -> Path:
+    """The folder of Pascal VOC, which holds ``VOC2007`` and ``VOC2012``."""
+    return root / "VOCdevkit"
+
+
+def lists(data: Voc, split: Split) -> tuple[str, ...]:
+    """The image lists of a split, each ``<year>_<list>``."""
+    return data.train if split == "train" else (data.val,)
+
+
 def why_missing(data: Data, root: Path) -> str | None:
     """Why a data set cannot be used, in one line, or none if its files are there.
 
@@ -37,6 +47,8 @@ def why_missing(data: Data, root: Path) -> str | None:
     """
     if isinstance(data, Shapes):
         return None
+    if isinstance(data, Voc):
+        return _why_voc_missing(data, root)
     splits: tuple[Split, Split] = ("train", "val")
     for split in splits:
         file, images = pair(data, split, root)
@@ -44,6 +56,19 @@ def why_missing(data: Data, root: Path) -> str | None:
             return _advise(f"annotation file {file} is not there", data, root)
         if not images.is_dir():
             return _advise(f"image folder {images} is not there", data, root)
+    return None
+
+
+def _why_voc_missing(data: Voc, root: Path) -> str | None:
+    for name in dict.fromkeys((*data.train, data.val)):
+        year, _, images = name.partition("_")
+        folder = devkit(root) / f"VOC{year}"
+        listed = folder / "ImageSets" / "Main" / f"{images}.txt"
+        if not listed.is_file():
+            return _advise(f"image list {listed} is not there", data, root)
+        for part in ("Annotations", "JPEGImages"):
+            if not (folder / part).is_dir():
+                return _advise(f"folder {folder / part} is not there", data, root)
     return None
 
 
@@ -60,14 +85,28 @@ def check(data: Data, root: Path) -> None:
     from detbench.data.coco_check import check_files, read
 
     splits: tuple[Split, Split] = ("train", "val")
+    if isinstance(data, Voc):
+        from detbench.data import voc
+
+        folder = devkit(root)
+        for split in splits:
+            check_files(folder, voc.read(folder, lists(data, split)).file_names, folder)
+        return
     for file, images in dict.fromkeys(pair(data, split, root) for split in splits):
         check_files(images, read(file).file_names, file)
 
 
-def _advise(problem: str, data: Coco | CocoJson, root: Path) -> str:
+def _advise(problem: str, data: Coco | CocoJson | Voc, root: Path) -> str:
     if isinstance(data, Coco):
         return (
             f"{problem}; put COCO below {root / 'coco'} (annotations/, {data.train}/, {data.val}/) "
+            f"or name another folder by --data-root or DETBENCH_DATA"
+        )
+    if isinstance(data, Voc):
+        years = dict.fromkeys(name[:4] for name in (*data.train, data.val))
+        return (
+            f"{problem}; put Pascal VOC below {devkit(root)} "
+            f"({', '.join(f'VOC{year}/' for year in years)}) "
             f"or name another folder by --data-root or DETBENCH_DATA"
         )
     return f"{problem}; mend the path in the recipe or in --dataset"
@@ -84,6 +123,8 @@ def label(data: Data, limit: int | None = None) -> str:
         return f"shapes {data.variant} {data.size} px, val {count}"
     if isinstance(data, Coco):
         name = f"COCO {data.val}"
+    elif isinstance(data, Voc):
+        name = f"VOC {data.val}"
     else:
         name = Path(data.val_annotations or data.annotations).name
     return name if limit is None else f"{name}, first {limit}"

@@ -12,7 +12,8 @@ from torch import nn
 from detbench import data
 from detbench.build import build_detector
 from detbench.data.loading import EvalLoader
-from detbench.evaluation.coco import Evaluator, evaluate
+from detbench.evaluation import scoring
+from detbench.evaluation.coco import Evaluator
 from detbench.evaluation.predict import predict
 from detbench.progress import Report
 from detbench.recipe.experiment import Cell
@@ -60,7 +61,7 @@ def score(
     )
     last = cell.training.channels_last
     found = predict(detector, loader, dataset.categories, device, report, channels_last=last)
-    metrics = evaluate(dataset.ground_truth(), found, settings, evaluator)
+    metrics = scoring.score(cell.data, dataset.ground_truth(), found, settings, evaluator)
     return Scored(metrics, found, loader.images)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from detbench.data.coco_check import check
-from detbench.data.sources import pair
+from detbench.data.sources import devkit, lists, pair
 from detbench.evaluation.results import read
-from detbench.recipe.experiment import Data, Shapes
+from detbench.recipe.experiment import Data, Shapes, Voc
 
 
 def of_file(path: Path) -> dict[str, Any]:
@@ -34,4 +34,9 @@ def of_data(data: Data, root: Path) -> dict[str, Any]:
         from detbench.data import load
 
         return load(data, "val", root).ground_truth()
+    if isinstance(data, Voc):
+        from detbench.data import voc
+
+        folder = devkit(root)
+        return voc.read(folder, lists(data, "val")).ground_truth(str(folder))
     return of_file(pair(data, "val", root)[0])

@@ -49,7 +49,26 @@ class CocoJson(Spec):
     val_images: str | None = None
 
 
-Data = Annotated[Shapes | Coco | CocoJson, Field(discriminator="kind")]
+VocSplit = Annotated[str, Field(pattern=r"^\d{4}_\w+$")]
+
+
+class Voc(Spec):
+    """Pascal VOC on disk: ``<root>/VOCdevkit/VOC<year>/``, as the development kit unpacks.
+
+    Attributes:
+        train: lists of images to learn from, each ``<year>_<list>``, one after another.
+        val: the list to evaluate on.
+    """
+
+    kind: Literal["voc"]
+    train: Annotated[tuple[VocSplit, ...], Field(min_length=1)] = (
+        "2007_trainval",
+        "2012_trainval",
+    )
+    val: VocSplit = "2007_test"
+
+
+Data = Annotated[Shapes | Coco | CocoJson | Voc, Field(discriminator="kind")]
 
 
 class Input(Spec):

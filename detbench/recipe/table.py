@@ -28,9 +28,11 @@ REPLACEABLE = (
 METRICS = (
     "AP",
     *(f"AP{threshold}" for threshold in range(50, 100, 5)),
-    *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl", "gflops", "params_m"),
+    *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl", "VOC07", "VOC"),
+    *("gflops", "params_m"),
 )
-"""Keys of ``columns`` and ``published``. AP and AR are in percent, as the papers print them."""
+"""Keys of ``columns`` and ``published``. AP and AR are in percent, as the papers print them; VOC07
+and VOC are Pascal VOC's own mean APs (11 points; area), measured on VOC only."""
 
 COSTS = ("gflops", "params_m")
 """The metrics that need no training."""

@@ -14,6 +14,7 @@ from detbench import data
 from detbench.build import build_detector
 from detbench.data.sources import label
 from detbench.evaluation.run import score
+from detbench.evaluation.scoring import rules
 from detbench.measure import device as devices
 from detbench.measure import flops, parameters
 from detbench.progress import Progress
@@ -90,7 +91,7 @@ def metric_rows(
             metric=metric,
             value=value,
             unit="fraction",
-            protocol=how,
+            protocol=how | rules(cell.data, metric),
             seed=cell.seed,
             reason="" if value is not None else "no such object among the val images",
             provenance=origin,

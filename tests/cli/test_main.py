@@ -83,7 +83,7 @@ def test_every_help_ends_with_examples_of_itself(name: str) -> None:
             ["check", "tscode-table1", "--profile", "smoky"],
             "detbench: unknown profile 'smoky',",
         ),
-        (["check", "tscode-table1", "--dataset", "voc"], "detbench: --dataset 'voc': unknown"),
+        (["check", "tscode-table1", "--dataset", "vok"], "detbench: --dataset 'vok': unknown"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments: list[str], said: str) -> None:

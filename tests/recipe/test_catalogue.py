@@ -6,7 +6,7 @@ import pytest
 
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
-from detbench.recipe.experiment import Coco, Shapes
+from detbench.recipe.experiment import Coco, Shapes, Steps, Voc
 from detbench.recipe.table import METRICS
 
 # The numbers as the papers print them, row by row in the order of the table's columns.
@@ -57,7 +57,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += [load.find("profile", name) for name in load.profiles()]
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [3, 4, 2, 3]
+    assert [len(names) for names in counts] == [3, 4, 9, 3]
 
 
 @pytest.mark.parametrize("name", load.tables())
@@ -105,16 +105,44 @@ def test_detector_carries_the_published_figures(name: str) -> None:
     assert load.schedule(recipe.schedule)
 
 
+SCHEDULES = {  # data, (epochs, iterations), batch, learning rate, drops, warm-up
+    "coco-1x": ("coco", (12, None), 16, 0.01, (8, 11), (500, 0.001)),
+    "coco-1x-fcos": ("coco", (12, None), 16, 0.01, (8, 11), (500, 1 / 3)),
+    "coco-1x-frcnn": ("coco", (12, None), 16, 0.02, (8, 11), (500, 0.001)),
+    "coco-1x-decoupled-rcnn": ("coco", (12, None), 8, 0.01, (8, 11), (500, 0.001)),
+    "coco-2x-decoupled-rcnn": ("coco", (24, None), 8, 0.01, (16, 22), (500, 0.001)),
+    "coco-double-head": ("coco", (None, 180_000), 8, 0.01, (120_000, 160_000), (500, 1 / 3)),
+    "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
+    "voc-decoupled-rcnn": ("voc", (12, None), 8, 0.005, (9,), (0, 0.001)),
+    "voc07-double-head": ("voc", (None, 8750), 8, 0.008, (6250,), (500, 1 / 3)),
+}
+
+
 @pytest.mark.parametrize("name", load.schedules())
 def test_schedule_is_the_papers(name: str) -> None:
     schedule = load.schedule(name)
     training = schedule.training
+    steps = training.schedule
+    assert isinstance(steps, Steps)
     assert schedule.id == name
-    assert (training.epochs, training.batch, training.reference_batch) == (12, 16, 16)
-    assert training.optimizer.lr == 0.01
-    assert training.schedule.drops == (8, 11)  # type: ignore[union-attr]
+    assert SCHEDULES[name] == (
+        schedule.data.kind,
+        (training.epochs, training.iterations),
+        training.batch,
+        training.optimizer.lr,
+        steps.drops,
+        (steps.warmup_iterations, steps.warmup_ratio),
+    )
+    assert training.reference_batch == training.batch
     assert training.weights == "default"
     assert (training.input.short, training.input.long) == ((800,), 1333)
+
+
+def test_schedules_on_voc_name_the_papers_lists() -> None:
+    both, seven = (load.schedule(name).data for name in ("voc-decoupled-rcnn", "voc07-double-head"))
+    assert both == Voc(kind="voc")
+    assert both.train == ("2007_trainval", "2012_trainval")
+    assert seven == Voc(kind="voc", train=("2007_trainval",), val="2007_test")
 
 
 @pytest.mark.parametrize("name", load.profiles())

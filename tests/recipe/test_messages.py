@@ -147,14 +147,15 @@ def test_a_mistake_in_a_rows_stage(write: Write, text: str, said: str) -> None:
         (
             row('schedule = "coco-2x"'),
             "mine.toml: rows[0] \"A\": schedule: unknown schedule 'coco-2x', did you mean "
-            "'coco-1x'? (choices: coco-1x, coco-1x-fcos); a file of your own ends in .toml",
+            f"'coco-1x'? (choices: {', '.join(load.schedules())}); a file of your own ends in "
+            ".toml",
         ),
         (
             row('detectr = "x"'),
             "mine.toml: rows[0].detectr: unknown key 'detectr', did you mean 'detector'? (choices: "
-            "label, detector, backbone, neck, pixels, candidates, boxes, features, sampling, "
-            "assignment, heads, supervision, inference, columns, published, misprints, unmatched, "
-            "fidelity, notes, schedule, cited)",
+            "label, detector, backbone, neck, pixels, rpn, candidates, boxes, features, sampling, "
+            "assignment, heads, supervision, sibling, rounds, readout, inference, columns, "
+            "published, misprints, unmatched, fidelity, notes, schedule, cited)",
         ),
         (
             '[[rows]]\nlabel = "A"',

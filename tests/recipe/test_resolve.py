@@ -142,7 +142,7 @@ def test_a_data_set_in_place_of_the_profiles() -> None:
 def test_datasets_by_name() -> None:
     assert resolve.parse_dataset("coco") == Coco(kind="coco")
     assert resolve.parse_dataset("shapes") == Shapes(kind="shapes")
-    for wrong in ("cocoo", "coco:a.json", "coco::b", "voc"):
+    for wrong in ("cocoo", "coco:a.json", "coco::b", "vok"):
         with pytest.raises(RecipeError, match=r"--dataset '.*' *: unknown"):
             resolve.parse_dataset(wrong)
 

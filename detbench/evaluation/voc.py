@@ -1,0 +1,193 @@
+"""Pascal VOC's own average precision, as its development kit computes it (VOCevaldet, VOCap).
+
+Detections of a class are taken in order of score. Each is held against the object of its image and
+class that it overlaps most, whether or not that one was found before: from the threshold on, it is
+right if the object is new and wrong (a duplicate) if it is not, and is not counted at all if the
+object is difficult. Difficult objects need not be found. COCO's metrics differ in all of this.
+
+Recall levels of the 11-point AP are exact tenths; in the kit's floating point 0.3 is a little more.
+
+No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+IOU = 0.5
+METRICS = ("VOC07", "VOC")
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Average precision of one class.
+
+    Attributes:
+        category_id: of the class.
+        objects: how many there are to find; difficult ones are not counted.
+        voc07: mean precision at recall 0, 0.1 .. 1 (VOC2007), in [0, 1]; none without objects.
+        area: area below the curve (VOC2010 and later), in [0, 1]; none without objects.
+    """
+
+    category_id: int
+    objects: int
+    voc07: float | None
+    area: float | None
+
+
+def evaluate(
+    ground_truth: dict[str, Any],
+    results: list[dict[str, Any]],
+    limit: int | None = None,
+    iou: float = IOU,
+    inclusive: bool = True,
+) -> dict[str, float | None]:
+    """Mean of ``by_class`` over the classes that have objects.
+
+    Returns:
+        ``VOC07`` and ``VOC`` (area), in [0, 1]; none where no class has an object.
+    """
+    scores = by_class(ground_truth, results, limit, iou, inclusive)
+    return {
+        "VOC07": _mean([one.voc07 for one in scores]),
+        "VOC": _mean([one.area for one in scores]),
+    }
+
+
+def by_class(
+    ground_truth: dict[str, Any],
+    results: list[dict[str, Any]],
+    limit: int | None = None,
+    iou: float = IOU,
+    inclusive: bool = True,
+) -> list[ClassScore]:
+    """Average precision of each class, in the order of ``categories``.
+
+    Args:
+        ground_truth: COCO's dictionary; a crowd (``iscrowd``) is a difficult object.
+        results: COCO results, already checked; of equal scores the first comes first. There is no
+            bound on their number per image.
+        limit: only the first this many images; none is all.
+        iou: a detection is right from this overlap on.
+        inclusive: a box covers its last pixel too, so that width is x2 - x1 + 1, as in the kit and
+            as ``data/voc.py`` reads boxes. Else it is x2 - x1.
+    """
+    images = {image["id"] for image in ground_truth["images"][:limit]}
+    objects = _by_class(ground_truth["annotations"], images)
+    found = _by_class(results, images)
+    numbers = [category["id"] for category in ground_truth["categories"]]
+    return [
+        _class(number, objects.get(number, []), found.get(number, []), iou, float(inclusive))
+        for number in numbers
+    ]
+
+
+Items = list[dict[str, Any]]
+
+
+def _by_class(items: Items, images: set[int]) -> dict[int, Items]:
+    """Annotations or results of ``images``, by category."""
+    parted: dict[int, Items] = {}
+    for item in items:
+        if item["image_id"] in images:
+            parted.setdefault(item["category_id"], []).append(item)
+    return parted
+
+
+def _class(number: int, objects: Items, found: Items, iou: float, pixel: float) -> ClassScore:
+    difficult = np.array([bool(item.get("iscrowd", 0)) for item in objects], bool)
+    count = int(np.count_nonzero(~difficult))
+    if not count:
+        return ClassScore(number, 0, None, None)
+    order = np.argsort([-item["score"] for item in found], kind="stable")
+    found = [found[row] for row in order]
+    right, wrong = _judge(*_best(objects, found, pixel), difficult, iou)
+    hits, misses = np.cumsum(right, dtype=np.int64), np.cumsum(wrong, dtype=np.int64)
+    # Before the first that counts, precision is 0 / 0 in the kit, which its maxima pass over.
+    precision = hits / np.maximum(hits + misses, 1)
+    return ClassScore(
+        number, count, eleven_points(hits, precision, count), area(hits, precision, count)
+    )
+
+
+def _best(objects: Items, found: Items, pixel: float) -> tuple[NDArray[np.int64], Floats]:
+    """The object each detection overlaps most, the first of equals, and their IoU: (D,) each.
+
+    -1 and 0 where its image has none.
+    """
+    best, overlap = np.full(len(found), -1), np.zeros(len(found))
+    true, boxes = _corners(objects), _corners(found)
+    held = _rows_by_image(objects)
+    for image, rows in _rows_by_image(found).items():
+        if image in held:
+            candidates = held[image]
+            ious = _ious(boxes[rows], true[candidates], pixel)
+            column = ious.argmax(axis=1)
+            best[rows] = candidates[column]
+            overlap[rows] = ious[np.arange(len(rows)), column]
+    return best, overlap
+
+
+def _judge(
+    best: NDArray[np.int64], overlap: Floats, difficult: NDArray[np.bool_], iou: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which detections, best first, are right and which are wrong: (D,) each."""
+    hit = (best >= 0) & (overlap >= iou)
+    counted = hit & ~difficult[best]  # best of -1 is the last object: not a hit, so no matter
+    right = np.zeros(len(best), bool)
+    rows = np.flatnonzero(counted)
+    right[rows[np.unique(best[rows], return_index=True)[1]]] = True
+    return right, ~hit | (counted & ~right)
+
+
+def eleven_points(hits: NDArray[np.int64], precision: Floats, objects: int) -> float:
+    """Mean over recall 0, 0.1 .. 1 of the best precision from there on (VOC2007's VOCap).
+
+    Args:
+        hits: right ones among the first k detections, (D,), D may be 0.
+        precision: of the first k detections, (D,), in [0, 1].
+        objects: how many there are to find, at least 1.
+    """
+    tenths = [precision[10 * hits >= level * objects] for level in range(11)]
+    return sum(float(reached.max()) for reached in tenths if len(reached)) / 11
+
+
+def area(hits: NDArray[np.int64], precision: Floats, objects: int) -> float:
+    """Area below the precision made monotonous, over recall (VOC2010's VOCap). As above."""
+    recall = np.concatenate(([0.0], hits / objects))
+    ceiling = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall) * ceiling))
+
+
+def _corners(items: Items) -> Floats:
+    """xyxy of COCO's boxes, (n, 4); n may be 0."""
+    boxes = np.array([item["bbox"] for item in items], np.float64).reshape(-1, 4)
+    return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
+
+
+def _rows_by_image(items: Items) -> dict[int, NDArray[np.int64]]:
+    rows: dict[int, list[int]] = {}
+    for row, item in enumerate(items):
+        rows.setdefault(item["image_id"], []).append(row)
+    return {image: np.array(found) for image, found in rows.items()}
+
+
+def _ious(first: Floats, second: Floats, pixel: float) -> Floats:
+    """IoU of all pairs, (n, m), of boxes that are ``pixel`` wider and higher than their corners."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    inner = np.clip(high - low + pixel, 0, None).prod(axis=2)
+    sizes = [(boxes[:, 2:] - boxes[:, :2] + pixel).prod(axis=1) for boxes in (first, second)]
+    union = sizes[0][:, None] + sizes[1][None] - inner
+    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
