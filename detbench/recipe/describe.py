@@ -19,15 +19,19 @@ def settings(row: Row, table: Table) -> dict[str, Any]:
     schedule = schedule_of(row, table)
     detector = paper_detector(row)
     replaced = {
-        name: getattr(detector, name).model_dump(mode="json", exclude_none=True)
-        for name in row.replaced
-        if detector is not None
+        name: _plain(getattr(detector, name)) for name in row.replaced if detector is not None
     }
     return {
         "detector": row.detector,
         "schedule": schedule.id if schedule else None,
         **replaced,
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, Spec) else value
 
 
 def changes(row: Row) -> list[str]:
@@ -45,6 +49,8 @@ def changes(row: Row) -> list[str]:
 def _difference(name: str, old: Any, new: Any) -> list[str]:
     if old == new:
         return []
+    if _are_specs(old) and _are_specs(new) and (old or new):
+        return _sequence(name, old, new)
     if isinstance(new, PerTaskSpec) and isinstance(old, PerTaskSpec):
         if new.shared:
             return _difference(f"{name}.both", old.of("cls") if old.shared else None, new.of("cls"))
@@ -62,6 +68,20 @@ def _difference(name: str, old: Any, new: Any) -> list[str]:
     return [line for found in lines for line in found]
 
 
+def _are_specs(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, Spec) for item in value)
+
+
+def _sequence(name: str, old: tuple[Spec, ...], new: tuple[Spec, ...]) -> list[str]:
+    """What differs between two arrays of tables, as in ``rounds[0].weight = 0.25``."""
+    if not new:
+        return [f"{name}: none"]
+    pairs = enumerate(zip(old, new, strict=False))
+    lines = [line for i, (a, b) in pairs for line in _difference(f"{name}[{i}]", a, b)]
+    lines += [f"{name}[{i}] = {option(new[i])}" for i in range(len(old), len(new))]
+    return lines + ([f"{name}: only {len(new)}"] if len(new) < len(old) else [])
+
+
 def option(spec: Spec) -> str:
     """An option and what it sets beside the defaults: ``dpe (levels -1, 0)``."""
     fields = {
@@ -71,6 +91,11 @@ def option(spec: Spec) -> str:
     }
     listed = ", ".join(f"{name} {_value(value)}" for name, value in fields.items())
     kind = str(getattr(spec, "kind", ""))
+    if isinstance(spec, PerTaskSpec):
+        tasks = ("both",) if spec.shared else ("cls", "loc")
+        return ", ".join(f"{task} {option(getattr(spec, task))}" for task in tasks)
+    if not kind:
+        return f"({listed})"
     return f"{kind} ({listed})" if listed else kind
 
 
@@ -81,6 +106,8 @@ def _value(value: Any) -> str:
         return "[" + ", ".join(_value(item) for item in value) + "]"
     if isinstance(value, Spec):
         return option(value)
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from detbench.errors import RecipeError
+from detbench.recipe import grid as grids
+from detbench.recipe import sweep as sweeps
 from detbench.recipe.base import Spec
-from detbench.recipe.detector import DetectorRecipe
+from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import Schedule
-from detbench.recipe.grid import expand
-from detbench.recipe.table import METRICS, REPLACEABLE, Profile, Table
+from detbench.recipe.table import METRICS, REPLACEABLE, Profile, Table, without
 from detbench.recipe.validate import parse, unknown
 
 S = TypeVar("S", bound=Spec)
@@ -29,6 +30,8 @@ FOLDERS: dict[Kind, str] = {
     "schedule": "schedules",
     "profile": "profiles",
 }
+EXAMPLES = "examples"
+"""Folder of recipes that show how own ones are written; they are named by path."""
 PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head")
 PROFILES = ("paper", "small", "smoke")
 
@@ -73,11 +76,13 @@ def table(name: str) -> Table:
     path = find("table", name)
     data = _absolute(_inherited("table", path), path)
     mistakes: list[str] = []
-    grid = data.pop("grid", None)
-    if grid is not None:
-        rows, mistakes = expand(grid, shown(path))
-        # A table whose grid has mistakes has no rows of it; that is not one more mistake.
-        data["rows"] = [*_rows(data), *rows] or [{"label": "grid", "cited": "see the grid"}]
+    for name, expand in (("grid", grids.expand), ("sweep", sweeps.expand)):
+        generator = data.pop(name, None)
+        if generator is not None:
+            rows, found = expand(generator, shown(path), _sound_detector)
+            mistakes += found
+            # A table whose grid has mistakes has no rows of it; that is not one more mistake.
+            data["rows"] = [*_rows(data), *rows] or [{"label": name, "cited": f"see the {name}"}]
     parsed, found = parse(Table, data, shown(path))
     mistakes += found
     mistakes += _check_rows(data, shown(path))
@@ -165,7 +170,7 @@ def _files(kind: Kind) -> dict[str, Path]:
     return {
         f"{folder.name}-{path.stem}": path
         for folder in papers
-        if folder.name not in FOLDERS.values()
+        if folder.name not in (*FOLDERS.values(), EXAMPLES)
         for path in sorted(folder.rglob("*.toml"))
     }
 
@@ -226,6 +231,8 @@ def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str,
     kept = {key: base[key] for key in ("schedule",) if key in base}
     tables = data.get("detector", {})
     merged = {**base.get("detector", {}), **tables} if isinstance(tables, dict) else tables
+    if isinstance(merged, dict) and without(merged.get("sibling")) is None:
+        merged.pop("sibling", None)
     return {**kept, **data, "detector": merged}
 
 
@@ -255,8 +262,9 @@ def _absolute(data: dict[str, Any], path: Path) -> dict[str, Any]:
     data = settle(data)
     if "rows" in data:
         data["rows"] = [settle(row) for row in _rows(data)] or data["rows"]
-    if "grid" in data:
-        data["grid"] = settle(data["grid"])
+    for name in ("grid", "sweep"):
+        if name in data:
+            data[name] = settle(data[name])
     return data
 
 
@@ -288,10 +296,14 @@ def _check_detector(row: dict[str, Any], place: str) -> list[str]:
     if found:
         return found
     raw = _raw_detector(find("detector", row["detector"]))
-    replaced = {name: row[name] for name in REPLACEABLE if name in row}
+    replaced = {name: without(row[name]) for name in REPLACEABLE if name in row}
     data = {"detector": {**raw, **replaced}, "id": "row", "title": "", "source": ""}
     _, mistakes = parse(DetectorRecipe, {**data, "fidelity": "text-only"}, place)
     return [line.replace(": detector.", ": ", 1) for line in mistakes]
+
+
+def _sound_detector(name: str) -> Detector | None:
+    return None if _attempt("detector", name, "") else detector(name).detector
 
 
 def _attempt(kind: Kind, name: str, place: str) -> list[str]:

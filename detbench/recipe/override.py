@@ -19,9 +19,10 @@ def apply(cell: Cell, overrides: Sequence[str]) -> tuple[Cell, list[str]]:
     """The cell with the overrides in order, and sentences about what else they changed.
 
     A key path starts at ``detector``, ``data``, ``training`` or ``evaluation``, or at a table of
-    the detector (``heads.cls.depth``). Values are TOML; what is not TOML is a string; ``none``
-    unsets an optional setting. Setting ``kind`` starts that option afresh. Of epochs and
-    iterations, setting one unsets the other and carries the schedule's drops over in proportion.
+    the detector (``heads.cls.depth``, ``rounds[0].weight``). Values are TOML; what is not TOML is a
+    string; ``none`` unsets an optional setting. Setting ``kind`` starts that option afresh. Of
+    epochs and iterations, setting one unsets the other and carries the schedule's drops over in
+    proportion.
 
     Raises:
         RecipeError: with the mistakes in all overrides.
@@ -47,12 +48,35 @@ def apply(cell: Cell, overrides: Sequence[str]) -> tuple[Cell, list[str]]:
 
 def detector_only(overrides: Sequence[str]) -> list[str]:
     """The overrides that change the detector, and so the paper-size one too."""
-    return [item for item in overrides if item.split(".")[0].strip() in ("detector", *REPLACEABLE)]
+    return [item for item in overrides if _path(item)[0] in ("detector", *REPLACEABLE)]
+
+
+def put(tables: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Set one value in nested tables and arrays; tables that are missing on the way are made.
+
+    Raises:
+        KeyError, IndexError, TypeError, ValueError: the path leads through a value, or to an
+            element that an array does not have.
+    """
+    owner: Any = tables
+    for key in path[:-1]:
+        if isinstance(owner, list):
+            owner = owner[int(key)]
+        else:
+            if owner.get(key) is None:
+                owner[key] = {}
+            owner = owner[key]
+    if isinstance(owner, list):
+        owner[int(path[-1])] = value
+    elif isinstance(owner, dict):
+        owner[path[-1]] = value
+    else:
+        raise TypeError(f"{path[-2]} is a value")
 
 
 def _split(override: str) -> tuple[list[str], str]:
-    key, equals, text = override.partition("=")
-    path = [part.strip() for part in key.strip().split(".")]
+    _, equals, text = override.partition("=")
+    path = _path(override)
     if not equals or not all(path):
         raise RecipeError(f"--set '{override}': give KEY=VALUE, as in training.iterations=2")
     if path[0] in REPLACEABLE:
@@ -62,10 +86,22 @@ def _split(override: str) -> tuple[list[str], str]:
     return path, text.strip()
 
 
-def _set(data: dict[str, Any], path: list[str], text: str, override: str) -> None:
+def _path(override: str) -> list[str]:
+    """The parts of a key path; ``rounds[0]`` and ``rounds.0`` are the same."""
+    key = override.partition("=")[0].replace("[", ".").replace("]", "")
+    return [part.strip() for part in key.strip().split(".")]
+
+
+def _set(data: dict[str, Any], given: list[str], text: str, override: str) -> None:
     owner: Any = data
-    for depth, key in enumerate(path):
-        place = f"--set '{override}'" + (f": {'.'.join(path[:depth])}" if depth else "")
+    path: list[str | int] = list(given)
+    for depth, key in enumerate(given):
+        place = f"--set '{override}'" + (f": {'.'.join(given[:depth])}" if depth else "")
+        if isinstance(owner, list) and owner and isinstance(owner[0], dict):
+            path[depth] = position = _position(key, owner, place)
+            if depth < len(path) - 1:
+                owner = owner[position]
+            continue
         if not isinstance(owner, dict):
             what = "is not set" if owner is None else "is a value, not a table"
             raise RecipeError(f"{place}: {what}, so '{key}' cannot be set in it")
@@ -74,14 +110,23 @@ def _set(data: dict[str, Any], path: list[str], text: str, override: str) -> Non
             raise RecipeError(f"{place}: {unknown('key', key, choices)}")
         if depth < len(path) - 1:
             owner = owner.setdefault(key, {})
-    key = path[-1]
-    value = _value(text, owner.get(key), descend(Cell, data, tuple(path), pick=False))
-    if key == "kind" and value != owner.get("kind"):
+    last: Any = path[-1]
+    current = owner[last] if isinstance(owner, list) else owner.get(last)
+    value = _value(text, current, descend(Cell, data, tuple(path), pick=False))
+    if last == "kind" and value != current:
         owner.clear()
-    owner[key] = value
+    owner[last] = value
 
 
-def _choices(data: dict[str, Any], path: list[str], owner: dict[str, Any]) -> list[str] | None:
+def _position(key: str, owner: list[Any], place: str) -> int:
+    if not key.isdigit() or int(key) >= len(owner):
+        raise RecipeError(f"{place}: no element '{key}' (there are {len(owner)}, from 0)")
+    return int(key)
+
+
+def _choices(
+    data: dict[str, Any], path: list[str | int], owner: dict[str, Any]
+) -> list[str] | None:
     """The keys that a table may have; none is any, as in the arguments of a custom module."""
     if not path:
         return [*SECTIONS, *REPLACEABLE]

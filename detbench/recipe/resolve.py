@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from detbench.errors import RecipeError
 from detbench.recipe import load
-from detbench.recipe.base import PerTaskSpec
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
@@ -22,14 +20,10 @@ from detbench.recipe.experiment import (
     Training,
     Voc,
 )
-from detbench.recipe.model import Fpn, ResNet
+from detbench.recipe.light import lighten
 from detbench.recipe.override import apply, detector_only
-from detbench.recipe.stages import Tower
-from detbench.recipe.table import Light, Profile, Row, Table
+from detbench.recipe.table import Profile, Row, Table
 from detbench.recipe.validate import parse, suggest
-
-REFERENCE_CHANNELS = 256
-"""Width of neck and heads that a profile's ``channels`` stands for."""
 
 
 @dataclass(frozen=True)
@@ -164,28 +158,6 @@ def schedule_of(row: Row, table: Table) -> Schedule | None:
     return load.schedule(load.detector(row.detector).schedule) if row.detector else None
 
 
-def lighten(detector: Detector, light: Light) -> Detector:
-    """The detector with a small profile's network: its backbone, pyramid and widths.
-
-    Modules of the user's own (``kind = "custom"``) stay as they are.
-    """
-    neck = detector.neck
-    if isinstance(neck, Fpn):
-        changes: dict[str, Any] = {"channels": _scaled(neck.channels, light)}
-        changes |= {k: v for k in ("first", "levels") if (v := getattr(light, k)) is not None}
-        neck = neck.model_copy(update=changes)
-    backbone = light.backbone if isinstance(detector.backbone, ResNet) else detector.backbone
-    heads = {
-        task: head.model_copy(update={"channels": _scaled(head.channels, light)})
-        if isinstance(head, Tower)
-        else head
-        for task in ("both", "cls", "loc")
-        if (head := getattr(detector.heads, task)) is not None
-    }
-    pair: PerTaskSpec[Any] = detector.heads.model_copy(update=heads)
-    return detector.model_copy(update={"backbone": backbone, "neck": neck, "heads": pair})
-
-
 def batch_warning(training: Training, lr: float, reference_batch: int) -> str | None:
     """A sentence where SGD's learning rate is not in proportion to the batch, else none.
 
@@ -258,11 +230,6 @@ def parse_dataset(text: str) -> Data:
 
 def _matches(label: str, pattern: str) -> bool:
     return fnmatchcase(label.lower(), pattern.lower()) or label.lower() == pattern.lower()
-
-
-def _scaled(channels: int, light: Light) -> int:
-    """Channels in proportion, a multiple of 8 and at least 8."""
-    return max(8, int(channels * light.channels / REFERENCE_CHANNELS / 8 + 0.5) * 8)
 
 
 def _resolve(

@@ -15,6 +15,7 @@ REPLACEABLE = (
     "backbone",
     "neck",
     "pixels",
+    "rpn",
     "candidates",
     "boxes",
     "features",
@@ -22,20 +23,46 @@ REPLACEABLE = (
     "assignment",
     "heads",
     "supervision",
+    "sibling",
+    "rounds",
+    "readout",
     "inference",
 )
+"""Tables of a detector that a row may replace, of both skeletons."""
 
 METRICS = (
     "AP",
     *(f"AP{threshold}" for threshold in range(50, 100, 5)),
     *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl", "VOC07", "VOC"),
-    *("gflops", "params_m"),
+    *("gflops", "params_m", "total_params_m", "loc_convs_mi", "runtime_s"),
 )
 """Keys of ``columns`` and ``published``. AP and AR are in percent, as the papers print them; VOC07
 and VOC are Pascal VOC's own mean APs (11 points; area), measured on VOC only."""
 
-COSTS = ("gflops", "params_m")
-"""The metrics that need no training."""
+COSTS = ("gflops", "params_m", "total_params_m", "loc_convs_mi")
+"""The metrics that need no training: GFLOPs; trainable parameters and all of them in millions;
+weights of the loc head's convolutions in units of 2^20, as Double-Head counts its conv-head."""
+
+CITED = ("runtime_s",)
+"""Metrics that are only printed, never measured by a run: seconds per image on the paper's GPU."""
+
+TITLES = {
+    "gflops": "GFLOPs",
+    "params_m": "Params (M)",
+    "total_params_m": "All params (M)",
+    "loc_convs_mi": "Conv head (Mi)",
+    "runtime_s": "s / image",
+}
+"""What a column is called where its key is not its name."""
+
+DIGITS = {"gflops": 2, "params_m": 2, "total_params_m": 1, "loc_convs_mi": 2, "runtime_s": 3}
+"""Decimals a metric is printed with; one where none are given."""
+
+
+def without(table: Any) -> Any:
+    """None for the word ``none``: TOML has no null, by which to leave out an optional table."""
+    return None if table == "none" else table
+
 
 Paper = Literal["tscode", "tsd", "decoupled-rcnn", "ddod", "double-head", "own"]
 
@@ -46,7 +73,8 @@ class Row(Spec):
     Attributes:
         label: unique within the table.
         detector: id of a detector recipe; absent for a row that is only cited.
-        backbone .. inference: whole tables of the detector that this row replaces, never merged.
+        backbone .. inference: whole tables of the detector that this row replaces, never merged;
+            ``sibling = "none"`` leaves that branch out.
         columns: what the paper prints in the row's descriptive columns, as in ``{SCE = "yes"}``.
         published: printed numbers, by metric key.
         misprints: metric key -> why the printed number is not believed, with the right one.
@@ -60,6 +88,7 @@ class Row(Spec):
     backbone: dict[str, Any] | None = None
     neck: dict[str, Any] | None = None
     pixels: dict[str, Any] | None = None
+    rpn: dict[str, Any] | None = None
     candidates: dict[str, Any] | None = None
     boxes: dict[str, Any] | None = None
     features: dict[str, Any] | None = None
@@ -67,6 +96,9 @@ class Row(Spec):
     assignment: dict[str, Any] | None = None
     heads: dict[str, Any] | None = None
     supervision: dict[str, Any] | None = None
+    sibling: dict[str, Any] | Literal["none"] | None = None
+    rounds: tuple[dict[str, Any], ...] | None = None
+    readout: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     published: dict[str, float] = Field(default_factory=dict)
@@ -78,9 +110,10 @@ class Row(Spec):
     cited: str | None = None
 
     @property
-    def replaced(self) -> dict[str, dict[str, Any]]:
-        """The detector's tables that this row replaces, by name."""
-        return {name: table for name in REPLACEABLE if (table := getattr(self, name)) is not None}
+    def replaced(self) -> dict[str, Any]:
+        """The detector's tables that this row replaces, by name; none for one it does without."""
+        found = {name: getattr(self, name) for name in REPLACEABLE}
+        return {name: without(table) for name, table in found.items() if table is not None}
 
 
 class Table(Spec):
@@ -108,6 +141,55 @@ class Table(Spec):
     def labels(self) -> tuple[str, ...]:
         """Titles of the rows' descriptive columns, in print order."""
         return tuple(dict.fromkeys(title for row in self.rows for title in row.columns))
+
+
+class SweepOption(Spec):
+    """One value of a sweep's axis.
+
+    Attributes:
+        label: unique in its axis.
+        set: key path -> value, as in ``{"supervision.cls.weight" = 1.4}``; single settings, changed
+            in the detector's (or ``fixed``) tables.
+    """
+
+    label: str
+    set: dict[str, Any]
+
+
+class SweepAxis(Spec):
+    """An axis of a sweep: the title of its descriptive column, and its values."""
+
+    title: str
+    options: tuple[SweepOption, ...] = Field(min_length=1)
+
+
+class SweepNumbers(Spec):
+    """What is printed for one combination, by the labels of its options in the axes' order."""
+
+    at: tuple[str, ...]
+    published: dict[str, float]
+
+
+class Sweep(Spec):
+    """A table's rows as every combination of single settings along some axes.
+
+    Attributes:
+        detector: what all rows share; ``fixed`` holds the tables that all of them replace.
+        axes: the first varies slowest.
+        label: of a row, with the axes' titles in braces.
+        without: combinations that do not exist: axis title -> label.
+        numbers: what is printed, for the combinations of which anything is.
+    """
+
+    detector: str
+    axes: tuple[SweepAxis, ...] = Field(min_length=1)
+    label: str
+    without: tuple[dict[str, str], ...] = ()
+    numbers: tuple[SweepNumbers, ...] = ()
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    fidelity: Fidelity = "text-only"
+    notes: tuple[str, ...] = ()
+    schedule: str | None = None
 
 
 class GridOption(Spec):
@@ -151,12 +233,21 @@ class Light(Spec):
         backbone: replaces the recipe's.
         channels: neck and head widths are scaled so that 256 becomes this.
         first, levels: of the pyramid.
+        roi: widths of an RoI detector's heads are scaled so that 1024 becomes this.
+        proposals, candidates: the most proposals per image, and per level before NMS.
+        samples: the most proposals per image that teach.
+        anchors: multiplies the size of the RPN's anchors, for data whose objects are small.
     """
 
     backbone: Backbone
     channels: Positive
     first: Annotated[int, Field(ge=2, le=5)] | None = None
     levels: Positive | None = None
+    roi: Positive | None = None
+    proposals: Positive | None = None
+    candidates: Positive | None = None
+    samples: Positive | None = None
+    anchors: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Profile(Spec):

@@ -153,9 +153,9 @@ def test_a_mistake_in_a_rows_stage(write: Write, text: str, said: str) -> None:
         (
             row('detectr = "x"'),
             "mine.toml: rows[0].detectr: unknown key 'detectr', did you mean 'detector'? (choices: "
-            "label, detector, backbone, neck, pixels, candidates, boxes, features, sampling, "
-            "assignment, heads, supervision, inference, columns, published, misprints, unmatched, "
-            "fidelity, notes, schedule, cited)",
+            "label, detector, backbone, neck, pixels, rpn, candidates, boxes, features, sampling, "
+            "assignment, heads, supervision, sibling, rounds, readout, inference, columns, "
+            "published, misprints, unmatched, fidelity, notes, schedule, cited)",
         ),
         (
             '[[rows]]\nlabel = "A"',
