@@ -16,14 +16,16 @@ class Targets:
         boxes: (B, G, 4), xyxy in pixels of the network's input; padding is zero.
         labels: (B, G), int64, 0-based; padding is zero.
         valid: (B, G), bool; false for padding. G may be 0.
+        sizes: (B, 2), height and width of each image before padding; none for no padding.
     """
 
     boxes: Tensor
     labels: Tensor
     valid: Tensor
+    sizes: Tensor | None = None
 
     @classmethod
-    def pad(cls, boxes: list[Tensor], labels: list[Tensor]) -> Targets:
+    def pad(cls, boxes: list[Tensor], labels: list[Tensor], sizes: Tensor | None = None) -> Targets:
         """Stack each image's (n, 4) boxes and (n,) labels; any n, 0 included."""
         count = max((len(image) for image in boxes), default=0)
         padded = torch.zeros(len(boxes), count, 4)
@@ -33,13 +35,14 @@ class Targets:
             padded[index, : len(image_boxes)] = image_boxes
             padded_labels[index, : len(image_labels)] = image_labels
             valid[index, : len(image_boxes)] = True
-        return cls(padded, padded_labels, valid)
+        return cls(padded, padded_labels, valid, sizes)
 
     def to(self, device: torch.device | str) -> Targets:
         return Targets(
             self.boxes.to(device, non_blocking=True),
             self.labels.to(device, non_blocking=True),
             self.valid.to(device, non_blocking=True),
+            None if self.sizes is None else self.sizes.to(device, non_blocking=True),
         )
 
 

@@ -226,10 +226,11 @@ def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:
 
 def _batch(images: list[_Image], pixels: Pixels, multiple: int) -> Batch:
     samples = [image.sample for image in images]
+    sizes = _sizes(samples)
     return Batch(
         images=transforms.normalise([s.image for s in samples], pixels, multiple),
-        sizes=_sizes(samples),
-        targets=Targets.pad([s.boxes for s in samples], [s.labels for s in samples]),
+        sizes=sizes,
+        targets=Targets.pad([s.boxes for s in samples], [s.labels for s in samples], sizes),
         image_ids=[s.image_id for s in samples],
         scales=[image.scale for image in images],
         originals=[image.original for image in images],

@@ -61,7 +61,7 @@ class Branch(nn.Module):
         self.heads = heads
         self.embedding = embedding
         self.embedding_size = embedding_size
-        widths = heads.tasks.map(lambda head: head.channels)
+        widths: PerTask[int] = heads.tasks.map(lambda head: head.channels)  # type: ignore[arg-type,return-value]
         self.cls = _output(widths.cls, classes + 1, 0.01) if classifies else None
         self.loc = _output(widths.loc, box_outputs, 0.001)
         self.unfocused_cls = _output(widths.loc, classes + 1, 0.01) if unfocused else None
@@ -103,6 +103,8 @@ class Branch(nn.Module):
         return embedded[key]
 
     def _predict(self, task: str, vector: Tensor, references: Tensor) -> HeadOutput:
+        to_cls: nn.Linear | None
+        to_loc: nn.Linear | None
         if self.heads.shared:
             to_cls, to_loc = self.cls, self.loc
         elif task == "cls":

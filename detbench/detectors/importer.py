@@ -20,6 +20,17 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"bbox_head\.(?:retina_cls|conv_cls|atss_cls|gfl_cls)\.(.*)", r"predictor.cls.\1"),
     (r"bbox_head\.(?:retina_reg|conv_reg|atss_reg|gfl_reg)\.(.*)", r"predictor.loc.\1"),
     (r"bbox_head\.(?:conv_centerness|atss_centerness)\.(.*)", r"predictor.quality.\1"),
+    (r"rpn_head\.rpn_conv\.(.*)", r"rpn.conv.\1"),
+    (r"rpn_head\.rpn_cls\.(.*)", r"rpn.cls.\1"),
+    (r"rpn_head\.rpn_reg\.(.*)", r"rpn.loc.\1"),
+    (r"roi_head\.shared_head\.layer4\.(.*)", r"main.heads.both.layer4.\1"),
+)
+ROI_HEAD = re.compile(
+    r"roi_head\.bbox_head\.(?:(\d+)\.)?(fc_cls|fc_reg|shared_fcs|fc_branch)\.(.*)"
+)
+CONV_BRANCH = re.compile(r"roi_head\.bbox_head\.conv_branch\.(\d+)\.(conv|bn)(\d)\.(.*)")
+CONV_WIDEN = re.compile(
+    r"roi_head\.bbox_head\.res_block\.(conv1|conv2|conv_identity)\.(conv|bn)\.(.*)"
 )
 SCALE = re.compile(r"bbox_head\.scales\.(\d+)\.scale")
 IGNORED = re.compile(r"bbox_head\.integral\.project|.*\.num_batches_tracked")
@@ -87,7 +98,29 @@ def load_matching(
     return odd
 
 
+def _rename_roi(name: str) -> str | None:
+    """Names of the RoI heads; none for other parameters."""
+    if match := ROI_HEAD.fullmatch(name):
+        stage, layer, rest = match.groups()
+        branch = "main" if stage in (None, "0") else f"rounds.{int(stage) - 1}"
+        if layer in ("fc_cls", "fc_reg"):
+            return f"{branch}.{'cls' if layer == 'fc_cls' else 'loc'}.{rest}"
+        index, parameter = rest.split(".")
+        head = "both" if layer == "shared_fcs" else "cls"
+        return f"{branch}.heads.{head}.layers.{2 * int(index)}.{parameter}"
+    if match := CONV_WIDEN.fullmatch(name):
+        conv, kind, parameter = match.groups()
+        conv = "shortcut" if conv == "conv_identity" else conv
+        return f"main.heads.loc.layers.0.{conv}.{int(kind == 'bn')}.{parameter}"
+    if match := CONV_BRANCH.fullmatch(name):
+        block, kind, conv, parameter = match.groups()
+        return f"main.heads.loc.layers.{int(block) + 1}.conv{conv}.{int(kind == 'bn')}.{parameter}"
+    return None
+
+
 def _rename(name: str, laterals: int) -> str:
+    if renamed := _rename_roi(name):
+        return renamed
     for pattern, replacement in RENAMES:
         renamed, count = re.subn(f"^{pattern}$", replacement, name)
         if count:

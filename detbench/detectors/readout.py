@@ -19,6 +19,7 @@ class Readout:
     cls: Literal["cls", "loc", "max", "average", "complementary"] = "cls"
     loc: Literal["loc", "cls"] = "loc"
     cls_rounds: tuple[int, ...] = (1,)
+    average: Literal["probabilities", "logits"] = "probabilities"
     loc_round: int | None = None
 
     @property
@@ -28,11 +29,18 @@ class Readout:
         needed |= {"cls", "loc"} if self.cls not in ("cls", "loc") else {self.cls}
         return tuple(task for task in ("cls", "loc") if task in needed)
 
-    def scores(self, outputs: PerTask[HeadOutput | None]) -> Tensor:
-        """(K, C): class probabilities without background."""
+    def scores(self, rounds: list[PerTask[HeadOutput | None]]) -> Tensor:
+        """(K, C): class probabilities without background, from the rounds that are averaged."""
         if self.cls in ("cls", "loc"):
-            return _probabilities(getattr(outputs, self.cls))
-        return fuse(_probabilities(outputs.cls), _probabilities(outputs.loc), self.cls)
+            outputs = [getattr(each, self.cls) for each in rounds]
+            if self.average == "logits":
+                logits = torch.stack([_logits(output) for output in outputs]).mean(dim=0)
+                return logits.softmax(dim=1)[:, :-1]
+            return torch.stack([_probabilities(output) for output in outputs]).mean(dim=0)
+        fused = [
+            fuse(_probabilities(each.cls), _probabilities(each.loc), self.cls) for each in rounds
+        ]
+        return torch.stack(fused).mean(dim=0)
 
     def boxes_from(self, outputs: PerTask[HeadOutput | None]) -> HeadOutput:
         """The head whose deltas are decoded."""
@@ -50,7 +58,11 @@ def fuse(first: Tensor, second: Tensor, how: str) -> Tensor:
     return first + second * (1 - first)
 
 
-def _probabilities(output: HeadOutput | None) -> Tensor:
+def _logits(output: HeadOutput | None) -> Tensor:
     if output is None or output.logits is None:
         raise ValueError("the readout asks a head for scores that it does not predict")
-    return output.logits.float().softmax(dim=1)[:, :-1]
+    return output.logits.float()
+
+
+def _probabilities(output: HeadOutput | None) -> Tensor:
+    return _logits(output).softmax(dim=1)[:, :-1]

@@ -174,7 +174,9 @@ class RoiDetector(nn.Module):
         cls, loc = self.rpn(levels)
         size = (images.shape[-2], images.shape[-1])
         losses = self.rpn.losses(cls, loc, targets, size)
-        sizes = torch.tensor([size] * len(images), device=images.device)
+        sizes = targets.sizes
+        if sizes is None:
+            sizes = torch.tensor([size] * len(images), device=images.device)
         scored = self.rpn.propose(cls, loc, sizes)
         rois = self.proposals.map(lambda task: self._sample(scored, task, targets))
         pyramids = self._task_pyramids(maps, levels)
@@ -187,7 +189,7 @@ class RoiDetector(nn.Module):
             losses |= self._branch_losses(beside, rois, targets, self.sibling_losses, "sibling_")
             losses |= self._constraint(outputs, beside, rois, targets)
         if self.rounds:
-            losses |= self._round_losses(pyramids, outputs, rois, targets)
+            losses |= self._round_losses(pyramids, outputs, rois, targets, sizes)
         return losses
 
     def _sample(self, scored: list[ScoredBoxes], task: TaskProposals, targets: Targets) -> Rois:
@@ -205,8 +207,8 @@ class RoiDetector(nn.Module):
     ) -> dict[str, Tensor]:
         total = rois.loc.valid.sum().clamp(min=1)
         if settings.over_both and not rois.shared:
-            total = (rois.loc.boxes.shape[1] + rois.cls.boxes.shape[1]) * len(rois.loc.boxes)
-            total = torch.as_tensor(total, device=rois.loc.boxes.device)
+            rows = rois.loc.valid.numel() + rois.cls.valid.numel()
+            total = torch.as_tensor(rows, device=total.device)
 
         def classify(output: HeadOutput | None, task: Rois) -> Tensor:
             assert output is not None
@@ -277,6 +279,7 @@ class RoiDetector(nn.Module):
         outputs: PerTask[HeadOutput | None],
         rois: PerTask[Rois],
         targets: Targets,
+        sizes: Tensor,
     ) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         current, output, loss = rois.loc, outputs.loc, self.main_losses.loc
@@ -285,6 +288,7 @@ class RoiDetector(nn.Module):
             zip(self.rounds, self.round_settings, strict=True), start=2
         ):
             boxes = self._refine(output, loss, logits, current, targets)
+            boxes = clip(boxes, sizes[:, None])
             current = settings.sampler.sample(boxes, current.valid & ~current.truth, targets)
             both = PerTask.both(current)
             tasks = ("cls", "loc") if settings.classifies else ("loc",)
@@ -320,46 +324,40 @@ class RoiDetector(nn.Module):
         """
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)
+        sizes = torch.tensor([images.shape[-2:]] * len(images), device=images.device)
         if images.is_meta:
             rois = images.new_empty(len(images) * COUNTED_PROPOSALS, 5)
         else:
-            size = torch.tensor([images.shape[-2:]] * len(images))
-            boxes = self._test_proposals(cls, loc, size)
-            rois = _with_index(boxes)
-        return self._predict(self._task_pyramids(maps, levels), rois)
+            rois = _with_index(self._test_proposals(cls, loc, sizes))
+        return self._predict(self._task_pyramids(maps, levels), rois, sizes)
 
     def _test_proposals(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[Tensor]:
         task = self.proposals.cls
         scored = self.rpn.propose(cls, loc, sizes)
         return [image.suppressed(task.nms, task.test_count) for image in scored]
 
-    def _predict(self, pyramids: PerTask[RoiPyramid], rois: Tensor) -> RoiPredictions:
-        outputs = self.main(pyramids, PerTask.both(rois), self._main_tasks())
+    def _predict(
+        self, pyramids: PerTask[RoiPyramid], rois: Tensor, sizes: Tensor
+    ) -> RoiPredictions:
         last = self.readout.loc_round or len(self.rounds) + 1
-        needed = max(last, *self.readout.cls_rounds)
-        scores = self.readout.scores(outputs) if 1 in self.readout.cls_rounds else None
-        collected = [] if scores is None else [scores]
-        chosen, loss = self.readout.boxes_from(outputs), self.main_losses.loc
-        logits = None if outputs.cls is None else outputs.cls.logits
-        kept = (chosen, loss)
-        for number, (branch, settings) in enumerate(
-            zip(self.rounds, self.round_settings, strict=True), start=2
-        ):
-            if number > needed:
-                break
-            boxes = self._decode(chosen, loss, self._best_class(logits, loss, rois))
+        outputs = self.main(pyramids, PerTask.both(rois), self._main_tasks())
+        every, losses = [outputs], [self.main_losses.loc]
+        chosen, logits = self.readout.boxes_from(outputs), _logits(outputs)
+        localised = [chosen]
+        for number in range(2, max(last, *self.readout.cls_rounds) + 1):
+            branch, settings = self.rounds[number - 2], self.round_settings[number - 2]
+            boxes = self._decode(chosen, losses[-1], self._best_class(logits, losses[-1], rois))
+            boxes = clip(boxes, sizes.to(boxes.device)[rois[:, 0].long()])
             rois = torch.cat((rois[:, :1], boxes), dim=1)
             tasks = ("cls", "loc") if settings.classifies else ("loc",)
-            result = branch(pyramids, PerTask.both(rois), tasks)
-            assert result.loc is not None
-            chosen, loss = result.loc, settings.losses.loc
-            if result.cls is not None and result.cls.logits is not None:
-                logits = result.cls.logits
-                if number in self.readout.cls_rounds:
-                    collected.append(logits.float().softmax(dim=1)[:, :-1])
-            if number <= last:
-                kept = (chosen, loss)
-        return RoiPredictions(torch.stack(collected).mean(dim=0), self._all_boxes(*kept))
+            outputs = branch(pyramids, PerTask.both(rois), tasks)
+            assert outputs.loc is not None
+            chosen, logits = outputs.loc, _logits(outputs) if settings.classifies else logits
+            every.append(outputs)
+            losses.append(settings.losses.loc)
+            localised.append(chosen)
+        scores = self.readout.scores([every[number - 1] for number in self.readout.cls_rounds])
+        return RoiPredictions(scores, self._all_boxes(localised[last - 1], losses[last - 1]))
 
     def _main_tasks(self) -> tuple[str, ...]:
         if self.rounds or self.main.heads.shared:
@@ -391,7 +389,8 @@ class RoiDetector(nn.Module):
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)
         proposals = self._test_proposals(cls, loc, sizes)
-        predictions = self._predict(self._task_pyramids(maps, levels), _with_index(proposals))
+        pyramids = self._task_pyramids(maps, levels)
+        predictions = self._predict(pyramids, _with_index(proposals), sizes)
         counts = [len(boxes) for boxes in proposals]
         scores, boxes = predictions.scores.split(counts), predictions.boxes.split(counts)
         return [self._detect_one(*image) for image in zip(scores, boxes, sizes, strict=True)]
@@ -432,6 +431,10 @@ class RoiDetector(nn.Module):
         for number, branch in enumerate(self.rounds, start=2):
             parts[f"round {number}"] = branch
         return parts
+
+
+def _logits(outputs: PerTask[HeadOutput | None]) -> Tensor | None:
+    return None if outputs.cls is None else outputs.cls.logits
 
 
 def _with_index(boxes: list[Tensor]) -> Tensor:

@@ -25,6 +25,7 @@ class RpnSettings:
     samples: int = 256
     fraction: float = 0.5
     border: float | None = None
+    beta: float = 0.0
     train_candidates: int = 2000
     test_candidates: int = 1000
 
@@ -107,8 +108,8 @@ class Rpn(nn.Module):
         if targets.boxes.shape[1]:
             index = matched.clamp(min=0)[..., None].expand(-1, -1, 4)
             boxes = torch.where(positive[..., None], targets.boxes.gather(1, index), anchors)
-        distance = smooth_l1(deltas, self.code.encode(boxes, anchors), 0.0).sum(dim=-1)
-        losses["rpn_loc"] = (distance * positive).sum() / total
+        distance = smooth_l1(deltas, self.code.encode(boxes, anchors), self.settings.beta)
+        losses["rpn_loc"] = (distance.sum(dim=-1) * positive).sum() / total
         return losses
 
     def _inside(self, candidates: Candidates, size: tuple[int, int]) -> Tensor | None:

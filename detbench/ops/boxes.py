@@ -44,8 +44,9 @@ def aligned_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def clip(boxes: Tensor, size: Tensor) -> Tensor:
-    """Clip (..., 4) boxes to an image of ``size`` (height, width), a (2,) tensor."""
-    limit = size.flip(0).repeat(2).to(boxes.dtype)
+    """Clip (..., 4) boxes to images of ``size`` (height, width), (..., 2), broadcast."""
+    limit = size.flip(-1).to(boxes.dtype)
+    limit = torch.cat((limit, limit), dim=-1)
     return torch.minimum(boxes.clamp(min=0), limit)
 
 

@@ -18,14 +18,18 @@ def assign_levels(rois: Tensor, count: int) -> Tensor:
     return torch.floor(torch.log2(size / FINEST + 1e-6)).clamp(0, count - 1).long()
 
 
-def align(levels: list[Tensor], strides: list[int], rois: Tensor, size: int) -> Tensor:
+def align(
+    levels: list[Tensor], strides: list[int], rois: Tensor, size: int, scale: float = 1.0
+) -> Tensor:
     """RoIAlign, each RoI on its level, (K, C, size, size); K may be 0.
 
-    One synchronisation with the device, to learn how many RoIs each level has.
+    RoIs are enlarged by ``scale`` about their centres, but keep the level of their own size, as in
+    MMDetection. One synchronisation with the device, to learn how many RoIs each level has.
     """
+    whole, rois = rois, scaled(rois, scale)
     if len(levels) == 1 or rois.is_meta:
         return _align(levels[0], strides[0], rois, size)
-    level = assign_levels(rois, len(levels))
+    level = assign_levels(whole, len(levels))
     order = level.argsort(stable=True)
     counts = torch.bincount(level, minlength=len(levels)).tolist()
     pooled = [
@@ -121,7 +125,7 @@ def bilinear(level: Tensor, image: Tensor, points: Tensor) -> Tensor:
     Returns:
         (K, C, h, w).
     """
-    batch, channels, height, width = level.shape
+    channels, height, width = level.shape[1:]
     x, y = points.unbind(-1)
     inside = (x > -1) & (x < width) & (y > -1) & (y < height)
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)

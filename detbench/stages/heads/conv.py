@@ -75,10 +75,10 @@ class Bottleneck(nn.Module):
 
 
 class NonLocal(nn.Module):
-    """Figure 5 (c), as the authors' code has it: dot products over the cells, divided by their count.
+    """Figure 5 (c), as in the authors' code: dot products over the cells, divided by their count.
 
-    The inner width is half of the channels in four groups; the last norm starts at zero, so that the
-    block starts as the identity, and a ReLU follows the sum.
+    The inner width is half of the channels, in four groups. The last convolution starts at zero, so
+    that the block starts as the identity; a ReLU follows the sum.
     """
 
     def __init__(self, channels: int, groups: int = 4) -> None:

@@ -3,7 +3,7 @@
 For dense detectors an option says at which positions of a tower the convolution is deformable;
 ``Regular`` says at none, and the tower itself is the heads stage's (``stages/heads/tower.py``).
 
-For RoI detectors an option is an ``nn.Module`` with ``forward(pyramid, rois, embedding) -> Pooled``.
+For RoI detectors an option is an ``nn.Module``: ``forward(pyramid, rois, embedding) -> Pooled``.
 Options that shift proposals read ``embedding``, the first layer of the shift network, which both
 tasks share (TSD, section 2.2); the others ignore it.
 """

@@ -1,50 +1,33 @@
-"""Resolved recipe to modules: the only bridge between the two. One ``match`` per stage."""
+"""Dense detectors from resolved recipes. One ``match`` per stage."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from torch import nn
 
-from detbench.backbones.fpn import Fpn
-from detbench.backbones.resnet import ResNet
+from detbench.build.common import backbone_of, custom, grid_of, neck_of, per_task
 from detbench.detectors import dense
 from detbench.detectors.tasks import TaskModules
 from detbench.errors import RecipeError
-from detbench.ops.candidates import Grid, anchor_grid, point_grid
 from detbench.ops.coding import BoxCode, Delta, Distance, Distribution
 from detbench.pertask import PerTask
 from detbench.recipe import detector as recipe
 from detbench.recipe import model as spec
 from detbench.recipe import stages as option
-from detbench.recipe.base import Custom, PerTaskSpec
+from detbench.recipe.base import Custom
 from detbench.stages import assignment, features, heads, supervision
 
 
-def build_detector(settings: recipe.Detector, num_classes: int) -> nn.Module:
-    """Build a detector from a resolved recipe, weights initialised as its paper says.
-
-    Args:
-        settings: the detector table of a recipe.
-        num_classes: classes without background, 1 or more.
-
-    Raises:
-        RecipeError: settings that contradict each other, or a custom target that cannot be had.
-    """
-    match settings:
-        case recipe.Dense():
-            return _dense(settings, num_classes)
-
-
-def _dense(settings: recipe.Dense, num_classes: int) -> nn.Module:
-    backbone = _backbone(settings.backbone)
+def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector:
+    """Build a dense detector; see ``build.build_detector``."""
+    backbone = backbone_of(settings.backbone)
     first, levels = settings.neck.first, settings.neck.levels
-    neck = _neck(settings.neck, backbone.channels[first - 2 :])
+    neck = neck_of(settings.neck, backbone.channels[first - 2 :])
     below = backbone.channels[first - 3] if first > 2 else 3
-    maps = _per_task(settings.features, lambda o: _features(o, neck.channels, below))
+    maps = per_task(settings.features, lambda o: _features(o, neck.channels, below))
     towers = _towers(settings, maps)
-    grid, code = _grid(settings.candidates), _code(settings.boxes)
+    grid, code = grid_of(settings.candidates), _code(settings.boxes)
     quality = settings.supervision.quality
     predictor = dense.DensePredictor(
         channels=towers.map(lambda tower: tower.channels),
@@ -64,18 +47,11 @@ def _dense(settings: recipe.Dense, num_classes: int) -> nn.Module:
         predictor=predictor,
         grid=grid,
         code=code,
-        assigners=_per_task(settings.assignment, _assigner),
+        assigners=per_task(settings.assignment, _assigner),
         supervision=_supervision(settings.supervision),
         inference=dense.Inference(**settings.inference.model_dump()),
         num_classes=num_classes,
     )
-
-
-def _per_task(settings: PerTaskSpec[Any], make: Any) -> PerTask[Any]:
-    """One object for ``both``; two for ``cls`` and ``loc``, even with equal settings."""
-    if settings.shared:
-        return PerTask.both(make(settings.of("cls")))
-    return PerTask(make(settings.of("cls")), make(settings.of("loc")))
 
 
 def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
@@ -96,31 +72,6 @@ def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
     if settings.sampling.of("cls") != settings.sampling.of("loc"):
         raise RecipeError("heads.both: a shared head samples one way; give sampling.both")
     return PerTask.both(make("cls"))
-
-
-def _backbone(settings: spec.Backbone) -> Any:
-    match settings:
-        case spec.ResNet():
-            return ResNet(**settings.model_dump(exclude={"kind", "weights"}))
-        case Custom():
-            return custom(settings)
-
-
-def _neck(settings: spec.Neck, inputs: list[int]) -> Any:
-    match settings:
-        case spec.Fpn():
-            return Fpn(
-                inputs,
-                channels=settings.channels,
-                levels=settings.levels,
-                extra=settings.extra,
-                relu_before_extra=settings.relu_before_extra,
-                bottom_up=settings.paths == "pafpn",
-            )
-        case spec.CustomNeck():
-            return custom(
-                settings, inputs=inputs, channels=settings.channels, levels=settings.levels
-            )
 
 
 def _features(settings: option.Features, channels: int, below: int) -> Any:
@@ -147,20 +98,6 @@ def _head(settings: option.Head, inputs: int, deformable: tuple[int, ...]) -> An
             return heads.Tower(inputs, deformable=deformable, **kept)
         case Custom():
             return custom(settings, inputs=inputs, deformable=deformable)
-
-
-def _grid(settings: spec.Candidates) -> Grid:
-    match settings:
-        case spec.Anchors():
-            return anchor_grid(
-                settings.size,
-                settings.scales,
-                settings.ratios,
-                settings.offset,
-                settings.octaves,
-            )
-        case spec.Points():
-            return point_grid(settings.offset)
 
 
 def _code(settings: spec.BoxCoding) -> BoxCode:
@@ -212,18 +149,3 @@ def _loc_loss(settings: option.LocLoss) -> Any:
             return supervision.Giou(**settings.model_dump(exclude={"kind"}))
         case Custom():
             return custom(settings)
-
-
-def custom(settings: Custom, **context: Any) -> Any:
-    """Import ``target`` and call it with its own arguments and the stage's context."""
-    module_name, _, name = settings.target.partition(":")
-    try:
-        target = getattr(importlib.import_module(module_name), name)
-    except ImportError as error:
-        raise RecipeError(f"target {settings.target!r}: {error}; is it on PYTHONPATH?") from error
-    except AttributeError as error:
-        raise RecipeError(f"target {settings.target!r}: no {name!r} in {module_name}") from error
-    try:
-        return target(**context, **settings.arguments)
-    except TypeError as error:
-        raise RecipeError(f"target {settings.target!r}: {error}") from error
