@@ -108,12 +108,12 @@ def table_sheet(table: Table, results: Path, below: bool = False) -> Sheet:
         below: what the rows change stands under the table, which is narrower so.
     """
     from detbench.recipe import describe
+    from detbench.recipe.table import TITLES
     from detbench.report.table import Column, Sheet, text
 
-    titles = {"gflops": "GFLOPs", "params_m": "Params (M)"}
     columns = [Column("label", "Row")]
     columns += [Column(f"printed_{name}", name) for name in table.labels]
-    columns += [Column(key, titles.get(key, key), "published", right=True) for key in table.columns]
+    columns += [Column(key, TITLES.get(key, key), "published", right=True) for key in table.columns]
     columns.append(Column("fidelity", "Fidelity"))
     if not below:
         columns.append(Column("changes", "Changes"))
@@ -152,13 +152,11 @@ def _changes(table: Table) -> list[str]:
 
 
 def _published(row: Row, key: str) -> Entry:
+    from detbench.recipe.table import DIGITS
     from detbench.report.table import number
 
     notes = [found for notes in (row.misprints, row.unmatched) if (found := notes.get(key))]
-    return number(row.published.get(key), 2 if key in _COSTS else 1, " ".join(notes) or None)
-
-
-_COSTS = ("gflops", "params_m")
+    return number(row.published.get(key), DIGITS.get(key, 1), " ".join(notes) or None)
 
 
 def _schedules(table: Table) -> dict[str, str]:

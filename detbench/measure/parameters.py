@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 
@@ -14,3 +16,13 @@ def millions(module: nn.Module, trainable: bool = True) -> float:
     """
     found = (p for p in module.parameters() if p.requires_grad or not trainable)
     return sum(parameter.numel() for parameter in found) / 1e6
+
+
+def loc_convolutions(detector: Any) -> float:
+    """Weights of the convolutions that serve loc alone, in units of 2^20, biases and norms aside.
+
+    So Double-Head counts its conv-head: 1.0625 a residual block, 2 a non-local one (Table 2).
+    """
+    own: nn.Module = detector.parts()["loc"]
+    weights = {module.weight for module in own.modules() if isinstance(module, nn.Conv2d)}
+    return sum(weight.numel() for weight in weights) / 2**20

@@ -176,9 +176,9 @@ def _files(kind: Kind) -> dict[str, Path]:
 
 
 def _natural(name: str) -> list[Any]:
-    """Sort key that puts papers in the project's order and ``table10`` after ``table9``."""
+    """Sort key: papers in the project's order, ``table10`` after ``table9``, figures last."""
     paper = next((i for i, paper in enumerate(PAPERS) if name.startswith(f"{paper}-")), len(PAPERS))
-    parts = re.split(r"(\d+)", name)
+    parts = re.split(r"(\d+)", name.replace("-figure", "-zfigure"))
     return [paper, *((int(part), "") if part.isdigit() else (0, part) for part in parts)]
 
 

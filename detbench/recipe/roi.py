@@ -207,10 +207,12 @@ class Unfocused(Spec):
 
 
 class ProgressiveConstraint(Spec):
-    """The main branch must beat its sibling by a margin (TSD, eq. 7 and 8); none leaves one out."""
+    """The main branch must beat its sibling by a margin (TSD, eq. 7 and 8), for each task that has
+    one.
+    """
 
-    cls_margin: Weight | None = 0.2
-    loc_margin: Weight | None = 0.2
+    cls_margin: Weight | None = None
+    loc_margin: Weight | None = None
 
 
 class RoiSupervision(Spec):

@@ -13,13 +13,12 @@ from typing import Any
 from detbench.data.sources import label
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
-from detbench.recipe.table import COSTS
+from detbench.recipe.table import CITED, COSTS, DIGITS, TITLES
 from detbench.report.numbers import Number, RowNumbers, row_numbers
-from detbench.report.table import Column, Entry, Sheet, text
+from detbench.report.table import Column, Entry, Sheet, fixed, text
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, standing
 
-TITLES = {"gflops": "GFLOPs", "params_m": "Params (M)"}
 NAMES = {"coco": "COCO", "shapes": "shapes", "coco-json": "own data"}
 
 
@@ -93,16 +92,17 @@ def _blocks(plan: Plan, rows: list[RowNumbers]) -> list[Block]:
     comparable = _comparable(plan)
     here, there = _data_names(plan)
     blocks = []
-    if metrics:
-        published = tuple(metric for metric in metrics if metric in printed)
+    published = tuple(metric for metric in metrics if metric in printed)
+    own = tuple(metric for metric in metrics if metric not in CITED)
+    trained = any(row.planned.train for row in rows)
+    if own and (trained or not published):
         measured = "measured" if comparable else f"measured\n{here}"
-        blocks.append(Block("measured", measured, metrics))
-        if published:
-            blocks.append(
-                Block("published", "paper" if comparable else f"paper\n{there}", published)
-            )
-        if comparable and "AP" in published:
-            blocks.append(Block("delta", "Δ", ("AP",)))
+        blocks.append(Block("measured", measured, own))
+    if published:
+        beside = comparable or not trained
+        blocks.append(Block("published", "paper" if beside else f"paper\n{there}", published))
+    if comparable and "AP" in published:
+        blocks.append(Block("delta", "Δ", ("AP",)))
     for metric in (metric for metric in plan.table.columns if metric in COSTS):
         blocks.append(Block("measured", "measured", (metric,)))
         if metric in printed:
@@ -138,7 +138,7 @@ def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
     if kind == "published":
         value = recipe.published.get(metric)
         note = recipe.misprints.get(metric)
-        return Entry("" if value is None else f"{value:.{_digits(metric)}f}", value, note)
+        return Entry("" if value is None else fixed(value, _digits(metric)), value, note)
     value = delta(row, metric)
     if value is None:
         return Entry("")
@@ -162,11 +162,11 @@ def _measured(number: Number, metric: str) -> Entry:
         return Entry("", None, number.reason)
     digits = _digits(metric)
     spread = f" ± {number.sd:.{digits}f}" if number.sd is not None else ""
-    return Entry(f"{number.value:.{digits}f}{spread}", number.value)
+    return Entry(f"{fixed(number.value, digits)}{spread}", number.value)
 
 
 def _digits(metric: str) -> int:
-    return 2 if metric in COSTS else 1
+    return DIGITS.get(metric, 1)
 
 
 def _data_names(plan: Plan) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from detbench.recipe.table import COSTS
+from detbench.recipe.table import CITED, COSTS
 from detbench.results.store import Store, Stored
 from detbench.runner.plan import Plan, PlannedRow, Task
 
@@ -53,7 +53,9 @@ def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
     no_cost = "" if planned.cost is None else _why([(planned.cost, cost)], plan)
     measured = {}
     for metric in plan.table.columns:
-        if metric in COSTS:
+        if metric in CITED:
+            measured[metric] = Number(None, reason="as printed; detbench latency measures here")
+        elif metric in COSTS:
             measured[metric] = _cost(metric, cost, no_cost or planned.reason)
         else:
             measured[metric] = _mean(metric, [stored for _, stored in cells], reason)

@@ -13,6 +13,7 @@ import json
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 from typing import Any, Literal
 
@@ -92,7 +93,13 @@ def text(value: object, note: str | None = None) -> Entry:
 
 def number(value: float | None, digits: int = 2, note: str | None = None) -> Entry:
     """An entry of a number with ``digits`` decimals; ``None`` is a blank."""
-    return Entry("" if value is None else f"{value:.{digits}f}", value, note)
+    return Entry("" if value is None else fixed(value, digits), value, note)
+
+
+def fixed(value: float, digits: int) -> str:
+    """A number with ``digits`` decimals, halves rounded away from zero, as the papers do."""
+    exact = Decimal(repr(float(value)))
+    return str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
 def render(sheet: Sheet, format: Format, width: int | None = None) -> str:

@@ -3,10 +3,11 @@
 By ``-`` the job is the first line of stdin, which must then stay open: when it closes, whoever
 started the process is gone, and it ends at once.
 
-It locks the cell's training, looks once more whether the store has the cell, computes it and stores
-it. The lock is the kernel's, so it goes when the process does, however it dies; the next process
-resumes from the checkpoint. Cells that differ in evaluation alone share a training, its lock and its
-weights. Progress goes to stdout as JSON lines; everything else that is printed goes to stderr.
+It locks the cell's training, looks once more whether the store has the cell, computes it and
+stores it. The lock is the kernel's, so it goes when the process does, however it dies; the next
+process resumes from the checkpoint. Cells that differ in evaluation alone share a training, its
+lock and its weights. Progress goes to stdout as JSON lines; everything else that is printed goes to
+stderr.
 
 Exit codes: 0 stored; 1 failed, with the reason stored; 2 the user must mend something; 75 another
 process holds the cell; 143 stopped by SIGTERM, resumable.

@@ -115,7 +115,7 @@ def protocol(cell: Cell, images: int) -> dict[str, Any]:
 
 
 def cost(item: CostItem) -> Measured:
-    """GFLOPs and trainable parameters of a detector, on meta tensors."""
+    """GFLOPs and parameters of a detector, on meta tensors."""
     cell, started = item.cell, now()
     with torch.device("meta"):
         detector = build_detector(cell.detector, cell.num_classes)
@@ -133,9 +133,13 @@ def cost(item: CostItem) -> Measured:
         "ended": now(),
     }
     trainable = {"classes": cell.num_classes, "counted": "trainable"}
+    everything = {"classes": cell.num_classes, "counted": "all"}
+    convolutions = {"counted": "weights of the loc head's convolutions"}
     figures = (
         ("gflops", count.gflops, "GFLOPs", how),
         ("params_m", parameters.millions(detector), "M", trainable),
+        ("total_params_m", parameters.millions(detector, trainable=False), "M", everything),
+        ("loc_convs_mi", parameters.loc_convolutions(detector), "Mi", convolutions),
     )
     rows = [
         Measurement(
