@@ -7,6 +7,7 @@ pyramid, proposals ─┬─ sampling.cls ─ heads.cls ─ scores (and boxes, i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,36 +72,34 @@ class Branch(nn.Module):
         self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor], tasks: tuple[str, ...]
     ) -> PerTask[HeadOutput | None]:
         """Outputs of the heads of ``tasks`` on (K, 5) proposals; shared work is done once."""
-        vectors: dict[tuple[int, int, int, int], tuple[Tensor, Tensor]] = {}
+        done: dict[tuple[int, ...], Any] = {}
         outputs: dict[str, HeadOutput | None] = {"cls": None, "loc": None}
-        embedded: dict[tuple[int, int], Tensor] = {}
+        if len(tasks) == 2 and self._one(pyramids, rois):
+            both = self._run("cls", pyramids.cls, rois.cls, done)
+            return PerTask.both(both)
         for task in tasks:
-            pyramid, regions = getattr(pyramids, task), getattr(rois, task)
-            sampling = getattr(self.sampling.tasks, task)
-            head = getattr(self.heads.tasks, task)
-            key = (id(pyramid), id(regions), id(sampling), id(head))
-            if key not in vectors:
-                shared = self._embed(pyramid, regions, sampling, embedded)
-                pooled = sampling(pyramid, regions, shared)
-                vectors[key] = head(pooled.features), pooled.boxes
-            outputs[task] = self._predict(task, *vectors[key])
+            outputs[task] = self._run(task, getattr(pyramids, task), getattr(rois, task), done)
         return PerTask(outputs["cls"], outputs["loc"])
 
-    def _embed(
-        self,
-        pyramid: RoiPyramid,
-        rois: Tensor,
-        sampling: nn.Module,
-        embedded: dict[tuple[int, int], Tensor],
-    ) -> Tensor | None:
-        if not sampling.shifts:
-            return None
-        assert self.embedding is not None
-        key = (id(pyramid), id(rois))
-        if key not in embedded:
+    def _one(self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor]) -> bool:
+        """Whether both tasks read, look and compute alike, so that one pass serves them."""
+        return pyramids.shared and rois.shared and self.sampling.shared and self.heads.shared
+
+    def _run(
+        self, task: str, pyramid: RoiPyramid, rois: Tensor, done: dict[tuple[int, ...], Any]
+    ) -> HeadOutput:
+        """One task's output; pooling and embedding that are in ``done`` are not done again."""
+        sampling = getattr(self.sampling.tasks, task)
+        where = (id(pyramid), id(rois))
+        if sampling.shifts and where not in done:
+            assert self.embedding is not None
             plain = align(pyramid.levels, pyramid.strides, rois, self.embedding_size)
-            embedded[key] = self.embedding(plain)
-        return embedded[key]
+            done[where] = self.embedding(plain)
+        key = (*where, id(sampling))
+        if key not in done:
+            done[key] = sampling(pyramid, rois, done.get(where))
+        pooled = done[key]
+        return self._predict(task, getattr(self.heads.tasks, task)(pooled.features), pooled.boxes)
 
     def _predict(self, task: str, vector: Tensor, references: Tensor) -> HeadOutput:
         to_cls: nn.Linear | None

@@ -1,0 +1,295 @@
+"""RoI detectors from resolved recipes. One ``match`` per stage."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from detbench.backbones.fpn import Fpn
+from detbench.build.common import backbone_of, custom, grid_of, neck_of, per_task
+from detbench.detectors.branch import Branch
+from detbench.detectors.readout import Readout
+from detbench.detectors.roi import (
+    BranchLosses,
+    RoiDetector,
+    RoiInference,
+    RoundSettings,
+    TaskProposals,
+)
+from detbench.detectors.rpn import Rpn, RpnSettings
+from detbench.detectors.tasks import TaskModules
+from detbench.errors import RecipeError
+from detbench.ops.coding import Delta
+from detbench.pertask import PerTask
+from detbench.recipe import model as spec
+from detbench.recipe import roi as option
+from detbench.recipe.base import Custom, PerTaskSpec
+from detbench.recipe.detector import Roi
+from detbench.recipe.stages import Level
+from detbench.stages import heads, sampling
+from detbench.stages.assignment import IouAssigner
+from detbench.stages.assignment.sampling import ProposalSampler
+from detbench.stages.features.own import Own, Shared
+from detbench.stages.supervision.roi import BoxLoss, CrossEntropy
+
+
+def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
+    """Build an RoI detector; see ``build.build_detector``."""
+    _check(settings)
+    on_c4 = isinstance(settings.neck, spec.C4)
+    backbone = backbone_of(settings.backbone, stages=3 if on_c4 else 4)
+    neck: Fpn | None = None
+    if isinstance(settings.neck, spec.Fpn):
+        neck = neck_of(settings.neck, backbone.channels[settings.neck.first - 2 :])
+    channels = backbone.channels[-1] if neck is None else neck.channels
+    strides = [16]
+    if isinstance(settings.neck, spec.Fpn):
+        strides = [2 ** (settings.neck.first + level) for level in range(settings.neck.levels)]
+    pooled = strides if neck is None else strides[: len(neck.lateral)]
+    make = _BranchMaker(settings, channels, backbone.channels[-1], num_classes)
+    sibling = settings.sibling
+    return RoiDetector(
+        backbone=backbone,
+        neck=neck,
+        rpn=_rpn(settings.rpn, channels, strides),
+        features=TaskModules(
+            per_task(settings.features, _features_maker(settings, backbone, neck))
+        ),
+        strides=pooled,
+        proposals=per_task(settings.assignment, _proposals),
+        main=make(settings.sampling, settings.heads, settings.supervision),
+        losses=_losses(settings.supervision),
+        sibling=None
+        if sibling is None
+        else make(sibling.sampling, sibling.heads, sibling.supervision),
+        sibling_losses=None if sibling is None else _losses(sibling.supervision),
+        rounds=[make.round(each) for each in settings.rounds],
+        round_settings=[_round(settings, each) for each in settings.rounds],
+        readout=Readout(**settings.readout.model_dump()),
+        inference=RoiInference(**settings.inference.model_dump()),
+        num_classes=num_classes,
+    )
+
+
+class _BranchMaker:
+    """Makes the branches of one detector, which share its pyramid and classes."""
+
+    def __init__(self, settings: Roi, channels: int, c4: int, classes: int) -> None:
+        self.settings = settings
+        self.channels = channels
+        self.c4 = c4
+        self.classes = classes
+
+    def __call__(
+        self,
+        sampled: PerTaskSpec[Any],
+        made_of: PerTaskSpec[Any],
+        supervision: option.RoiSupervision,
+        classifies: bool = True,
+    ) -> Branch:
+        samplers = per_task(sampled, self._sampling)
+        embedding, size = self._embedding(sampled)
+        branch_heads = PerTask(
+            self._head(made_of.of("cls"), sampled.of("cls")),
+            self._head(made_of.of("loc"), sampled.of("loc")),
+        )
+        if made_of.shared:
+            branch_heads = PerTask.both(branch_heads.cls)
+        if not classifies and not made_of.shared:
+            branch_heads = PerTask.both(branch_heads.loc)
+        return Branch(
+            sampling=TaskModules(samplers),
+            heads=TaskModules(branch_heads),
+            embedding=embedding,
+            embedding_size=size,
+            classes=self.classes,
+            box_outputs=4 if supervision.loc.class_agnostic else 4 * self.classes,
+            unfocused=supervision.unfocused is not None,
+            classifies=classifies,
+        )
+
+    def round(self, settings: option.Round) -> Branch:
+        supervision = option.RoiSupervision(loc=settings.loc)
+        sampled = settings.sampling or self.settings.sampling
+        return self(sampled, settings.heads, supervision, classifies=settings.tasks == "both")
+
+    def _embedding(self, sampled: PerTaskSpec[Any]) -> tuple[sampling.Embedding | None, int]:
+        shifted = [
+            each
+            for each in (sampled.of("cls"), sampled.of("loc"))
+            if isinstance(each, option.Pointwise | option.Translated)
+        ]
+        if not shifted:
+            return None, 0
+        if len({(each.size, each.hidden) for each in shifted}) > 1:
+            raise RecipeError(
+                "sampling: cls and loc share the first layer of their shift networks, so their "
+                "'size' and 'hidden' must agree"
+            )
+        size = shifted[0].size
+        return sampling.Embedding(self.channels * size**2, shifted[0].hidden), size
+
+    def _sampling(self, settings: option.RoiSampling) -> nn.Module:
+        match settings:
+            case option.RoiAlign():
+                return sampling.Align(settings.size, settings.scale)
+            case option.Pointwise():
+                return sampling.Pointwise(**settings.model_dump(exclude={"kind"}))
+            case option.Translated():
+                return sampling.Translated(**settings.model_dump(exclude={"kind"}))
+            case Custom():
+                return custom(settings, channels=self.channels)
+
+    def _head(self, settings: option.RoiHead, sampled: option.RoiSampling) -> Any:
+        size = getattr(sampled, "size", 7)
+        match settings:
+            case option.Fc():
+                return heads.Fc(self.channels, size, settings.depth, settings.channels)
+            case option.Conv():
+                return heads.Conv(self.channels, **settings.model_dump(exclude={"kind"}))
+            case option.Res5():
+                return self._res5()
+            case Custom():
+                return custom(settings, inputs=self.channels, size=size)
+
+    def _res5(self) -> heads.Res5:
+        backbone = self.settings.backbone
+        if not isinstance(backbone, spec.ResNet) or not isinstance(self.settings.neck, spec.C4):
+            raise RecipeError("heads: 'res5' is the last stage of a ResNet, on a neck of kind 'c4'")
+        return heads.Res5(
+            self.c4,
+            max(8, round(512 * backbone.width)),
+            backbone.depth,
+            backbone.style,
+            backbone.norm,
+        )
+
+
+def _check(settings: Roi) -> None:
+    mistakes = []
+    constraint = settings.supervision.constraint
+    if constraint is not None and settings.sibling is None:
+        mistakes.append("supervision.constraint: compares with a sibling branch; give 'sibling'")
+    if settings.supervision.unfocused is not None and settings.heads.shared:
+        mistakes.append("supervision.unfocused: needs two heads; give heads.cls and heads.loc")
+    two_heads = settings.supervision.unfocused is not None or settings.heads.shared
+    if settings.readout.cls != "cls" and not two_heads:
+        mistakes.append(
+            f"readout.cls: {settings.readout.cls!r} needs scores of the loc head; "
+            "give supervision.unfocused"
+        )
+    if settings.readout.loc != "loc" and not two_heads:
+        mistakes.append(
+            "readout.loc: 'cls' needs boxes of the cls head; give supervision.unfocused"
+        )
+    last = 1 + len(settings.rounds)
+    scored = {1} | {
+        number for number, each in enumerate(settings.rounds, 2) if each.tasks == "both"
+    }
+    mistakes += [
+        f"readout.cls_rounds: round {number} has no scores of its own"
+        for number in settings.readout.cls_rounds
+        if number not in scored
+    ]
+    if settings.readout.loc_round is not None and settings.readout.loc_round > last:
+        mistakes.append(f"readout.loc_round: there are {last} rounds, the main branch included")
+    if mistakes:
+        raise RecipeError(mistakes)
+
+
+def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
+    return Rpn(
+        channels,
+        settings.channels,
+        grid_of(settings.anchors),
+        strides,
+        RpnSettings(
+            assigner=IouAssigner(settings.positive, settings.negative, settings.min_positive),
+            samples=settings.samples,
+            fraction=settings.fraction,
+            border=settings.border,
+            beta=settings.beta,
+            train_candidates=settings.train_candidates,
+            test_candidates=settings.test_candidates,
+        ),
+    )
+
+
+def _features_maker(
+    settings: Roi, backbone: Any, neck: Fpn | None
+) -> Callable[[option.RoiFeatures], nn.Module]:
+    def make(chosen: option.RoiFeatures) -> nn.Module:
+        match chosen:
+            case Level():
+                return Shared()
+            case option.Own():
+                if neck is None:
+                    raise RecipeError("features: 'own' needs a pyramid; give a neck of kind 'fpn'")
+                first = round(math.log2(chosen.stride)) - 1
+                stages = nn.ModuleList(copy.deepcopy(stage) for stage in backbone.stages[first:])
+                return Own(stages, copy.deepcopy(neck), first)
+            case Custom():
+                return custom(chosen, channels=backbone.channels)
+
+    return make
+
+
+def _proposals(settings: option.RoiAssignment) -> Any:
+    match settings:
+        case option.Proposals():
+            sampler = settings.sampler
+            only_positive = isinstance(sampler, option.PositiveSampler)
+            return TaskProposals(
+                nms=settings.nms,
+                train_count=settings.train_count,
+                test_count=settings.test_count,
+                sampler=ProposalSampler(
+                    positive=settings.positive,
+                    negative=settings.negative,
+                    count=sampler.count,
+                    fraction=getattr(sampler, "fraction", 1.0),
+                    add_ground_truth=sampler.add_ground_truth,
+                    only_positive=only_positive,
+                ),
+            )
+        case Custom():
+            return custom(settings)
+
+
+def _losses(settings: option.RoiSupervision) -> BranchLosses:
+    unfocused, constraint = settings.unfocused, settings.constraint
+    return BranchLosses(
+        cls=CrossEntropy(settings.cls.weight),
+        loc=_box_loss(settings.loc),
+        unfocused=None if unfocused is None else PerTask(unfocused.cls, unfocused.loc),
+        over_both=settings.loc.normaliser == "both",
+        margins=PerTask(None, None)
+        if constraint is None
+        else PerTask(constraint.cls_margin, constraint.loc_margin),
+    )
+
+
+def _box_loss(settings: option.BoxLoss) -> BoxLoss:
+    return BoxLoss(Delta(settings.stds), settings.beta, settings.weight, settings.class_agnostic)
+
+
+def _round(settings: Roi, each: option.Round) -> RoundSettings:
+    first = _proposals(settings.assignment.of("loc"))
+    sampler = first.sampler
+    return RoundSettings(
+        classifies=each.tasks == "both",
+        sampler=ProposalSampler(
+            positive=each.positive,
+            negative=each.positive,
+            count=sampler.count,
+            fraction=sampler.fraction,
+            add_ground_truth=sampler.add_ground_truth,
+            only_positive=sampler.only_positive,
+        ),
+        losses=_losses(option.RoiSupervision(loc=each.loc)),
+        weight=each.weight,
+    )
