@@ -153,10 +153,10 @@ class DeformableConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty_like(conv.weight))
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
-        self.stride, self.padding, self.dilation = conv.stride, conv.padding, conv.dilation
+        self.stride = conv.stride[0]
         self.modulated = modulated
         self.conv_offset = nn.Conv2d(
-            conv.in_channels, 27 if modulated else 18, 3, conv.stride, padding=conv.padding
+            conv.in_channels, 27 if modulated else 18, 3, self.stride, padding=1
         )
         nn.init.zeros_(self.conv_offset.weight)
         assert self.conv_offset.bias is not None
@@ -168,9 +168,7 @@ class DeformableConv(nn.Module):
         if self.modulated:
             offset, mask = offset.split((18, 9), dim=1)
             mask = mask.sigmoid()
-        return deform_conv2d(
-            x, offset, self.weight, None, self.stride, self.padding, self.dilation, mask
-        )
+        return deform_conv2d(x, offset, self.weight, None, self.stride, padding=1, mask=mask)
 
 
 def _deform(layer: nn.Module, modulated: bool) -> None:

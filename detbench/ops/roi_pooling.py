@@ -132,7 +132,7 @@ def bilinear(level: Tensor, image: Tensor, points: Tensor) -> Tensor:
     x0, y0 = x.floor().detach(), y.floor().detach()
     flat = level.permute(0, 2, 3, 1).reshape(-1, channels)
     base = image[:, None, None] * (height * width)
-    total = 0.0
+    total: Tensor | float = 0.0
     for dx in (0, 1):
         for dy in (0, 1):
             column = (x0 + dx).clamp(max=width - 1)

@@ -64,7 +64,7 @@ class Fpn(Spec):
 
 
 class C4(Spec):
-    """No pyramid: the detector reads C4, and the backbone's last stage is its head (Ren et al. 2015)."""
+    """No pyramid: the detector reads C4, and the backbone's last stage is its head (Ren 2015)."""
 
     kind: Literal["c4"]
 
