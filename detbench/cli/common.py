@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from detbench.errors import DetbenchError, RecipeError
+from detbench.errors import DetbenchError, RecipeError, StoreError
 
 FormatName = Literal["terminal", "markdown", "json", "csv", "latex"]
 
@@ -170,12 +170,26 @@ def say(message: str) -> None:
 
 
 def write(text: str) -> None:
-    """Text to stdout; a reader that has left is no error."""
+    """Text to stdout; a reader that has left is no error.
+
+    Raises:
+        StoreError: stdout is a file that cannot be written, as on a full disk.
+    """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
+    except OSError as error:
+        discard_output()
+        raise StoreError(
+            f"the output cannot be written ({error.strerror}): send it to another place"
+        ) from error
+
+
+def discard_output() -> None:
+    """Have what is left in stdout's buffer go nowhere, since Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def emit(sheet: Any, format: FormatName = "terminal", payload: Any = None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from detbench import __version__
+from detbench.cli import common
 from detbench.errors import DetbenchError
 
 COMMANDS = {
@@ -95,6 +95,7 @@ class Commands(TyperGroup):
             context = getattr(error, "ctx", None)
             path = context.command_path if context else "detbench"
             message = " ".join(error.format_message().split()).rstrip(".")
+            message = message.replace("Value error, ", "")  # pydantic's, which typer passes on
             print(f"{path}: {message}; see '{path} --help'", file=sys.stderr)
             sys.exit(error.exit_code)
 
@@ -133,14 +134,14 @@ def _start(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``detbench`` script; always ends in ``SystemExit``."""
-    # A reader that leaves early (``detbench list | head``) must not cost a traceback at exit.
     try:
         app(args=arguments, prog_name="detbench")
     finally:
+        # What click itself printed; a command's table has been flushed, and its faults said.
         try:
             sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError:
+            common.discard_output()
 
 
 if __name__ == "__main__":

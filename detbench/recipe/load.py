@@ -120,7 +120,8 @@ def find(kind: Kind, name: str) -> Path:
     if name.endswith(".toml"):
         path = Path(name).expanduser()
         if not path.is_file():
-            raise RecipeError(f"{name}: no such file")
+            problem = "this is a folder: name a file" if path.is_dir() else "no such file"
+            raise RecipeError(f"{name}: {problem}")
         return path
     files = _files(kind)
     if name not in files:

@@ -45,7 +45,7 @@ def writing(path: Path) -> Iterator[None]:
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             what = (
                 f"cannot write {path} ({os.strerror(error.errno)}): "
-                "choose a folder of yours with --results or $DETBENCH_RESULTS"
+                "choose a folder of yours (--results, $DETBENCH_RESULTS or --out)"
             )
         else:
             what = f"cannot write {path} ({error.strerror or error}): check the results folder"

@@ -55,9 +55,18 @@ class Stored:
 
 
 class Store:
-    """Measurements under a root folder, which need not exist yet."""
+    """Measurements under a root folder, which need not exist yet.
+
+    Raises:
+        StoreError: the root is a file.
+    """
 
     def __init__(self, root: Path) -> None:
+        if root.exists() and not root.is_dir():
+            raise StoreError(
+                f"{root} is a file, not a folder of results: choose a folder with --results or "
+                "$DETBENCH_RESULTS"
+            )
         self.root = root
         self.cells = root / "cells"
         self._warned: set[Path] = set()

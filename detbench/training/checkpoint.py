@@ -17,6 +17,32 @@ FORMAT = "detbench-checkpoint"
 VERSION = 1
 
 
+class _Dropped:
+    """Takes the place of an object that is read over and not wanted."""
+
+    def __init__(self, *arguments: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+LOGS: list[Any] = [
+    (_Dropped, name)
+    for name in (
+        "mmengine.logging.history_buffer.HistoryBuffer",
+        *(
+            f"numpy.{core}.multiarray.{name}"
+            for core in ("core", "_core")
+            for name in ("_reconstruct", "scalar")
+        ),
+        "numpy.ndarray",
+        "numpy.dtype",
+        *(f"{builtins}.getattr" for builtins in ("builtins", "__builtin__")),
+    )
+]
+"""Objects of the training log that MMEngine keeps beside the weights of its own checkpoints, under
+the names in the file. None of their code runs, and everything else that is no tensor is refused."""
+
+
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path``: synced, then renamed into place, so never half a file.
 
@@ -88,7 +114,8 @@ def read(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(LOGS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
             raise WeightsError(

@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from detbench.errors import WeightsError
+from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
 from detbench.recipe import digest
 from detbench.recipe.experiment import Cell, Training
@@ -26,6 +26,9 @@ from detbench.training import checkpoint, optimiser, schedule, seeding, weights
 from detbench.training.curve import Curve
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
+
+if TYPE_CHECKING:
+    from detbench.data import Dataset
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
@@ -66,6 +69,7 @@ def train(
 
     Raises:
         CellFailed: the loss became NaN or infinite.
+        DataError: a split of the data set is missing or damaged, or their classes differ.
         WeightsError: initial weights do not fit, or ``work`` has another cell's checkpoint.
     """
     from detbench import data
@@ -75,6 +79,7 @@ def train(
     device, training = torch.device(device), cell.training
     seeding.choose_determinism(device)
     dataset = data.load(cell.data, "train", data_root)
+    _check_val(dataset, data.load(cell.data, "val", data_root))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, len(dataset.categories))
     if not (work / CHECKPOINT).exists():
@@ -84,6 +89,19 @@ def train(
     identity = digest.training(cell)
     fit(detector, loader, training, work, device, report, cell.seed, identity)
     return detector
+
+
+def _check_val(train: Dataset, val: Dataset) -> None:
+    """Look at the split that will be evaluated before the training, not after it."""
+    names = [[category.name for category in split.categories] for split in (train, val)]
+    if names[0] == names[1]:
+        return
+    odd = sorted(set(names[0]) ^ set(names[1])) or ["their order"]
+    raise DataError(
+        f"the train split has {len(names[0])} classes and the val split {len(names[1])}, and they "
+        f"differ ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''}): give both the same "
+        "categories"
+    )
 
 
 @dataclass(frozen=True)

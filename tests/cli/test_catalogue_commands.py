@@ -256,7 +256,7 @@ def test_check_needs_a_folder_it_may_write(monkeypatch: pytest.MonkeyPatch) -> N
 def test_check_of_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = detbench("check", "tscode-table1", "--results", "file", "--profile", "smoke", code=2)
-    assert result.stderr.startswith("detbench: cannot read ")
+    assert result.stderr.startswith("detbench: file is a file, not a folder of results: choose")
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,13 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(store: Store) -> None:
 
 def test_a_store_in_the_way_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
+    with pytest.raises(StoreError, match="results is a file, not a folder of results"):
+        Store(tmp_path / "results")
+    # One that gets in the way later.
+    store = Store(tmp_path / "later")
+    (tmp_path / "later").write_text("a file")
     with pytest.raises(StoreError, match="cannot write"):
-        Store(tmp_path / "results").add([_row()])
+        store.add([_row()])
 
 
 def test_a_read_only_store_reads_and_says_why_it_does_not_write(

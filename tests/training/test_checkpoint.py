@@ -4,8 +4,10 @@ import os
 import random
 import resource
 import signal
+import sys
 from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,6 +19,18 @@ from detbench.training import checkpoint, seeding
 
 class Thing:
     """Not a plain type."""
+
+
+class HistoryBuffer:
+    """As MMEngine's: its checkpoints of a run keep the log, whose state holds methods too."""
+
+    def __init__(self) -> None:
+        self.values = np.zeros(3)
+        self.last = np.float64(2)
+        self.methods = {"mean": HistoryBuffer.mean}
+
+    @staticmethod
+    def mean() -> None: ...
 
 
 def test_round_trip_of_tensors_and_plain_types(tmp_path: Path) -> None:
@@ -127,3 +141,25 @@ def test_a_checkpoint_is_synced_before_it_is_renamed(
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append("rename"), replace(a, b))[1])
     checkpoint.save(tmp_path / "a.pt", {})
     assert order == ["sync", "rename", "sync"]
+
+
+def test_mmengines_own_checkpoints_are_read_and_their_logs_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "mmengine.logging.history_buffer"
+    parts = name.split(".")
+    modules = {".".join(parts[: n + 1]): ModuleType(parts[n]) for n in range(3)}
+    with monkeypatch.context() as there:
+        for full, module in modules.items():
+            there.setitem(sys.modules, full, module)
+        there.setattr(modules[name], "HistoryBuffer", HistoryBuffer, raising=False)
+        there.setattr(HistoryBuffer, "__module__", name)
+        log = {"scalars": {"loss": HistoryBuffer()}, "runtime": {"iter": np.int64(7)}}
+        content = {"state_dict": {"a": torch.ones(2)}, "message_hub": log}
+        torch.save(content, tmp_path / "epoch_12.pth")
+        torch.save(content | {"more": Thing()}, tmp_path / "more.pth")
+    read = checkpoint.read(tmp_path / "epoch_12.pth")
+    assert torch.equal(read["state_dict"]["a"], torch.ones(2))
+    assert not isinstance(read["message_hub"]["scalars"]["loss"], HistoryBuffer)
+    with pytest.raises(WeightsError, match="holds Python objects"):
+        checkpoint.read(tmp_path / "more.pth")
