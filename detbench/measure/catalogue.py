@@ -146,13 +146,11 @@ def costs(wanted: Iterable[Subject], input: tuple[int, int], protocol: CountProt
 def _count(
     subject: Subject, spec: Detector, input: tuple[int, int], protocol: CountProtocol
 ) -> tuple[Count, float, float]:
-    import torch
-
     from detbench.build import build_detector
-    from detbench.measure import flops, parameters
+    from detbench.measure import flops, meta, parameters
 
     try:
-        with torch.device("meta"):
+        with meta.device():
             detector = build_detector(spec, CLASSES)
         count = flops.count(detector, input, protocol)
     except RecipeError as error:

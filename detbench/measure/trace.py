@@ -10,7 +10,13 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from detbench.measure import meta
 
 OTHER = "other"
 
@@ -37,16 +43,6 @@ repeat reshape roll scalar_tensor scatter select slice slice_scatter split split
 stack t to transpose unbind unfold unsqueeze view where zero_ zeros zeros_like
 """
 MOVES = frozenset(_MOVES.split())
-
-_STATISTIC = torch.empty(0, device="meta")
-SHORTCUTS: dict[str, tuple[Tensor, ...]] = {
-    "relu": (),
-    "relu_": (),
-    "native_batch_norm": (_STATISTIC, _STATISTIC),
-    "native_group_norm": (_STATISTIC, _STATISTIC),
-}
-"""Operators with a result like their first argument, and their further results, which nothing
-reads in eval mode. PyTorch runs these in Python on the meta device, which is most of the time."""
 
 
 @dataclass
@@ -78,7 +74,7 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = str(func._schema.name).rpartition("::")[2]  # aten::add_ -> add_
-        result = _shortcut(name, args) if name in SHORTCUTS else func(*args, **(kwargs or {}))
+        result = meta.call(func, args, kwargs or {})
         if self.inside == 0:
             cost = self.rules.operator(name.removesuffix("_"), args, result)
             if cost is not None:
@@ -90,16 +86,6 @@ class _Recorder(TorchDispatchMode):
     def add(self, name: str, cost: int) -> None:
         self.trace.parts[self.running[-1] if self.running else OTHER] += cost
         self.trace.operators[name] += cost
-
-
-def _shortcut(name: str, arguments: tuple[Any, ...]) -> Any:
-    """What an operator of ``SHORTCUTS`` returns on the meta device, without its slow meta code."""
-    if name == "relu_":
-        return arguments[0]
-    result = torch.empty_like(arguments[0])
-    if name == "relu":
-        return result
-    return result, *SHORTCUTS[name]
 
 
 def _makes_floats(result: Any) -> bool:
@@ -154,20 +140,18 @@ def _hooks(module: nn.Module, names: dict[nn.Module, str], recorder: _Recorder) 
     def enter(layer: nn.Module, _: Any) -> None:
         around = recorder.running[-1] if recorder.running else OTHER
         recorder.running.append(names.get(layer, around))
-        recorder.inside += costs[layer] is not None
+        recorder.inside += costs.get(layer) is not None
 
     def leave(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        cost = costs[layer]
+        cost = costs.get(layer)
         if cost is not None:
             recorder.inside -= 1
             if recorder.inside == 0:
                 recorder.add(type(layer).__name__, cost(layer, inputs[0], output))
         recorder.running.pop()
 
-    handles = []
-    for layer in costs:
-        handles.append(layer.register_forward_pre_hook(enter))
-        handles.append(layer.register_forward_hook(leave))
+    # Hooks of PyTorch's on every module: cheaper than hooks on each of hundreds.
+    handles = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
     try:
         yield
     finally:

@@ -4,9 +4,9 @@ import csv
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -89,7 +89,7 @@ def test_mistakes_are_one_line(capsys, arguments, message):
 
 
 def test_the_whole_catalogue_is_quick():
-    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "detbench.cli.main", "flops", "--format", "json"],
         capture_output=True,
@@ -97,6 +97,7 @@ def test_the_whole_catalogue_is_quick():
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    items = json.loads(done.stdout)
-    assert len(items) >= 4 + 12 + 8 + 6
-    assert time.monotonic() - start < 60  # 5 s of work; the tests share their cores
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert len(json.loads(done.stdout)) >= 300
+    # seconds of computing, as the tests share their cores
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
