@@ -144,7 +144,7 @@ def _score_file(
     evaluator: single.Engine,
     thresholds: bool,
 ) -> Sheet:
-    """The table of a results file. No torch but for ``shapes``, whose scenes it lays out."""
+    """The table of a results file, without torch."""
     from detbench.data.sources import label
     from detbench.evaluation import results, scoring, truth
     from detbench.evaluation.coco import check_results

@@ -30,7 +30,7 @@ def of_data(data: Data, root: Path) -> dict[str, Any]:
         root: the data folder.
     """
     if isinstance(data, Shapes):
-        # Its scenes are laid out by the module that draws them, which needs torch.
+        # Its scenes are laid out and not drawn.
         from detbench.data import load
 
         return load(data, "val", root).ground_truth()

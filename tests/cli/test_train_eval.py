@@ -119,8 +119,10 @@ def test_scoring_a_file_never_imports_torch(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from detbench.cli.main import main\n"
-        "try: main(['eval', '--results', 'found.json', '--annotations', 'ann.json'])\n"
-        "except SystemExit as ended: assert not ended.code, ended.code\n"
+        "shapes = ['--dataset', 'shapes', '--set', 'data.val=3']\n"
+        "for truth in (['--annotations', 'ann.json'], shapes):\n"
+        "    try: main(['eval', '--results', 'found.json', *truth])\n"
+        "    except SystemExit as ended: assert not ended.code, ended.code\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run(
