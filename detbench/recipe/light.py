@@ -7,7 +7,17 @@ from typing import Any, TypeVar
 from detbench.recipe.base import PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.model import Backbone, Fpn, ResNet
-from detbench.recipe.roi import Branch, Conv, Fc, Pointwise, Proposals, Round, Rpn, Translated
+from detbench.recipe.roi import (
+    Branch,
+    Conv,
+    Fc,
+    Pointwise,
+    Proposals,
+    RoiAlign,
+    Round,
+    Rpn,
+    Translated,
+)
 from detbench.recipe.stages import Tower
 from detbench.recipe.table import Light
 
@@ -70,8 +80,14 @@ def _option(option: Spec, light: Light) -> Spec:
         case Fc() | Conv():
             share = (light.roi or 4 * light.channels) / REFERENCE_ROI
             return option.model_copy(update={"channels": _eights(option.channels * share)})
+        case RoiAlign():
+            return option.model_copy(update={"size": _most(option.size, light.pool)})
         case Pointwise() | Translated():
-            return option.model_copy(update={"hidden": _scaled(option.hidden, light)})
+            changes: dict[str, Any] = {
+                "hidden": _scaled(option.hidden, light),
+                "size": _most(option.size, light.pool),
+            }
+            return option.model_copy(update=changes)
         case Proposals():
             sampler = option.sampler
             changes = {

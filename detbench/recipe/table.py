@@ -234,6 +234,7 @@ class Light(Spec):
         channels: neck and head widths are scaled so that 256 becomes this.
         first, levels: of the pyramid.
         roi: widths of an RoI detector's heads are scaled so that 1024 becomes this.
+        pool: largest side of pooled maps.
         proposals, candidates: the most proposals per image, and per level before NMS.
         samples: the most proposals per image that teach.
         anchors: multiplies the size of the RPN's anchors, for data whose objects are small.
@@ -244,6 +245,7 @@ class Light(Spec):
     first: Annotated[int, Field(ge=2, le=5)] | None = None
     levels: Positive | None = None
     roi: Positive | None = None
+    pool: Positive | None = None
     proposals: Positive | None = None
     candidates: Positive | None = None
     samples: Positive | None = None
