@@ -52,7 +52,7 @@ class ResNet(nn.Module):
         stages: int = 4,
     ) -> None:
         super().__init__()
-        block, counts = BLOCKS[depth]
+        expansion = BLOCKS[depth][0].expansion
         planes = [max(8, round(64 * 2**stage * width)) for stage in range(stages)]
         self.norm = norm
         self.frozen_stages = frozen_stages
@@ -64,8 +64,8 @@ class ResNet(nn.Module):
         for stage, plane in enumerate(planes):
             layer = residual_stage(depth, inputs, plane, stage, groups, base_width)
             setattr(self, f"layer{stage + 1}", layer)
-            inputs = plane * block.expansion
-        self.channels = [plane * block.expansion for plane in planes]
+            inputs = plane * expansion
+        self.channels = [plane * expansion for plane in planes]
         if style == "caffe":
             stride_in_first_conv(self)
         _initialise(self)
@@ -116,7 +116,7 @@ class ResNet(nn.Module):
 def residual_stage(
     depth: int, inputs: int, planes: int, stage: int, groups: int = 1, base_width: int = 64
 ) -> nn.Sequential:
-    """The residual blocks of one stage: 0 makes C2 at stride 1, 1 to 3 make C3 to C5 at stride 2."""
+    """Residual blocks of one stage: 0 makes C2 at stride 1, 1 to 3 make C3 to C5 at stride 2."""
     block, counts = BLOCKS[depth]
     outputs = planes * block.expansion
     blocks = []

@@ -13,9 +13,9 @@ from detbench.backbones.fpn import Fpn
 from detbench.build.common import backbone_of, custom, grid_of, neck_of, per_task
 from detbench.detectors.branch import Branch
 from detbench.detectors.readout import Readout
-from detbench.detectors.roi import (
+from detbench.detectors.roi import RoiDetector
+from detbench.detectors.roi_settings import (
     BranchLosses,
-    RoiDetector,
     RoiInference,
     RoundSettings,
     TaskProposals,

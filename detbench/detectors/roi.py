@@ -10,91 +10,30 @@ In training each task has its own sampled proposals, or shares them; at test one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from detbench.detectors.branch import Branch, HeadOutput
 from detbench.detectors.readout import Readout
+from detbench.detectors.roi_settings import (
+    BranchLosses,
+    RoiInference,
+    RoiPredictions,
+    RoundSettings,
+    TaskProposals,
+)
 from detbench.detectors.rpn import Rpn, ScoredBoxes
 from detbench.detectors.tasks import TaskModules
 from detbench.ops.boxes import clip
 from detbench.ops.soft_suppression import soft_suppress
 from detbench.ops.suppression import best_pairs, suppress
 from detbench.pertask import PerTask
-from detbench.stages.assignment.sampling import ProposalSampler, Rois, pad
+from detbench.stages.assignment.sampling import Rois, pad
 from detbench.stages.sampling import RoiPyramid
-from detbench.stages.supervision.roi import (
-    BoxLoss,
-    CrossEntropy,
-    constraint_cls,
-    constraint_loc,
-)
+from detbench.stages.supervision.roi import BoxLoss, constraint_cls, constraint_loc
 from detbench.structures import Detections, Targets
 
 COUNTED_PROPOSALS = 1000
-
-
-@dataclass(frozen=True)
-class TaskProposals:
-    """A task's proposals: NMS, how many, and which teach."""
-
-    nms: float
-    train_count: int
-    test_count: int
-    sampler: ProposalSampler
-
-
-@dataclass(frozen=True)
-class BranchLosses:
-    """Losses of a branch.
-
-    Attributes:
-        cls, loc: of the focused tasks.
-        unfocused: weights of the unfocused losses, or none.
-        over_both: divide box losses by the proposals of both tasks' sets.
-        margins: of the progressive constraint per task; none leaves one out.
-    """
-
-    cls: CrossEntropy
-    loc: BoxLoss
-    unfocused: PerTask[float] | None = None
-    over_both: bool = False
-    margins: PerTask[float | None] = PerTask(None, None)  # noqa: RUF009 - frozen
-
-
-@dataclass(frozen=True)
-class RoundSettings:
-    """One further round: whether it classifies, who teaches it, its losses and weight."""
-
-    classifies: bool
-    sampler: ProposalSampler
-    losses: BranchLosses
-    weight: float
-
-
-@dataclass(frozen=True)
-class RoiInference:
-    """See ``recipe.roi.RoiInference``."""
-
-    score_threshold: float = 0.05
-    nms: float = 0.5
-    soft: float | None = None
-    max_detections: int = 100
-
-
-@dataclass(frozen=True)
-class RoiPredictions:
-    """Scores and boxes of one set of proposals.
-
-    Attributes:
-        scores: (K, C), probabilities without background.
-        boxes: (K, 4) or (K, C, 4), xyxy.
-    """
-
-    scores: Tensor
-    boxes: Tensor
 
 
 class RoiDetector(nn.Module):

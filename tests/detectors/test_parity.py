@@ -9,6 +9,7 @@ import torch
 from detbench.build import build_detector
 from detbench.detectors.importer import import_mmdet
 from detbench.recipe import load
+from detbench.recipe.detector import Dense, Detector
 
 CASES = reference.cases()
 OURS = sorted(name for name in CASES if name in set(load.detectors()))
@@ -30,38 +31,75 @@ def assert_like(ours: torch.Tensor, case: dict) -> None:
     assert flat.std(unbiased=False).item() == pytest.approx(case["std"], abs=tolerance)
 
 
+def as_run(settings: Detector, case: dict) -> Detector:
+    """The recipe with the case's own settings: a low threshold, few proposals, all of them kept."""
+    if isinstance(settings, Dense):
+        inference = copied(settings.inference, score_threshold=case["test_cfg"]["score_thr"])
+        return copied(settings, inference=inference)
+    test = case["test_cfg"]
+    candidates = test["rpn"]["nms_pre"]
+    proposals = copied(
+        settings.assignment.both,
+        train_count=test["rpn"]["max_per_img"],
+        test_count=test["rpn"]["max_per_img"],
+        sampler=copied(settings.assignment.both.sampler, count=1_000_000, fraction=1.0),
+    )
+    return copied(
+        settings,
+        rpn=copied(
+            settings.rpn,
+            samples=1_000_000,
+            fraction=1.0,
+            train_candidates=candidates,
+            test_candidates=candidates,
+        ),
+        assignment=copied(settings.assignment, both=proposals),
+        inference=copied(settings.inference, score_threshold=test["rcnn"]["score_thr"]),
+    )
+
+
+def copied(spec, **changes):
+    return spec.model_copy(update=changes)
+
+
 @pytest.fixture(scope="module", params=OURS)
 def loaded(request):
     """A detector with the case's weights, and the case."""
     case = CASES[request.param]
     settings = load.detector(request.param).detector
-    inference = settings.inference.model_copy(
-        update={"score_threshold": case["test_cfg"]["score_thr"]}
-    )
-    detector = build_detector(settings.model_copy(update={"inference": inference}), 80)
+    detector = build_detector(as_run(settings, case), 80)
     assert import_mmdet(detector, reference.state_dict(case)) == []
     return detector.eval(), case
 
 
 def test_every_reference_detector_is_tested():
-    assert {"retinanet-r50", "fcos-r50", "atss-r50", "gfl-r50"} <= set(OURS)
+    dense = {"retinanet-r50", "fcos-r50", "atss-r50", "gfl-r50"}
+    faster = {f"faster-rcnn-{kind}" for kind in ("r50", "r50-c4", "r50-dcn", "r50-dcnv2")}
+    roi = faster | {"faster-rcnn-x101-32x4d", "double-head-r50", "cascade-rcnn-r50"}
+    assert dense | roi <= set(OURS)
 
 
 @torch.no_grad()
 def test_features_and_raw_predictions(loaded):
     detector, case = loaded
     images, _, _ = reference.inputs(case)
-    for level, features in enumerate(detector.pyramid(images).levels):
+    if "rpn" in case:
+        _, levels = detector.pyramid(images)
+        branches, raw = list(detector.rpn(levels)), case["rpn"]
+    else:
+        levels = detector.pyramid(images).levels
+        predictions, raw = detector(images), case["head"]
+        branches = [predictions.cls, predictions.loc]
+        branches += [predictions.quality] if predictions.quality else []
+    assert len(levels) == len(case["features"])
+    for level, features in enumerate(levels):
         assert_like(features, case["features"][str(level)])
-    predictions = detector(images)
-    branches = [predictions.cls, predictions.loc]
-    branches += [predictions.quality] if predictions.quality else []
-    assert len(branches) * len(predictions.cls) == len(case["head"])
+    assert len(branches) * len(levels) == len(raw)
     for branch, maps in enumerate(branches):
         for level, ours in enumerate(maps):
             if case["detector"].startswith("fcos") and branch == 1:
                 ours = ours.clamp(min=0) * 2 ** (3 + level)  # evaluation mode, see the README
-            assert_like(ours, case["head"][f"{branch}.{level}"])
+            assert_like(ours, raw[f"{branch}.{level}"])
 
 
 @torch.no_grad()
@@ -73,7 +111,9 @@ def test_losses(loaded):
     else:
         ours = detector.losses(images, targets)
     names = {"loss_cls": "cls", "loss_bbox": "loc", "loss_centerness": "quality"}
-    names |= {"loss_dfl": "distribution"}
+    names |= {"loss_dfl": "distribution", "loss_rpn_cls": "rpn_cls", "loss_rpn_bbox": "rpn_loc"}
+    for stage, prefix in enumerate(("", "round2_", "round3_")):
+        names |= {f"s{stage}.loss_cls": f"{prefix}cls", f"s{stage}.loss_bbox": f"{prefix}loc"}
     assert {names[name] for name in case["losses"]} == set(ours)
     for name, value in case["losses"].items():
         assert ours[names[name]].item() == pytest.approx(total(value), rel=RELATIVE)

@@ -1,0 +1,72 @@
+"""What an RoI detector is told beside its modules, and what it predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from detbench.pertask import PerTask
+from detbench.stages.assignment.sampling import ProposalSampler
+from detbench.stages.supervision.roi import BoxLoss, CrossEntropy
+
+
+@dataclass(frozen=True)
+class TaskProposals:
+    """A task's proposals: NMS, how many, and which teach."""
+
+    nms: float
+    train_count: int
+    test_count: int
+    sampler: ProposalSampler
+
+
+@dataclass(frozen=True)
+class BranchLosses:
+    """Losses of a branch.
+
+    Attributes:
+        cls, loc: of the focused tasks.
+        unfocused: weights of the unfocused losses, or none.
+        over_both: divide box losses by the proposals of both tasks' sets.
+        margins: of the progressive constraint per task; none leaves one out.
+    """
+
+    cls: CrossEntropy
+    loc: BoxLoss
+    unfocused: PerTask[float] | None = None
+    over_both: bool = False
+    margins: PerTask[float | None] = PerTask(None, None)  # noqa: RUF009 - frozen
+
+
+@dataclass(frozen=True)
+class RoundSettings:
+    """One further round: whether it classifies, who teaches it, its losses and weight."""
+
+    classifies: bool
+    sampler: ProposalSampler
+    losses: BranchLosses
+    weight: float
+
+
+@dataclass(frozen=True)
+class RoiInference:
+    """See ``recipe.roi.RoiInference``."""
+
+    score_threshold: float = 0.05
+    nms: float = 0.5
+    soft: float | None = None
+    max_detections: int = 100
+
+
+@dataclass(frozen=True)
+class RoiPredictions:
+    """Scores and boxes of one set of proposals.
+
+    Attributes:
+        scores: (K, C), probabilities without background.
+        boxes: (K, 4) or (K, C, 4), xyxy.
+    """
+
+    scores: Tensor
+    boxes: Tensor
