@@ -53,7 +53,7 @@ def tables() -> list[str]:
 
 def detectors() -> list[str]:
     """Ids of the shipped detectors."""
-    return sorted(_files("detector"), key=_natural)
+    return sorted(_files("detector"), key=_numbers)
 
 
 def schedules() -> list[str]:
@@ -179,8 +179,13 @@ def _files(kind: Kind) -> dict[str, Path]:
 def _natural(name: str) -> list[Any]:
     """Sort key: papers in the project's order, ``table10`` after ``table9``, figures last."""
     paper = next((i for i, paper in enumerate(PAPERS) if name.startswith(f"{paper}-")), len(PAPERS))
-    parts = re.split(r"(\d+)", name.replace("-figure", "-zfigure"))
-    return [paper, *((int(part), "") if part.isdigit() else (0, part) for part in parts)]
+    return [paper, *_numbers(name.replace("-figure", "-zfigure"))]
+
+
+def _numbers(name: str) -> list[Any]:
+    """Sort key that takes numbers in a name as numbers."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 def _spec(model: type[S], data: dict[str, Any], path: Path) -> S:

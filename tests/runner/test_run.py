@@ -19,10 +19,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import stub_run
 
 from detbench.errors import DataError, StoreError
+from detbench.recipe.digest import digest
+from detbench.recipe.experiment import Cell
 from detbench.results.files import Lock
 from detbench.results.store import Store
 from detbench.runner import run as runner
 from detbench.runner.display import Plain, State
+from detbench.runner.plan import Task
 from detbench.runner.run import Outcome, run
 
 SCRIPT = str(Path(__file__).with_name("stub_run.py"))
@@ -90,6 +93,23 @@ def test_only_what_is_missing_is_computed(store: Store, ledger: Path) -> None:
     _run(store, 2)
     assert set(_counts(ledger, "start").values()) == {1}
     assert len(_counts(ledger, "start")) == 3
+
+
+def test_cells_that_differ_in_evaluation_alone_share_a_training(store: Store, ledger: Path) -> None:
+    *_, task = stub_run.tasks(1)
+    assert isinstance(task.cell, Cell)
+    inference = task.cell.detector.inference.model_copy(update={"nms": 0.123})
+    detector = task.cell.detector.model_copy(update={"inference": inference})
+    cell = task.cell.model_copy(update={"detector": detector})
+    other = Task(digest(cell), "train-eval", "other", cell)
+    assert other.work == task.work != _work(2, 1)
+    outcome = run([task, other], store, stub_run.options(jobs=2), lambda: Plain(Screen()))
+    assert [one.label for one in outcome.computed] == ["row 0", "other"]
+    assert {store.status(one.digest) for one in (task, other)} == {"done"}
+    assert [path.name for path in store.root.glob("work/*")] == [task.work]
+    said = ledger.read_text().split()
+    # One after the other, in their one folder.
+    assert said.index("finish") < said.index(other.digest)
 
 
 def test_a_damaged_file_is_computed_again_and_equals_the_first(store: Store, ledger: Path) -> None:
