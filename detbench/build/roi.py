@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -278,18 +279,13 @@ def _box_loss(settings: option.BoxLoss) -> BoxLoss:
 
 
 def _round(settings: Roi, each: option.Round) -> RoundSettings:
-    first = _proposals(settings.assignment.of("loc"))
-    sampler = first.sampler
+    def sampler(chosen: option.RoiAssignment) -> ProposalSampler:
+        first = _proposals(chosen).sampler
+        return replace(first, positive=each.positive, negative=each.positive)
+
     return RoundSettings(
         classifies=each.tasks == "both",
-        sampler=ProposalSampler(
-            positive=each.positive,
-            negative=each.positive,
-            count=sampler.count,
-            fraction=sampler.fraction,
-            add_ground_truth=sampler.add_ground_truth,
-            only_positive=sampler.only_positive,
-        ),
+        samplers=per_task(settings.assignment, sampler),
         losses=_losses(option.RoiSupervision(loc=each.loc)),
         weight=each.weight,
     )

@@ -28,7 +28,7 @@ from detbench.ops.boxes import clip
 from detbench.ops.soft_suppression import soft_suppress
 from detbench.ops.suppression import best_pairs, suppress
 from detbench.pertask import PerTask
-from detbench.stages.assignment.sampling import Rois, pad
+from detbench.stages.assignment.sampling import ProposalSampler, Rois, pad
 from detbench.stages.sampling import RoiPyramid
 from detbench.stages.supervision.roi import BoxLoss, constraint_cls, constraint_loc
 from detbench.structures import Detections, Targets
@@ -41,14 +41,11 @@ class RoiDetector(nn.Module):
 
     Args:
         backbone, neck: images to maps; ``neck`` is none on C4.
-        rpn: proposals from the shared pyramid.
-        features: per task, the pyramid it pools from.
-        strides: of the maps that are pooled from.
-        proposals: per task.
+        rpn, proposals: proposals from the shared pyramid, and which of them each task takes.
+        features, strides: per task the pyramid it pools from, and the strides of its maps.
         main, losses: the branch that is read out.
         sibling, sibling_losses: trained beside it.
         rounds, round_settings: on refined boxes.
-        readout, inference, num_classes: as their names say.
     """
 
     def __init__(
@@ -121,14 +118,17 @@ class RoiDetector(nn.Module):
         pyramids = self._task_pyramids(maps, levels)
         flat = rois.map(lambda r: r.flat())
         outputs = self.main(pyramids, flat, ("cls", "loc"))
-        losses |= self._branch_losses(outputs, rois, targets, self.main_losses, "")
+        rows = rois.cls.rows if rois.shared else rois.cls.rows + rois.loc.rows
+        losses |= self._branch_losses(outputs, rois, targets, self.main_losses, "", rows)
         if self.sibling is not None:
             assert self.sibling_losses is not None
             beside = self.sibling(pyramids, flat, ("cls", "loc"))
-            losses |= self._branch_losses(beside, rois, targets, self.sibling_losses, "sibling_")
+            losses |= self._branch_losses(
+                beside, rois, targets, self.sibling_losses, "sibling_", rows
+            )
             losses |= self._constraint(outputs, beside, rois, targets)
         if self.rounds:
-            losses |= self._round_losses(pyramids, outputs, rois, targets, sizes)
+            losses |= self._round_losses(pyramids, outputs, rois, targets, sizes, rows)
         return losses
 
     def _sample(self, scored: list[ScoredBoxes], task: TaskProposals, targets: Targets) -> Rois:
@@ -143,11 +143,9 @@ class RoiDetector(nn.Module):
         targets: Targets,
         settings: BranchLosses,
         prefix: str,
+        both_rows: Tensor,
     ) -> dict[str, Tensor]:
-        total = rois.loc.valid.sum().clamp(min=1)
-        if settings.over_both and not rois.shared:
-            rows = rois.loc.valid.numel() + rois.cls.valid.numel()
-            total = torch.as_tensor(rows, device=total.device)
+        total = both_rows if settings.over_both else rois.loc.rows
 
         def classify(output: HeadOutput | None, task: Rois) -> Tensor:
             assert output is not None
@@ -219,40 +217,64 @@ class RoiDetector(nn.Module):
         rois: PerTask[Rois],
         targets: Targets,
         sizes: Tensor,
+        rows: Tensor,
     ) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
-        current, output, loss = rois.loc, outputs.loc, self.main_losses.loc
-        logits = outputs.cls.logits if outputs.cls is not None and rois.shared else None
-        for number, (branch, settings) in enumerate(
+        branch: nn.Module = self.main
+        loss = self.main_losses.loc
+        classify = any(settings.classifies for settings in self.round_settings)
+        if not rois.shared and not classify:  # the cls set is not needed again
+            rois, outputs = PerTask.both(rois.loc), PerTask(None, outputs.loc)
+        for number, (following, settings) in enumerate(
             zip(self.rounds, self.round_settings, strict=True), start=2
         ):
-            boxes = self._refine(output, loss, logits, current, targets)
-            boxes = clip(boxes, sizes[:, None])
-            current = settings.sampler.sample(boxes, current.valid & ~current.truth, targets)
-            both = PerTask.both(current)
+
+            def refine(
+                task: Rois,
+                sampler: ProposalSampler,
+                at: tuple[nn.Module, BoxLoss, PerTask[HeadOutput | None]] = (branch, loss, outputs),
+                whole: PerTask[Rois] = rois,
+            ) -> Rois:
+                boxes = self._refine(*at, task, whole, pyramids, targets)
+                usable = task.valid & ~task.truth
+                return sampler.sample(clip(boxes, sizes[:, None]), usable, targets)
+
+            samplers = settings.samplers if classify else PerTask.both(settings.samplers.loc)
+            rois = rois.zip(samplers, refine)
             tasks = ("cls", "loc") if settings.classifies else ("loc",)
-            result = branch(pyramids, PerTask.both(current.flat()), tasks)
-            named = self._branch_losses(result, both, targets, settings.losses, f"round{number}_")
+            outputs = following(pyramids, rois.map(lambda task: task.flat()), tasks)
+            named = self._branch_losses(
+                outputs, rois, targets, settings.losses, f"round{number}_", rows
+            )
             losses |= {name: settings.weight * value for name, value in named.items()}
-            output, loss = result.loc, settings.losses.loc
-            logits = None if result.cls is None else result.cls.logits
+            branch, loss = following, settings.losses.loc
         return losses
 
     @torch.no_grad()
     def _refine(
         self,
-        output: HeadOutput | None,
+        branch: nn.Module,
         loss: BoxLoss,
-        logits: Tensor | None,
-        rois: Rois,
+        outputs: PerTask[HeadOutput | None],
+        task: Rois,
+        rois: PerTask[Rois],
+        pyramids: PerTask[RoiPyramid],
         targets: Targets,
     ) -> Tensor:
-        """(B, R, 4): a round's boxes, of their label's class, or of the best one for background."""
-        labels = rois.labels(targets, self.num_classes)
-        if logits is not None and not loss.class_agnostic:
+        """(B, R, 4): a round's boxes of one task's proposals.
+
+        Class-specific boxes are those of the label, or of the best class for background. The cls
+        set's own boxes are computed here where the tasks' proposals differ.
+        """
+        output = outputs.loc
+        if task is not rois.loc:
+            output = branch(pyramids, PerTask.both(task.flat()), ("loc",)).loc
+        labels = task.labels(targets, self.num_classes)
+        logits = _logits(outputs)
+        if logits is not None and task is rois.cls and not loss.class_agnostic:
             best = logits[:, :-1].argmax(dim=1)
             labels = torch.where(labels == self.num_classes, best, labels)
-        return self._decode(output, loss, labels).reshape(rois.boxes.shape)
+        return self._decode(output, loss, labels).reshape(task.boxes.shape)
 
     # --- test -------------------------------------------------------------------------------
 

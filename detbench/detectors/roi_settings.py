@@ -44,7 +44,7 @@ class RoundSettings:
     """One further round: whether it classifies, who teaches it, its losses and weight."""
 
     classifies: bool
-    sampler: ProposalSampler
+    samplers: PerTask[ProposalSampler]
     losses: BranchLosses
     weight: float
 

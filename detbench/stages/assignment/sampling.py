@@ -5,7 +5,7 @@ Everything keeps a fixed size, so that a training step on a GPU does not wait fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,12 +40,15 @@ class Rois:
         valid: (B, R), bool; the rest is padding.
         matched: (B, R): index of the object, or ``BACKGROUND``; ``IGNORE`` in padding.
         truth: (B, R), bool: the box is a ground truth's own.
+        rows: scalar, at least 1: proposals that a box loss is divided by. Those of a positive-only
+            sampler count as if random background filled them up, as in Decoupled R-CNN's code.
     """
 
     boxes: Tensor
     valid: Tensor
     matched: Tensor
     truth: Tensor
+    rows: Tensor
 
     @property
     def positive(self) -> Tensor:
@@ -107,7 +110,10 @@ class ProposalSampler:
         if not self.only_positive:
             left = (self.count - keep.sum(dim=1, keepdim=True)).clamp(min=0)
             keep = keep | sample_mask(matched == BACKGROUND, left)
-        return _gather(boxes, matched, truth, keep, min(self.count, boxes.shape[1]))
+        rois = _gather(boxes, matched, truth, keep, min(self.count, boxes.shape[1]))
+        if self.only_positive:
+            return replace(rois, rows=torch.full_like(rois.rows, max(1, rois.valid.numel())))
+        return rois
 
     def _match(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Tensor:
         if targets.boxes.shape[1] == 0:
@@ -129,6 +135,7 @@ def _gather(boxes: Tensor, matched: Tensor, truth: Tensor, keep: Tensor, count: 
         valid=valid,
         matched=matched.gather(1, order).masked_fill(~valid, IGNORE),
         truth=truth.gather(1, order) & valid,
+        rows=valid.sum().clamp(min=1),
     )
 
 
