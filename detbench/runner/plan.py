@@ -13,7 +13,7 @@ from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell, Data
 from detbench.recipe.override import detector_only
 from detbench.recipe.resolve import ResolvedRow
-from detbench.recipe.table import Profile, Row, Table
+from detbench.recipe.table import COSTS, Profile, Row, Table
 from detbench.results.schema import Kind
 from detbench.results.store import Store
 from detbench.runner.job import CostCell
@@ -44,7 +44,8 @@ class PlannedRow:
 
     Attributes:
         train: one task per seed; empty for a row that is only cited.
-        cost: GFLOPs and parameters; none for a row without a detector.
+        cost: GFLOPs and parameters; none for a row without a detector, or in a table that prints
+            no cost.
         differs: settings (``training.weights``) in which the cells depart from what the paper ran.
         same_detector: nothing was changed of the paper's detector, so its cost is comparable.
         reason: why there is nothing to train; else empty.
@@ -159,7 +160,7 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
     pairs = [(one.cell, paper) for one in group if one.cell is not None and paper is not None]
     differs = dict.fromkeys(name for cell, paper in pairs for name in departures(cell, paper))
     cost = None
-    if first.paper_detector is not None:
+    if first.paper_detector is not None and set(table.columns) & set(COSTS):
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)
