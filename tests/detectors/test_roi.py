@@ -1,0 +1,106 @@
+"""The RoI skeleton on hard batches, in every composition the papers and the examples ask for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from detbench.build import build_detector
+from detbench.errors import RecipeError
+from detbench.recipe import load, resolve
+from detbench.recipe.detector import Roi
+from detbench.structures import Targets
+
+SMOKE = load.profile("smoke")
+TABLES = (
+    "double-head-table1",
+    "double-head-table4",
+    "decoupled-rcnn-table8",
+    "decoupled-rcnn-table10",
+    "tsd-table1",
+    "tsd-table3",
+    "tsd-table4",
+)
+
+
+def light_rows() -> dict[str, Roi]:
+    """Every different detector of these tables and of the examples, in the smoke profile."""
+    found: dict[str, Roi] = {}
+    for name in TABLES:
+        table = load.table(name)
+        for each in resolve.cells(table, SMOKE, [0]):
+            known = each.cell is None or each.cell.detector in found.values()
+            if not known and isinstance(each.cell.detector, Roi):
+                found[f"{table.id}: {each.row.label}"] = each.cell.detector
+    for path in sorted((load.root() / "examples").glob("*.toml")):
+        found[path.stem] = resolve.cell(str(path), SMOKE).cell.detector
+    return found
+
+
+LIGHT = light_rows()
+TSD = "tsd-table3: TSD + M_cls + M_loc"
+
+
+def objects(count: int) -> torch.Tensor:
+    corner = torch.rand(count, 2) * 80
+    return torch.cat((corner, corner + 6 + torch.rand(count, 2) * 30), dim=1)
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_hard_batches_give_finite_losses_and_gradients(name):
+    torch.manual_seed(0)
+    detector = build_detector(LIGHT[name], 12).train()
+    images = torch.randn(3, 3, 128, 96)
+    for counts in ((300, 0, 1), (0, 0, 0)):
+        boxes = [objects(count) for count in counts]
+        labels = [torch.randint(0, 12, (count,)) for count in counts]
+        losses = detector.losses(images, Targets.pad(boxes, labels))
+        total = torch.stack(list(losses.values())).sum()
+        assert total.isfinite()
+        detector.zero_grad()
+        total.backward()
+        gradients = [p.grad for p in detector.parameters() if p.grad is not None]
+        assert gradients
+        assert all(gradient.isfinite().all() for gradient in gradients)
+    detector.eval()
+    with torch.no_grad():
+        found = detector.detect(images, torch.tensor([[128, 96]] * 3))
+    assert len(found) == 3
+    for each in found:
+        assert (each.boxes >= 0).all()
+        assert (each.boxes <= torch.tensor([96.0, 128, 96, 128])).all()
+
+
+def test_no_proposals_left(monkeypatch):
+    detector = build_detector(LIGHT[TSD], 12)
+    from detbench.detectors.rpn import ScoredBoxes
+
+    monkeypatch.setattr(ScoredBoxes, "suppressed", lambda self, iou, count: self.boxes[:0])
+    images = torch.randn(2, 3, 64, 64)
+    losses = detector.train().losses(
+        images, Targets.pad([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)
+    )
+    assert torch.stack(list(losses.values())).isfinite().all()
+    with torch.no_grad():
+        found = detector.eval().detect(images, torch.tensor([[64, 64]] * 2))
+    assert [len(each) for each in found] == [0, 0]
+
+
+def test_the_sibling_is_not_run_at_test(monkeypatch):
+    detector = build_detector(LIGHT[TSD], 12).eval()
+    assert detector.sibling is not None
+
+    def refuse(*args):
+        raise AssertionError("the sibling ran")
+
+    monkeypatch.setattr(detector.sibling, "forward", refuse)
+    with torch.no_grad():
+        detector.detect(torch.randn(1, 3, 96, 96), torch.tensor([[96, 96]]))
+
+
+def test_contradictions_are_said_all_at_once():
+    settings = LIGHT["double-head-table4: Double-Head ResNet-50"]
+    readout = settings.readout.model_copy(update={"cls": "max", "cls_rounds": (2,)})
+    with pytest.raises(RecipeError) as caught:
+        build_detector(settings.model_copy(update={"readout": readout}), 12)
+    assert len(caught.value.mistakes) == 2

@@ -1,0 +1,120 @@
+import pytest
+import torch
+from torchvision.ops import roi_align
+
+from detbench.ops import roi_pooling as ops
+
+GENERATOR = torch.Generator().manual_seed(0)
+LEVELS = [torch.randn(2, 3, 64 // s, 80 // s, generator=GENERATOR) for s in (1, 2, 4)]
+STRIDES = [4, 8, 16]
+ROIS = torch.tensor(
+    [
+        [0, 10.0, 20.0, 60.0, 90.0],
+        [1, 0.0, 0.0, 300.0, 250.0],
+        [0, 100.0, 30.0, 230.0, 140.0],
+        [1, 5.0, 5.0, 25.0, 40.0],
+    ]
+)
+
+
+def test_levels_follow_the_size():
+    assert ops.assign_levels(ROIS, 3).tolist() == [0, 2, 1, 0]
+
+
+def test_align_is_torchvisions_on_each_level():
+    pooled = ops.align(LEVELS, STRIDES, ROIS, 7)
+    for index, level in enumerate(ops.assign_levels(ROIS, 3).tolist()):
+        one = ROIS[index : index + 1]
+        expected = roi_align(LEVELS[level], one, 7, 1 / STRIDES[level], 0, aligned=True)
+        assert torch.allclose(pooled[index], expected[0], atol=1e-6)
+
+
+def test_no_rois_at_all():
+    nothing = ROIS[:0]
+    assert ops.align(LEVELS, STRIDES, nothing, 7).shape == (0, 3, 7, 7)
+    shifts = torch.zeros(0, 7, 7, 2)
+    assert ops.deformable(LEVELS, STRIDES, nothing, shifts, 7).shape == (0, 3, 7, 7)
+
+
+def test_deformable_without_shifts_is_align_with_four_samples():
+    pooled = ops.deformable(LEVELS, STRIDES, ROIS, torch.zeros(4, 7, 7, 2), 7)
+    for index, level in enumerate(ops.assign_levels(ROIS, 3).tolist()):
+        one = ROIS[index : index + 1]
+        expected = roi_align(LEVELS[level], one, 7, 1 / STRIDES[level], 4, aligned=True)
+        assert torch.allclose(pooled[index], expected[0], atol=1e-5)
+
+
+def test_one_shift_for_all_bins_is_a_translated_region():
+    shift = torch.tensor([6.0, -3.0])
+    moved = ROIS.clone()
+    moved[:, 1:] += shift.repeat(2)
+    ours = ops.deformable(LEVELS, STRIDES, ROIS, shift.expand(4, 1, 1, 2), 7)
+    assert torch.allclose(ours, ops.deformable(LEVELS, STRIDES, moved, torch.zeros(4, 1, 1, 2), 7),
+                          atol=1e-5)  # fmt: skip
+
+
+def literal(level, stride, roi, shifts, size, samples=4):
+    """Equation 6 of TSD, one bilinear read at a time."""
+    height, width = level.shape[-2:]
+
+    def read(x, y):
+        if not (-1 < x < width and -1 < y < height):
+            return torch.zeros(level.shape[1])
+        x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+        x0, y0 = int(x), int(y)
+        x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
+        image = level[int(roi[0])]
+        top = image[:, y0, x0] * (1 - (x - x0)) + image[:, y0, x1] * (x - x0)
+        bottom = image[:, y1, x0] * (1 - (x - x0)) + image[:, y1, x1] * (x - x0)
+        return top * (1 - (y - y0)) + bottom * (y - y0)
+
+    left, top, right, bottom = (v / stride - 0.5 for v in roi[1:].tolist())
+    result = torch.zeros(level.shape[1], size, size)
+    for row in range(size):
+        for column in range(size):
+            dx, dy = (shifts[row, column] / stride).tolist()
+            for i in range(samples):
+                for j in range(samples):
+                    x = left + (column + (j + 0.5) / samples) * (right - left) / size + dx
+                    y = top + (row + (i + 0.5) / samples) * (bottom - top) / size + dy
+                    result[:, row, column] += read(x, y) / samples**2
+    return result
+
+
+def test_deformable_is_equation_6():
+    shifts = torch.randn(4, 3, 3, 2, generator=torch.Generator().manual_seed(1)) * 10
+    ours = ops.deformable(LEVELS, STRIDES, ROIS, shifts, 3)
+    for index, level in enumerate(ops.assign_levels(ROIS, 3).tolist()):
+        expected = literal(LEVELS[level], STRIDES[level], ROIS[index], shifts[index], 3)
+        assert torch.allclose(ours[index], expected, atol=1e-4)
+
+
+def test_gradients_reach_maps_and_shifts():
+    level = torch.randn(1, 2, 9, 11, dtype=torch.float64, requires_grad=True)
+    shifts = (torch.randn(2, 2, 2, 2, dtype=torch.float64) * 0.7).requires_grad_()
+    rois = torch.tensor([[0, 4.3, 5.1, 40.2, 31.7], [0, 20.1, 9.9, 60.3, 33.3]]).double()
+
+    def pool(level, shifts):
+        return ops.deformable([level], [4], rois, shifts, 2, samples=2)
+
+    assert torch.autograd.gradcheck(pool, (level, shifts), eps=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("change", [0.2, -0.2])
+def test_rounding_reads_whole_pixels(change):
+    shifts = torch.zeros(4, 1, 1, 2)
+    moved = ROIS.clone()
+    moved[:, 1:] += change
+    same = ops.deformable(LEVELS, STRIDES, moved, shifts, 7, rounding=True)
+    assert torch.equal(same, ops.deformable(LEVELS, STRIDES, ROIS, shifts, 7, rounding=True))
+    assert not torch.equal(
+        ops.deformable(LEVELS, STRIDES, moved, shifts, 7),
+        ops.deformable(LEVELS, STRIDES, ROIS, shifts, 7),
+    )
+
+
+def test_scaled_keeps_the_centre():
+    larger = ops.scaled(ROIS, 1.3)
+    assert torch.allclose(larger[:, 1:3] + larger[:, 3:], ROIS[:, 1:3] + ROIS[:, 3:], atol=1e-4)
+    sides = (larger[:, 3:] - larger[:, 1:3]) / (ROIS[:, 3:] - ROIS[:, 1:3])
+    assert torch.allclose(sides, torch.full_like(sides, 1.3))

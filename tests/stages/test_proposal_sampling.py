@@ -1,0 +1,66 @@
+import torch
+from test_boxes import random_boxes
+
+from detbench.stages.assignment import BACKGROUND
+from detbench.stages.assignment.sampling import ProposalSampler, pad, sample_mask
+from detbench.structures import Targets
+
+TARGETS = Targets.pad(
+    [torch.tensor([[10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 90.0, 90.0]]), torch.zeros(0, 4)],
+    [torch.tensor([3, 5]), torch.zeros(0, dtype=torch.int64)],
+)
+
+
+def proposals() -> tuple[torch.Tensor, torch.Tensor]:
+    near = torch.tensor([[11.0, 10.0, 50.0, 52.0], [58.0, 60.0, 90.0, 91.0]]).repeat(20, 1)
+    return pad([torch.cat((near, random_boxes(60))), random_boxes(30, 1)])
+
+
+def test_sample_mask_keeps_at_most_the_count():
+    eligible = torch.rand(3, 50, generator=torch.Generator().manual_seed(0)) < 0.6
+    kept = sample_mask(eligible, 10, 0.5)
+    assert kept.sum(dim=1).tolist() == [5, 5, 5]
+    assert not (kept & ~eligible).any()
+    assert torch.equal(sample_mask(eligible, 100), eligible)
+
+
+def test_random_sampler_fills_up_with_background():
+    torch.manual_seed(0)
+    rois = ProposalSampler(count=40, fraction=0.25).sample(*proposals(), TARGETS)
+    assert rois.boxes.shape == (2, 40, 4)
+    assert rois.positive.reshape(2, 40).sum(dim=1).tolist() == [10, 0]
+    assert rois.valid.sum(dim=1).tolist() == [40, 30]
+    assert rois.rows.item() == 70
+
+
+def test_ground_truth_is_added_and_marked():
+    rois = ProposalSampler(count=1000, fraction=1.0).sample(*proposals(), TARGETS)
+    assert rois.truth.sum(dim=1).tolist() == [2, 0]
+    assert torch.equal(rois.boxes[0][rois.truth[0]], TARGETS.boxes[0])
+
+
+def test_positive_sampler_takes_no_background_but_counts_its_rows():
+    sampler = ProposalSampler(count=512, fraction=1.0, add_ground_truth=False, only_positive=True)
+    rois = sampler.sample(*proposals(), TARGETS)
+    assert not (rois.matched == BACKGROUND).any()
+    assert rois.valid.sum(dim=1).tolist() == [40, 0]
+    assert rois.rows.item() == rois.valid.numel()
+
+
+def test_no_proposals_and_no_objects():
+    boxes, valid = pad([torch.zeros(0, 4), torch.zeros(0, 4)])
+    nothing = Targets.pad([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)
+    rois = ProposalSampler().sample(boxes, valid, nothing)
+    assert rois.flat().shape == (0, 5)
+    assert rois.labels(nothing, 80).shape == (0,)
+    assert rois.goals(nothing).shape == (0, 4)
+
+
+def test_labels_and_goals_are_the_matched_objects():
+    rois = ProposalSampler(count=1000, fraction=1.0).sample(*proposals(), TARGETS)
+    labels, goals = rois.labels(TARGETS, 80), rois.goals(TARGETS)
+    flat = rois.matched.flatten()
+    for index in (flat >= 0).nonzero()[:, 0].tolist():
+        assert labels[index] == TARGETS.labels[0, flat[index]]
+        assert torch.equal(goals[index], TARGETS.boxes[0, flat[index]])
+    assert (labels[flat < 0] == 80).all()
