@@ -337,7 +337,7 @@ class RoiDetector(nn.Module):
         deltas = output.deltas.float()
         if loss.class_agnostic:
             return loss.code.decode(deltas, output.references)
-        shaped = deltas.reshape(len(deltas), -1, 4)
+        shaped = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
         return loss.code.decode(shaped, output.references[:, None])
 
     def detect(self, images: Tensor, sizes: Tensor) -> list[Detections]:

@@ -69,7 +69,7 @@ class BoxLoss:
         """(K, 4): each proposal's deltas for its label; any label is allowed."""
         if self.class_agnostic:
             return deltas
-        shaped = deltas.reshape(len(deltas), -1, 4)
+        shaped = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
         index = labels.clamp(0, shaped.shape[1] - 1)
         return shaped.gather(1, index[:, None, None].expand(-1, 1, 4))[:, 0]
 
