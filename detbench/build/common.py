@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detbench.backbones.fpn import Fpn
@@ -13,6 +17,7 @@ from detbench.ops.candidates import Grid, anchor_grid, point_grid
 from detbench.pertask import PerTask
 from detbench.recipe import model as spec
 from detbench.recipe.base import Custom, PerTaskSpec
+from detbench.recipe.validate import suggest
 
 
 def per_task(settings: PerTaskSpec[Any], make: Callable[[Any], Any]) -> PerTask[Any]:
@@ -28,7 +33,7 @@ def backbone_of(settings: spec.Backbone, stages: int = 4) -> Any:
         case spec.ResNet():
             return ResNet(**settings.model_dump(exclude={"kind", "weights"}), stages=stages)
         case Custom():
-            return custom(settings)
+            return custom(settings, needs=("channels",))
 
 
 def neck_of(settings: spec.Neck, inputs: list[int]) -> Any:
@@ -45,7 +50,11 @@ def neck_of(settings: spec.Neck, inputs: list[int]) -> Any:
             )
         case spec.CustomNeck():
             return custom(
-                settings, inputs=inputs, channels=settings.channels, levels=settings.levels
+                settings,
+                needs=("channels",),
+                inputs=inputs,
+                channels=settings.channels,
+                levels=settings.levels,
             )
 
 
@@ -64,16 +73,53 @@ def grid_of(settings: spec.Candidates) -> Grid:
             return point_grid(settings.offset)
 
 
-def custom(settings: Custom, **context: Any) -> Any:
-    """Import ``target`` and call it with its own arguments and the stage's context."""
-    module_name, _, name = settings.target.partition(":")
+def custom(settings: Custom, needs: Sequence[str] = (), **context: Any) -> Any:
+    """Import ``target`` and call it with its own arguments and the stage's context.
+
+    Args:
+        settings: what ``recipe.base.Custom`` says, with the contract of each stage.
+        needs: attributes that what comes of it must have.
+        context: what the stage tells every option.
+
+    Raises:
+        RecipeError: the target cannot be imported, takes other arguments, or lacks an attribute.
+            What its own code raises is passed on, with its traceback.
+    """
+    where = f"target {settings.target!r}"
+    target = _imported(settings.target)
+    if twice := sorted(set(context) & set(settings.arguments)):
+        raise RecipeError(f"{where}: arguments: {', '.join(twice)} is given by the stage; drop it")
+    with contextlib.suppress(ValueError):  # a class of compiled code may have no signature
+        signature = inspect.signature(target)
+        try:
+            signature.bind(**context, **settings.arguments)
+        except TypeError as error:
+            given = ", ".join([*context, *settings.arguments]) or "nothing"
+            raise RecipeError(f"{where}: {error}; it is called with {given}") from error
+    made = target(**context, **settings.arguments)
+    if lacking := [name for name in needs if not hasattr(made, name)]:
+        raise RecipeError(
+            f"{where}: what it makes has no attribute {', '.join(map(repr, lacking))}, which this "
+            "stage reads: see help(detbench.recipe.base.Custom)"
+        )
+    return made
+
+
+def _imported(target: str) -> Any:
+    """The object of ``package.module:name``; modules of the current folder are found too."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    module_name, _, name = target.partition(":")
     try:
-        target = getattr(importlib.import_module(module_name), name)
+        module = importlib.import_module(module_name)
     except ImportError as error:
-        raise RecipeError(f"target {settings.target!r}: {error}; is it on PYTHONPATH?") from error
-    except AttributeError as error:
-        raise RecipeError(f"target {settings.target!r}: no {name!r} in {module_name}") from error
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        ours = missing is not None and f"{module_name}.".startswith(f"{missing}.")
+        advice = "; run in its folder, or put that on PYTHONPATH" if ours else ""
+        raise RecipeError(f"target {target!r}: {error}{advice}") from error
     try:
-        return target(**context, **settings.arguments)
-    except TypeError as error:
-        raise RecipeError(f"target {settings.target!r}: {error}") from error
+        return getattr(module, name)
+    except AttributeError as error:
+        names = [key for key, value in vars(module).items() if callable(value)]
+        hint = suggest(name, names)
+        raise RecipeError(f"target {target!r}: no {name!r} in {module_name}{hint}") from error

@@ -83,7 +83,8 @@ def _features(settings: option.Features, channels: int, below: int) -> Any:
         case option.Dpe():
             return features.Dpe(channels, below, **settings.model_dump(exclude={"kind"}))
         case Custom():
-            return custom(settings, channels=channels, below_channels=below)
+            needs = ("channels", "coarseness")
+            return custom(settings, needs, channels=channels, below_channels=below)
 
 
 def _head(settings: option.Head, inputs: int, deformable: tuple[int, ...]) -> Any:
@@ -97,7 +98,8 @@ def _head(settings: option.Head, inputs: int, deformable: tuple[int, ...]) -> An
                 )
             return heads.Tower(inputs, deformable=deformable, **kept)
         case Custom():
-            return custom(settings, inputs=inputs, deformable=deformable)
+            positions = {"deformable": deformable} if deformable else {}
+            return custom(settings, ("channels",), inputs=inputs, **positions)
 
 
 def _code(settings: spec.BoxCoding) -> BoxCode:
@@ -119,7 +121,7 @@ def _assigner(settings: option.Assignment) -> Any:
         case option.AtssAssignment():
             return assignment.AtssAssigner(settings.top_k)
         case Custom():
-            return custom(settings)
+            return custom(settings, ("assign",))
 
 
 def _supervision(settings: option.DenseSupervision) -> dense.Supervision:
@@ -138,7 +140,7 @@ def _cls_loss(settings: option.ClsLoss) -> Any:
         case option.QualityFocal():
             return supervision.QualityFocal(settings.beta, settings.weight)
         case Custom():
-            return custom(settings)
+            return custom(settings, ("needs_quality",))
 
 
 def _loc_loss(settings: option.LocLoss) -> Any:

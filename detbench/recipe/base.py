@@ -22,14 +22,53 @@ class Spec(BaseModel):
 class Custom(Spec):
     """A module of the user's own, by import path.
 
+    ``target`` is called with ``arguments`` and, by keyword, what the stage tells every option; what
+    it returns is used as follows. B images, N candidates, C classes, G objects.
+
+    ==================  ==============================  ===========================================
+    table of a recipe   called with                     what it makes
+    ==================  ==============================  ===========================================
+    backbone            nothing                         module: images (B, 3, H, W) -> [C2 .. C5],
+                                                        strides 4 to 32; ``channels``, their widths
+    neck                ``inputs``, widths of the maps  module: [maps] -> [P_first ..], ``levels``
+                        from C_first; ``channels``,     many, each half the size; ``channels``,
+                        ``levels``                      their width
+    features.*          ``channels`` of the pyramid,    module: Pyramid -> [maps], one per level;
+                        ``below_channels``              ``channels``; ``coarseness``, 1, or 2 where
+                                                        maps have half their level's resolution
+    heads.*             ``inputs``, width of the        module: (B, inputs, H, W) -> (B, channels,
+                        features; ``deformable``,       H, W), used on every level; ``channels``.
+                        positions, only if asked for    The prediction layer comes after it
+    assignment.*        nothing                         ``assign(candidates, targets, predictions)
+                                                        -> Assignment`` of (B, N); ``predictions()``
+                                                        gives scores (B, N, C), boxes (B, N, 4)
+    supervision.cls     nothing                         ``(logits (B, N, C), labels (B, N),
+                                                        assignment, quality) -> scalar``;
+                                                        ``needs_quality``: whether quality, the IoU
+                                                        of box and object (B, N), is needed
+    supervision.loc     nothing                         ``(LocInputs) -> {"loc": scalar, ...}``
+    ==================  ==============================  ===========================================
+
+    That is for dense detectors. Those with proposals differ in four: features are called with
+    ``channels`` of C2 to C5 and map (backbone maps, pyramid levels) to levels; sampling with
+    ``channels``; heads with ``inputs`` and ``size`` and map (K, inputs, size, size) to
+    (K, ``channels``); assignment is an object as ``detectors.roi_settings.TaskProposals``.
+
+    ``Pyramid``, ``Assignment`` and ``LocInputs`` are in ``detbench.stages.{features, assignment,
+    supervision}``, ``Targets`` in ``detbench.structures``; shapes are in their docstrings. Padding
+    in ``Targets`` is not ``valid``, and G may be 0. One ``both`` is one object for both tasks.
+
     Attributes:
-        target: ``package.module:Class``. The class is called with ``arguments`` and what
-            ``build.py`` passes to every option of that stage.
+        target: ``package.module:Class``, importable from the current folder or ``PYTHONPATH``.
+        arguments: passed on as keywords; anything TOML can say.
+        version: of your code. Results are found again by their recipe, which does not hold the
+            code: raise this (or run with ``--fresh``) when the code changes what comes out.
     """
 
     kind: Literal["custom"]
     target: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     arguments: dict[str, Any] = {}
+    version: int | None = None
 
 
 T = TypeVar("T")

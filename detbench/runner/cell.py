@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from detbench import __version__
-from detbench.errors import CellFailed, DetbenchError
+from detbench.errors import CellFailed, DetbenchError, RecipeError
 from detbench.recipe.digest import training
 from detbench.results.files import Lock
 from detbench.results.schema import Measurement
@@ -80,6 +80,11 @@ class Channel:
         except BrokenPipeError:
             die()
 
+    def error(self, error: DetbenchError, digest: str | None) -> None:
+        """Tell what the user must mend; without a digest it concerns the whole job."""
+        event = {"phase": "error", "type": type(error).__name__, "message": str(error)}
+        self.send({**event, "digest": digest})
+
     def _on_stop(self, signum: int, frame: object) -> None:
         self._stop = True
 
@@ -124,7 +129,7 @@ def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) 
     except Stopped:
         return STOPPED
     except DetbenchError as error:
-        channel.send({"phase": "error", "type": type(error).__name__, "message": str(error)})
+        channel.error(error, job.digest if isinstance(job, TrainJob) else None)
         return MEND
 
 
@@ -167,9 +172,15 @@ def _run_costs(job: CostJob, cost: Cost, channel: Channel) -> int:
             return BUSY
         failure = Measurement(digest=item.digest, kind="cost", metric="cell", value=None, unit="")
         log = store.work(COSTS) / "log.txt"
-        code = _settle(store, failure, partial(cost, item, channel.report), log)
+        try:
+            code = _settle(store, failure, partial(cost, item, channel.report), log)
+        except RecipeError as error:
+            # A mistake in one row's recipe; the others' are counted.
+            channel.error(error, item.digest)
+            code = MEND
+        finally:
+            lock.release()
         worst = max(worst, code)
-        lock.release()
     return worst
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from detbench.data.sources import why_missing
@@ -30,7 +30,8 @@ class Task:
     digest: str
     kind: Kind
     label: str
-    cell: Cell | CostCell
+    # The digest stands for it; arguments of a user's own modules cannot be hashed.
+    cell: Cell | CostCell = field(hash=False)
 
     @property
     def work(self) -> str:

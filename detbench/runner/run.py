@@ -177,7 +177,8 @@ class _Running:
     tasks: tuple[Task, ...]
     started: float
     event: dict[str, Any] = field(default_factory=dict)
-    error: dict[str, Any] | None = None
+    errors: dict[str | None, dict[str, Any]] = field(default_factory=dict)
+    """What the user must mend, by the digest of the cell it ended; by none for all of them."""
 
     @property
     def reached(self) -> tuple[str, int]:
@@ -301,7 +302,7 @@ class _Run:
         if heard.event is None:
             self._ended(self.running.pop(heard.key))
         elif heard.event.get("phase") == "error":
-            running.error = heard.event
+            running.errors[heard.event.get("digest")] = heard.event
         else:
             running.event = heard.event
             label = "GFLOPs" if heard.key == COSTS else running.tasks[0].label
@@ -322,8 +323,8 @@ class _Run:
         running.child.close()
         if code == exits.BUSY:
             self.waiting.append(running.tasks)
-        elif code == exits.MEND and running.error is not None:
-            self._to_mend(running, running.error)
+        elif code == exits.MEND and running.errors:
+            self._to_mend(running)
         elif code in (exits.DONE, exits.FAILED):
             self._stored(running)
         elif code < 0 or code == exits.STOPPED:
@@ -358,14 +359,20 @@ class _Run:
             return
         self.display.ended(task.digest, f"{task.label}: {how}", self._state())
 
-    def _to_mend(self, running: _Running, error: dict[str, Any]) -> None:
+    def _to_mend(self, running: _Running) -> None:
         """A mistake of the user's: nothing is stored, so that the cell runs once it is mended."""
-        message = str(error["message"])
-        if error["type"] in FOR_ALL:
-            raise getattr(errors, error["type"])(message)
-        if message not in self.outcome.to_mend:
-            self.outcome.to_mend.append(message)
+        for error in running.errors.values():
+            if error["type"] in FOR_ALL:
+                raise getattr(errors, error["type"])(str(error["message"]))
         for task in running.tasks:
+            error = running.errors.get(task.digest) or running.errors.get(None) or {}
+            if not error:
+                self.outcome.computed.append(task)
+                self._settled(task, "done")
+                continue
+            message = str(error["message"])
+            if message not in self.outcome.to_mend:
+                self.outcome.to_mend.append(message)
             self.display.ended(running.child.key, f"{task.label}: {message}", self._state())
 
     def _died(self, running: _Running, code: int) -> None:

@@ -91,6 +91,8 @@ def _misbehave(how: str, step: int) -> None:
 
 def cost(item: CostItem, report: Report) -> Measured:
     note(f"start {item.digest} {os.getpid()}")
+    if item.cell.input == (1, 1):
+        raise RecipeError("target 'a:B' cannot be imported")
     note(f"finish {item.digest}")
     return [Measurement(item.digest, "cost", "gflops", 200.59, "GFLOPs", {"counter": "x"})], None
 
