@@ -5,12 +5,16 @@ Parameter names are torchvision's, so its checkpoints, timm's and MMDetection's 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import deform_conv2d
+
+from detbench.backbones.folding import normed, residual
 
 BLOCKS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
     10: (BasicBlock, (1, 1, 1, 1)),
@@ -81,12 +85,11 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
+        if self.norm == "batch" or images.is_meta:  # costs are counted layer by layer
+            x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+            return _run(x, self.stages)
+        x = self.maxpool(self.relu(normed(self.conv1, self.bn1, images)))
+        return _run(x, [partial(_folded, stage) for stage in self.stages])
 
     def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 1:
@@ -111,6 +114,20 @@ class ResNet(nn.Module):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+
+def _run(x: Tensor, stages: Iterable[Callable[[Tensor], Tensor]]) -> list[Tensor]:
+    maps = []
+    for stage in stages:
+        x = stage(x)
+        maps.append(x)
+    return maps
+
+
+def _folded(stage: nn.Sequential, x: Tensor) -> Tensor:
+    for block in stage:
+        x = residual(block, x)
+    return x
 
 
 def residual_stage(
