@@ -34,6 +34,9 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
 }
 
+MANY, NEAREST = 25, 5
+"""Of more choices than this a message names only the nearest few."""
+
 
 def parse(model: type[S], data: dict[str, Any], where: str) -> tuple[S | None, list[str]]:
     """The spec in ``data``, or every mistake in it.
@@ -70,9 +73,12 @@ def suggest(given: str, choices: Iterable[str]) -> str:
 
 
 def unknown(what: str, given: str, choices: Sequence[str]) -> str:
-    """``unknown <what> 'x', did you mean 'y'? (choices: ...)``."""
-    listed = ", ".join(choices) if choices else "none"
-    return f"unknown {what} '{given}'{suggest(given, choices)} (choices: {listed})"
+    """``unknown <what> 'x', did you mean 'y'? (choices: ...)``; of very many, the nearest."""
+    name, listed = "choices", list(choices) or ["none"]
+    if len(choices) > MANY:
+        listed = difflib.get_close_matches(given.lower(), choices, NEAREST, cutoff=0.0)
+        name = f"the nearest of {len(choices)}"
+    return f"unknown {what} '{given}'{suggest(given, choices)} ({name}: {', '.join(listed)})"
 
 
 def shown(value: Any) -> str:

@@ -188,7 +188,8 @@ def _notes(plan: Plan, store: Store) -> list[str]:
     ]
     if len(plan.seeds) > 1:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
-    if not _comparable(plan) and any(row.train for row in plan.rows):
+    told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
+    if told and not _comparable(plan):
         differs = dict.fromkeys(name for row in plan.rows for name in row.differs)
         how = f"on {there}, measured ones on {here}"
         if here == there:

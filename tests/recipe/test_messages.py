@@ -139,12 +139,6 @@ def test_a_mistake_in_a_rows_stage(write: Write, text: str, said: str) -> None:
     ("text", "said"),
     [
         (
-            '[[rows]]\nlabel = "A"\ndetector = "fcs-r50"',
-            "mine.toml: rows[0] \"A\": detector: unknown detector 'fcs-r50', did you mean "
-            f"'fcos-r50'? (choices: {', '.join(load.detectors())}); a file of your own "
-            "ends in .toml",
-        ),
-        (
             row('schedule = "coco-2x"'),
             "mine.toml: rows[0] \"A\": schedule: unknown schedule 'coco-2x', did you mean "
             f"'coco-1x'? (choices: {', '.join(load.schedules())}); a file of your own ends in "
@@ -171,6 +165,17 @@ def test_a_mistake_in_a_rows_stage(write: Write, text: str, said: str) -> None:
 )
 def test_a_mistake_in_a_row(write: Write, text: str, said: str) -> None:
     assert mistakes(write(HEAD + text)) == [said]
+
+
+def test_of_very_many_choices_the_nearest_are_named(write: Write) -> None:
+    [said] = mistakes(write(HEAD + '[[rows]]\nlabel = "A"\ndetector = "fcs-r50"'))
+    count = len(load.detectors())
+    assert said.startswith(
+        "mine.toml: rows[0] \"A\": detector: unknown detector 'fcs-r50', did you mean 'fcos-r50'? "
+        f"(the nearest of {count}: fcos-r50, "
+    )
+    assert said.endswith("); a file of your own ends in .toml")
+    assert said.count(",") == 5
 
 
 def test_unknown_metric(write: Write) -> None:
