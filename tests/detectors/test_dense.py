@@ -1,0 +1,148 @@
+"""Dense detectors on what real data has seldom: nothing, hundreds of objects, odd sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from detbench.build import build_detector
+from detbench.detectors.dense import DenseDetector
+from detbench.recipe import load, resolve
+from detbench.structures import Targets
+
+CLASSES = 5
+TABLES = ("tscode-table1", "tscode-table2", "tscode-table3")
+
+
+@cache
+def rows() -> dict[str, resolve.ResolvedRow]:
+    """One row for every dense detector of the tables and every option of TSCODE's."""
+    profile = load.profile("smoke")
+    found = {"RetinaNet": resolve.cell("retinanet-r50", "smoke")}
+    seen: set[str] = set()
+    for name in TABLES:
+        for one in resolve.cells(load.table(name), profile):
+            assert one.cell is not None
+            text = one.cell.detector.model_dump_json()
+            if text not in seen:
+                seen.add(text)
+                found[f"{name}: {one.row.label}"] = one
+    return found
+
+
+def detector(label: str) -> DenseDetector:
+    cell = rows()[label].cell
+    assert cell is not None
+    torch.manual_seed(0)
+    made = build_detector(cell.detector, CLASSES)
+    assert isinstance(made, DenseDetector)
+    return made
+
+
+def objects(count: int, width: int, height: int) -> Tensor:
+    """(count, 4) boxes inside the image, from far under a pixel to nearly all of it."""
+    random = torch.Generator().manual_seed(count)
+    size = torch.tensor([width, height])
+    sides = size * torch.rand(count, 2, generator=random) ** 4
+    low = (size - sides) * torch.rand(count, 2, generator=random)
+    return torch.cat((low, low + sides), dim=1)
+
+
+def batch(width: int, height: int, *boxes: Tensor) -> tuple[Tensor, Targets]:
+    images = torch.randn(len(boxes), 3, height, width, generator=torch.Generator().manual_seed(1))
+    labels = [torch.arange(len(each)) % CLASSES for each in boxes]
+    sizes = torch.tensor([[height, width]] * len(boxes))
+    return images, Targets.pad(list(boxes), labels, sizes)
+
+
+NOTHING = torch.zeros(0, 4)
+WHOLE = torch.tensor([[0.0, 0.0, 96.0, 64.0]])
+TWICE = torch.tensor([[10.0, 10.0, 40.0, 50.0]] * 2)
+THIN = torch.tensor([[5.0, 5.0, 90.0, 5.001], [3.0, 1.0, 3.001, 60.0]])
+
+BATCHES = {
+    "no object at all": (96, 64, NOTHING, NOTHING),
+    "300 objects": (96, 64, objects(300, 96, 64)),
+    "300, none, one": (96, 64, objects(300, 96, 64), NOTHING, WHOLE),
+    "the same box twice, thin ones": (96, 64, TWICE, THIN),
+    "odd size": (101, 67, objects(7, 101, 67), NOTHING),
+    "a size of less than a stride": (37, 19, objects(2, 37, 19)),
+}
+
+
+@pytest.mark.parametrize("case", BATCHES)
+@pytest.mark.parametrize("label", rows())
+def test_losses_and_gradients_are_finite(label: str, case: str) -> None:
+    made = detector(label).train()
+    losses = made.losses(*batch(*BATCHES[case]))
+    assert {"cls", "loc"} <= set(losses)
+    assert all(loss.dim() == 0 and loss.isfinite() for loss in losses.values())
+    assert losses["cls"] > 0
+    sum(losses.values()).backward()
+    gradients = [p.grad for p in made.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.abs().sum() > 0 for gradient in gradients)
+    if "no object" in case:
+        assert all(float(loss.detach()) == 0 for name, loss in losses.items() if name != "cls")
+    else:
+        assert float(losses["loc"].detach()) > 0 or "less than a stride" in case
+
+
+@pytest.mark.parametrize("label", rows())
+def test_an_empty_image_does_not_change_what_the_others_teach(label: str) -> None:
+    """Padding in targets is no object: each image's assignment is its own."""
+    made = detector(label)
+    images, targets = batch(96, 64, objects(9, 96, 64), NOTHING, TWICE)
+    predictions = made(images)
+    candidates = made.candidates(predictions)
+    count = len(candidates.boxes)
+    together = made.assigners.loc.assign(candidates, targets, _unread(3, count))
+    for index in range(3):
+        boxes, labels = targets.boxes[index], targets.labels[index]
+        alone = Targets.pad([boxes[targets.valid[index]]], [labels[targets.valid[index]]])
+        matched = made.assigners.loc.assign(candidates, alone, _unread(1, count)).matched[0]
+        assert torch.equal(together.matched[index], matched)
+    assert (together.matched[1] < 0).all()
+    assert (together.matched[0] >= 0).any()
+
+
+def _unread(images: int, count: int) -> Callable[[], tuple[Tensor, Tensor]]:
+    def predictions() -> tuple[Tensor, Tensor]:
+        raise AssertionError(f"nothing assigns by predictions here ({images} of {count})")
+
+    return predictions
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (101, 67), (37, 19), (1, 1)])
+@pytest.mark.parametrize("label", rows())
+def test_detections_of_any_size(label: str, width: int, height: int) -> None:
+    made = detector(label).eval()
+    made.inference = type(made.inference)(score_threshold=0.0, nms=0.6, max_detections=50)
+    images, targets = batch(width, height, NOTHING, NOTHING)
+    assert targets.sizes is not None
+    with torch.no_grad():
+        found = made.detect(images, targets.sizes)
+    assert len(found) == 2
+    for one in found:
+        # Of a few pixels nothing may be left but boxes without area, which are dropped.
+        assert int(width > 90) <= len(one) <= 50
+        assert one.boxes.isfinite().all()
+        assert one.scores.isfinite().all()
+        assert (one.boxes >= 0).all()
+        assert (one.boxes <= torch.tensor([width, height] * 2)).all()
+        assert (one.scores.diff() <= 0).all()
+        assert ((one.labels >= 0) & (one.labels < CLASSES)).all()
+
+
+def test_a_threshold_that_nothing_passes_gives_no_detections() -> None:
+    made = detector("RetinaNet").eval()
+    made.inference = type(made.inference)(score_threshold=1.0)
+    images, targets = batch(96, 64, NOTHING)
+    assert targets.sizes is not None
+    with torch.no_grad():
+        [found] = made.detect(images, targets.sizes)
+    assert (len(found), found.boxes.shape) == (0, (0, 4))
