@@ -6,11 +6,12 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from detbench.cli import common
+from detbench.errors import DataError
 
 if TYPE_CHECKING:
     from detbench.recipe.experiment import Cell
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "detbench check tscode-table1",
-    "detbench check tscode-table1 --profile paper --data-root /data",
+    "detbench check tscode-table1 --profile paper --data-root /data --read-data",
     "detbench check my-table.toml --rows 'mine*' --seeds 0,1,2",
     "detbench check tscode-table1 --profile paper --set training.batch=8",
 )
@@ -54,12 +55,21 @@ def command(
     set_: common.SetOption = None,
     dataset: common.DatasetOption = None,
     data_root: common.DataRootOption = None,
+    read_data: Annotated[
+        bool,
+        typer.Option(
+            "--read-data",
+            help="Read the annotation files whole too, and look for every image: half a minute "
+            "for COCO.",
+        ),
+    ] = False,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
     """Check what TABLE needs and print what would run; runs nothing.
 
-    Looked at: the recipe, whether the data set's files are there, whether weights that are named
+    Looked at: the recipe, whether the data set's files are there (and, with --read-data, sound),
+    whether weights that are named
     as files are there, the results folder and its disk space, the ratio of learning rate and batch.
     Printed: each cell with its digest and its status in the store, and the time still to spend.
     Exit code 2 if something must be mended before a run.
@@ -77,7 +87,7 @@ def command(
     missing = list(plan.standing(store, chosen.tasks).missing)
     findings = [
         Finding("recipe", "ok", f"{chosen.table.id}: {len(chosen.rows)} rows, no mistakes"),
-        *_data(chosen, root),
+        *_data(chosen, root, read_data),
         *_weights(chosen),
         *_disk(chosen, missing, store.root),
         *[Finding("settings", "warning", sentence) for sentence in chosen.warnings],
@@ -95,17 +105,23 @@ def _cells(chosen: Plan) -> list[Cell]:
     return [task.cell for task in chosen.tasks if isinstance(task.cell, Cell)]
 
 
-def _data(chosen: Plan, root: Path) -> list[Finding]:
-    from detbench.data.sources import why_missing
+def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
+    from detbench.data.sources import check, why_missing
     from detbench.recipe import describe
 
     found = []
     for data in {cell.data.model_dump_json(): cell.data for cell in _cells(chosen)}.values():
         problem = why_missing(data, root)
+        if read and not problem:
+            try:
+                check(data, root)
+            except DataError as error:
+                problem = str(error)
         if problem:
             found.append(Finding("data", "mend", problem))
         else:
-            found.append(Finding("data", "ok", f"{describe.data(data)} is there"))
+            state = "is there and sound" if read else "is there"
+            found.append(Finding("data", "ok", f"{describe.data(data)} {state}"))
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_coco import make_coco
 from typer.testing import CliRunner, Result
 
 from detbench.cli.main import app
@@ -238,6 +239,21 @@ def test_check_finds_what_must_be_mended(tmp_path: Path) -> None:
     assert found["weights"]["message"].startswith("none.pth is no file here")
     assert found["settings"]["status"] == "warning"
     assert "training.optimizer.lr=0.005 keeps it" in found["settings"]["message"]
+
+
+def test_check_reads_the_data_when_asked(tmp_path: Path) -> None:
+    words = ("check", "tscode-table1", "--profile", "paper", "--data-root", "root")
+    make_coco(tmp_path / "root", images=4)
+    report = as_json(*words, "--read-data")
+    [data] = [check for check in report["checks"] if check["name"] == "data"]
+    assert data["message"].endswith("is there and sound")
+    path = tmp_path / "root" / "coco" / "annotations" / "instances_val2017.json"
+    path.write_text(path.read_text()[:500])
+    assert as_json(*words)["checks"]
+    report = as_json(*words, "--read-data", code=2)
+    [data] = [check for check in report["checks"] if check["name"] == "data"]
+    assert data["status"] == "mend"
+    assert "instances_val2017.json is truncated" in data["message"]
 
 
 def test_check_needs_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
