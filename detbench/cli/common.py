@@ -90,7 +90,8 @@ DatasetOption = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="In place of the profile's data set: shapes, coco, voc, coco:ANNOTATIONS.json:IMAGES.",
+        help="In place of the profile's data set: shapes, coco, voc, or your own as "
+        "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate on.",
         show_default=False,
     ),
 ]

@@ -12,7 +12,7 @@ from detbench.cli import common
 EXAMPLES = (
     "detbench train fcos-r50 --profile smoke",
     "detbench train atss-r50 --profile paper --data-root /data --weights default --device cuda",
-    "detbench train gfl-r50 --dataset coco:train.json:images --set training.epochs=6 --out my-run",
+    "detbench train gfl-r50 --dataset coco:train.json:images:val.json:images --out my-run",
     "detbench train my-detector.toml --seed 1 --set training.precision=bf16",
 )
 
@@ -48,7 +48,7 @@ def command(
     detections.json.gz (COCO results). Nothing is stored in the results folder: that is for `run`.
     """
     from detbench.cli import single
-    from detbench.data.sources import label
+    from detbench.data.sources import label, seen_in_training
 
     root = common.data_root(data_root)
     overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights else [])]
@@ -56,6 +56,9 @@ def command(
     name = Path(detector).stem if detector.endswith(".toml") else detector
     folder = out or Path("runs") / f"{name}-{chosen.id}-{seed}"
     single.log_to_stderr()
+    warning = seen_in_training(cell.data)
+    if warning:
+        common.say(f"warning: {warning}")
 
     from detbench.evaluation import results
     from detbench.evaluation.run import score
@@ -74,4 +77,5 @@ def command(
     results.write(folder / "detections.json.gz", found.detections)
     common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
     said = single.protocol(label(cell.data), found.images, cell.evaluation, "faster")
+    said += f" Not a test: {warning}." if warning else ""
     common.emit(sheet(name, found.metrics, said, note=sentence(cell.data)), format)

@@ -112,6 +112,16 @@ def _advise(problem: str, data: Coco | CocoJson | Voc, root: Path) -> str:
     return f"{problem}; mend the path in the recipe or in --dataset"
 
 
+def seen_in_training(data: Data) -> str | None:
+    """A warning where what is evaluated on is what was learnt from, or none."""
+    if not isinstance(data, CocoJson) or data.val_annotations not in (None, data.annotations):
+        return None
+    return (
+        f"evaluated on the training images: {Path(data.annotations).name} comes without a pair to "
+        "evaluate on, as --dataset coco:TRAIN.json:IMAGES:VAL.json:IMAGES gives one"
+    )
+
+
 def label(data: Data, limit: int | None = None) -> str:
     """The name of a data set's val split in a protocol, as in "shapes easy 128 px, val 250".
 

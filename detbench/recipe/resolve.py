@@ -206,7 +206,8 @@ def paper_data(table: Table) -> list[Data]:
 
 
 def parse_dataset(text: str) -> Data:
-    """``shapes``, ``coco``, ``voc`` or ``coco:ANNOTATIONS.json:IMAGES_DIR`` (from ``--dataset``).
+    """``shapes``, ``coco``, ``voc`` or ``coco:ANNOTATIONS.json:IMAGES_DIR``, which another pair for
+    evaluation may follow (from ``--dataset``).
 
     Raises:
         RecipeError: for anything else.
@@ -219,12 +220,13 @@ def parse_dataset(text: str) -> Data:
         return Voc(kind="voc")
     kind, _, rest = text.partition(":")
     parts = rest.split(":")
-    if kind == "coco" and len(parts) == 2 and all(parts):
-        return CocoJson(kind="coco-json", annotations=parts[0], images=parts[1])
+    if kind == "coco" and len(parts) in (2, 4) and all(parts):
+        names = ("annotations", "images", "val_annotations", "val_images")
+        return CocoJson(kind="coco-json", **dict(zip(names, parts, strict=False)))
     hint = suggest(kind, ("shapes", "coco", "voc"))
     raise RecipeError(
         f"--dataset '{text}': unknown{hint} "
-        f"(choices: shapes, coco, voc, coco:ANNOTATIONS.json:IMAGES)"
+        f"(choices: shapes, coco, voc, coco:ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES])"
     )
 
 

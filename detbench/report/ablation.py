@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from detbench.data.sources import label
+from detbench.data.sources import label, seen_in_training
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
 from detbench.recipe.table import CITED, COSTS, DIGITS, TITLES
@@ -188,6 +188,9 @@ def _notes(plan: Plan, store: Store) -> list[str]:
     ]
     if len(plan.seeds) > 1:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
+    cells = [task.cell for row in plan.rows for task in row.train]
+    seen = {seen_in_training(cell.data) for cell in cells if isinstance(cell, Cell)} - {None}
+    notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
     told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
     if told and not _comparable(plan):
         differs = dict.fromkeys(name for row in plan.rows for name in row.differs)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detbench.data.sources import why_missing
+from detbench.data.sources import seen_in_training, why_missing
 from detbench.errors import DataError
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest, training
@@ -107,7 +107,9 @@ def make(
         by_label.setdefault(one.row.label, []).append(one)
     same = not detector_only(overrides)
     planned = tuple(_row(table, group, papers[label], same) for label, group in by_label.items())
-    warnings = dict.fromkeys(warning for one in resolved for warning in one.warnings)
+    cells = [one.cell for one in resolved if one.cell is not None]
+    seen = [warning for cell in cells if (warning := seen_in_training(cell.data))]
+    warnings = dict.fromkeys([*(text for one in resolved for text in one.warnings), *seen])
     return Plan(table, profile, tuple(seeds), planned, tuple(warnings))
 
 

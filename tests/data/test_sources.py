@@ -67,6 +67,16 @@ def test_labels(spec, limit, label):
     assert sources.label(spec, limit) == label
 
 
+def test_evaluation_on_the_training_images_is_told():
+    one = CocoJson(kind="coco-json", annotations="a.json", images="x")
+    assert sources.seen_in_training(one).startswith(
+        "evaluated on the training images: a.json comes"
+    )
+    assert sources.seen_in_training(one.model_copy(update={"val_annotations": "a.json"}))
+    assert sources.seen_in_training(one.model_copy(update={"val_annotations": "b.json"})) is None
+    assert sources.seen_in_training(Coco(kind="coco")) is None
+
+
 def test_check_reads_annotations_and_looks_for_images(tmp_path):
     sources.check(SHAPES, tmp_path)
     make_coco(tmp_path, images=2)

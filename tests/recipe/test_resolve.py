@@ -129,6 +129,9 @@ def test_a_cited_row_says_why_it_does_not_run() -> None:
 
 
 def test_a_data_set_in_place_of_the_profiles() -> None:
+    both = resolve.parse_dataset("coco:a.json:images:b.json:others")
+    assert isinstance(both, CocoJson)
+    assert (both.val_annotations, both.val_images) == ("b.json", "others")
     data = resolve.parse_dataset("coco:a.json:images")
     (row,) = resolve.cells(TABLE, "smoke", rows="FCOS", data=data)
     assert row.cell is not None
