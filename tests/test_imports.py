@@ -1,0 +1,62 @@
+"""Imports point down only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import detbench
+
+ROOT = Path(detbench.__file__).parent
+
+# A package may import itself and what stands on the lines below it.
+LAYERS = (
+    {"cli"},
+    {"report"},
+    {"runner"},
+    {"measure"},
+    {"evaluation"},
+    {"training"},
+    {"results"},
+    {"build"},
+    {"data"},
+    {"detectors"},
+    {"stages"},
+    {"backbones"},
+    {"ops"},
+    {"recipe"},
+    {"structures", "progress", "pertask", "errors"},
+)
+LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
+
+
+def imported(path: Path) -> set[str]:
+    """Packages of detbench that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = (
+                [node.module]
+                if node.module != "detbench"
+                else [f"detbench.{alias.name}" for alias in node.names]
+            )
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("detbench.")}
+    return found
+
+
+def test_every_package_has_a_place():
+    packages = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert packages - {"recipes"} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down(path):
+    own = path.relative_to(ROOT).parts[0]
+    above = {name for name in imported(path) & set(LEVEL) if LEVEL[name] < LEVEL[own]}
+    assert not above, f"{path.relative_to(ROOT)} imports {sorted(above)} from above"
