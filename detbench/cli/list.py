@@ -10,7 +10,6 @@ import typer
 from detbench.cli import common
 
 if TYPE_CHECKING:
-    from detbench.recipe.table import Table
     from detbench.report.table import Sheet
 
 EXAMPLES = (
@@ -41,15 +40,20 @@ def command(
 
 
 def _tables(results: Path) -> tuple[Sheet, Any]:
-    from detbench.recipe import load
+    from detbench.recipe import catalogue, load
     from detbench.report.table import Column, Entry, Sheet, text
 
     done = measured(results)
+    known = catalogue.digests(results / "work" / "catalogue.json") if done else {}
     rows, payload = [], []
     for name in load.tables():
         table = load.table(name)
         runnable = sum(row.cited is None for row in table.rows)
-        counts = _measured(table, done) if done else {}
+        counts = {
+            profile: count
+            for profile, digests in known.get(name, {}).items()
+            if (count := sum(digest in done for digest in digests))
+        }
         listed = ", ".join(f"{profile} {count}" for profile, count in counts.items())
         rows.append(
             (
@@ -88,20 +92,6 @@ def measured(results: Path) -> set[str]:
     from detbench.results.store import Store
 
     return {digest for digest, status in Store(results).listing().items() if status == "done"}
-
-
-def _measured(table: Table, done: set[str]) -> dict[str, int]:
-    """Profile -> how many of the table's rows are measured under it with seed 0."""
-    from detbench.recipe import load, resolve
-    from detbench.recipe.digest import digest
-
-    counts = {}
-    for profile in load.profiles():
-        cells = [row.cell for row in resolve.cells(table, profile)]
-        count = sum(cell is not None and digest(cell) in done for cell in cells)
-        if count:
-            counts[profile] = count
-    return counts
 
 
 def _detectors() -> tuple[Sheet, Any]:
