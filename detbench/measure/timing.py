@@ -46,10 +46,10 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def now_ms(device: torch.device) -> float:
-    """The clock, read when ``device`` is idle."""
+def now_ms(device: torch.device, clock: Callable[[], float] | None = None) -> float:
+    """The clock (in seconds; by default the wall's), read when ``device`` is idle."""
     synchronize(device)
-    return perf_counter() * 1e3
+    return (clock or perf_counter)() * 1e3
 
 
 def interleaved(
@@ -57,6 +57,7 @@ def interleaved(
     device: torch.device,
     warmup: int,
     iterations: int,
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, Timing]:
     """Time each call ``iterations`` times, taking turns, so that all see the same machine.
 
@@ -65,13 +66,14 @@ def interleaved(
         device: that they run on.
         warmup: rounds before the first that counts.
         iterations: rounds that count, one or more.
+        clock: in seconds; by default the wall's.
     """
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for index in range(warmup + iterations):
         for name, call in calls.items():
-            start = now_ms(device)
+            start = now_ms(device, clock)
             call()
-            taken = now_ms(device) - start
+            taken = now_ms(device, clock) - start
             if index >= warmup:
                 samples[name].append(taken)
     return {name: Timing(tuple(found)) for name, found in samples.items()}
