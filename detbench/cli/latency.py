@@ -83,7 +83,8 @@ def command(
 
     The clock is read when the device is idle. Reading and decoding an image file is not timed.
     Without --weights the detector is not trained, and its score threshold is placed so that
-    post-processing gets 1000 candidates per image. json keeps every sample.
+    post-processing gets 1000 candidates per image. The proposals of a two-stage detector are part
+    of its model. json keeps every sample.
     """
     size = common.parse_input(input)
     from detbench.measure.catalogue import subjects

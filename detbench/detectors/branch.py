@@ -121,3 +121,23 @@ def _output(inputs: int, outputs: int, std: float) -> nn.Linear:
     with torch.no_grad():
         layer.bias.zero_()
     return layer
+
+
+def branch_parts(branch: Branch) -> dict[str, nn.Module]:
+    """The branch's modules by what they serve, each once."""
+    parts: dict[str, nn.Module] = {}
+    if branch.embedding is not None:
+        parts["shared sampling"] = branch.embedding
+    if branch.heads.shared:
+        parts["shared head"] = nn.ModuleList([branch.sampling, branch.heads])
+    for task in ("cls", "loc"):
+        modules = [
+            getattr(branch, task),
+            getattr(branch, f"unfocused_{'loc' if task == 'cls' else 'cls'}"),
+        ]
+        if not branch.heads.shared:
+            modules.append(getattr(branch.heads, task))
+            if not branch.sampling.shared:
+                modules.append(getattr(branch.sampling, task))
+        parts[task] = nn.ModuleList([m for m in modules if m is not None])
+    return parts

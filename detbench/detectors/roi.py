@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from detbench.detectors.branch import Branch, HeadOutput
+from detbench.detectors.branch import Branch, HeadOutput, branch_parts
 from detbench.detectors.readout import Readout
 from detbench.detectors.roi_settings import (
     BranchLosses,
@@ -278,19 +278,28 @@ class RoiDetector(nn.Module):
 
     # --- test -------------------------------------------------------------------------------
 
-    def forward(self, images: Tensor) -> RoiPredictions:
-        """Raw predictions for proposals as if images had no padding.
+    def forward(self, images: Tensor, sizes: Tensor | None = None) -> RoiPredictions:
+        """Raw predictions for proposals.
 
         On meta tensors a fixed number of proposals stands in, so that costs can be counted.
+
+        Args:
+            images: (B, 3, H, W), normalised and padded.
+            sizes: (B, 2), height and width before padding; by default there is none.
         """
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)
-        sizes = torch.tensor([images.shape[-2:]] * len(images), device=images.device)
+        if sizes is None:
+            sizes = torch.tensor([images.shape[-2:]] * len(images), device=images.device)
         if images.is_meta:
-            rois = images.new_empty(len(images) * COUNTED_PROPOSALS, 5)
+            counts = [COUNTED_PROPOSALS] * len(images)
+            rois = images.new_empty(sum(counts), 5)
         else:
-            rois = _with_index(self._test_proposals(cls, loc, sizes))
-        return self._predict(self._task_pyramids(maps, levels), rois, sizes)
+            proposals = self._test_proposals(cls, loc, sizes)
+            counts = [len(boxes) for boxes in proposals]
+            rois = _with_index(proposals)
+        scores, boxes = self._predict(self._task_pyramids(maps, levels), rois, sizes)
+        return RoiPredictions(scores, boxes, counts)
 
     def _test_proposals(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[Tensor]:
         task = self.proposals.cls
@@ -299,7 +308,7 @@ class RoiDetector(nn.Module):
 
     def _predict(
         self, pyramids: PerTask[RoiPyramid], rois: Tensor, sizes: Tensor
-    ) -> RoiPredictions:
+    ) -> tuple[Tensor, Tensor]:
         last = self.readout.loc_round or len(self.rounds) + 1
         outputs = self.main(pyramids, PerTask.both(rois), self._main_tasks())
         every, losses = [outputs], [self.main_losses.loc]
@@ -318,7 +327,7 @@ class RoiDetector(nn.Module):
             losses.append(settings.losses.loc)
             localised.append(chosen)
         scores = self.readout.scores([every[number - 1] for number in self.readout.cls_rounds])
-        return RoiPredictions(scores, self._all_boxes(localised[last - 1], losses[last - 1]))
+        return scores, self._all_boxes(localised[last - 1], losses[last - 1])
 
     def _main_tasks(self) -> tuple[str, ...]:
         if self.rounds or self.main.heads.shared:
@@ -347,13 +356,12 @@ class RoiDetector(nn.Module):
             images: (B, 3, H, W), normalised and padded.
             sizes: (B, 2), height and width before padding.
         """
-        maps, levels = self.pyramid(images)
-        cls, loc = self.rpn(levels)
-        proposals = self._test_proposals(cls, loc, sizes)
-        pyramids = self._task_pyramids(maps, levels)
-        predictions = self._predict(pyramids, _with_index(proposals), sizes)
-        counts = [len(boxes) for boxes in proposals]
-        scores, boxes = predictions.scores.split(counts), predictions.boxes.split(counts)
+        return self.postprocess(self.forward(images, sizes), sizes)
+
+    def postprocess(self, predictions: RoiPredictions, sizes: Tensor) -> list[Detections]:
+        """Raw predictions to detections: threshold and NMS."""
+        scores = predictions.scores.split(predictions.counts)
+        boxes = predictions.boxes.split(predictions.counts)
         return [self._detect_one(*image) for image in zip(scores, boxes, sizes, strict=True)]
 
     def _detect_one(self, scores: Tensor, boxes: Tensor, size: Tensor) -> Detections:
@@ -370,28 +378,10 @@ class RoiDetector(nn.Module):
         parts: dict[str, nn.Module] = {"backbone": self.backbone}
         if self.neck is not None:
             parts["neck"] = self.neck
-        parts["rpn"] = self.rpn
-        parts["features"] = self.features
-        main = self.main
-        if main.embedding is not None:
-            parts["shared sampling"] = main.embedding
-        if main.heads.shared:
-            parts["shared head"] = nn.ModuleList([main.sampling, main.heads])
-        for task in ("cls", "loc"):
-            modules = [
-                getattr(main, task),
-                getattr(main, f"unfocused_{'loc' if task == 'cls' else 'cls'}"),
-            ]
-            if not main.heads.shared:
-                modules.append(getattr(main.heads, task))
-                if not main.sampling.shared:
-                    modules.append(getattr(main.sampling, task))
-            parts[task] = nn.ModuleList([m for m in modules if m is not None])
+        parts |= {"rpn": self.rpn, "features": self.features, **branch_parts(self.main)}
         if self.sibling is not None:
             parts["sibling"] = self.sibling
-        for number, branch in enumerate(self.rounds, start=2):
-            parts[f"round {number}"] = branch
-        return parts
+        return parts | {f"round {n}": branch for n, branch in enumerate(self.rounds, start=2)}
 
 
 def _logits(outputs: PerTask[HeadOutput | None]) -> Tensor | None:

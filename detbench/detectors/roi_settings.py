@@ -66,7 +66,9 @@ class RoiPredictions:
     Attributes:
         scores: (K, C), probabilities without background.
         boxes: (K, 4) or (K, C, 4), xyxy.
+        counts: proposals of each image; they sum to K.
     """
 
     scores: Tensor
     boxes: Tensor
+    counts: list[int]

@@ -64,7 +64,8 @@ class Latency:
     Attributes:
         steps: ``preprocess``, ``model``, and for each way of post-processing asked for
             ``postprocess`` / ``total`` (with NMS), ``postprocess_no_nms`` / ``total_no_nms``.
-            A total is the sum within one pass.
+            A total is the sum within one pass. A two-stage detector's proposals, their NMS
+            included, are part of its model.
         settings: as asked for.
         machine: device, versions, threads.
     """
@@ -162,16 +163,27 @@ def _prepare(
             usual = replace(usual, score_threshold=threshold)
 
     def finish(predictions: Any, suppress: bool) -> object:
-        detector.inference = usual if suppress else replace(usual, nms=NO_NMS)
+        detector.inference = usual if suppress else _without_nms(usual)
         return detector.postprocess(predictions, sizes)
 
     return _Pipeline(device, start, model, finish)
 
 
+def _without_nms(inference: Any) -> Any:
+    """Settings whose NMS drops nothing; soft NMS, where there is such a setting, is off too."""
+    changes: dict[str, Any] = {"nms": NO_NMS}
+    if hasattr(inference, "soft"):
+        changes["soft"] = None
+    return replace(inference, **changes)
+
+
 def _threshold(predictions: Any, pairs: int) -> float:
     """The score that about ``pairs`` of all pairs are above."""
-    logits = torch.cat([level.flatten() for level in predictions.cls]).float()
-    return logits.topk(min(pairs, len(logits))).values[-1].sigmoid().item()
+    if hasattr(predictions, "scores"):  # of an RoI detector
+        scores = predictions.scores.flatten().float()
+    else:
+        scores = torch.cat([level.flatten() for level in predictions.cls]).float().sigmoid()
+    return scores.topk(min(pairs, len(scores))).values[-1].item()
 
 
 def _sample(

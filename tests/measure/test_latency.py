@@ -11,9 +11,9 @@ CPU = torch.device("cpu")
 QUICK = {"input": (97, 65), "iterations": 3, "warmup": 1, "pairs": 50}
 
 
-@pytest.fixture(scope="module")
-def spec():
-    return resolve.lighten(load.detector("fcos-r50").detector, load.profile("smoke").light)
+@pytest.fixture(scope="module", params=["fcos-r50", "faster-rcnn-r50"])
+def spec(request):
+    return resolve.lighten(load.detector(request.param).detector, load.profile("smoke").light)
 
 
 @pytest.fixture
