@@ -35,12 +35,12 @@ class Rules(Protocol):
 
 # Operators that make floating-point tensors without arithmetic: they move, view or create.
 _MOVES = """
-_reshape_alias _to_copy _unsafe_view alias arange as_strided cat clone constant_pad_nd contiguous
-copy_ detach empty empty_like empty_strided expand fill fill_ flip full full_like gather index
-index_put index_put_ index_select lift_fresh masked_fill masked_fill_ narrow new_empty
-new_empty_strided new_full new_ones new_zeros ones ones_like permute pixel_shuffle pixel_unshuffle
-repeat reshape roll scalar_tensor scatter select slice slice_scatter split split_with_sizes squeeze
-stack t to transpose unbind unfold unsqueeze view where zero_ zeros zeros_like
+alias arange as_strided cat clone constant_pad_nd contiguous copy detach empty empty_like
+empty_strided expand fill flip full full_like gather index index_put index_select lift_fresh
+masked_fill narrow new_empty new_empty_strided new_full new_ones new_zeros ones ones_like permute
+pixel_shuffle pixel_unshuffle repeat reshape reshape_alias roll scalar_tensor scatter select slice
+slice_scatter split split_with_sizes squeeze stack t to to_copy transpose unbind unfold unsafe_view
+unsqueeze view where zero zeros zeros_like
 """
 MOVES = frozenset(_MOVES.split())
 
@@ -73,14 +73,14 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        name = str(func._schema.name).rpartition("::")[2]  # aten::add_ -> add_
+        name = str(func._schema.name).rpartition("::")[2].strip("_")  # aten::add_ is add
         result = meta.call(func, args, kwargs or {})
         if self.inside == 0:
-            cost = self.rules.operator(name.removesuffix("_"), args, result)
+            cost = self.rules.operator(name, args, result)
             if cost is not None:
-                self.add(name.removesuffix("_"), cost)
+                self.add(name, cost)
             elif name not in MOVES and _makes_floats(result):
-                self.trace.uncounted[name.removesuffix("_")] += 1
+                self.trace.uncounted[name] += 1
         return result
 
     def add(self, name: str, cost: int) -> None:
