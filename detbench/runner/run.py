@@ -131,8 +131,9 @@ def run(
             f"{'is' if len(before.failed) == 1 else 'are'} left out: --retry-failed tries again"
         )
     if before.missing:
-        with _terminable():
-            _Run(store, options, display, outcome, before.missing, len(tasks)).loop()
+        with _terminable() as stopped:
+            going = _Run(store, options, display, outcome, before.missing, len(tasks))
+            going.loop(stopped)
     display.close()
     return outcome
 
@@ -153,17 +154,23 @@ def _cells(count: int) -> str:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM and SIGHUP stop a run as Ctrl-C does."""
+def _terminable() -> Iterator[list[int]]:
+    """SIGTERM and SIGHUP stop a run as Ctrl-C does; yields the signals that came.
+
+    The exception alone can be lost: Python drops what is raised in a finaliser it happens to be in.
+    """
+    came: list[int] = []
 
     def interrupt(signum: int, frame: object) -> None:
+        came.append(signum)
         raise KeyboardInterrupt
 
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
-    }
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -211,10 +218,12 @@ class _Run:
         self.deaths: dict[str, tuple[int, tuple[str, int]]] = {}
         self.announced: set[str] = set()
 
-    def loop(self) -> None:
-        """Until nothing waits or runs; whatever happens, no child is left behind."""
+    def loop(self, stopped: list[int]) -> None:
+        """Until nothing waits or runs, or ``stopped`` holds a signal; no child is left behind."""
         try:
             while self.waiting or self.running:
+                if stopped:
+                    raise KeyboardInterrupt
                 self._start_some()
                 self._listen()
         except KeyboardInterrupt:
