@@ -19,7 +19,7 @@ from detbench.report.table import Column, Entry, Sheet, fixed, text
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, standing
 
-NAMES = {"coco": "COCO", "shapes": "shapes", "coco-json": "own data"}
+NAMES = {"coco": "COCO", "voc": "VOC", "shapes": "shapes", "coco-json": "own data"}
 
 
 @dataclass(frozen=True)
