@@ -1,28 +1,30 @@
 """``detbench``: finds the command's file, runs it, and turns its errors into one line each.
 
 A command is a file ``detbench/cli/<name>.py`` with a function ``command``; its docstring is the
-help and its ``EXAMPLES``, a tuple of command lines, end the help. A file is imported only when
-its command is called, so that ``--help`` and the catalogue stay quick.
+help and its ``EXAMPLES``, a tuple of command lines, end the help. A group of commands is a file
+with an ``app`` (see ``groups``). A file is imported only when its command is called, so that
+``--help`` and the catalogue stay quick.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from detbench import __version__
 from detbench.cli import common
+from detbench.cli.groups import HELP, Group, epilog, unknown
 from detbench.errors import DetbenchError
 
 COMMANDS = {
     "list": "The catalogue: tables, detectors and data sets.",
     "show": "One table or detector: rows, settings, published numbers, cost.",
+    "copy": "Start a recipe of your own from one that is there.",
     "check": "Dry run: what a table needs, what would run, how long it takes.",
     "run": "Run what is missing of a table and print it.",
     "train": "Train one detector.",
@@ -32,8 +34,6 @@ COMMANDS = {
     "report": "Print tables from stored measurements.",
 }
 
-HELP = {"help_option_names": ["-h", "--help"]}
-
 # typer >= 0.26 carries a click of its own, older ones import the package: take the base from it.
 _ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
@@ -41,14 +41,17 @@ _ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "
 def _load(name: str) -> Any:
     """The click command of ``detbench/cli/<name>.py``."""
     module = importlib.import_module(f"detbench.cli.{name}")
+    if hasattr(module, "app"):
+        loaded = typer.main.get_command(module.app)
+        loaded.name = name
+        return loaded
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    examples = getattr(module, "EXAMPLES", ())
-    epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
-    app.command(name, epilog=epilog, context_settings=HELP)(module.command)
+    examples = epilog(getattr(module, "EXAMPLES", ()))
+    app.command(name, epilog=examples, context_settings=HELP)(module.command)
     return typer.main.get_command(app)
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The group of all commands, each loaded when it is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -66,9 +69,7 @@ class Commands(TyperGroup):
             return name, _load(name), args[1:]
         if ctx.resilient_parsing or name.startswith("-"):
             return super().resolve_command(ctx, args)
-        close = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f", did you mean '{close[0]}'?" if close else ""
-        return ctx.fail(f"unknown command '{name}'{hint} (choices: {', '.join(COMMANDS)})")
+        return unknown(ctx, name, list(COMMANDS))
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -60,11 +60,7 @@ def _is_detector(name: str) -> bool:
     from detbench.recipe.validate import unknown
 
     if name.endswith(".toml"):
-        return (
-            Path(name).is_file()
-            and "rows" not in (found := load.read(Path(name)))
-            and ("grid" not in found)
-        )
+        return Path(name).is_file() and load.kind_of(load.read(Path(name))) == "detector"
     tables, detectors = load.tables(), load.detectors()
     if name not in (*tables, *detectors):
         raise RecipeError(unknown("table or detector", name, [*tables, *detectors]))

@@ -132,6 +132,19 @@ def find(kind: Kind, name: str) -> Path:
     return files[name]
 
 
+def kind_of(data: dict[str, Any]) -> Kind:
+    """What a file's content is a recipe of; a detector where it does not tell."""
+    if {"rows", "grid", "sweep"} & set(data):
+        return "table"
+    if "detector" in data:
+        return "detector"
+    if "light" in data or "training" in data:
+        return "profile" if "light" in data else "schedule"
+    parent = data.get("extends")
+    kinds: tuple[tuple[Kind, list[str]], ...] = (("table", tables()), ("schedule", schedules()))
+    return next((kind for kind, known in kinds if parent in known), "detector")
+
+
 def shown(path: Path) -> str:
     """A path as messages show it: from the current folder, or from the shipped recipes."""
     for base, prefix in ((Path.cwd(), ""), (root().parent, "")):

@@ -42,6 +42,7 @@ def test_help_lists_the_commands_in_workflow_order(arguments: list[str]) -> None
     assert list(entry.COMMANDS) == [
         "list",
         "show",
+        "copy",
         "check",
         "run",
         "train",

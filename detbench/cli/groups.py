@@ -1,0 +1,68 @@
+"""How commands are grouped: one look for ``detbench`` itself, ``detbench data``, and so on.
+
+A group's file has ``app``, made by :func:`group`, on which each subcommand is a function with
+``@app.command(NAME, epilog=epilog(LINES))``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def epilog(examples: Sequence[str]) -> str | None:
+    """What ends a help: command lines under a heading; none without any."""
+    if not examples:
+        return None
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples)
+
+
+def unknown(ctx: Any, name: str, choices: Sequence[str]) -> Any:
+    """Fail over a command that does not exist, with what was perhaps meant."""
+    close = difflib.get_close_matches(name, choices, 1)
+    hint = f", did you mean '{close[0]}'?" if close else ""
+    return ctx.fail(f"unknown command '{name}'{hint} (choices: {', '.join(choices)})")
+
+
+class Group(TyperGroup):
+    """A group whose unknown commands get a hint."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)  # in the order of the file
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name in self.commands or ctx.resilient_parsing or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        return unknown(ctx, name, list(self.commands))
+
+
+def group(help: str, examples: Sequence[str]) -> typer.Typer:
+    """An app for subcommands; without one it prints its help.
+
+    Args:
+        help: a sentence, and more after an empty line.
+        examples: command lines that end the help.
+    """
+    app = typer.Typer(
+        cls=Group,
+        help=help,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=HELP,
+        epilog=epilog(examples),
+    )
+
+    def start(ctx: typer.Context) -> None:
+        if ctx.invoked_subcommand is None:
+            print(ctx.get_help())
+
+    app.callback(invoke_without_command=True, help=help)(start)
+    return app
