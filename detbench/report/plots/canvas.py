@@ -1,0 +1,169 @@
+"""What all plots share: colours, markers, panels, the caption that says what was measured."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PictureFormat = Literal["svg", "png", "pdf"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#F0E442")
+"""Okabe and Ito (2008), the ones that are dark enough for lines first."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo", "---")
+GREY = "#5A5A5A"
+
+LINES_PER_PANEL = 6
+"""More lines than these cannot be told apart in one panel."""
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#D8D8D8",
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # A dollar sign in a row's label is a dollar sign.
+    "text.parse_math": False,
+    # Words stay words: a smaller file whose text can be searched and read aloud.
+    "svg.fonttype": "none",
+    # The same numbers give the same file.
+    "svg.hashsalt": "detbench",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One row of a table as a line, a point or a group of bars.
+
+    Attributes:
+        values: one per position; none is left out.
+    """
+
+    label: str
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series that share a pair of axes."""
+
+    title: str
+    series: tuple[Series, ...]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of all plots, put back afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def figure(
+    columns: int = 1,
+    rows: int = 1,
+    size: tuple[float, float] = (5.6, 3.8),
+    **kwargs: Any,
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure of ``columns`` x ``rows`` panels of ``size`` inches; axes as one reads."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    grid = made.subplots(rows, columns, squeeze=False, **kwargs)
+    return made, [axes for line in grid for axes in line]
+
+
+def caption(made: Figure, title: str, note: str) -> None:
+    """Title above the panels and, below them, what was measured on what, wrapped to the width."""
+    width = made.get_figwidth()
+    made.suptitle("\n".join(textwrap.wrap(title, int(width * 12))), fontsize=11)
+    if note:
+        lines = textwrap.wrap(note, int(width * 15.5), break_on_hyphens=False)
+        made.supxlabel("\n".join(lines), fontsize=7.5, color=GREY, x=0.02, ha="left")
+
+
+def look(index: int) -> dict[str, Any]:
+    """Colour, marker and line style of series ``index``; eight of them differ in each."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": LINES[index % len(LINES)],
+    }
+
+
+def bar_look(index: int) -> dict[str, Any]:
+    """Colour and hatch of bars ``index``, with a dark edge."""
+    return {
+        "facecolor": COLOURS[(index + 5) % len(COLOURS)],
+        "hatch": HATCHES[index % len(HATCHES)],
+        "edgecolor": "black",
+        "linewidth": 0.6,
+    }
+
+
+def split(series: Sequence[Series], breaks: frozenset[int] = frozenset()) -> list[Panel]:
+    """Series in panels: cut at ``breaks``, and no more than ``LINES_PER_PANEL`` in one.
+
+    Sections of one or two series are joined as long as they fit, so that they can be compared.
+    """
+    sections: list[list[Series]] = []
+    for index, one in enumerate(series):
+        if not sections or index in breaks:
+            sections.append([])
+        sections[-1].append(one)
+    panels: list[list[Series]] = []
+    for section in sections:
+        if (
+            panels
+            and len(panels[-1]) + len(section) <= LINES_PER_PANEL
+            and min(len(section), len(panels[-1])) <= 2
+        ):
+            panels[-1] += section
+            continue
+        panels += [
+            section[start : start + LINES_PER_PANEL]
+            for start in range(0, len(section), LINES_PER_PANEL)
+        ]
+    return [Panel("", tuple(panel)) for panel in panels]
+
+
+def shape(panels: int, most: int = 3) -> tuple[int, int]:
+    """Columns and rows of a grid of panels."""
+    columns = min(panels, most)
+    return columns, -(-panels // columns)
+
+
+def save(made: Figure, format: PictureFormat) -> bytes:
+    """The picture as a file's bytes; the same figure gives the same bytes."""
+    out = io.BytesIO()
+    metadata: dict[str, dict[str, Any]] = {
+        "svg": {"Date": None, "Creator": "detbench"},
+        "png": {"Software": "detbench"},
+        "pdf": {"CreationDate": None, "Creator": "detbench"},
+    }
+    with style():
+        made.savefig(out, format=format, dpi=150, metadata=metadata[format])
+    return out.getvalue()

@@ -1,0 +1,60 @@
+"""Differences with their intervals: a forest plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detbench.report.plots import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row less its baseline, in percentage points, with its 95 % interval."""
+
+    label: str
+    baseline: str
+    value: float
+    low: float
+    high: float
+
+
+def draw(found: Sequence[Difference], title: str, note: str = "", metric: str = "AP") -> Figure:
+    """A point and its interval per row; filled where the interval does not hold nothing.
+
+    Args:
+        found: at least one.
+    """
+    with canvas.style():
+        made, [ax] = canvas.figure(size=(8.0, 1.4 + 0.34 * max(3, len(found))))
+        places = range(len(found))
+        for place, one in zip(places, found, strict=True):
+            clear = one.low > 0 or one.high < 0
+            colour = canvas.COLOURS[0] if clear else canvas.GREY
+            ax.errorbar(
+                [one.value],
+                [place],
+                xerr=[[max(0.0, one.value - one.low)], [max(0.0, one.high - one.value)]],
+                fmt="s" if clear else "o",
+                color=colour,
+                markerfacecolor=colour if clear else "white",
+                capsize=3,
+            )
+            ax.annotate(
+                f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]",
+                (1.02, place),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8,
+            )
+        ax.axvline(0, color="black", linewidth=1.0)
+        ax.set_yticks(list(places), [f"{one.label}  −  {one.baseline}" for one in found])
+        ax.set_ylim(len(found) - 0.5, -0.5)
+        ax.grid(axis="y", visible=False)
+        ax.set_xlabel(f"Δ{metric} with its 95 % interval (percentage points)")
+        canvas.caption(made, title, note)
+    return made

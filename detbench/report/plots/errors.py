@@ -1,0 +1,53 @@
+"""Error types, stacked (Bolya et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from detbench.report.plots import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TYPES = {
+    "cls": "Cls: wrong class",
+    "loc": "Loc: box too far off",
+    "both": "Both: wrong class and box",
+    "dupe": "Dupe: second box of an object",
+    "bkg": "Bkg: nothing there",
+    "miss": "Miss: object not found",
+}
+
+
+def draw(rows: Mapping[str, Mapping[str, float]], title: str, note: str = "") -> Figure:
+    """A horizontal bar per row: what AP50 would gain if one type of error were mended, stacked.
+
+    Args:
+        rows: label -> error type of ``TYPES`` -> ΔAP50 in percent; at least one row. Gains below
+            nothing, which TIDE can give, are drawn as none.
+    """
+    with canvas.style():
+        made, [ax] = canvas.figure(size=(8.0, 1.5 + 0.36 * max(4, len(rows))))
+        labels = list(rows)
+        starts = [0.0] * len(rows)
+        for index, (key, name) in enumerate(TYPES.items()):
+            gains = [max(0.0, rows[label].get(key, 0.0)) for label in labels]
+            bars = ax.barh(labels, gains, 0.68, left=starts, label=name, **canvas.bar_look(index))
+            # White behind the digits, since the bars are hatched.
+            ax.bar_label(
+                bars,
+                [f"{gain:.1f}" if gain >= 1.2 else "" for gain in gains],
+                label_type="center",
+                fontsize=7,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+            )
+            starts = [start + gain for start, gain in zip(starts, gains, strict=True)]
+        for text in ax.texts:
+            text.set_visible(bool(text.get_text()))
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.set_xlabel("ΔAP50 if errors of one type were mended (percentage points, added up)")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        canvas.caption(made, title, note)
+    return made

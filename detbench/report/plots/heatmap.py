@@ -1,0 +1,85 @@
+"""AP over a grid of two settings, as in DDOD, Tables 1 and 5, and Double-Head, Figure 6."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detbench.report.plots import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+COLOURMAP = "cividis"
+"""Grows lighter evenly, so it reads in grey; made for the colour-blind (Nuñez et al. 2018)."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """A grid of numbers.
+
+    Attributes:
+        x, y: titles of the settings.
+        columns, rows: their values, as printed.
+        values: AP in percent, one list per row from the top; none is blank.
+    """
+
+    title: str
+    x: str
+    y: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+
+def draw(maps: Sequence[Map], title: str, note: str = "", unit: str = "AP (%)") -> Figure:
+    """Maps side by side with one scale of colours; the best of each is framed, blanks hatched.
+
+    Args:
+        maps: at least one number among them, all of one protocol.
+    """
+    known = [value for one in maps for row in one.values for value in row if value is not None]
+    low, high = min(known), max(known)
+    with canvas.style():
+        columns, rows = canvas.shape(len(maps), 2)
+        wide = max(len(one.columns) for one in maps)
+        tall = max(len(one.rows) for one in maps)
+        size = (max(3.4, 1.2 + 0.62 * wide), max(2.8, 1.2 + 0.5 * tall))
+        made, axes = canvas.figure(columns, rows, size)
+        for ax, one in zip(axes, maps, strict=False):
+            image = _draw(ax, one, low, high if high > low else low + 1.0)
+        made.colorbar(image, ax=axes[: len(maps)], label=unit, shrink=0.8)
+        for ax in axes[len(maps) :]:
+            ax.remove()
+        canvas.caption(made, title, note)
+    return made
+
+
+def _draw(ax: Axes, one: Map, low: float, high: float) -> AxesImage:
+    import numpy as np
+    from matplotlib.patches import Rectangle
+
+    numbers = np.array([[np.nan if v is None else v for v in row] for row in one.values], float)
+    image = ax.imshow(numbers, cmap=COLOURMAP, vmin=low, vmax=high, aspect="auto")
+    best = None if np.isnan(numbers).all() else round(float(np.nanmax(numbers)), 1)
+    for (i, j), value in np.ndenumerate(numbers):
+        corner = (j - 0.5, i - 0.5)
+        if np.isnan(value):
+            ax.add_patch(
+                Rectangle(corner, 1, 1, facecolor="white", edgecolor="#B0B0B0", hatch="///", lw=0)
+            )
+            continue
+        light = (value - low) / (high - low) > 0.5
+        ax.text(j, i, f"{value:.1f}", ha="center", va="center", color="black" if light else "white")
+        if round(float(value), 1) == best:
+            ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#D55E00", lw=2.2))
+    ax.set_xticks(range(len(one.columns)), one.columns)
+    ax.set_yticks(range(len(one.rows)), one.rows)
+    ax.set_xlabel(one.x)
+    ax.set_ylabel(one.y)
+    ax.set_title(one.title)
+    ax.grid(visible=False)
+    return image

@@ -1,0 +1,71 @@
+"""Training losses over iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detbench.report.plots import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The losses of one training: iterations from 1, and the total loss of each."""
+
+    label: str
+    iterations: tuple[int, ...]
+    losses: tuple[float, ...]
+
+
+POINTS = 600
+
+
+def smooth(values: Sequence[float], window: int) -> list[float]:
+    """Running mean over the last ``window`` values, over fewer where there are not yet so many."""
+    sums, out = 0.0, []
+    for index, value in enumerate(values):
+        sums += value
+        if index >= window:
+            sums -= values[index - window]
+        out.append(sums / min(index + 1, window))
+    return out
+
+
+def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figure:
+    """Running means of the losses, panels side by side on equal axes.
+
+    The window is a twentieth of the longest curve. Panels hold at least one curve each.
+    """
+    longest = max(len(curve.losses) for panel in panels for curve in panel)
+    window = max(1, longest // 20)
+    with canvas.style():
+        columns, rows = canvas.shape(len(panels))
+        made, axes = canvas.figure(columns, rows, (4.6, 3.6), sharex=True, sharey=True)
+        for ax, panel in zip(axes, panels, strict=False):
+            for index, curve in enumerate(panel):
+                # More points than a picture can show only make the file larger.
+                step = -(-len(curve.losses) // POINTS)
+                losses = smooth(curve.losses, window)[::step]
+                every = max(1, len(losses) // 8)
+                ax.plot(
+                    curve.iterations[::step],
+                    losses,
+                    label=curve.label,
+                    markevery=(index * every // max(1, len(panel)), every),
+                    **canvas.look(index),
+                )
+            ax.set_xlabel("iteration")
+            ax.tick_params(labelbottom=True, labelleft=True)
+            ax.legend(loc="upper right")
+        # After all lines: the axes share one scale.
+        axes[0].set_ylim(bottom=0)
+        for ax in axes[::columns]:
+            ax.set_ylabel(f"total loss (mean of {window})" if window > 1 else "total loss")
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        canvas.caption(made, title, note)
+    return made

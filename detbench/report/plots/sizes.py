@@ -1,0 +1,57 @@
+"""AP by object size; over IoU thresholds too, in the layout of TSD, Table 9."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from detbench.report.plots import canvas
+from detbench.report.plots.canvas import Panel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIZES = ("small", "medium", "large")
+
+
+def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
+    """Bars of AP for small, medium and large objects, a group of bars per size.
+
+    Args:
+        panels: series of AP in percent, one value per size of ``SIZES``; none where no object is
+            of that size, written as a dash.
+    """
+    with canvas.style():
+        columns, rows = canvas.shape(len(panels), 3 if len(panels) == 3 else 2)
+        made, axes = canvas.figure(columns, rows, (4.8, 3.6), sharey=True)
+        for ax, panel in zip(axes, panels, strict=False):
+            width = 0.84 / len(panel.series)
+            for index, one in enumerate(panel.series):
+                places = [
+                    size + (index - (len(panel.series) - 1) / 2) * width
+                    for size in range(len(SIZES))
+                ]
+                heights = [value or 0.0 for value in one.values]
+                ax.bar(places, heights, width, label=one.label, **canvas.bar_look(index))
+                for place, value in zip(places, one.values, strict=True):
+                    ax.annotate(
+                        "–" if value is None else f"{value:.1f}",
+                        (place, value or 0.0),
+                        (0, 2),
+                        textcoords="offset points",
+                        ha="center",
+                        fontsize=7 if width > 0.15 else 6,
+                    )
+            ax.set_xticks(range(len(SIZES)), SIZES)
+            ax.grid(axis="x", visible=False)
+            ax.set_xlabel("size of the objects")
+            ax.set_title(panel.title)
+            ax.margins(y=0.12)
+            ax.tick_params(labelleft=True)
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+        for ax in axes[::columns]:
+            ax.set_ylabel("AP (%)")
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        canvas.caption(made, title, note)
+    return made

@@ -1,0 +1,46 @@
+"""AP over IoU thresholds, as in TSD, Figure 6."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from detbench.report.plots import canvas
+from detbench.report.plots.canvas import Panel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+
+
+def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Figure:
+    """Lines of AP over the IoU a box needs, panels side by side on equal axes.
+
+    Args:
+        panels: series of AP in percent, one value per threshold of ``THRESHOLDS``.
+        x: what to call the horizontal axis.
+    """
+    with canvas.style():
+        columns, rows = canvas.shape(len(panels))
+        made, axes = canvas.figure(columns, rows, (4.4, 3.6), sharex=True, sharey=True)
+        for ax, panel in zip(axes, panels, strict=False):
+            for index, one in enumerate(panel.series):
+                ax.plot(
+                    THRESHOLDS,
+                    [float("nan") if value is None else value for value in one.values],
+                    label=one.label,
+                    **canvas.look(index),
+                )
+            ax.set_title(panel.title)
+            ax.legend(loc="lower left")
+            ax.tick_params(labelbottom=True, labelleft=True)
+            ax.set_xlabel(x or "IoU that a box needs with its object")
+        # After all lines: the axes share one scale.
+        axes[0].set_ylim(bottom=0)
+        for ax in axes[::columns]:
+            ax.set_ylabel("AP (%)")
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        canvas.caption(made, title, note)
+    return made
