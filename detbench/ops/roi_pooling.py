@@ -5,6 +5,8 @@ RoIs are (K, 5): image index and xyxy in pixels of the input.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,14 +32,12 @@ def align(
     whole, rois = rois, scaled(rois, scale)
     if len(levels) == 1 or rois.is_meta:
         return _align(levels[0], strides[0], rois, size)
-    level = assign_levels(whole, len(levels))
-    order = level.argsort(stable=True)
-    counts = torch.bincount(level, minlength=len(levels)).tolist()
+    groups = _by_level(assign_levels(whole, len(levels)), len(levels))
     pooled = [
-        _align(x, stride, part, size)
-        for x, stride, part in zip(levels, strides, rois[order].split(counts), strict=True)
+        _align(x, stride, rois[group], size)
+        for x, stride, group in zip(levels, strides, groups, strict=True)
     ]
-    return torch.cat(pooled)[order.argsort()]
+    return _merged(pooled, groups)
 
 
 def _align(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
@@ -72,17 +72,50 @@ def deformable(
     """
     if len(levels) == 1 or rois.is_meta:
         return _deformable(levels[0], strides[0], rois, shifts, size, rounding, samples)
-    level = assign_levels(rois, len(levels))
-    order = level.argsort(stable=True)
-    counts = torch.bincount(level, minlength=len(levels)).tolist()
-    parts = zip(
-        levels, strides, rois[order].split(counts), shifts[order].split(counts), strict=True
-    )
+    groups = _by_level(assign_levels(rois, len(levels)), len(levels))
     pooled = [
-        _deformable(x, stride, roi, shift, size, rounding, samples)
-        for x, stride, roi, shift in parts
+        _deformable(x, stride, rois[group], shifts[group], size, rounding, samples)
+        for x, stride, group in zip(levels, strides, groups, strict=True)
     ]
-    return torch.cat(pooled)[order.argsort()]
+    return _merged(pooled, groups)
+
+
+def _by_level(level: Tensor, count: int) -> list[Tensor]:
+    """Which RoIs each level has, in their order."""
+    counts = torch.bincount(level, minlength=count).tolist()
+    return list(level.argsort(stable=True).split(counts))
+
+
+def _merged(pooled: list[Tensor], groups: list[Tensor]) -> Tensor:
+    """The RoIs of all levels in their own order again."""
+    merged: Tensor = _Merge.apply(*groups, *pooled)
+    return merged
+
+
+class _Merge(torch.autograd.Function):
+    """Writes every group's rows to their places: each feature is copied once, both ways.
+
+    ``cat`` and a gather copy the features twice, and the gather's gradient is a scatter.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *groups_and_rows: Tensor) -> Tensor:
+        half = len(groups_and_rows) // 2
+        groups, rows = groups_and_rows[:half], groups_and_rows[half:]
+        ctx.save_for_backward(*groups)
+        count = sum(len(group) for group in groups)
+        merged = rows[0].new_empty(count, *rows[0].shape[1:])
+        for group, part in zip(groups, rows, strict=True):
+            merged[group] = part
+        return merged
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        groups = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[len(groups) :]
+        parts = zip(groups, wanted, strict=True)
+        rows = [gradients[0][group] if needed else None for group, needed in parts]
+        return (*(None for _ in groups), *rows)
 
 
 def _deformable(

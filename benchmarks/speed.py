@@ -1,18 +1,21 @@
-"""Our dense detectors against torchvision's, on this machine, in one run.
+"""Our detectors against torchvision's, on this machine, in one run.
 
-    python benchmarks/dense.py                                # everything: 25 minutes on 2 cores
-    python benchmarks/dense.py --sizes 256x256 --rounds 5     # two minutes
+    python benchmarks/speed.py                                # everything: 40 minutes on 2 cores
+    python benchmarks/speed.py --sizes 256x256 --rounds 5     # three minutes
+    python benchmarks/speed.py --detectors faster-rcnn
 
 Times inference (normalisation, model, post-processing) and a training step (losses, backward, SGD)
-of FCOS and RetinaNet with ResNet-50: same input, same number of objects, same frozen layers (stem,
-first stage, every batch norm), 80 classes, weights of torch's initialisation. Each trains with its
-own SGD: ours with that of our training loop, which is fused, torchvision's with that of its
-reference script; ``--same-sgd`` gives both the latter.
+of FCOS, RetinaNet and Faster R-CNN with ResNet-50: same input, same number of objects, same frozen
+layers (stem, first stage, every batch norm), 80 classes, weights of torch's initialisation. Each
+trains with its own SGD: ours with that of our training loop, which is fused, torchvision's with
+that of its reference script; ``--same-sgd`` gives both the latter. Two settings of torchvision's
+Faster R-CNN are made ours, which are MMDetection's: 1000 proposals an image to sample 512 from in
+training, not 2000, and as many samples in a pooled cell as it has cells of the map, not 2 x 2.
 
 All variants take turns in every round, ours right after torchvision's, so that they see the same
 machine. Times are medians; a ratio is the median over the rounds of torchvision's time by ours.
 ``--busy`` is for a machine that others use too: one thread, and CPU time in place of the wall's.
-Beside each stands its rate of convolution multiply-adds as a share of what a plain matrix product
+Beside each stands its rate of multiply-adds as a share of what a plain matrix product
 reached in the same rounds. Prints a markdown table, and writes the raw samples to
 ``benchmarks/results/``.
 """
@@ -33,10 +36,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import FCOS, RetinaNet
+from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.models.resnet import resnet50
-from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detbench.build import build_detector
@@ -50,6 +54,7 @@ from detbench.training.precision import autocast, memory_format
 
 CLASSES = 80
 OBJECTS = 8
+PROPOSALS, SAMPLED = 1000, 512
 INFERENCE, TRAINING = "inference", "training step"
 MEAN = torch.tensor((123.675, 116.28, 103.53)).view(3, 1, 1)
 STD = torch.tensor((58.395, 57.12, 57.375)).view(3, 1, 1)
@@ -126,14 +131,28 @@ class Theirs:
 
     def __init__(self, name: str, setting: Setting, width: int, height: int) -> None:
         trunk = resnet50(weights=None, norm_layer=FrozenBatchNorm2d)
-        inputs = 2048 if name == "retinanet" else 256
-        backbone = _resnet_fpn_extractor(
-            trunk, 3, returned_layers=[2, 3, 4], extra_blocks=LastLevelP6P7(inputs, 256)
-        )
-        build = {"fcos": FCOS, "retinanet": RetinaNet}[name]
         # the image has its size already: resizing is left out, as in ours
         sides = {"min_size": min(width, height), "max_size": max(width, height)}
-        self.model: Any = build(backbone, CLASSES, **sides, _skip_resize=True)
+        self.model: Any
+        if name == "faster-rcnn":
+            backbone = _resnet_fpn_extractor(
+                trunk, 3, returned_layers=[1, 2, 3, 4], extra_blocks=LastLevelMaxPool()
+            )
+            self.model = FasterRCNN(
+                backbone,
+                CLASSES + 1,  # with the background
+                **sides,
+                rpn_post_nms_top_n_train=PROPOSALS,
+                box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], 7, sampling_ratio=0),
+                _skip_resize=True,
+            )
+        else:
+            inputs = 2048 if name == "retinanet" else 256
+            backbone = _resnet_fpn_extractor(
+                trunk, 3, returned_layers=[2, 3, 4], extra_blocks=LastLevelP6P7(inputs, 256)
+            )
+            build = {"fcos": FCOS, "retinanet": RetinaNet}[name]
+            self.model = build(backbone, CLASSES, **sides, _skip_resize=True)
         self.setting = setting
         prepare(self.model, setting)
 
@@ -148,7 +167,8 @@ class Theirs:
         return plain_sgd(self.model)
 
     def loss(self, sample: Scene) -> Tensor:
-        targets = [{"boxes": sample.boxes, "labels": sample.labels}]
+        first = 1 if isinstance(self.model, FasterRCNN) else 0  # after the background
+        targets = [{"boxes": sample.boxes, "labels": sample.labels + first}]
         with autocast(CPU, self.setting.precision):
             losses = self.model(self.images(sample), targets)
             return torch.stack(list(losses.values())).sum()
@@ -199,23 +219,29 @@ class Raw(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Any:
-        return self.model.head(list(self.model.backbone(images).values()))
+        maps = list(self.model.backbone(images).values())
+        if not isinstance(self.model, FasterRCNN):
+            return self.model.head(maps)
+        heads = self.model.roi_heads
+        pooled = maps[0].new_empty(PROPOSALS, 256, 7, 7)
+        return self.model.rpn.head(maps), heads.box_predictor(heads.box_head(pooled))
 
 
 def multiply_adds(one: Ours | Theirs, width: int, height: int, mode: str) -> float:
-    """Of convolutions, in 1e9: forward, or forward and backward.
+    """Of convolutions and fully connected layers, in 1e9: forward, or forward and backward.
 
-    Backward costs a convolution twice more, for its input and its weights; the frozen stem and
-    first stage have neither.
+    Backward costs a layer twice more, for its input and its weights; the frozen stem and first
+    stage have neither. Fully connected layers see every proposal at test, the sampled in training.
     """
     model = one.model if isinstance(one, Ours) else Raw(one.model)
-    forward = flops.count(model, (width, height), "fvcore").by_operator["convolution"]
+    found = flops.count(model, (width, height), "fvcore").by_operator
+    convolutions, connected = found["convolution"], found.get("addmm", 0.0)
     if mode == INFERENCE:
-        return forward
+        return convolutions + connected
     trunk = one.model.backbone if isinstance(one, Ours) else one.model.backbone.body
     frozen = nn.Sequential(trunk.conv1, trunk.maxpool, trunk.layer1)
     below = flops.count(frozen, (width, height), "fvcore").by_operator["convolution"]
-    return 3 * forward - 2 * below
+    return 3 * (convolutions + connected * SAMPLED / PROPOSALS) - 2 * below
 
 
 def matrix_product(precision: str) -> tuple[Callable[[], object], float]:
@@ -306,7 +332,7 @@ def markdown(records: list[dict[str, Any]]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--detectors", nargs="+", default=["fcos", "retinanet"])
+    parser.add_argument("--detectors", nargs="+", default=["fcos", "retinanet", "faster-rcnn"])
     parser.add_argument("--sizes", nargs="+", default=["1280x800", "256x256"], metavar="WxH")
     parser.add_argument("--modes", nargs="+", default=[INFERENCE, TRAINING])
     parser.add_argument("--rounds", type=int, default=5)
@@ -336,7 +362,7 @@ def main() -> None:
         "same_sgd": options.same_sgd,
         "records": records,
     }
-    path = options.output / f"dense-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    path = options.output / f"speed-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"\nwrote {path}")
 
