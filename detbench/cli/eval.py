@@ -68,8 +68,8 @@ def command(
     ] = False,
     evaluator: Annotated[
         single.Engine,
-        typer.Option("--evaluator", help="Whose code: faster-coco-eval's or COCO's own."),
-    ] = "faster",
+        typer.Option("--evaluator", help="Whose code: ours, faster-coco-eval's or COCO's own."),
+    ] = "detbench",
     thresholds: Annotated[
         bool, typer.Option("--thresholds", help="AP at each IoU threshold too.")
     ] = False,
@@ -147,15 +147,13 @@ def _score_file(
     """The table of a results file, without torch."""
     from detbench.data.sources import label
     from detbench.evaluation import results, scoring, truth
-    from detbench.evaluation.coco import check_results
     from detbench.report.scores import sheet
 
     data, evaluation = settings
     ground = truth.of_file(annotations) if annotations else truth.of_data(data, root)
     found = results.read(path)
-    check_results(ground, found, str(path))
     scored_on = None if annotations else data
-    metrics = scoring.score(scored_on, ground, found, evaluation, evaluator)
+    metrics = scoring.score(scored_on, ground, found, evaluation, evaluator, str(path))
     images = len(ground["images"][: evaluation.limit])
     source = str(annotations) if annotations else label(data)
     said = single.protocol(source, images, evaluation, evaluator)

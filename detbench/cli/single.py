@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from detbench import __version__
 from detbench.cli import common
 from detbench.errors import DataError
 from detbench.progress import Progress, Report
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from detbench.recipe.table import Profile
 
 PLAIN_EVERY_S = 15.0
-Engine = Literal["faster", "pycocotools"]
+Engine = Literal["detbench", "faster", "pycocotools"]
 
 
 def choose(
@@ -36,6 +37,20 @@ def choose(
         RecipeError: mistakes in the names or settings.
         DataError: the data set is not there.
     """
+    cell, chosen = cell_of(detector, profile, dataset, overrides, seed, root)
+    require_data(cell.data, root)
+    return cell, chosen
+
+
+def cell_of(
+    detector: str,
+    profile: str | None,
+    dataset: str | None,
+    overrides: Sequence[str],
+    seed: int,
+    root: Path,
+) -> tuple[Cell, Profile]:
+    """As ``choose``, but the data set need not be there."""
     from detbench.data.sources import why_missing
     from detbench.recipe import load, resolve
 
@@ -49,10 +64,16 @@ def choose(
     for sentence in (*([said] if said else []), *resolved.warnings):
         common.say(sentence)
     assert resolved.cell is not None
-    missing = why_missing(resolved.cell.data, root)
+    return resolved.cell, chosen
+
+
+def require_data(data: Data, root: Path) -> None:
+    """Raise ``DataError`` if a data set is not there."""
+    from detbench.data.sources import why_missing
+
+    missing = why_missing(data, root)
     if missing:
         raise DataError(f"data: {missing}")
-    return resolved.cell, chosen
 
 
 def settings(
@@ -158,5 +179,7 @@ def engine_name(engine: Engine) -> str:
     """The package that scores, with its version."""
     from importlib.metadata import version
 
+    if engine == "detbench":
+        return f"detbench {__version__}, equal to pycocotools"
     package = "faster-coco-eval" if engine == "faster" else "pycocotools"
     return f"{package} {version(package)}"

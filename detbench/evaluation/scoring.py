@@ -13,13 +13,14 @@ def score(
     ground_truth: dict[str, Any],
     results: list[dict[str, Any]],
     evaluation: Evaluation,
-    evaluator: coco.Evaluator = "faster",
+    evaluator: coco.Evaluator = "detbench",
+    name: str = "results",
 ) -> dict[str, float | None]:
     """COCO's metrics, and on Pascal VOC its own after them.
 
     Args:
         data: what the ground truth is of; none is a file of the user's own.
-        ground_truth, results, evaluation, evaluator: as ``coco.evaluate`` takes them.
+        ground_truth, results, evaluation, evaluator, name: as ``coco.evaluate`` takes them.
 
     Returns:
         Metrics in [0, 1]; none where undefined.
@@ -27,7 +28,7 @@ def score(
     Raises:
         DataError: a result is malformed or names an unknown image or category.
     """
-    metrics = coco.evaluate(ground_truth, results, evaluation, evaluator)
+    metrics = coco.evaluate(ground_truth, results, evaluation, evaluator, name)
     if isinstance(data, Voc):
         metrics |= voc.evaluate(ground_truth, results, evaluation.limit)
     return metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils import deterministic
 
-from detbench import data
+from detbench import __version__, data
 from detbench.build import build_detector
 from detbench.data.sources import label
 from detbench.evaluation.run import score
@@ -110,7 +109,7 @@ def protocol(cell: Cell, images: int) -> dict[str, Any]:
         "input": cell.training.input.model_dump(mode="json"),
         "inference": cell.detector.inference.model_dump(mode="json"),
         "evaluation": cell.evaluation.model_dump(mode="json"),
-        "evaluator": f"faster-coco-eval {version('faster-coco-eval')}",
+        "evaluator": f"detbench {__version__}, equal to pycocotools",
     }
 
 

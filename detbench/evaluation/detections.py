@@ -1,0 +1,241 @@
+"""Detections and objects as columns of numbers, checked; the way from JSON to arrays. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detbench.errors import DataError
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Detections on the evaluated images, in the order of the results.
+
+    Attributes:
+        images, labels: (D,), positions among the sorted ids of images and of categories.
+        boxes: (D, 4), x, y, w, h in pixels of the original image.
+        scores: (D,).
+    """
+
+    images: Ints
+    labels: Ints
+    boxes: Floats
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Objects on the evaluated images, in the order of the annotations.
+
+    Attributes:
+        image_ids: (I,), ascending, evaluated ones.
+        category_ids: (K,), ascending.
+        names: of the K categories.
+        images, labels: (G,), positions in those.
+        boxes: (G, 4), x, y, w, h in pixels.
+        areas: (G,), square pixels, as annotated.
+        crowd: (G,).
+    """
+
+    image_ids: Ints
+    category_ids: Ints
+    names: tuple[str, ...]
+    images: Ints
+    labels: Ints
+    boxes: Floats
+    areas: Floats
+    crowd: Flags
+
+
+def truth_columns(ground_truth: dict[str, Any], limit: int | None = None) -> Truth:
+    """Columns of COCO instances.
+
+    Args:
+        ground_truth: ``images``, ``annotations`` and ``categories``. An annotation without ``area``
+            takes its box's, one without ``iscrowd`` is no crowd.
+        limit: only the first this many images; none is all.
+    """
+    image_ids = np.unique(_whole(image["id"] for image in ground_truth["images"][:limit]))
+    categories = sorted(ground_truth["categories"], key=lambda one: one["id"])
+    category_ids = _whole(one["id"] for one in categories)
+    names = tuple(str(one.get("name", one["id"])) for one in categories)
+    items = ground_truth["annotations"]
+    images = positions(image_ids, _whole(item["image_id"] for item in items))
+    rows = np.flatnonzero(images >= 0)
+    labels = positions(category_ids, _whole(item["category_id"] for item in items))
+    boxes = np.array([item["bbox"] for item in items], np.float64).reshape(-1, 4)
+    sides = zip(boxes[:, 2].tolist(), boxes[:, 3].tolist(), strict=True)
+    areas = [
+        float(item.get("area", width * height))
+        for item, (width, height) in zip(items, sides, strict=True)
+    ]
+    crowd = [bool(item.get("iscrowd", 0)) for item in items]
+    return Truth(
+        image_ids,
+        category_ids,
+        names,
+        images[rows],
+        labels[rows],
+        boxes[rows],
+        np.array(areas, np.float64)[rows],
+        np.array(crowd, np.bool_)[rows],
+    )
+
+
+def found_columns(
+    results: list[dict[str, Any]],
+    truth: Truth,
+    ground_truth: dict[str, Any],
+    name: str = "results",
+) -> Found:
+    """Columns of COCO results, those on the images of ``truth``.
+
+    Raises:
+        DataError: a result is malformed or names an unknown image or category.
+    """
+    columns = _columns(results, ground_truth) if isinstance(results, list) else None
+    if columns is None:
+        raise_problem(results, ground_truth, name)
+    image_ids, category_ids, boxes, scores = columns
+    images = positions(truth.image_ids, image_ids)
+    labels = positions(truth.category_ids, category_ids)
+    rows = np.flatnonzero(images >= 0)
+    if len(rows) == len(images):
+        return Found(images, labels, boxes, scores)
+    return Found(images[rows], labels[rows], boxes[rows], scores[rows])
+
+
+def check_results(ground_truth: dict[str, Any], results: Any, name: str = "results") -> None:
+    """Raise ``DataError``, one line, unless ``results`` are COCO results on ``ground_truth``."""
+    if not isinstance(results, list) or _columns(results, ground_truth) is None:
+        raise_problem(results, ground_truth, name)
+
+
+def raise_problem(results: Any, ground_truth: dict[str, Any], name: str) -> NoReturn:
+    """Say what is wrong, of the first detection that is; one has to be."""
+    if not isinstance(results, list):
+        raise DataError(
+            f"{name}: COCO results are a list of detections, this is {_kind(results)}: "
+            "give the file that holds detections, not annotations"
+        )
+    images = {image["id"] for image in ground_truth["images"]}
+    categories = {category["id"] for category in ground_truth["categories"]}
+    for index, item in enumerate(results):
+        problem = _problem(item, images, categories)
+        if problem:
+            raise DataError(f"{name}: detection {index}: {problem}")
+    raise AssertionError("columns were refused without a fault")
+
+
+def _columns(
+    results: list[Any], ground_truth: dict[str, Any]
+) -> tuple[Ints, Ints, Floats, Floats] | None:
+    """Image ids, category ids, boxes and scores; none if anything at all is wrong.
+
+    Half a million detections are checked column by column: one by one takes seconds.
+    """
+    try:
+        images = [item["image_id"] for item in results]
+        labels = [item["category_id"] for item in results]
+        boxes = [item["bbox"] for item in results]
+        scores = [item["score"] for item in results]
+        if not (_types(images) | _types(labels) <= {int} and _types(scores) <= {int, float}):
+            return None
+        if not (_types(boxes) <= {list, tuple} and set(map(len, boxes)) <= {4}):
+            return None
+        if not _types(chain.from_iterable(boxes)) <= {int, float}:
+            return None
+        image_ids, category_ids = np.array(images, np.int64), np.array(labels, np.int64)
+        sides = np.fromiter(chain.from_iterable(boxes), np.float64, 4 * len(boxes)).reshape(-1, 4)
+        values = np.array(scores, np.float64)
+    except (KeyError, TypeError, OverflowError, IndexError):
+        return None
+    known = np.unique(_whole(image["id"] for image in ground_truth["images"]))
+    classes = np.unique(_whole(category["id"] for category in ground_truth["categories"]))
+    sound = (
+        (positions(known, image_ids) >= 0).all()
+        and (positions(classes, category_ids) >= 0).all()
+        and np.isfinite(sides).all()
+        and np.isfinite(values).all()
+        and (sides[:, 2:] >= 0).all()
+    )
+    return (image_ids, category_ids, sides, values) if sound else None
+
+
+def positions(known: Ints, wanted: Ints) -> Ints:
+    """Index of each of ``wanted``, (n,), in ``known``, ascending; -1 where it is not in it."""
+    if not len(known):
+        return np.full(len(wanted), -1)
+    places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.where(known[places] == wanted, places, -1)
+
+
+def _types(values: Iterable[Any]) -> set[type]:
+    return set(map(type, values))
+
+
+def _whole(values: Iterable[int]) -> Ints:
+    return np.array(list(values), np.int64)
+
+
+def _problem(item: Any, images: set[int], categories: set[int]) -> str | None:
+    """What is wrong with one detection, or none."""
+    if not isinstance(item, dict):
+        return f"expected an object with image_id, category_id, bbox and score, not {_kind(item)}"
+    missing = [key for key in ("image_id", "category_id", "bbox", "score") if key not in item]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    if not _among(item["image_id"], images):
+        return f"image_id {item['image_id']!r} is not in the annotations"
+    if not _among(item["category_id"], categories):
+        known = ", ".join(str(number) for number in sorted(categories)[:5])
+        return f"category_id {item['category_id']!r} is not in the annotations ({known}, ...)"
+    return _box_problem(item["bbox"]) or _score_problem(item["score"])
+
+
+def _box_problem(box: Any) -> str | None:
+    if not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_finite, box))):
+        return f"bbox must be four finite numbers x, y, width, height, not {box!r}"
+    if box[2] < 0 or box[3] < 0:
+        return f"bbox {box!r} has a negative width or height: it is x, y, width, height"
+    return None
+
+
+def _score_problem(score: Any) -> str | None:
+    return None if _finite(score) else f"score must be a finite number, not {score!r}"
+
+
+def _among(value: Any, known: set[int]) -> bool:
+    """Whether an id is a known one; anything that is not a whole number is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and value in known
+
+
+def _finite(value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= MAXIMUM if isinstance(value, int) else math.isfinite(value)
+
+
+MAXIMUM = 2**1023  # whole numbers beyond are no float64
+
+
+def _kind(value: Any) -> str:
+    """A value's JSON type, in words."""
+    names = {dict: "an object", str: "a text", list: "a list", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def order_by(*keys: Sequence[Any] | NDArray[Any]) -> Ints:
+    """Rows in stable order of the first key, then the next, (n,)."""
+    return np.lexsort(keys[::-1])
