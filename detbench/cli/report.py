@@ -1,18 +1,33 @@
-"""``detbench report``: tables from stored measurements; computes nothing."""
+"""``detbench report``: tables and plots from stored measurements; computes nothing."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from detbench.cli import common
+from detbench.cli import common, tables
+from detbench.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from detbench.report.figures import Latencies, Pictures
+    from detbench.report.plots.canvas import PictureFormat
+    from detbench.results.store import Store
+    from detbench.runner.plan import Plan
 
 EXAMPLES = (
     "detbench report tscode-table1 --profile smoke",
     "detbench report --profile smoke > tables.md",
-    "detbench report tscode-table1 --seeds 0,1,2 --format latex",
+    "detbench report tscode-table1 --seeds 0,1,2 --format latex --output table1.tex",
+    "detbench report --profile smoke --format html --output report.html",
+    "detbench report tscode-table1 --profile smoke --plots plots --plot-format pdf",
 )
+
+ReportFormat = Literal["terminal", "markdown", "json", "csv", "latex", "html"]
 
 
 def command(
@@ -32,39 +47,155 @@ def command(
     dataset: common.DatasetOption = None,
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
-    format: common.FormatOption = "markdown",
+    format: Annotated[
+        ReportFormat,
+        typer.Option("--format", help="How tables are written; html is one page with plots."),
+    ] = "markdown",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Where tables go; by default, or with -, to stdout.",
+            show_default=False,
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            "--plots",
+            metavar="DIR",
+            help="Write each table's plots into this folder too.",
+            show_default=False,
+        ),
+    ] = None,
+    plot_format: Annotated[
+        Literal["svg", "png", "pdf"], typer.Option("--plot-format", help="Of --plots.")
+    ] = "svg",
+    latency: Annotated[
+        Path | None,
+        typer.Option(
+            "--latency",
+            metavar="FILE",
+            help="What detbench latency TABLE --format json printed, for AP against latency.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Print tables from what is stored: measured beside published, blanks with their reason."""
-    from detbench.cli import tables
-    from detbench.recipe import load
-    from detbench.report import ablation, table
+    """Print tables from what is stored: measured beside published, blanks with their reason.
+
+    Bold is the best of its column. html is one page without links to anything: tables to sort and
+    filter, protocol and provenance of each number, plots.
+    """
     from detbench.results.store import Store
+
+    if format == "html" and output is None and sys.stdout.isatty():
+        raise RecipeError("--format html: name a file, as in --output report.html")
+    store = Store(common.results_root(results))
+    choice = (profile, common.data_root(data_root), common.parse_seeds(seeds), rows, set_ or ())
+    plans = _plans(tables_, store, *choice, dataset)
+    if not plans:
+        common.say(f"nothing is stored in {store.root}: detbench run tscode-table1 is a start")
+    found = {}
+    if plots is not None or format == "html":
+        from detbench.report import figures
+
+        times = _latencies(latency)
+        found = {
+            one.table.id: figures.pictures(one, store, times.get(one.table.id)) for one in plans
+        }
+    if plots is not None:
+        _write_plots(found.values(), plots, plot_format)
+    if format == "html":
+        from detbench.report import html
+
+        _write(html.page([(one, found[one.table.id]) for one in plans], store), output)
+    elif format == "json":
+        whole = [tables.payload(one, store) for one in plans]
+        single = bool(tables_) and len(plans) == 1
+        _write(tables.as_json(whole[0] if single else whole), output)
+    elif output is not None:
+        _write("\n".join(tables.text(one, store, format) for one in plans), output)
+    else:
+        for index, one in enumerate(plans):
+            common.write("\n" if index else "")
+            tables.emit(one, store, format)
+
+
+def _plans(
+    names: list[str] | None,
+    store: Store,
+    profile: str | None,
+    data_root: Path,
+    seeds: list[int],
+    rows: str | None,
+    overrides: Sequence[str],
+    dataset: str | None,
+) -> list[Plan]:
+    """The tables that were named, else those of which something is stored."""
+    from detbench.recipe import load
     from detbench.runner import plan
 
-    store = Store(common.results_root(results))
-    said_before: set[str] = set()
-    plans = []
-    for name in tables_ or load.tables():
-        chosen, said = plan.choose(
-            name,
-            profile,
-            common.data_root(data_root),
-            common.parse_seeds(seeds),
-            rows,
-            set_ or (),
-            dataset,
-        )
-        if tables_ or plan.started(store, chosen):
-            plans.append(chosen)
+    found, said_before = [], set()
+    for name in names or load.tables():
+        chosen, said = plan.choose(name, profile, data_root, seeds, rows, overrides, dataset)
+        if names or plan.started(store, chosen):
+            found.append(chosen)
             if said and said not in said_before:
                 said_before.add(said)
                 common.say(said)
-    if not plans:
-        common.say(f"nothing is stored in {store.root}: detbench run tscode-table1 is a start")
-    if format == "json" and not (tables_ and len(tables_) == 1):
-        common.write(table.to_json([ablation.payload(one, store) for one in plans]))
+    return found
+
+
+def _latencies(path: Path | None) -> dict[str, Latencies]:
+    """Table -> its rows' latencies, of a file of ``detbench latency``.
+
+    Raises:
+        DataError: it is not such a file.
+    """
+    from detbench.report.figures import Latencies
+
+    if path is None:
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    how = {}
+    try:
+        for one in json.loads(path.read_text(encoding="utf-8")):
+            settings, machine = one["settings"], one["machine"]
+            median = float(one["steps"]["total"]["median_ms"]) / int(settings["batch"])
+            found.setdefault(one["table"], {})[one["row"]] = median
+            how[one["table"]] = (
+                f"{machine['device']}, {machine['threads']} CPU threads, {settings['input']}, "
+                f"batch {settings['batch']}, {settings['precision']}"
+            )
+    except OSError as error:
+        raise DataError(f"--latency {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"--latency {path}: not what detbench latency TABLE --format json prints"
+        ) from error
+    return {table: Latencies(rows, how[table]) for table, rows in found.items()}
+
+
+def _write_plots(found: Iterable[Pictures], folder: Path, format: PictureFormat) -> None:
+    from detbench.report.plots import canvas
+    from detbench.results.files import write_atomic
+
+    for pictures in found:
+        for picture in pictures.found:
+            path = folder / f"{picture.name}.{format}"
+            write_atomic(path, canvas.save(picture.draw(), format))
+            common.say(str(path))
+        for reason in pictures.absent:
+            common.say(reason)
+
+
+def _write(text: str, output: Path | None) -> None:
+    """To a file, whole or not at all, or to stdout."""
+    from detbench.results.files import write_atomic
+
+    if output is None or str(output) == "-":
+        common.write(text)
         return
-    for index, one in enumerate(plans):
-        if index:
-            common.write("\n")
-        tables.emit(one, store, format)
+    write_atomic(output, text.encode())
+    common.say(f"{output} is written")

@@ -4,13 +4,46 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from detbench.cli import common
 
 if TYPE_CHECKING:
+    from detbench.report.table import Format, Sheet
     from detbench.results.store import Store
     from detbench.runner.plan import Plan
+
+
+def sheet(plan: Plan, store: Store) -> Sheet:
+    """``plan``'s table from what ``store`` has: best in bold, other profiles named."""
+    from detbench.report import ablation, best, elsewhere
+
+    made = best.mark(ablation.sheet(plan, store))
+    other = elsewhere.sentence(plan, store)
+    # How many cells are done stays last.
+    return replace(made, notes=(*made.notes[:-1], other, *made.notes[-1:])) if other else made
+
+
+def payload(plan: Plan, store: Store) -> dict[str, Any]:
+    """What json prints of a table; ``other_profiles`` says what else is stored."""
+    from detbench.report import ablation, elsewhere
+
+    return {**ablation.payload(plan, store), "other_profiles": elsewhere.others(plan, store)}
+
+
+def as_json(found: Any) -> str:
+    """A payload, or several, as text."""
+    from detbench.report import table
+
+    return table.to_json(found)
+
+
+def text(plan: Plan, store: Store, format: Format) -> str:
+    """The whole table as text, not wrapped."""
+    from detbench.report import table
+
+    return table.render(sheet(plan, store), format)
 
 
 def emit(plan: Plan, store: Store, format: common.FormatName) -> None:
@@ -18,16 +51,16 @@ def emit(plan: Plan, store: Store, format: common.FormatName) -> None:
     from detbench.report import ablation, table
 
     if format == "json":
-        common.write(table.to_json(ablation.payload(plan, store)))
+        common.write(as_json(payload(plan, store)))
         return
-    sheet = ablation.sheet(plan, store)
+    whole = sheet(plan, store)
     if format == "terminal" and sys.stdout.isatty():
         columns = shutil.get_terminal_size((100, 24)).columns
         # The rule under the headings is as wide as the table; notes are not.
-        rules = [line for line in table.terminal(sheet).split("\n") if set(line) == {"─"}]
+        rules = [line for line in table.terminal(whole).split("\n") if set(line) == {"─"}]
         if max(map(len, rules), default=0) > columns:
-            for part in ablation.parts(sheet):
+            for part in ablation.parts(whole):
                 common.emit(part, format)
                 common.write("\n")
             return
-    common.emit(sheet, format)
+    common.emit(whole, format)

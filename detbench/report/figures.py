@@ -55,14 +55,27 @@ class Pictures:
     absent: tuple[str, ...]
 
 
-def pictures(plan: Plan, store: Store, latency: Mapping[str, float] | None = None) -> Pictures:
+@dataclass(frozen=True)
+class Latencies:
+    """Latencies of a table's rows, measured by ``detbench latency`` on one machine.
+
+    Attributes:
+        ms: row label -> median milliseconds per image, all steps with NMS.
+        how: machine, input and precision, in words.
+    """
+
+    ms: Mapping[str, float]
+    how: str
+
+
+def pictures(plan: Plan, store: Store, latency: Latencies | None = None) -> Pictures:
     """Everything that can be drawn of a table.
 
     Args:
-        latency: row label -> median ms per image, as ``detbench latency --format json`` measured.
+        latency: none is known where it is not given.
     """
     rows = [row_numbers(plan, planned, store) for planned in plan.rows]
-    source = _Source(plan, store, rows, dict(latency or {}))
+    source = _Source(plan, store, rows, latency or Latencies({}, ""))
     if " and " in measured_on(plan):
         # One pair of axes would set side by side what cannot be compared.
         return Pictures(
@@ -87,7 +100,7 @@ class _Source:
     plan: Plan
     store: Store
     rows: list[RowNumbers]
-    latency: dict[str, float]
+    latency: Latencies
 
     @property
     def note(self) -> str:
@@ -178,25 +191,23 @@ def _cost(source: _Source) -> Picture | str:
 
 
 def _latency(source: _Source) -> Picture | str:
-    stored = {
-        row.planned.row.label: value
-        for row in source.rows
-        for one in (*row.stored, *([row.cost] if row.cost else []))
-        if (value := one.value("latency_ms")) is not None
-    }
-    axis = "latency (median ms per image, as measured by detbench latency)"
-    clouds = _clouds(source, {**stored, **source.latency}, axis, "runtime_s")
+    axis = "latency (median ms per image)"
+    clouds = _clouds(source, source.latency.ms, axis, "runtime_s")
     what = "AP against latency"
     if not clouds:
         return (
-            f"{what}: no latency is known: give the file that detbench latency "
-            f"{source.plan.table.id} --format json prints as --latency."
+            f"{what}: no latency is known: give what detbench latency {source.plan.table.id} "
+            "--format json prints as --latency."
         )
     title, note = source.title(what), source.note
+    if source.latency.ms:
+        note += f" Latency of the paper-size detectors: {source.latency.how}."
     return source.picture("latency", what, lambda: cost.draw(clouds, title, note))
 
 
-def _clouds(source: _Source, costs: dict[str, float], axis: str, metric: str) -> list[cost.Cloud]:
+def _clouds(
+    source: _Source, costs: Mapping[str, float], axis: str, metric: str
+) -> list[cost.Cloud]:
     """Measured points and, on axes of their own, the published ones."""
     plan = source.plan
     measured, printed = [], []

@@ -36,7 +36,7 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
 
 
 def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figure:
-    """Running means of the losses, panels side by side on equal axes.
+    """Running means of the losses, panels side by side, each on axes of its own.
 
     The window is a twentieth of the longest curve. Panels hold at least one curve each.
     """
@@ -44,13 +44,13 @@ def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figur
     window = max(1, longest // 20)
     with canvas.style():
         columns, rows = canvas.shape(len(panels))
-        made, axes = canvas.figure(columns, rows, (4.6, 3.6), sharex=True, sharey=True)
+        made, axes = canvas.figure(columns, rows, (4.6, 3.6))
         for ax, panel in zip(axes, panels, strict=False):
             for index, curve in enumerate(panel):
                 # More points than a picture can show only make the file larger.
                 step = -(-len(curve.losses) // POINTS)
                 losses = smooth(curve.losses, window)[::step]
-                every = max(1, len(losses) // 8)
+                every = max(1, min(longest, POINTS) // 8)
                 ax.plot(
                     curve.iterations[::step],
                     losses,
@@ -59,10 +59,8 @@ def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figur
                     **canvas.look(index),
                 )
             ax.set_xlabel("iteration")
-            ax.tick_params(labelbottom=True, labelleft=True)
+            ax.set_ylim(bottom=0)
             ax.legend(loc="upper right")
-        # After all lines: the axes share one scale.
-        axes[0].set_ylim(bottom=0)
         for ax in axes[::columns]:
             ax.set_ylabel(f"total loss (mean of {window})" if window > 1 else "total loss")
         for ax in axes[len(panels) :]:

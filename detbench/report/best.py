@@ -1,0 +1,59 @@
+"""The best number of each column, set bold.
+
+A column is measured or published, never both, so the two are judged apart. Numbers that are printed
+alike are equally good. Less is better of costs. Differences have no best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from detbench.recipe.table import CITED, COSTS, METRICS
+from detbench.report.table import Column, Entry, Sheet
+
+LOWER = (*COSTS, *CITED)
+PUBLISHED = "published_"
+
+
+def mark(sheet: Sheet) -> Sheet:
+    """The sheet with the best entries of each column of a metric strong.
+
+    A column with fewer than two numbers, or whose numbers are all printed alike, has no best.
+    """
+    strong = {
+        (row, index)
+        for index, column in enumerate(sheet.columns)
+        for row in _best(column, [line[index] for line in sheet.rows])
+    }
+    rows = tuple(
+        tuple(
+            replace(entry, strong=True) if (i, j) in strong else entry
+            for j, entry in enumerate(row)
+        )
+        for i, row in enumerate(sheet.rows)
+    )
+    return replace(sheet, rows=rows)
+
+
+def _best(column: Column, entries: Sequence[Entry]) -> list[int]:
+    metric = column.key.removeprefix(PUBLISHED)
+    if metric not in METRICS:
+        return []
+    numbers = {
+        index: _shown(entry)
+        for index, entry in enumerate(entries)
+        if entry.text and isinstance(entry.value, int | float)
+    }
+    if len(set(numbers.values())) < 2:
+        return []
+    best = (min if metric in LOWER else max)(numbers.values())
+    return [index for index, value in numbers.items() if value == best]
+
+
+def _shown(entry: Entry) -> float:
+    """The number as printed, without its deviation."""
+    try:
+        return float(entry.text.split("±")[0].replace("−", "-").strip())
+    except ValueError:
+        return float(entry.value)

@@ -1,0 +1,296 @@
+"""One page with everything: tables that sort and filter, provenance behind each number, plots.
+
+The page is a single file that loads nothing from anywhere, and its policy forbids it to. Whatever
+many cells share (a recipe's stages, versions) is in it once.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from detbench import __version__
+from detbench.recipe.table import COSTS, METRICS
+from detbench.report import ablation, best, elsewhere
+from detbench.report.best import PUBLISHED
+from detbench.report.figures import Picture, Pictures, published_on
+from detbench.report.numbers import RowNumbers, row_numbers
+from detbench.report.plots import canvas
+from detbench.report.table import Column, Entry, Sheet
+from detbench.results.schema import Measurement
+from detbench.results.store import Store, Stored
+from detbench.runner.plan import Plan, standing
+
+PAPERS = {
+    "tscode": "TSCODE (Zhuang et al. 2023)",
+    "tsd": "TSD (Song et al. 2020)",
+    "decoupled-rcnn": "Decoupled R-CNN (Wang et al. 2022)",
+    "ddod": "DDOD (Chen et al. 2021)",
+    "double-head": "Double-Head R-CNN (Wu et al. 2020)",
+    "own": "your own recipe",
+}
+LISTED = 5
+"""Failed cells named above a table; the others are in its footnotes."""
+LARGE = 25_000
+"""Bytes from which on a drawing is compared with its PNG."""
+
+
+def page(parts: Sequence[tuple[Plan, Pictures]], store: Store) -> str:
+    """The whole page.
+
+    Args:
+        parts: a section each: a table and its plots; without any, the page says that nothing is
+            stored.
+    """
+    facts = _Facts(store)
+    sections = [_section(plan, pictures, store, facts) for plan, pictures in parts]
+    one = sections[0]["title"] if len(sections) == 1 else "Tables"
+    return _template().render(
+        title=f"detbench: {one}",
+        version=__version__,
+        store=str(store.root),
+        empty=f"Nothing is stored in {store.root}: detbench run tscode-table1 is a start.",
+        sections=sections,
+        facts=_script_safe(facts.plain()),
+        css=_file("report.css"),
+        script=_file("report.js"),
+    )
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("detbench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html")
+
+
+def _file(name: str) -> Any:
+    """A style sheet or script of ours, to be set into the page as it is."""
+    from importlib.resources import files
+
+    import markupsafe
+
+    text = files("detbench.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return markupsafe.Markup(text)
+
+
+def _script_safe(plain: Any) -> Any:
+    """JSON that cannot end the script element it stands in."""
+    import markupsafe
+
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return markupsafe.Markup(text)
+
+
+class _Facts:
+    """What the script needs to show where a number comes from, each thing once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.numbers: list[dict[str, Any]] = []
+        self.cells: dict[str, dict[str, Any]] = {}
+        self.shared: dict[str, int] = {}
+
+    def number(self, found: dict[str, Any]) -> int:
+        """Keep what one entry shows; its index."""
+        self.numbers.append({key: self._share(item) for key, item in found.items()})
+        return len(self.numbers) - 1
+
+    def cell(self, stored: Stored) -> None:
+        """Keep a stored cell's numbers, protocol and provenance."""
+        first = stored.rows[0]
+        if first.digest in self.cells:
+            return
+        self.cells[first.digest] = {
+            "kind": first.kind,
+            "seed": first.seed,
+            "status": first.status,
+            "reason": stored.reason,
+            "protocol": self._share(first.protocol),
+            "provenance": self._share(first.provenance),
+            "metrics": {row.metric: self._metric(row, first) for row in stored.rows},
+        }
+
+    def _metric(self, row: Measurement, first: Measurement) -> dict[str, Any]:
+        found: dict[str, Any] = {"value": row.value, "unit": row.unit}
+        if row.value is None:
+            found["reason"] = row.reason
+        if row.protocol != first.protocol:
+            found["protocol"] = self._share(row.protocol)
+        return found
+
+    def _share(self, value: Any) -> Any:
+        """A value whose larger parts are replaced by ``{"$": index in shared}``."""
+        inner = value
+        if isinstance(value, list):
+            inner = [self._share(item) for item in value]
+        elif isinstance(value, dict):
+            inner = {key: self._share(item) for key, item in value.items()}
+        text = json.dumps(inner, sort_keys=True, ensure_ascii=False)
+        if len(text) < 40:
+            return inner
+        return {"$": self.shared.setdefault(text, len(self.shared))}
+
+    def plain(self) -> dict[str, Any]:
+        shared = [json.loads(text) for text in self.shared]
+        return {"numbers": self.numbers, "cells": self.cells, "shared": shared}
+
+
+def _section(plan: Plan, pictures: Pictures, store: Store, facts: _Facts) -> dict[str, Any]:
+    sheet = best.mark(ablation.sheet(plan, store))
+    rows = [row_numbers(plan, planned, store) for planned in plan.rows]
+    for row in rows:
+        for stored in (*row.stored, *([row.cost] if row.cost else [])):
+            facts.cell(stored)
+    return {
+        "id": plan.table.id,
+        "title": sheet.title,
+        "profile": plan.profile.id,
+        "standing": ablation.status_line(plan, store).removeprefix("Cells: ").rstrip("."),
+        "notices": notices(plan, store),
+        "groups": _groups(sheet),
+        "columns": [
+            {
+                "key": column.key,
+                "title": column.title,
+                "group": column.group.replace("\n", " "),
+                "kind": _kind(column),
+            }
+            for column in sheet.columns
+        ],
+        "rows": [_row(plan, sheet, index, row, facts) for index, row in enumerate(rows)],
+        "footnotes": sheet.footnotes,
+        "notes": sheet.notes,
+        "pictures": [_picture(one) for one in pictures.found],
+        "absent": pictures.absent,
+    }
+
+
+def notices(plan: Plan, store: Store) -> list[str]:
+    """What a reader must know before the numbers: nothing, half or not all of it is measured."""
+    tasks = [task for row in plan.rows for task in row.train]
+    stand = standing(store, {task.digest: task for task in tasks}.values())
+    total = len(stand.done) + len(stand.failed) + len(stand.missing)
+    command = f"detbench run {plan.table.id} --profile {plan.profile.id}"
+    found = []
+    if not total:
+        found.append("Cited only: no row of this table runs here.")
+    elif not stand.done and not stand.failed:
+        found.append(f"Nothing of this table is measured with profile {plan.profile.id}: {command}")
+    elif stand.missing:
+        found.append(
+            f"Not complete: {len(stand.missing)} of {total} trainings are missing, and their rows "
+            f"are blank: {command}"
+        )
+    for task in stand.failed[:LISTED]:
+        stored = store.get(task.digest)
+        found.append(f"Failed: {task.label}: {stored.reason if stored else ''}")
+    if len(stand.failed) > LISTED:
+        found.append(f"{len(stand.failed) - LISTED} more failed: see the footnotes.")
+    other = elsewhere.sentence(plan, store)
+    return [*found, other] if other else found
+
+
+def _groups(sheet: Sheet) -> list[dict[str, Any]]:
+    """The line above the headings: runs of columns of one group; none where no column has one."""
+    if not any(column.group for column in sheet.columns):
+        return []
+    runs = [
+        (group, list(members)) for group, members in groupby(sheet.columns, lambda one: one.group)
+    ]
+    return [
+        {"text": group, "span": len(members), "kind": _kind(members[0])} for group, members in runs
+    ]
+
+
+def _kind(column: Column) -> str:
+    """CSS classes of a column: measured and published are set apart by colour too."""
+    if not column.right:
+        return "words"
+    if column.key.startswith(PUBLISHED):
+        return "number published"
+    return "number measured" if column.key in METRICS else "number"
+
+
+def _row(plan: Plan, sheet: Sheet, index: int, row: RowNumbers, facts: _Facts) -> dict[str, Any]:
+    cells = []
+    for place, (column, entry) in enumerate(zip(sheet.columns, sheet.rows[index], strict=True)):
+        info = None
+        if column.right and (entry.text or entry.note):
+            info = facts.number(_info(plan, row, column, entry))
+        numeric = isinstance(entry.value, int | float) and column.right
+        cells.append(
+            {
+                "tag": "td" if place else "th",
+                "kind": _kind(column),
+                "text": entry.text,
+                "value": entry.value if numeric else None,
+                "strong": entry.strong,
+                "note": entry.note,
+                "mark": sheet.footnotes.index(entry.note) + 1 if entry.note else 0,
+                "info": info,
+            }
+        )
+    return {"cells": cells, "break": index in sheet.breaks, "status": row.status}
+
+
+def _info(plan: Plan, row: RowNumbers, column: Column, entry: Entry) -> dict[str, Any]:
+    """What the dialog of one number says, and the digests of the cells it comes from."""
+    recipe = row.planned.row
+    published = column.key.startswith(PUBLISHED)
+    metric = column.key.removeprefix(PUBLISHED)
+    facts: dict[str, Any] = {}
+    digests: list[str] = []
+    if published:
+        facts = {
+            "printed in": f"{PAPERS[plan.table.paper]}, {plan.table.id}",
+            "measured by the paper on": published_on(plan) if metric not in COSTS else None,
+            "recipe's fidelity": recipe.fidelity,
+            "on the row": " ".join(recipe.notes),
+            "on the table": " ".join(plan.table.notes),
+        }
+    elif metric in COSTS or metric.removeprefix("delta_") in COSTS:
+        digests = [row.planned.cost.digest] if row.planned.cost else []
+    else:
+        digests = [task.digest for task in row.planned.train]
+        facts = {"profile": plan.profile.id, "differs from the paper in": _listed(row)}
+    return {
+        "row": recipe.label,
+        "column": f"{column.group} {column.title}".replace("\n", " ").strip(),
+        "text": entry.text,
+        "value": entry.value if isinstance(entry.value, int | float) else None,
+        "note": entry.note,
+        "metric": metric,
+        "facts": facts,
+        "digests": digests,
+    }
+
+
+def _listed(row: RowNumbers) -> str | None:
+    return ", ".join(row.planned.differs) or None
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    """A plot as a data URI, as a drawing or as pixels, whichever is smaller."""
+    figure = picture.draw()
+    width, height = figure.get_size_inches() * 96
+    kind, content = "svg+xml", canvas.save(figure, "svg")
+    if len(content) > LARGE:
+        pixels = canvas.small_png(figure)
+        kind, content = min((kind, content), ("png", pixels), key=lambda pair: len(pair[1]))
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return {
+        "title": picture.title,
+        "source": source,
+        "width": round(width),
+        "height": round(height),
+    }
