@@ -29,6 +29,7 @@ COMMANDS = {
     "run": "Run what is missing of a table and print it.",
     "train": "Train one detector.",
     "eval": "Evaluate a detector, a checkpoint or a results file.",
+    "predict": "Draw the boxes of a detector on images, before and after NMS.",
     "flops": "GFLOPs and parameters beside the published figures.",
     "latency": "Measure how long a detector takes per image.",
     "report": "Print tables from stored measurements.",

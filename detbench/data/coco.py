@@ -31,7 +31,7 @@ from detbench.data.coco_check import Table, check_files, one_line, read
 from detbench.errors import DataError
 
 # What Pillow's decoders raise over a damaged file.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -108,7 +108,7 @@ class CocoDataset:
                 f"image {path} is not there, but {self._table.source(index)} lists it; "
                 f"restore the file"
             ) from None
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise DataError(
                 f"image {path} is damaged ({one_line(error)}); restore the file"
             ) from None
