@@ -50,6 +50,7 @@ def page(parts: Sequence[tuple[Plan, Pictures]], store: Store) -> str:
     one = sections[0]["title"] if len(sections) == 1 else "Tables"
     return _template().render(
         title=f"detbench: {one}",
+        heading="Measured with detbench",
         version=__version__,
         store=str(store.root),
         empty=f"Nothing is stored in {store.root}: detbench run tscode-table1 is a start.",

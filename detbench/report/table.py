@@ -110,6 +110,8 @@ def render(sheet: Sheet, format: Format, width: int | None = None) -> str:
     """
     if format == "terminal":
         return terminal(sheet, width)
+    from detbench.report.latex import latex
+
     plain: dict[str, Callable[[Sheet], str]] = {
         "markdown": markdown,
         "json": as_json,
@@ -119,7 +121,7 @@ def render(sheet: Sheet, format: Format, width: int | None = None) -> str:
     return plain[format](sheet)
 
 
-def _mark(sheet: Sheet, entry: Entry, mark: Callable[[int], str]) -> str:
+def footnote(sheet: Sheet, entry: Entry, mark: Callable[[int], str]) -> str:
     return mark(sheet.footnotes.index(entry.note) + 1) if entry.note else ""
 
 
@@ -139,7 +141,7 @@ def terminal(sheet: Sheet, width: int | None = None, colour: bool = False) -> st
     Where the table is wider than ``width``, its widest columns of words wrap; numbers never do.
     """
     texts = [
-        [entry.text + _mark(sheet, entry, lambda n: f"[{n}]") for entry in row]
+        [entry.text + footnote(sheet, entry, lambda n: f"[{n}]") for entry in row]
         for row in sheet.rows
     ]
     titles = [column.title for column in sheet.columns]
@@ -178,7 +180,7 @@ def _widths(sheet: Sheet, rows: list[list[str]], width: int | None) -> list[int]
         max((len(line) for row in rows for line in row[i].split("\n")), default=0)
         for i in range(len(sheet.columns))
     ]
-    for start, count, group in _groups(sheet.columns):
+    for start, count, group in groups(sheet.columns):
         lack = max(map(len, group.split("\n"))) - sum(widths[start : start + count])
         widths[start + count - 1] += max(0, lack - len(GAP) * (count - 1))
     if width is None:
@@ -196,7 +198,7 @@ def _widths(sheet: Sheet, rows: list[list[str]], width: int | None) -> list[int]
     return widths
 
 
-def _groups(columns: Sequence[Column]) -> list[tuple[int, int, str]]:
+def groups(columns: Sequence[Column]) -> list[tuple[int, int, str]]:
     """Runs of neighbouring columns of one group: start, count, heading."""
     found, start = [], 0
     for group, members in groupby(columns, key=lambda column: column.group):
@@ -209,12 +211,12 @@ def _groups(columns: Sequence[Column]) -> list[tuple[int, int, str]]:
 
 def _group_lines(sheet: Sheet, widths: list[int]) -> list[str]:
     """The groups' headings, each centred over its columns between dashes."""
-    groups = _groups(sheet.columns)
-    height = max((group.count("\n") + 1 for _, _, group in groups), default=0)
+    found = groups(sheet.columns)
+    height = max((group.count("\n") + 1 for _, _, group in found), default=0)
     lines = []
     for level in range(height):
         line = ""
-        for start, count, group in groups:
+        for start, count, group in found:
             span = sum(widths[start : start + count]) + len(GAP) * (count - 1)
             left = sum(widths[:start]) + len(GAP) * start
             parts = group.split("\n")
@@ -262,7 +264,7 @@ def markdown(sheet: Sheet) -> str:
         entries = []
         for entry in row:
             shown = f"**{safe(entry.text)}**" if entry.strong and entry.text else safe(entry.text)
-            entries.append(shown + _mark(sheet, entry, lambda n: f"<sup>{n}</sup>"))
+            entries.append(shown + footnote(sheet, entry, lambda n: f"<sup>{n}</sup>"))
         lines.append("| " + " | ".join(entries) + " |")
     if sheet.footnotes:
         lines.append("")
@@ -298,77 +300,3 @@ def as_csv(sheet: Sheet) -> str:
     for row in sheet.rows:
         writer.writerow(["" if entry.value is None else entry.value for entry in row])
     return out.getvalue()
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "Δ": r"$\Delta$",
-    "≤": r"$\le$",
-    "≥": r"$\ge$",
-    "−": r"$-$",
-    "✓": r"\checkmark{}",
-    "α": r"$\alpha$",
-    "λ": r"$\lambda$",
-    "⁺": r"$^{+}$",
-    "\n": " ",
-}
-
-
-def _tex(value: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in value)
-
-
-def _group_header(columns: Sequence[Column]) -> list[str]:
-    """The line of group headings with a rule under each; nothing where no column has a group."""
-    groups = _groups(columns)
-    if not groups:
-        return []
-    cells, rules, at = [], [], 0
-    for start, count, group in groups:
-        cells += [""] * (start - at)
-        cells.append(rf"\multicolumn{{{count}}}{{c}}{{{_tex(group)}}}")
-        rules.append(rf"\cmidrule(lr){{{start + 1}-{start + count}}}")
-        at = start + count
-    cells += [""] * (len(columns) - at)
-    return [" & ".join(cells) + r" \\", " ".join(rules)]
-
-
-def latex(sheet: Sheet) -> str:
-    """A booktabs table (needs the packages ``booktabs`` and, for check marks, ``amssymb``)."""
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        *([rf"\caption{{{_tex(sheet.title)}}}"] if sheet.title else []),
-        rf"\begin{{tabular}}{{{''.join('r' if c.right else 'l' for c in sheet.columns)}}}",
-        r"\toprule",
-        *_group_header(sheet.columns),
-        " & ".join(_tex(column.title) for column in sheet.columns) + r" \\",
-        r"\midrule",
-    ]
-    for index, row in enumerate(sheet.rows):
-        if index in sheet.breaks:
-            lines.append(r"\midrule")
-        cells = []
-        for entry in row:
-            shown = rf"\textbf{{{_tex(entry.text)}}}" if entry.strong else _tex(entry.text)
-            cells.append(shown + _mark(sheet, entry, lambda n: rf"\textsuperscript{{{n}}}"))
-        lines.append(" & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    notes = [rf"\textsuperscript{{{i}}} {_tex(n)}" for i, n in enumerate(sheet.footnotes, 1)]
-    notes += [_tex(note) for note in sheet.notes]
-    if notes:
-        lines.append(r"\par\smallskip\footnotesize")
-        lines += [note + r"\\" for note in notes]
-    lines.append(r"\end{table}")
-    return "\n".join(lines) + "\n"

@@ -49,23 +49,25 @@ MARKDOWN = """\
 
 α ± 1
 """
-LATEX = r"""\begin{table}
+LATEX = r"""% needs \usepackage{booktabs,amssymb,graphicx}
+\begin{table}
 \centering
-\caption{A | title \& 100 \%}
+\caption{A \textbar{} title \& 100 \%}
 \begin{tabular}{lrrr}
 \toprule
  & \multicolumn{2}{c}{measured} & \multicolumn{1}{c}{paper} \\
 \cmidrule(lr){2-3} \cmidrule(lr){4-4}
 Row & AP & AP50 & AP \\
 \midrule
-FCOS | a\_b & \textbf{39.3} & 58.2 & 38.7 \\
+FCOS \textbar{} a\_b & \textbf{39.3} & 58.2 & 38.7 \\
 \midrule
 cited & \textsuperscript{1} & \textsuperscript{1} & 40.0 \\
 \bottomrule
 \end{tabular}
-\par\smallskip\footnotesize
-\textsuperscript{1} no code\\
-$\alpha$ $\pm$ 1\\
+\par\smallskip\begin{minipage}{\linewidth}\footnotesize
+\textsuperscript{1} no code\par
+$\alpha$ $\pm$ 1\par
+\end{minipage}
 \end{table}
 """
 

@@ -1,0 +1,202 @@
+"""A sheet as a LaTeX table with booktabs' rules."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from detbench.report.table import Column, Entry, Sheet, footnote, groups
+
+PACKAGES = "% needs \\usepackage{booktabs,amssymb,graphicx}"
+WIDE = 66
+"""Characters that fit a line; wider tables span both columns of a page and shrink to its width."""
+
+_SIGNS = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    # In the old font encoding these three come out as others.
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "`": r"\textasciigrave{}",
+    # After the end of a line these would be its arguments.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "≠": r"$\neq$",
+    "≈": r"$\approx$",
+    "−": r"$-$",
+    "∞": r"$\infty$",
+    "°": r"$^{\circ}$",
+    "→": r"$\rightarrow$",
+    "←": r"$\leftarrow$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "✓": r"\checkmark{}",
+    "✗": r"$\times$",
+    "µ": r"$\mu$",
+    "⁺": r"$^{+}$",
+    "⁻": r"$^{-}$",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "•": r"\textbullet{}",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "ı": r"\i{}",
+    "\u00a0": "~",
+}
+
+_ACCENTS = {
+    "\u0300": "`",
+    "\u0301": "'",
+    "\u0302": "^",
+    "\u0303": "~",
+    "\u0304": "=",
+    "\u0306": "u ",
+    "\u0307": ".",
+    "\u0308": '"',
+    "\u030a": "r ",
+    "\u030b": "H ",
+    "\u030c": "v ",
+    "\u0327": "c ",
+}
+
+_LIKE_LATIN = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧο", "ABEZHIKMNOPTXo", strict=True))
+"""Greek letters that LaTeX has no command for."""
+
+
+def escape(text: str) -> str:
+    """Any text as LaTeX that compiles with any engine and prints it.
+
+    A sign that LaTeX's own fonts lack becomes its code point, as in ``[U+4E2D]``.
+    """
+    shown = "".join(_character(one) for one in text)
+    # Two of these in a row would become one other sign.
+    return re.sub(r"-(?=-)", "-{}", shown) if "--" in text else shown
+
+
+def _character(one: str) -> str:
+    if one in _SIGNS:
+        return _SIGNS[one]
+    if one.isascii():
+        return one if one.isprintable() else " "
+    if one in _LIKE_LATIN:
+        return f"${_LIKE_LATIN[one]}$"
+    name = unicodedata.name(one, "")
+    if found := re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (FINAL )?(\w+)", name):
+        letter = found[3].replace("LAMDA", "LAMBDA").lower()
+        if found[2]:
+            return r"$\varsigma$"
+        return f"$\\{letter if found[1] == 'SMALL' else letter.capitalize()}$"
+    whole = unicodedata.normalize("NFKD", one)
+    if whole.isascii() and whole.isprintable():
+        plain = "".join(_SIGNS.get(part, part) for part in whole)
+        kind = unicodedata.decomposition(one).partition(">")[0]
+        return {"<super": f"$^{{{plain}}}$", "<sub": f"$_{{{plain}}}$"}.get(kind, plain)
+    if len(whole) == 2 and whole[0].isascii() and whole[1] in _ACCENTS:
+        return f"\\{_ACCENTS[whole[1]]}{{{whole[0]}}}"
+    return f"{{[}}U+{ord(one):04X}{{]}}"
+
+
+def number(text: str) -> str:
+    """An entry of a column of numbers: a minus is a minus, not a hyphen."""
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", escape(text))
+
+
+def latex(sheet: Sheet) -> str:
+    """The table with its caption and notes; ``PACKAGES`` says what the preamble has to load."""
+    wide = _characters(sheet) > WIDE
+    environment = "table*" if wide else "table"
+    kinds = "".join("r" if column.right else "l" for column in sheet.columns)
+    rows = [_row(sheet, row) for row in sheet.rows]
+    body = []
+    for index, row in enumerate(rows):
+        body += [r"\midrule", row] if index in sheet.breaks else [row]
+    lines = [
+        PACKAGES,
+        rf"\begin{{{environment}}}",
+        r"\centering",
+        *([rf"\caption{{{escape(sheet.title)}}}"] if sheet.title else []),
+        *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
+        rf"\begin{{tabular}}{{{kinds}}}",
+        r"\toprule",
+        *_group_header(sheet.columns),
+        " & ".join(escape(column.title) for column in sheet.columns) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}" + ("}" if wide else ""),
+        *_notes(sheet),
+        rf"\end{{{environment}}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _characters(sheet: Sheet) -> int:
+    """About how wide the table is, gaps and all."""
+    texts = [[column.title for column in sheet.columns]]
+    texts += [[entry.text for entry in row] for row in sheet.rows]
+    return sum(max(map(len, column)) + 2 for column in zip(*texts, strict=True))
+
+
+def _row(sheet: Sheet, row: tuple[Entry, ...]) -> str:
+    cells = []
+    for column, entry in zip(sheet.columns, row, strict=True):
+        shown = number(entry.text) if column.right else escape(entry.text)
+        if entry.strong and shown:
+            # A plus-minus has a bold of its own in mathematics only.
+            shown = rf"\textbf{{{shown}}}"
+        cells.append(shown + footnote(sheet, entry, lambda n: rf"\textsuperscript{{{n}}}"))
+    return " & ".join(cells) + r" \\"
+
+
+def _notes(sheet: Sheet) -> list[str]:
+    notes = [rf"\textsuperscript{{{i}}} {escape(n)}" for i, n in enumerate(sheet.footnotes, 1)]
+    notes += [escape(note) for note in sheet.notes]
+    if not notes:
+        return []
+    return [
+        r"\par\smallskip\begin{minipage}{\linewidth}\footnotesize",
+        *(rf"{note}\par" for note in notes),
+        r"\end{minipage}",
+    ]
+
+
+def _group_header(columns: Sequence[Column]) -> list[str]:
+    """The line of group headings with a rule under each; nothing where no column has a group."""
+    found = groups(columns)
+    if not found:
+        return []
+    cells, rules, at = [], [], 0
+    for start, count, group in found:
+        cells += [""] * (start - at)
+        cells.append(rf"\multicolumn{{{count}}}{{c}}{{{escape(group)}}}")
+        rules.append(rf"\cmidrule(lr){{{start + 1}-{start + count}}}")
+        at = start + count
+    cells += [""] * (len(columns) - at)
+    return [" & ".join(cells) + r" \\", " ".join(rules)]
