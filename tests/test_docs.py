@@ -1,0 +1,76 @@
+"""What the documents show is true: recipes load, options exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from detbench.recipe import load, resolve, roi, stages
+from detbench.recipe.base import Custom
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OPTIONS = [
+    *(stages.Features, stages.Sampling, stages.Assignment, stages.Head),
+    *(stages.ClsLoss, stages.LocLoss),
+    *(roi.RoiFeatures, roi.RoiSampling, roi.RoiAssignment, roi.RoiHead),
+]
+FIDELITY = 'fidelity = "text-only"\n'
+OTHERS = [stages.Centerness, roi.CrossEntropy, roi.BoxLoss, roi.RandomSampler, roi.PositiveSampler]
+
+
+def options() -> list[Any]:
+    """Every option of every stage, less the user's own."""
+    found = [one for union in OPTIONS for one in get_args(get_args(union)[0])]
+    return [one for one in [*found, *OTHERS] if one is not Custom]
+
+
+def test_every_option_and_setting_of_the_stages_is_documented() -> None:
+    rows = {}
+    for line in (ROOT / "docs" / "stages.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 6 and cells[2].startswith("`"):
+            rows.setdefault(cells[2].strip("`"), []).append(set(re.findall(r"`(\w+)`", cells[4])))
+    wanted = {}
+    for option in options():
+        (kind,) = get_args(option.model_fields["kind"].annotation)
+        wanted.setdefault(kind, set()).update(set(option.model_fields) - {"kind"})
+    assert set(rows) - {"kind"} == set(wanted)
+    for kind, settings in wanted.items():
+        assert all(found == settings for found in rows[kind]), kind
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        found += [(page.name, code) for code in re.findall(rf"```{language}\n(.*?)```", text, re.S)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("toml"))
+def test_recipes_shown_are_valid(page: str, code: str, tmp_path: Path) -> None:
+    keys = tomllib.loads(code)
+    if "id" not in keys:
+        code = 'extends = "fcos-r50"\nid = "x-r50"\ntitle = "x"\nsource = "x"\n' + FIDELITY + code
+    path = tmp_path / "shown.toml"
+    path.write_text(code, encoding="utf-8")
+    if "rows" in keys:
+        rows = resolve.cells(load.table(str(path)), "smoke")
+        assert all(row.cell is not None for row in rows)
+    else:
+        assert resolve.cell(str(path), "smoke").cell is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    paths = re.findall(r"`((?:detbench|recipes|tests|docs|benchmarks)/[\w./-]+)`", text)
+    missing += [path for path in paths if not (ROOT / path).exists()]
+    assert not missing
