@@ -70,10 +70,10 @@ class Source:
                 from detbench import data
 
                 dataset = data.load(self.data, "val", self.root)
-                annotations = _by_image(dataset.ground_truth())
+                annotations = by_image(dataset.ground_truth())
             number = int(wanted)
             sample = dataset.sample(number)
-            boxed = _objects(annotations.get(sample.image_id, []), self.ids, self.data)
+            boxed = objects(annotations.get(sample.image_id, []), self.ids, self.data)
             title = f"val image {number}"
             yield Subject(sample.image, title, f"val-{stem}", sample.image_id, boxed)
 
@@ -90,9 +90,9 @@ class Source:
                 f"{path} is {pixels.shape[2]}x{pixels.shape[1]}, but {self.table.sources[0]} says "
                 f"{width}x{height}: image and annotations do not belong together"
             )
-        truth = _by_image(self.table.ground_truth(""))
+        truth = by_image(self.table.ground_truth(""))
         number = int(self.table.image_ids[row])
-        boxed = _objects(truth.get(number, []), self.ids, self.data)
+        boxed = objects(truth.get(number, []), self.ids, self.data)
         return Subject(pixels, path.name, stem, number, boxed)
 
 
@@ -173,14 +173,14 @@ def _row_of(table: Table, path: Path) -> int:
     return same[0]
 
 
-def _by_image(truth: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
+def by_image(truth: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = {}
     for item in truth["annotations"]:
         found.setdefault(item["image_id"], []).append(item)
     return found
 
 
-def _objects(items: list[dict[str, Any]], ids: list[int], data: Data) -> Objects:
+def objects(items: list[dict[str, Any]], ids: list[int], data: Data) -> Objects:
     import numpy as np
 
     from detbench.evaluation.competition import Boxed
