@@ -87,6 +87,7 @@ def table(name: str) -> Table:
     mistakes += found
     mistakes += _check_rows(data, shown(path))
     mistakes += _check_keys(data, shown(path))
+    mistakes += _check_baselines(data, shown(path))
     if parsed is None or mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)))
     return parsed
@@ -308,6 +309,20 @@ def _check_rows(data: dict[str, Any], where: str) -> list[str]:
         elif "cited" not in row and "detector" not in row:
             mistakes.append(f"{place}: detector: required, or 'cited' with the reason why not")
     return mistakes
+
+
+def _check_baselines(data: dict[str, Any], where: str) -> list[str]:
+    """Baselines that are no row of the table."""
+    rows = [row for row in _rows(data) if isinstance(row, dict)]
+    labels = [str(row.get("label")) for row in rows]
+    named = [
+        (f'{where}: rows[{i}] "{labels[i]}"', row.get("baseline")) for i, row in enumerate(rows)
+    ]
+    return [
+        f"{place}: baseline: {unknown('row', label, labels)}"
+        for place, label in [(where, data.get("baseline")), *named]
+        if isinstance(label, str) and label != "none" and label not in labels
+    ]
 
 
 def _check_detector(row: dict[str, Any], place: str) -> list[str]:

@@ -81,6 +81,7 @@ class Row(Spec):
         unmatched: metric key -> why our figure differs from the printed one.
         schedule: replaces the table's.
         cited: why the row is only cited and not run.
+        baseline: label of the row it is compared with, or ``none``; replaces the table's.
     """
 
     label: str
@@ -108,6 +109,7 @@ class Row(Spec):
     notes: tuple[str, ...] = ()
     schedule: str | None = None
     cited: str | None = None
+    baseline: str | None = None
 
     @property
     def replaced(self) -> dict[str, Any]:
@@ -125,6 +127,8 @@ class Table(Spec):
         schedule: id of a schedule recipe, what ``--profile paper`` trains; without one, each
             detector's own.
         breaks: labels of the rows before which the paper draws a line.
+        baseline: label of the row that the others are compared with, or ``none``; by default the
+            first of each part between two lines.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -135,12 +139,24 @@ class Table(Spec):
     input: Annotated[str, Field(pattern=r"^\d+x\d+$")] = "1280x800"
     notes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
+    baseline: str | None = None
     rows: tuple[Row, ...] = Field(min_length=1)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Titles of the rows' descriptive columns, in print order."""
         return tuple(dict.fromkeys(title for row in self.rows for title in row.columns))
+
+    @property
+    def baselines(self) -> dict[str, str | None]:
+        """The label of each row's baseline, by its own; none of a row that is one itself."""
+        found: dict[str, str | None] = {}
+        first = self.rows[0].label
+        for row in self.rows:
+            first = row.label if row.label in self.breaks else first
+            named = row.baseline or self.baseline or first
+            found[row.label] = None if named in (row.label, "none") else named
+        return found
 
 
 class SweepOption(Spec):

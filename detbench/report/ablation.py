@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from detbench.data.sources import label, seen_in_training
+from detbench.evaluation.metric import METRICS
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
 from detbench.recipe.table import CITED, COSTS, DIGITS, TITLES
-from detbench.report.numbers import Number, RowNumbers, row_numbers
+from detbench.report.differences import Change, Progress, differences
+from detbench.report.intervals import explained, plain, probability, with_interval
+from detbench.report.numbers import PERCENT, Number, RowNumbers, row_numbers
 from detbench.report.table import Column, Entry, Sheet, fixed, text
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, standing
@@ -27,7 +30,7 @@ class Block:
     """Neighbouring columns of one kind.
 
     Attributes:
-        kind: ``measured``, ``published`` or ``delta``.
+        kind: ``measured``, ``change`` and ``p`` against the baseline, ``published`` or ``delta``.
         group: heading over them.
         metrics: their keys.
     """
@@ -40,11 +43,12 @@ class Block:
 def sheet(plan: Plan, store: Store) -> Sheet:
     """The whole table, from what the store has now."""
     rows = [row_numbers(plan, planned, store) for planned in plan.rows]
-    blocks = _blocks(plan, rows)
+    found = changes(plan, store)
+    blocks = _blocks(plan, rows, any(one.found for one in found.values()))
     columns = [Column("row", "Row")]
     columns += [Column(f"setting_{name}", name) for name in plan.table.labels]
     columns += [
-        Column(_key(block, metric), TITLES.get(metric, metric), block.group, right=True)
+        Column(_key(block, metric), _title(block, metric), block.group, right=True)
         for block in blocks
         for metric in block.metrics
     ]
@@ -53,8 +57,8 @@ def sheet(plan: Plan, store: Store) -> Sheet:
     return Sheet(
         title=f"{plan.table.id}: {plan.table.title}",
         columns=tuple(columns),
-        rows=tuple(_entries(plan, row, blocks) for row in rows),
-        notes=tuple(_notes(plan, store)),
+        rows=tuple(_entries(plan, row, blocks, found) for row in rows),
+        notes=tuple(_notes(plan, store, found)),
         breaks=frozenset(breaks - {0}),
     )
 
@@ -86,7 +90,27 @@ def _place(column: Column) -> str:
     return "cost" if column.key.endswith(COSTS) else column.group
 
 
-def _blocks(plan: Plan, rows: list[RowNumbers]) -> list[Block]:
+def changes(plan: Plan, store: Store, progress: Progress | None = None) -> dict[str, Change]:
+    """Each row against its baseline in the table's main AP; empty if it prints no AP of COCO's.
+
+    What is not cached is computed, which takes seconds on a large data set.
+    """
+    metric = _main(plan)
+    return differences(plan, store, (metric,), progress=progress) if metric else {}
+
+
+def _main(plan: Plan) -> str | None:
+    """The metric that rows are compared by: AP, else the first of COCO's that is printed."""
+    printed = [metric for metric in plan.table.columns if metric in METRICS]
+    return "AP" if "AP" in printed else next(iter(printed), None)
+
+
+def _title(block: Block, metric: str) -> str:
+    name = TITLES.get(metric, metric)
+    return {"change": f"Δ{name} [95 %]", "p": "p"}.get(block.kind, name)
+
+
+def _blocks(plan: Plan, rows: list[RowNumbers], compared: bool) -> list[Block]:
     printed = {metric for row in rows for metric in row.planned.row.published}
     metrics = tuple(metric for metric in plan.table.columns if metric not in COSTS)
     comparable = _comparable(plan)
@@ -98,6 +122,9 @@ def _blocks(plan: Plan, rows: list[RowNumbers]) -> list[Block]:
     if own and (trained or not published):
         measured = "measured" if comparable else f"measured\n{here}"
         blocks.append(Block("measured", measured, own))
+    main = _main(plan)
+    if compared and main:
+        blocks += [Block(kind, "to baseline", (main,)) for kind in ("change", "p")]
     if published:
         beside = comparable or not trained
         blocks.append(Block("published", "paper" if beside else f"paper\n{there}", published))
@@ -121,12 +148,17 @@ def _key(block: Block, metric: str) -> str:
     return metric if block.kind == "measured" else f"{block.kind}_{metric}"
 
 
-def _entries(plan: Plan, row: RowNumbers, blocks: list[Block]) -> tuple[Entry, ...]:
+def _entries(
+    plan: Plan, row: RowNumbers, blocks: list[Block], found: dict[str, Change]
+) -> tuple[Entry, ...]:
     recipe = row.planned.row
     entries = [text(recipe.label, " ".join(recipe.notes) or None)]
     entries += [text(recipe.columns.get(name)) for name in plan.table.labels]
     for block in blocks:
-        entries += [_entry(row, block.kind, metric) for metric in block.metrics]
+        if block.kind in ("change", "p"):
+            entries += [_changed(found[recipe.label], block.kind, one) for one in block.metrics]
+        else:
+            entries += [_entry(row, block.kind, metric) for metric in block.metrics]
     entries.append(text(recipe.fidelity))
     return tuple(entries)
 
@@ -146,6 +178,18 @@ def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
     # A difference below the last digit is none, without a sign.
     sign = "+" if shown else ""
     return Entry(f"{shown or 0:{sign}.{_digits(metric)}f}", value, recipe.unmatched.get(metric))
+
+
+def _changed(change: Change, kind: str, metric: str) -> Entry:
+    """A row's difference to its baseline, or its p."""
+    if change.baseline is None:
+        return Entry("baseline" if kind == "change" else "")
+    one = change.found.get(metric)
+    if one is None or one.value is None:
+        return Entry("", None, change.reason or "not defined on these images")
+    if kind == "p":
+        return Entry(probability(one), one.p)
+    return Entry(with_interval(one, _digits(metric)), one.value * PERCENT)
 
 
 def delta(row: RowNumbers, metric: str) -> float | None:
@@ -178,7 +222,7 @@ def _data_names(plan: Plan) -> tuple[str, str]:
     return "+".join(here) or "here", "+".join(there) or "its data"
 
 
-def _notes(plan: Plan, store: Store) -> list[str]:
+def _notes(plan: Plan, store: Store, found: dict[str, Change]) -> list[str]:
     here, there = _data_names(plan)
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     plural = "s" if len(plan.seeds) > 1 else ""
@@ -188,6 +232,7 @@ def _notes(plan: Plan, store: Store) -> list[str]:
     ]
     if len(plan.seeds) > 1:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
+    notes += explained(found.values())
     cells = [task.cell for row in plan.rows for task in row.train]
     seen = {seen_in_training(cell.data) for cell in cells if isinstance(cell, Cell)} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
@@ -229,6 +274,7 @@ def _data(plan: Plan) -> str:
 def payload(plan: Plan, store: Store) -> dict[str, Any]:
     """What ``--format json`` prints; AP and AR in percent, blanks null with a reason."""
     rows = [row_numbers(plan, planned, store) for planned in plan.rows]
+    found = changes(plan, store)
     stand = standing(store, plan.tasks)
     return {
         "id": plan.table.id,
@@ -242,12 +288,12 @@ def payload(plan: Plan, store: Store) -> dict[str, Any]:
             "failed": len(stand.failed),
             "missing": len(stand.missing),
         },
-        "rows": [_json_row(plan, row) for row in rows],
-        "notes": _notes(plan, store),
+        "rows": [_json_row(plan, row, found.get(row.planned.row.label)) for row in rows],
+        "notes": _notes(plan, store, found),
     }
 
 
-def _json_row(plan: Plan, row: RowNumbers) -> dict[str, Any]:
+def _json_row(plan: Plan, row: RowNumbers, change: Change | None) -> dict[str, Any]:
     recipe = row.planned.row
     published = {metric: recipe.published.get(metric) for metric in plan.table.columns}
     protocols = {
@@ -261,6 +307,8 @@ def _json_row(plan: Plan, row: RowNumbers) -> dict[str, Any]:
         "status": row.status,
         "measured": {metric: number.value for metric, number in row.measured.items()},
         "sd": {metric: number.sd for metric, number in row.measured.items()},
+        "n": {metric: number.seeds for metric, number in row.measured.items()},
+        "change": None if change is None else plain(change),
         "reasons": {metric: one.reason for metric, one in row.measured.items() if one.reason},
         "published": published,
         "delta": {metric: delta(row, metric) for metric in plan.table.columns},

@@ -154,6 +154,19 @@ class Store:
             ) from error
         return found
 
+    def fingerprint(self, digest: str) -> str | None:
+        """A checksum of a cell's detections, without reading them; none if none are stored."""
+        path = self._detections(digest)
+        with reading(path):
+            try:
+                with path.open("rb") as file:
+                    file.seek(-8, os.SEEK_END)  # gzip ends in its content's checksum and length
+                    return file.read().hex()
+            except FileNotFoundError:
+                return None
+            except OSError:  # shorter than any gzip file: damaged, as reading it will say
+                return ""
+
     def discard(self, digest: str, work: str | None = None) -> None:
         """Forget a cell's measurements and empty the folder ``work``, if one is named."""
         with writing(self.root):
