@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from detbench.data.sources import seen_in_training, why_missing
@@ -71,6 +71,8 @@ class Plan:
 
     Attributes:
         warnings: what the user should know before it runs.
+        data_root: folder of data sets, for what is computed from stored detections; none is
+            unknown.
     """
 
     table: Table
@@ -78,6 +80,7 @@ class Plan:
     seeds: tuple[int, ...]
     rows: tuple[PlannedRow, ...]
     warnings: tuple[str, ...] = ()
+    data_root: Path | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -141,7 +144,8 @@ def choose(
     chosen, said = resolve.choose_profile(
         profile, needed, lambda one: why_missing(one, data_root) is None
     )
-    return make(table, chosen, seeds, rows, overrides, data), said
+    made = make(table, chosen, seeds, rows, overrides, data)
+    return replace(made, data_root=data_root), said
 
 
 def check_data(plan: Plan, data_root: Path) -> None:
