@@ -80,9 +80,11 @@ def competitions(found: Boxed, objects: Boxed, top: int = 3) -> list[Competition
     Returns:
         One per object, in their order.
     """
+    if not len(objects):
+        return []
     overlap = pairwise_iou(found.boxes, objects.boxes)
     overlap *= found.labels[:, None] == objects.labels
-    claimed = np.where(overlap.max(axis=1, initial=0) > T_B, overlap.argmax(axis=1), -1)
+    claimed = np.where(overlap.max(axis=1) > T_B, overlap.argmax(axis=1), -1)
     out = []
     for index, (box, label) in enumerate(zip(objects.boxes, objects.labels, strict=True)):
         own = np.flatnonzero(claimed == index)

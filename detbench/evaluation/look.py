@@ -79,7 +79,7 @@ def look(
     for changed in (unlimited, {}, everything):
         with _inference(network, changed):
             [detections] = network.postprocess(raw, sizes)
-        found.append(_in_original(detections, scale, (height, width)))
+        found.append(in_original(detections, scale, (height, width)))
     return Look(*found)
 
 
@@ -94,9 +94,8 @@ def _inference(network: Any, changed: dict[str, Any]) -> Iterator[None]:
         network.inference = own
 
 
-def _in_original(
-    detections: Detections, scale: tuple[float, float], size: tuple[int, int]
-) -> Boxed:
+def in_original(detections: Detections, scale: tuple[float, float], size: tuple[int, int]) -> Boxed:
+    """Detections in pixels of the original image; arguments as of ``predict.original_boxes``."""
     boxes = original_boxes(detections.boxes, scale, size)
     scores = detections.scores.double().cpu().numpy()
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
