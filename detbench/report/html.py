@@ -136,7 +136,7 @@ class _Facts:
             inner = [self._share(item) for item in value]
         elif isinstance(value, dict):
             inner = {key: self._share(item) for key, item in value.items()}
-        text = json.dumps(inner, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(inner, ensure_ascii=False)
         if len(text) < 40:
             return inner
         return {"$": self.shared.setdefault(text, len(self.shared))}

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from detbench.report.table import Column, Entry, Sheet, footnote, groups
 
 PACKAGES = "% needs \\usepackage{booktabs,amssymb,graphicx}"
+CAPTION_SKIP = r"\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}"
+"""Room between a caption above its table and the table."""
 WIDE = 66
 """Characters that fit a line; wider tables span both columns of a page and shrink to its width."""
 
@@ -141,7 +143,7 @@ def latex(sheet: Sheet) -> str:
         PACKAGES,
         rf"\begin{{{environment}}}",
         r"\centering",
-        *([rf"\caption{{{escape(sheet.title)}}}"] if sheet.title else []),
+        *([CAPTION_SKIP, rf"\caption{{{escape(sheet.title)}}}"] if sheet.title else []),
         *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
         rf"\begin{{tabular}}{{{kinds}}}",
         r"\toprule",

@@ -52,6 +52,7 @@ MARKDOWN = """\
 LATEX = r"""% needs \usepackage{booktabs,amssymb,graphicx}
 \begin{table}
 \centering
+\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}
 \caption{A \textbar{} title \& 100 \%}
 \begin{tabular}{lrrr}
 \toprule

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+from report.made_store import all_metrics, curve, fail, fill, make
+
+from detbench.report import figures
+from detbench.report.figures import Latencies, Pictures
+from detbench.results.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def _named(found: Pictures) -> dict[str, figures.Picture]:
+    return {one.name.removeprefix("own-table1-"): one for one in found.found}
+
+
+def _half(store: Store) -> None:
+    plan = make()
+    fill(store, plan.rows[0].train[0], **all_metrics(0.3))
+    fail(store, plan.rows[1].train[0], "NaN")
+    assert plan.rows[0].cost is not None
+    assert plan.rows[1].cost is not None
+    fill(store, plan.rows[0].cost, gflops=200.5)
+    fill(store, plan.rows[1].cost, gflops=206.0)
+
+
+def test_of_an_empty_store_only_what_is_printed_is_drawn(store: Store) -> None:
+    found = figures.pictures(make(), store)
+    assert list(_named(found)) == ["gflops"]
+    [ax] = _named(found)["gflops"].draw().axes
+    assert ax.get_title() == "published"
+    assert "AP over IoU thresholds: no row is done." in found.absent
+    assert any(reason.startswith("Loss curves: no curve is kept in ") for reason in found.absent)
+
+
+def test_only_done_rows_are_drawn_and_published_ones_apart(store: Store) -> None:
+    _half(store)
+    found = _named(figures.pictures(make(), store))
+    measured, published = found["gflops"].draw().axes
+    points = [line for line in measured.lines if line.get_gid() == "points"]
+    # ATSS failed: it has a cost but no AP.
+    assert [tuple(point) for line in points for point in line.get_xydata()] == [(200.5, 30.0)]
+    printed = [line for line in published.lines if line.get_gid() == "points"]
+    assert sorted(point[1] for line in printed for point in line.get_xydata()) == [38.7, 39.4]
+    assert "shapes" in measured.get_ylabel()
+    assert "COCO" in published.get_ylabel()
+    assert "paper-size" in measured.get_xlabel()
+    [lines] = found["thresholds"].draw().axes
+    [line] = lines.lines
+    assert line.get_label() == "FCOS"
+    assert list(line.get_ydata()) == pytest.approx([42.5 - 2.5 * i for i in range(10)])
+    [bars] = found["sizes"].draw().axes
+    assert [bar.get_height() for bar in bars.patches] == pytest.approx([0, 30, 40])
+
+
+def test_every_picture_names_the_profile_and_the_data(store: Store) -> None:
+    import matplotlib.text
+
+    _half(store)
+    curve(store, make().rows[0].train[0], 3.0, 2.0)
+    found = figures.pictures(make(), store).found
+    assert len(found) == 4
+    for picture in found:
+        texts = picture.draw().findobj(matplotlib.text.Text)
+        words = " ".join(" ".join(text.get_text() for text in texts).split())
+        assert "Profile smoke" in words, picture.name
+        assert "shapes easy 128 px" in words, picture.name
+
+
+def test_seeds_are_averaged_and_a_missing_one_leaves_the_row_out(store: Store) -> None:
+    plan = make(seeds=(0, 1))
+    fill(store, plan.rows[0].train[0], 0, **all_metrics(0.3))
+    assert "thresholds" not in _named(figures.pictures(plan, store))
+    fill(store, plan.rows[0].train[1], 1, **all_metrics(0.4))
+    [ax] = _named(figures.pictures(plan, store))["thresholds"].draw().axes
+    assert ax.lines[0].get_ydata()[0] == pytest.approx(47.5)
+
+
+def test_another_profiles_numbers_are_not_drawn(store: Store) -> None:
+    fill(store, make("small").rows[0].train[0], **all_metrics(0.3))
+    assert list(_named(figures.pictures(make("smoke"), store))) == ["gflops"]
+
+
+def test_curves_say_which_training_is_not_done(store: Store) -> None:
+    _half(store)
+    rows = make().rows
+    curve(store, rows[0].train[0], 3.0, 2.0, 1.0)
+    curve(store, rows[1].train[0], 3.0, float("nan"))
+    curve(store, rows[2].train[0], 3.0)
+    [ax] = _named(figures.pictures(make(), store))["losses"].draw().axes
+    assert [line.get_label() for line in ax.lines] == [
+        "FCOS",
+        "ATSS (failed)",
+        "GFL (not finished)",
+    ]
+    assert [list(line.get_ydata()) for line in ax.lines] == [[3, 2, 1], [3], [3]]
+
+
+def test_latency_is_drawn_where_it_is_known(store: Store) -> None:
+    _half(store)
+    found = figures.pictures(make(), store)
+    [reason] = [one for one in found.absent if one.startswith("AP against latency")]
+    assert "detbench latency own-table1 --format json" in reason
+    known = Latencies({"FCOS": 12.5, "ATSS": 13.0}, "a CPU, 1280x800")
+    [ax] = _named(figures.pictures(make(), store, known))["latency"].draw().axes
+    [points] = [line for line in ax.lines if line.get_gid() == "points"]
+    assert points.get_xydata().tolist() == [[12.5, 30.0]]
+
+
+def test_rows_on_different_data_share_no_axes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "measured_on", lambda plan: "VOC 2007_test and COCO val2017")
+    found = figures.pictures(make(), store)
+    assert found.found == ()
+    assert found.absent[0].startswith("No plots: rows are measured on VOC 2007_test and COCO")
