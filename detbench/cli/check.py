@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from detbench.report.table import Sheet
     from detbench.results.store import Store
     from detbench.runner.plan import Plan, Task
+    from detbench.training.lookup import Found, Start
 
 EXAMPLES = (
     "detbench check tscode-table1",
@@ -69,8 +70,8 @@ def command(
     """Check what TABLE needs and print what would run; runs nothing.
 
     Looked at: the recipe, whether the data set's files are there (and, with --read-data, sound),
-    whether weights that are named
-    as files are there, the results folder and its disk space, the ratio of learning rate and batch.
+    whether the weights asked for are there, the results folder and its disk space, the ratio of
+    learning rate and batch.
     Printed: each cell with its digest and its status in the store, and the time still to spend.
     Exit code 2 if something must be mended before a run.
     """
@@ -126,26 +127,24 @@ def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
 
 
 def _weights(chosen: Plan) -> list[Finding]:
-    wanted = {_source(cell) for cell in _cells(chosen)}
-    return [_weights_from(name) for name in sorted(wanted)]
+    from detbench.training import lookup
+
+    starts = dict.fromkeys(lookup.of_cell(cell) for cell in _cells(chosen))
+    found = lookup.look_up([one.name for one in starts if lookup.needs_lookup(one)])
+    return [_weights_from(one, found.get(one.name)) for one in starts]
 
 
-def _source(cell: Cell) -> str:
-    """The name or file that a cell starts from; empty is from scratch."""
-    if cell.training.weights == "default":
-        return getattr(cell.detector.backbone, "weights", None) or ""
-    return "" if cell.training.weights == "none" else cell.training.weights
+def _weights_from(start: Start, found: Found | None) -> Finding:
+    from detbench.training import lookup
 
-
-def _weights_from(name: str) -> Finding:
-    if not name:
+    if problem := lookup.problem(start, found):
+        return Finding("weights", "mend", problem)
+    if not start.name:
         return Finding("weights", "ok", "training starts from scratch")
-    if Path(name).expanduser().is_file():
-        return Finding("weights", "ok", f"{name} is there")
-    if "://" in name or "/" in name or Path(name).suffix in (".pt", ".pth", ".safetensors"):
-        advice = "give the path of a file by --set training.weights=FILE"
-        return Finding("weights", "mend", f"{name} is no file here: {advice}")
-    return Finding("weights", "ok", f"{name}: a torchvision or timm name, looked up by the run")
+    if found is None or found.cached:
+        where = f" in {found.path}" if found and found.path else ""
+        return Finding("weights", "ok", f"{start.name} is there{where}")
+    return Finding("weights", "ok", f"{start.name}: {found.origin}'s, the run downloads it")
 
 
 def _disk(chosen: Plan, missing: list[Task], root: Path) -> list[Finding]:

@@ -73,8 +73,10 @@ def command(
     store = Store(common.results_root(results))
     if said:
         common.say(said)
-    if fresh or plan.standing(store, chosen.tasks).missing:
+    missing = chosen.tasks if fresh else plan.standing(store, chosen.tasks).missing
+    if missing:
         plan.check_data(chosen, root)
+        plan.check_weights(missing)
         for sentence in chosen.warnings:
             common.say(sentence)
     at_once = jobs or default_jobs(chosen.profile.light is not None, device)

@@ -7,7 +7,7 @@ import re
 import torch
 from torch import Tensor, nn
 
-from detbench.errors import WeightsError
+from detbench.detectors.fitting import Fit, load
 
 # MMDetection's name -> ours, as patterns of the whole name. The backbone keeps its names.
 RENAMES: tuple[tuple[str, str], ...] = (
@@ -60,42 +60,18 @@ def translate(state: dict[str, Tensor], laterals: int) -> dict[str, Tensor]:
     return translated
 
 
-def import_mmdet(
-    detector: nn.Module, state: dict[str, Tensor], allow_partial: bool = False
-) -> list[str]:
+def import_mmdet(detector: nn.Module, state: dict[str, Tensor], allow_partial: bool = False) -> Fit:
     """Load an MMDetection state dict into a detector of ours, in place.
 
     Returns:
-        Names left over on either side, empty unless ``allow_partial``.
+        What fits and what does not, under our names where MMDetection's have one.
 
     Raises:
-        WeightsError: a name or a shape does not fit and ``allow_partial`` is off.
+        WeightsError: a name or a shape does not fit and ``allow_partial`` is off, or nothing fits.
     """
     laterals = len(getattr(getattr(detector, "neck", None), "lateral", ()))
-    return load_matching(detector, translate(state, laterals), allow_partial, "MMDetection")
-
-
-def load_matching(
-    detector: nn.Module, state: dict[str, Tensor], allow_partial: bool, origin: str
-) -> list[str]:
-    """Load what fits by name and shape; anything else is an error unless ``allow_partial``."""
-    own = {
-        name: tensor
-        for name, tensor in detector.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    state = {name: x for name, x in state.items() if not name.endswith("num_batches_tracked")}
-    wrong = [name for name in state if name in own and state[name].shape != own[name].shape]
-    odd = sorted(set(state) - set(own)) + sorted(set(own) - set(state)) + wrong
-    if odd and not allow_partial:
-        shown = ", ".join(odd[:4]) + (f" and {len(odd) - 4} more" if len(odd) > 4 else "")
-        raise WeightsError(
-            f"the {origin} weights do not fit this detector: {shown}; are they for another one? "
-            "--allow-partial loads what fits"
-        )
-    fitting = {name: x for name, x in state.items() if name in own and name not in wrong}
-    detector.load_state_dict(fitting, strict=False)
-    return odd
+    origin = "the MMDetection weights do not fit this detector"
+    return load(detector, translate(state, laterals), allow_partial, origin)
 
 
 def _rename_roi(name: str) -> str | None:

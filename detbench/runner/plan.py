@@ -17,6 +17,7 @@ from detbench.recipe.table import COSTS, Profile, Row, Table
 from detbench.results.schema import Kind
 from detbench.results.store import Store
 from detbench.runner.job import CostCell
+from detbench.training import lookup
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,11 @@ def check_data(plan: Plan, data_root: Path) -> None:
         problem = why_missing(data, data_root)
         if problem:
             raise DataError(problem)
+
+
+def check_weights(tasks: Iterable[Task]) -> None:
+    """Raise ``WeightsError`` if a training of ``tasks`` cannot start from what it asks for."""
+    lookup.check(task.cell for task in tasks if isinstance(task.cell, Cell))
 
 
 def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool) -> PlannedRow:

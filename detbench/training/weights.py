@@ -1,7 +1,7 @@
 """Weights from a name, a file of ours, a backbone's file, or an MMDetection checkpoint.
 
 Nothing is downloaded unless the user gave its name: what a recipe has as default is used when it
-lies in the cache of torch hub or Hugging Face, and otherwise training starts from scratch.
+lies in the cache of torch hub or Hugging Face, and is otherwise an error that says what to do.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from detbench.detectors.fitting import Fit, load
 from detbench.errors import WeightsError
-from detbench.training import checkpoint
+from detbench.training import checkpoint, lookup
 
 logger = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
+Origin = Literal["detbench", "MMDetection", "other"]
 CLASSIFIER = ("fc.", "classifier.", "head.")
-SUFFIXES = (".pt", ".pth", ".safetensors", ".pkl", ".bin", ".tar")
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,14 @@ class Named:
     """Published backbone weights.
 
     Attributes:
-        cached: whether they lie on this machine.
+        origin: ``torchvision`` or ``timm``.
+        path: where they lie once they are here; none where that is not known before.
+        cached: whether they do.
         load: reads them, from the network if they do not.
     """
 
+    origin: str
+    path: Path | None
     cached: bool
     load: Callable[[], State]
 
@@ -46,31 +51,24 @@ def initialise(
 
     Args:
         wanted: ``none``; ``default``, the backbone recipe's; a torchvision or timm name; a file.
-        default: what the recipe's backbone names, or none.
+        default: what the recipe's backbone names, or none; it is not downloaded.
         allow_partial: take what fits where the keys or shapes of both do not agree.
 
     Raises:
         WeightsError: they cannot be had or do not fit.
     """
-    if wanted == "none":
-        _scratch(detector, "as training.weights = none asks")
-    elif wanted != "default":
-        if _is_file(wanted):
-            load_file(detector, Path(wanted), allow_partial)
-        else:
-            _load_backbone(detector, _download(wanted), wanted, allow_partial)
-    elif default is None:
-        _scratch(detector, "the recipe names no weights")
-    elif "://" in default:
-        _scratch(detector, f"{default} is in neither torchvision nor timm; give a file of it")
-    elif _is_file(default):
-        load_file(detector, Path(default), allow_partial)
+    start = lookup.start(wanted, default)
+    if not start.name and not start.default:
+        _scratch(detector)
+        return
+    named = find(start.name) if lookup.needs_lookup(start) else None
+    found = lookup.Found(named.origin, cached=named.cached) if named else None
+    if said := lookup.problem(start, found):
+        raise WeightsError(said)
+    if named is None:
+        load_file(detector, Path(start.name).expanduser(), allow_partial)
     else:
-        named = find(default)
-        if named.cached:
-            _load_backbone(detector, named.load(), default, allow_partial)
-        else:
-            _scratch(detector, f"{default} is not on this machine; --weights {default} fetches it")
+        _load_backbone(detector, fetch(start.name, named), start.name, allow_partial)
 
 
 def save(path: Path, detector: nn.Module) -> None:
@@ -85,34 +83,53 @@ def save(path: Path, detector: nn.Module) -> None:
 
 def load_file(
     detector: nn.Module, path: Path, allow_partial: bool = False, whole: bool = False
-) -> None:
+) -> Fit:
     """Load a file into ``detector``: a checkpoint of ours, MMDetection's, or a backbone's.
 
     Args:
         whole: a file of the backbone alone will not do.
 
+    Returns:
+        What fitted, of the detector or, for a backbone's file, of the backbone.
+
     Raises:
         WeightsError: missing, damaged, or made for another detector.
     """
+    origin, state = read(path)
+    if origin == "detbench":
+        return _load(detector, state, str(path), allow_partial)
+    if origin == "MMDetection":
+        from detbench.detectors.importer import import_mmdet
+
+        try:
+            fit = import_mmdet(detector, state, allow_partial)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from error
+        if not fit.whole:
+            logger.warning("%s: loaded in part: keys %s", path, fit.sentence())
+    elif whole or set(state) & set(detector.state_dict()):
+        fit = _load(detector, state, str(path), allow_partial)
+    else:
+        fit = _load_backbone(detector, state, str(path), allow_partial)
+    logger.info("weights from %s", path)
+    return fit
+
+
+def read(path: Path) -> tuple[Origin, State]:
+    """The weights in a file by their names there, and whose file it is.
+
+    Raises:
+        WeightsError: missing, damaged, or not a file of weights.
+    """
     content = checkpoint.read(path)
     if isinstance(content, dict) and content.get("format") == checkpoint.FORMAT:
-        _load(detector, content["detector"], str(path), allow_partial)
-        return
+        return "detbench", content["detector"]
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not _is_state(state):
         raise WeightsError(f"{path}: holds no tensors by name: not a file of weights")
     if any(name.startswith(("bbox_head.", "rpn_head.", "roi_head.")) for name in state):
-        from detbench.detectors.importer import import_mmdet
-
-        try:
-            import_mmdet(detector, state, allow_partial)
-        except WeightsError as error:
-            raise WeightsError(f"{path}: {error}") from error
-    elif whole or set(state) & set(detector.state_dict()):
-        _load(detector, state, str(path), allow_partial)
-    else:
-        _load_backbone(detector, state, str(path), allow_partial)
-    logger.info("weights from %s", path)
+        return "MMDetection", state
+    return "other", state
 
 
 def find(name: str) -> Named:
@@ -150,7 +167,12 @@ def _torchvision(name: str) -> Named | None:
     except (ValueError, KeyError, AttributeError):
         return None
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    return Named(cache.is_file(), lambda: weights.get_state_dict(progress=False, check_hash=True))
+    return Named(
+        "torchvision",
+        cache,
+        cache.is_file(),
+        lambda: weights.get_state_dict(progress=False, check_hash=True),
+    )
 
 
 def _timm(name: str) -> Named | None:
@@ -167,22 +189,32 @@ def _timm(name: str) -> Named | None:
         network: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
         return dict(network.state_dict())
 
-    return Named(_timm_cached(settings), load)
+    path, cached = _timm_cache(settings)
+    return Named("timm", path, cached, load)
 
 
-def _timm_cached(settings: Any) -> bool:
+def _timm_cache(settings: Any) -> tuple[Path | None, bool]:
+    """Where timm's weights lie or would lie, and whether they do."""
     if settings.hf_hub_id:
         from huggingface_hub import try_to_load_from_cache
 
         files = ("model.safetensors", "pytorch_model.bin")
-        return any(isinstance(try_to_load_from_cache(settings.hf_hub_id, f), str) for f in files)
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(settings.url or "none").name
-    return cache.is_file()
+        found = (try_to_load_from_cache(settings.hf_hub_id, name) for name in files)
+        path = next((Path(one) for one in found if isinstance(one, str)), None)
+        return path, path is not None
+    if not settings.url:
+        return None, False
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(settings.url).name
+    return path, path.is_file()
 
 
-def _download(name: str) -> State:
-    """Weights the user named: from the cache or the network."""
-    named = find(name)
+def fetch(name: str, named: Named | None = None) -> State:
+    """Weights by name: from the cache, else from the network, which fills the cache.
+
+    Raises:
+        WeightsError: there are none of that name, or they cannot be downloaded.
+    """
+    named = named or find(name)
     try:
         return named.load()
     except (OSError, RuntimeError) as error:  # no network, or a hash that does not agree
@@ -190,11 +222,6 @@ def _download(name: str) -> State:
         raise WeightsError(
             f"weights '{name}' cannot be downloaded: {reason}: give a file instead"
         ) from error
-
-
-def _is_file(name: str) -> bool:
-    """Whether a weights setting means a file; a missing one is still meant as one."""
-    return Path(name).is_file() or "/" in name or name.endswith(SUFFIXES)
 
 
 def _is_state(state: Any) -> bool:
@@ -206,42 +233,24 @@ def _is_state(state: Any) -> bool:
     )
 
 
-def _load_backbone(detector: nn.Module, state: State, name: str, allow_partial: bool) -> None:
+def _load_backbone(detector: nn.Module, state: State, name: str, allow_partial: bool) -> Fit:
     parts: Any = detector
     kept = {key: value for key, value in state.items() if not key.startswith(CLASSIFIER)}
-    _load(parts.parts()["backbone"], kept, name, allow_partial)
+    fit = _load(parts.parts()["backbone"], kept, name, allow_partial)
     logger.info("backbone weights: %s", name)
+    return fit
 
 
-def _load(module: nn.Module, state: State, name: str, allow_partial: bool) -> None:
-    """Load ``state`` where names and shapes agree; disagreement is an error unless allowed.
-
-    Counters of batches (``num_batches_tracked``), which older files lack, may be missing.
-    """
-    own = module.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    problems = {
-        "missing": missing,
-        "unknown": [k for k in state if k not in own],
-        "of another shape": [k for k in state if k in own and k not in fitting],
-    }
-    said = "; ".join(
-        f"{len(keys)} {problem} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"
-        for problem, keys in problems.items()
-        if keys
-    )
-    if said and not (allow_partial and fitting):
-        advice = "nothing fits" if not fitting else "--allow-partial takes what fits"
-        raise WeightsError(
-            f"{name}: made for another detector or number of classes: keys {said}: {advice}"
-        )
-    if said:
-        logger.warning("%s: loaded in part: keys %s", name, said)
-    module.load_state_dict(fitting, strict=False)
+def _load(module: nn.Module, state: State, name: str, allow_partial: bool) -> Fit:
+    """Load ``state`` where names and shapes agree; disagreement is an error unless allowed."""
+    origin = f"{name}: made for another detector or number of classes"
+    fit = load(module, state, allow_partial, origin)
+    if not fit.whole:
+        logger.warning("%s: loaded in part: keys %s", name, fit.sentence())
+    return fit
 
 
-def _scratch(detector: nn.Module, why: str) -> None:
+def _scratch(detector: nn.Module) -> None:
     frozen = sum(not parameter.requires_grad for parameter in detector.parameters())
     also = f"; {frozen} frozen tensors keep their random values" if frozen else ""
-    logger.warning("training from scratch: %s%s", why, also)
+    logger.warning("training from scratch, as training.weights = none asks%s", also)

@@ -72,15 +72,25 @@ def test_cached_weights_are_loaded(
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("default", [NAME, "resnet50.a1_in1k", None, "open-mmlab://x/resnet50"])
-def test_a_default_is_never_downloaded(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, default: str | None
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [
+        (NAME, f"are not on this machine.*detbench weights fetch {NAME}, or give a file"),
+        ("resnet50.a1_in1k", "are not on this machine.*detbench weights fetch resnet50.a1_in1k"),
+        (None, "backbone names no weights.*training.weights=none"),
+        ("open-mmlab://x/resnet50", "in neither torchvision nor timm: give their file"),
+        ("missing.pth", "missing.pth is no file here"),
+    ],
+)
+def test_a_default_that_is_not_here_is_an_error_and_not_scratch(
+    monkeypatch: pytest.MonkeyPatch, default: str | None, said: str
 ) -> None:
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    weights.initialise(Detector(), "default", default)
-    assert "training from scratch" in caplog.text
+    with pytest.raises(WeightsError, match=said) as caught:
+        weights.initialise(Detector(), "default", default)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("offline")
@@ -146,7 +156,7 @@ def test_files_without_weights(tmp_path: Path) -> None:
         torch.save(content, tmp_path / "a.pt")
         with pytest.raises(WeightsError, match="holds no tensors by name"):
             weights.load_file(Detector(), tmp_path / "a.pt")
-    with pytest.raises(WeightsError, match="no such file"):
+    with pytest.raises(WeightsError, match="is no file here"):
         weights.initialise(Detector(), str(tmp_path / "none.pth"))
 
 

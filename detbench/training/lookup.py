@@ -1,0 +1,168 @@
+"""What a cell's training starts from, and whether it is here: asked before anything runs. No torch.
+
+torchvision and timm know the names, and importing them brings torch: so they are asked in a process
+of their own, ``python -m detbench.training.lookup NAME...``, and only about names. Nothing is
+downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from detbench.errors import WeightsError
+from detbench.recipe.experiment import Cell
+
+SUFFIXES = (".pt", ".pth", ".safetensors", ".pkl", ".bin", ".tar")
+FETCH = "detbench weights fetch"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What torchvision or timm say of a name.
+
+    Attributes:
+        origin: ``torchvision`` or ``timm``; empty if neither has it.
+        path: the file in their cache, whether it is there or not; empty where they do not tell.
+        cached: whether it is there.
+        problem: why there are no such weights; else empty.
+    """
+
+    origin: str = ""
+    path: str = ""
+    cached: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        name: of torchvision or timm, or a file; empty is from scratch.
+        default: it is what the recipe names, and the user asked for that without naming it.
+    """
+
+    name: str
+    default: bool = False
+
+    @property
+    def text(self) -> str:
+        """How messages name it."""
+        return f"the detector's default weights '{self.name}'" if self.default else self.name
+
+
+def start(weights: str, default: str | None) -> Start:
+    """What ``training.weights`` means for a backbone whose recipe names ``default``."""
+    if weights == "none":
+        return Start("")
+    return Start(default or "", True) if weights == "default" else Start(weights)
+
+
+def of_cell(cell: Cell) -> Start:
+    """What a cell's training starts from."""
+    return start(cell.training.weights, getattr(cell.detector.backbone, "weights", None))
+
+
+def is_file(name: str) -> bool:
+    """Whether a weights setting means a file; a missing one is still meant as one."""
+    return Path(name).expanduser().is_file() or "/" in name or name.endswith(SUFFIXES)
+
+
+def needs_lookup(one: Start) -> bool:
+    """Whether only torchvision and timm can tell about it."""
+    return bool(one.name) and not is_file(one.name)
+
+
+def problem(one: Start, found: Found | None = None) -> str:
+    """Why a training cannot start from these weights, and what to do; empty if it can.
+
+    Args:
+        found: of a name that ``needs_lookup``.
+    """
+    if one.default and not one.name:
+        return (
+            "training.weights = default: this detector's backbone names no weights: name some, "
+            "give a file, or start from scratch with --set training.weights=none"
+        )
+    if "://" in one.name:
+        return (
+            f"{one.text} are in neither torchvision nor timm: give their file by "
+            "--set training.weights=FILE"
+            if one.default
+            else f"weights '{one.name}': no address is fetched: give the path of a file"
+        )
+    if one.name and is_file(one.name):
+        there = Path(one.name).expanduser().is_file()
+        return (
+            ""
+            if there
+            else (
+                f"{one.name} is no file here: give the path of one by --set training.weights=FILE"
+            )
+        )
+    if found is None:
+        return ""
+    if found.problem or found.cached or not one.default:
+        return found.problem
+    return (
+        f"{one.text} are not on this machine, and nothing is downloaded unasked: "
+        f"{FETCH} {one.name}, or give a file by --set training.weights=FILE"
+    )
+
+
+def problems(starts: Iterable[Start]) -> dict[Start, str]:
+    """``problem`` of each, all names looked up at once; seconds if there is any."""
+    known = list(dict.fromkeys(starts))
+    found = look_up([one.name for one in known if needs_lookup(one)])
+    return {one: problem(one, found.get(one.name)) for one in known}
+
+
+def check(cells: Iterable[Cell]) -> None:
+    """Raise unless every cell can start from what it asks for.
+
+    Raises:
+        WeightsError: the first that cannot.
+    """
+    for said in problems(of_cell(cell) for cell in cells).values():
+        if said:
+            raise WeightsError(said)
+
+
+def look_up(names: Sequence[str]) -> dict[str, Found]:
+    """What torchvision and timm say of each name; nothing is started for none.
+
+    Raises:
+        WeightsError: they cannot be asked, as PyTorch cannot be imported.
+    """
+    if not names:
+        return {}
+    command = [sys.executable, "-m", "detbench.training.lookup", *dict.fromkeys(names)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise WeightsError(f"weights cannot be looked up: {said}: see detbench doctor")
+    return {name: Found(**one) for name, one in json.loads(lines[-1]).items()}
+
+
+def _answer(names: Sequence[str]) -> dict[str, Found]:
+    from detbench.training.weights import find
+
+    answers = {}
+    for name in names:
+        try:
+            named = find(name)
+        except WeightsError as error:
+            answers[name] = Found(problem=str(error))
+        else:
+            answers[name] = Found(named.origin, str(named.path or ""), named.cached)
+    return answers
+
+
+if __name__ == "__main__":
+    print(json.dumps({name: asdict(one) for name, one in _answer(sys.argv[1:]).items()}))
