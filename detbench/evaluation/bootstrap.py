@@ -80,6 +80,7 @@ class Difference:
         seeds_a, seeds_b, replicates: how many.
         sources: what the interval covers: ``images``, ``images and seeds``, or, with one seed on
             one side, ``images and seeds of a`` (or ``b``).
+        sd_a, sd_b: standard deviation over the seeds; none with one seed.
     """
 
     value: float | None
@@ -92,6 +93,8 @@ class Difference:
     seeds_b: int
     replicates: int
     sources: str
+    sd_a: float | None
+    sd_b: float | None
 
     @property
     def real(self) -> bool:
@@ -191,7 +194,8 @@ def _difference(
 ) -> Difference:
     sources = _sources(*seeds)
     if a is None or b is None:
-        return Difference(None, None, None, None, None, None, *seeds, replicates, sources)
+        nothing = (None,) * 6
+        return Difference(*nothing, *seeds, replicates, sources, None, None)
     of_a, of_b = float(a.values.mean()), float(b.values.mean())
     value = of_b - of_a
     draws = b.draws.mean(axis=0) - a.draws.mean(axis=0)
@@ -201,7 +205,9 @@ def _difference(
     else:
         half, p_of = _student(*_variance(draws, (a, b)))
         low, high, p = value - half, value + half, p_of(value)
-    return Difference(value, low, high, p, of_a, of_b, *seeds, replicates, sources)
+    spread = (one.values.std(ddof=1) if len(one.values) > 1 else None for one in (a, b))
+    sds = (None if sd is None else float(sd) for sd in spread)
+    return Difference(value, low, high, p, of_a, of_b, *seeds, replicates, sources, *sds)
 
 
 def _sources(a: int, b: int) -> str:

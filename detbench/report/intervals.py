@@ -43,7 +43,7 @@ def covers(one: Difference) -> str:
     if one.sources == "images":
         return (
             "One seed each: the interval says how much the choice of val images matters, not how "
-            "much another training would differ (--seeds)."
+            "much another training would differ (for that, give several seeds)."
         )
     if one.sources == "images and seeds":
         return f"It covers the choice of val images and of seeds (n = {one.seeds_b})."
@@ -85,6 +85,8 @@ def points(one: Difference) -> dict[str, Any]:
         "p": one.p,
         "a": percent(one.a),
         "b": percent(one.b),
+        "sd_a": percent(one.sd_a),
+        "sd_b": percent(one.sd_b),
         "seeds": [one.seeds_a, one.seeds_b],
         "replicates": one.replicates,
         "covers": one.sources,

@@ -1,0 +1,191 @@
+"""``detbench compare``: is the difference between two detectors real?"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detbench.cli import common
+from detbench.errors import RecipeError
+
+if TYPE_CHECKING:
+    from detbench.evaluation.bootstrap import Difference
+    from detbench.recipe.experiment import Evaluation
+    from detbench.report.sides import Side
+
+EXAMPLES = (
+    "detbench compare 'tscode-table1:FCOS' 'tscode-table1:FCOS + SCE' --profile smoke",
+    "detbench compare old.bbox.json new.bbox.json --annotations instances_val2017.json",
+    "detbench compare a0.json,a1.json b0.json,b1.json --annotations val.json --metrics AP,APs",
+    "detbench compare 4fa533da 2575d732 --by-class --format markdown",
+    "detbench compare main.json branch.json --annotations val.json --margin 0.5",
+)
+
+
+def command(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="TABLE:ROW, as in 'tscode-table1:FCOS'; a COCO results file (.json or .json.gz), "
+            "several seeds by commas; or the beginning of a stored cell's digest.",
+            show_default=False,
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Likewise.", show_default=False)],
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations",
+            metavar="FILE",
+            help="COCO annotations that two results files are scored against.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            "--metrics",
+            metavar="NAME,NAME",
+            help="AP, AP50 to AP95, APs, APm, APl, AR, ARs, ARm, ARl; of one class as AP[person].",
+        ),
+    ] = "AP,AP50,AP75",
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="The first of --metrics for each class too.")
+    ] = False,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            metavar="POINTS",
+            help="Exit 1 unless B is shown to be no more than this many points below A.",
+            show_default=False,
+        ),
+    ] = None,
+    replicates: Annotated[
+        int, typer.Option("--replicates", metavar="N", help="Bootstrap replicates.")
+    ] = 1000,
+    profile: common.ProfileOption = None,
+    seeds: common.SeedsOption = "0",
+    set_: common.SetOption = None,
+    dataset: common.DatasetOption = None,
+    data_root: common.DataRootOption = None,
+    results: common.ResultsOption = None,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Compare two detectors on the same images: B − A, its 95 % interval, and whether it is real.
+
+    Needs detections only, trains nothing. The interval resamples the images, the same for both;
+    with several seeds it covers their spread too. With --margin M the exit code is 0 if, in every
+    one of --metrics (classes of --by-class aside), the lower end of the interval is at or above −M,
+    and 1 if it is below: B is worse by more than M, or the images are too few to rule it out.
+    """
+    from detbench.report import comparison
+    from detbench.report.sides import names as called
+
+    wanted = _wanted(metrics, replicates, margin)
+    root, store_root = common.data_root(data_root), common.results_root(results)
+    sides = _sides((a, b), profile, seeds, set_ or (), dataset, root, store_root)
+    asked = (profile, dataset, set_ or ())
+    ground, evaluation, source = _ground_truth(sides, annotations, asked, root)
+    found, images, classes = _differences(sides, ground, evaluation, wanted, by_class, replicates)
+    names = called(*sides)
+    compared = comparison.Comparison(*names, found, classes, images, source, margin)
+    common.emit(comparison.sheet(compared), format, comparison.payload(compared))
+    if compared.breaches:
+        common.say(f"detbench: {comparison.margin_sentence(compared)}")
+        raise typer.Exit(1)
+
+
+def _wanted(metrics: str, replicates: int, margin: float | None) -> list[str]:
+    """The metrics by name, once each; a class's name may hold a comma."""
+    from detbench.evaluation.bootstrap import FEWEST
+    from detbench.evaluation.metric import parse
+
+    found = [one.strip() for one in re.findall(r"(?:\[[^\]]*\]|[^,])+", metrics)]
+    if not found:
+        raise RecipeError("--metrics: name at least one, as in AP,AP50")
+    for one in found:
+        parse(one.partition("[")[0])
+    if replicates < FEWEST:
+        raise RecipeError(f"--replicates {replicates}: a 95 % interval takes at least {FEWEST}")
+    if margin is not None and not (math.isfinite(margin) and 0 <= margin <= 100):
+        raise RecipeError(f"--margin {margin:g}: give points of AP from 0 to 100, as in 0.5")
+    return list(dict.fromkeys(found))
+
+
+def _sides(
+    names: tuple[str, str],
+    profile: str | None,
+    seeds: str,
+    overrides: Sequence[str],
+    dataset: str | None,
+    root: Path,
+    results: Path,
+) -> tuple[Side, Side]:
+    from detbench.report import sides
+    from detbench.results.store import Store
+    from detbench.runner import plan
+
+    numbers = common.parse_seeds(seeds)
+    told: set[str] = set()
+
+    def choose(table: str) -> plan.Plan:
+        chosen, said = plan.choose(table, profile, root, numbers, None, overrides, dataset)
+        if said and said not in told:
+            told.add(said)
+            common.say(said)
+        return chosen
+
+    store = Store(results)
+    return sides.find(names[0], store, choose), sides.find(names[1], store, choose)
+
+
+def _ground_truth(
+    sides: tuple[Side, Side],
+    annotations: Path | None,
+    asked: tuple[str | None, str | None, Sequence[str]],
+    root: Path,
+) -> tuple[dict[str, Any], Evaluation, str]:
+    """What both are scored against, how, and what to call it."""
+    from detbench.cli import single
+    from detbench.data.sources import label
+    from detbench.report.sides import ground_truth, protocol
+
+    shared = protocol(*sides)
+    if shared is not None:
+        data, evaluation = shared
+        return ground_truth(shared, annotations, None, root), evaluation, label(data)
+    profile, dataset, overrides = asked
+    data, evaluation = single.settings(profile, dataset, overrides)
+    named = data if profile or dataset else None
+    if annotations is None and named is not None:
+        single.require_data(named, root)
+    source = str(annotations) if annotations else label(data)
+    return ground_truth(None, annotations, named, root), evaluation, source
+
+
+def _differences(
+    sides: tuple[Side, Side],
+    ground: dict[str, Any],
+    evaluation: Evaluation,
+    metrics: list[str],
+    by_class: bool,
+    replicates: int,
+) -> tuple[dict[str, Difference], int, int]:
+    """Metric -> difference, how many images, and how many of the metrics are of ``by_class``."""
+    from detbench.cli.patience import patient
+    from detbench.evaluation.bootstrap import difference
+    from detbench.report.sides import matches
+
+    with patient("comparing") as tell:
+        a, b = (matches(side, ground, evaluation) for side in sides)
+        classes = [f"{metrics[0].partition('[')[0]}[{name}]" for name in a[0].names]
+        classes = [one for one in classes if one not in metrics] if by_class else []
+        found = difference(a, b, [*metrics, *classes], replicates, progress=tell)
+    return found, len(a[0].image_ids), len(classes)

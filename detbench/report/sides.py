@@ -1,0 +1,222 @@
+"""The two sides of a comparison: a table's row, a stored cell, or results files from anywhere.
+
+No torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detbench.errors import DataError, RecipeError, StoreError
+from detbench.evaluation import results as files
+from detbench.evaluation import truth
+from detbench.evaluation.matching import Matches, match
+from detbench.recipe.digest import digest
+from detbench.recipe.experiment import Cell, Data, Evaluation
+from detbench.results.store import Store
+from detbench.runner.plan import Plan
+
+ChoosePlan = Callable[[str], Plan]
+DIGEST = re.compile(r"[0-9a-f]{6,64}")
+STORED = re.compile(r"train-eval-([0-9a-f]{64})\.detections\.json\.gz")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where one side's detections come from.
+
+    Attributes:
+        name: to print.
+        read: one for each seed, giving COCO results.
+        where: of each, for messages.
+        cell: what made them; none of files from elsewhere.
+    """
+
+    name: str
+    read: tuple[Callable[[], Any], ...]
+    where: tuple[str, ...]
+    cell: Cell | None = None
+
+
+def find(name: str, store: Store, choose: ChoosePlan) -> Side:
+    """The side that is called ``name``.
+
+    Args:
+        name: results files (several seeds by commas), ``TABLE:ROW``, or the beginning of a digest
+            in ``store``.
+        choose: makes the plan of a table.
+
+    Raises:
+        RecipeError: there is nothing of that name, or more than one.
+        StoreError: it has not been run, or left no detections.
+    """
+    paths = [Path(name)] if Path(name).is_file() else [Path(one) for one in name.split(",")]
+    if all(path.is_file() for path in paths):
+        return _files(paths)
+    if DIGEST.fullmatch(name):
+        return _digest(name, store)
+    table, colon, label = name.partition(":")
+    if colon and label and Path(name).suffix != ".json":
+        return _row(choose(table), label, store)
+    if name.endswith((".json", ".json.gz")):
+        missing = next(path for path in paths if not path.is_file())
+        raise DataError(f"{missing}: no such file")
+    raise RecipeError(
+        f"'{name}' is no results file (.json, .json.gz), no row as in tscode-table1:FCOS and no "
+        "digest of a stored cell (at least 6 characters): detbench list names the tables"
+    )
+
+
+def _files(paths: Sequence[Path]) -> Side:
+    """Results files, one for each seed; one that lies in a store brings its cell along."""
+    name = ", ".join(path.name for path in paths)
+    cells = [_cell_beside(path) for path in paths]
+    readers = tuple(lambda path=path: files.read(path) for path in paths)
+    return Side(name, readers, tuple(map(str, paths)), cells[0] if all(cells) else None)
+
+
+def _cell_beside(path: Path) -> Cell | None:
+    found = STORED.fullmatch(path.name)
+    if not found or path.parent.name != "cells":
+        return None
+    return _cell(Store(path.parent.parent), found[1])
+
+
+def _cell(store: Store, key: str) -> Cell | None:
+    """What a stored cell was made of; none if its rows are not there."""
+    stored = store.get(key)
+    if stored is None or stored.status != "done":
+        return None
+    recipe = stored.rows[0].provenance.get("recipe")
+    try:
+        return Cell.model_validate_json(json.dumps(recipe))
+    except ValueError as error:
+        raise StoreError(
+            f"cell {key[:12]} was made by another version of detbench: give its detections file "
+            "and --annotations"
+        ) from error
+
+
+def _digest(beginning: str, store: Store) -> Side:
+    found = [key for key in store.listing() if key.startswith(beginning)]
+    found = [key for key in found if store.fingerprint(key) is not None]
+    if len(found) != 1:
+        what = "no cell with detections" if not found else f"{len(found)} cells"
+        raise RecipeError(
+            f"digest '{beginning}': {what} in {store.root} begin{'s' if not found else ''} so: "
+            "detbench results list shows them, --results names another folder"
+        )
+    [key] = found
+    cell = _cell(store, key)
+    if cell is None:
+        raise StoreError(f"digest '{beginning}': its measurements are missing in {store.root}")
+    return Side(key[:12], (lambda: store.detections(key),), (f"cell {key[:12]}",), cell)
+
+
+def _row(plan: Plan, label: str, store: Store) -> Side:
+    """A row of a table, with the plan's seeds: all of them, or an error."""
+    labels = {row.row.label.lower(): row for row in plan.rows}
+    planned = labels.get(label.strip().lower())
+    if planned is None:
+        close = difflib.get_close_matches(label.lower(), labels, 1)
+        hint = f", did you mean '{labels[close[0]].row.label}'?" if close else ""
+        known = ", ".join(row.row.label for row in plan.rows)
+        raise RecipeError(f"{plan.table.id} has no row '{label}'{hint} (rows: {known})")
+    if not planned.train:
+        raise RecipeError(f"{plan.table.id}:{planned.row.label}: {planned.reason}")
+    for task in planned.train:
+        status = store.status(task.digest)
+        if status == "failed":
+            raise StoreError(f"{plan.table.id}:{task.label} failed: --retry-failed runs it again")
+        if status != "done" or store.fingerprint(task.digest) is None:
+            seeds = ",".join(str(seed) for seed in plan.seeds)
+            raise StoreError(
+                f"{plan.table.id}:{task.label} has no detections in {store.root}: detbench run "
+                f"{plan.table.id} --rows '{planned.row.label}' --profile {plan.profile.id} "
+                f"--seeds {seeds}, or --results names another folder"
+            )
+    readers = tuple(lambda key=task.digest: store.detections(key) for task in planned.train)
+    cell = planned.train[0].cell
+    assert isinstance(cell, Cell)
+    where = tuple(f"{plan.table.id}:{task.label}" for task in planned.train)
+    return Side(planned.row.label, readers, where, cell)
+
+
+def names(a: Side, b: Side) -> tuple[str, str]:
+    """What to call two sides, so that they differ."""
+    if a.name != b.name:
+        return a.name, b.name
+    if a.where != b.where:
+        return ", ".join(a.where), ", ".join(b.where)
+    return f"{a.name} (A)", f"{b.name} (B)"
+
+
+def protocol(a: Side, b: Side) -> tuple[Data, Evaluation] | None:
+    """Data and settings that both sides share; none where both are files from elsewhere.
+
+    Raises:
+        RecipeError: they were evaluated on other data or otherwise.
+    """
+    cells = [side.cell for side in (a, b) if side.cell is not None]
+    if not cells:
+        return None
+    first, last = cells[0], cells[-1]
+    if digest(first.data) != digest(last.data):
+        raise RecipeError(
+            f"{a.name} and {b.name} were evaluated on different data: a paired comparison takes "
+            "the same images"
+        )
+    ours, theirs = (one.evaluation.model_copy(update={"batch": 1}) for one in (first, last))
+    if ours != theirs:
+        fields = type(ours).model_fields
+        differ = [
+            f"evaluation.{one}" for one in fields if getattr(ours, one) != getattr(theirs, one)
+        ]
+        raise RecipeError(
+            f"{a.name} and {b.name} were evaluated with another {', '.join(differ)}: a comparison "
+            "takes the same settings"
+        )
+    return first.data, first.evaluation
+
+
+def ground_truth(
+    shared: tuple[Data, Evaluation] | None, annotations: Path | None, data: Data | None, root: Path
+) -> dict[str, Any]:
+    """What both sides are scored against.
+
+    Args:
+        shared: of ``protocol``.
+        annotations: a file for two files from elsewhere; else ``data``.
+
+    Raises:
+        RecipeError: none is named, or both.
+    """
+    if shared is not None:
+        if annotations is not None:
+            raise RecipeError(
+                "--annotations goes with two results files: a row or stored cell has its own "
+                "ground truth"
+            )
+        return truth.of_data(shared[0], root)
+    if annotations is not None:
+        return truth.of_file(annotations)
+    if data is None:
+        raise RecipeError(
+            "two results files need their ground truth: --annotations FILE, as in "
+            "--annotations instances_val2017.json, or --dataset NAME"
+        )
+    return truth.of_data(data, root)
+
+
+def matches(side: Side, ground: dict[str, Any], evaluation: Evaluation) -> list[Matches]:
+    """One side's seeds, matched."""
+    return [
+        match(ground, read(), evaluation, where)
+        for read, where in zip(side.read, side.where, strict=True)
+    ]
