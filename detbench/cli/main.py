@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": "Draw the boxes of a detector on images, before and after NMS.",
     "flops": "GFLOPs and parameters beside the published figures.",
     "latency": "Measure how long a detector takes per image.",
+    "compare": "Is the difference between two detectors real?",
     "report": "Print tables from stored measurements.",
 }
 
