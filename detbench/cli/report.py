@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "detbench report tscode-table1 --profile smoke",
     "detbench report --profile smoke > tables.md",
+    "detbench report tscode-table1 --profile smoke --columns +AP60,errors",
     "detbench report tscode-table1 --seeds 0,1,2 --format latex --output table1.tex",
     "detbench report --profile smoke --format html --output report.html",
     "detbench report tscode-table1 --profile smoke --plots plots --plot-format pdf",
@@ -44,6 +45,7 @@ def command(
     rows: common.RowsOption = None,
     seeds: common.SeedsOption = "0",
     set_: common.SetOption = None,
+    columns: common.ColumnsOption = None,
     dataset: common.DatasetOption = None,
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
@@ -93,7 +95,7 @@ def command(
         raise RecipeError("--format html: name a file, as in --output report.html")
     store = Store(common.results_root(results))
     choice = (profile, common.data_root(data_root), common.parse_seeds(seeds), rows, set_ or ())
-    plans = _plans(tables_, store, *choice, dataset)
+    plans = _plans(tables_, store, *choice, dataset, columns)
     if not plans:
         common.say(f"nothing is stored in {store.root}: detbench run tscode-table1 is a start")
     found = {}
@@ -131,6 +133,7 @@ def _plans(
     rows: str | None,
     overrides: Sequence[str],
     dataset: str | None,
+    columns: str | None,
 ) -> list[Plan]:
     """The tables that were named, else those of which something is stored."""
     from detbench.recipe import load
@@ -138,7 +141,9 @@ def _plans(
 
     found, said_before = [], set()
     for name in names or load.tables():
-        chosen, said = plan.choose(name, profile, data_root, seeds, rows, overrides, dataset)
+        chosen, said = plan.choose(
+            name, profile, data_root, seeds, rows, overrides, dataset, columns
+        )
         if names or plan.started(store, chosen):
             found.append(chosen)
             if said and said not in said_before:

@@ -14,9 +14,11 @@ from typing import Any
 
 from detbench import __version__
 from detbench.recipe.table import COSTS, METRICS
-from detbench.report import ablation, best, elsewhere
+from detbench.report import ablation, best, elsewhere, intervals
 from detbench.report.best import PUBLISHED
-from detbench.report.figures import Picture, Pictures, published_on
+from detbench.report.differences import Change
+from detbench.report.figures import Pictures
+from detbench.report.figures.source import Picture, published_on
 from detbench.report.numbers import RowNumbers, row_numbers
 from detbench.report.plots import canvas
 from detbench.report.table import Column, Entry, Sheet
@@ -34,6 +36,8 @@ PAPERS = {
 }
 LISTED = 5
 """Failed cells named above a table; the others are in its footnotes."""
+CHANGES = ("change_", "p_")
+"""What keys of columns against the baseline begin with."""
 LARGE = 25_000
 """Bytes from which on a drawing is compared with its PNG."""
 
@@ -149,6 +153,7 @@ class _Facts:
 def _section(plan: Plan, pictures: Pictures, store: Store, facts: _Facts) -> dict[str, Any]:
     sheet = best.mark(ablation.sheet(plan, store))
     rows = [row_numbers(plan, planned, store) for planned in plan.rows]
+    changes = ablation.changes(plan, store)
     for row in rows:
         for stored in (*row.stored, *([row.cost] if row.cost else [])):
             facts.cell(stored)
@@ -168,7 +173,10 @@ def _section(plan: Plan, pictures: Pictures, store: Store, facts: _Facts) -> dic
             }
             for column in sheet.columns
         ],
-        "rows": [_row(plan, sheet, index, row, facts) for index, row in enumerate(rows)],
+        "rows": [
+            _row(plan, sheet, index, row, facts, changes.get(row.planned.row.label))
+            for index, row in enumerate(rows)
+        ],
         "footnotes": sheet.footnotes,
         "notes": sheet.notes,
         "pictures": [_picture(one) for one in pictures.found],
@@ -222,12 +230,19 @@ def _kind(column: Column) -> str:
     return "number measured" if column.key in METRICS else "number"
 
 
-def _row(plan: Plan, sheet: Sheet, index: int, row: RowNumbers, facts: _Facts) -> dict[str, Any]:
+def _row(
+    plan: Plan,
+    sheet: Sheet,
+    index: int,
+    row: RowNumbers,
+    facts: _Facts,
+    change: Change | None,
+) -> dict[str, Any]:
     cells = []
     for place, (column, entry) in enumerate(zip(sheet.columns, sheet.rows[index], strict=True)):
         info = None
         if column.right and (entry.text or entry.note):
-            info = facts.number(_info(plan, row, column, entry))
+            info = facts.number(_info(plan, row, column, entry, change))
         numeric = isinstance(entry.value, int | float) and column.right
         cells.append(
             {
@@ -244,7 +259,9 @@ def _row(plan: Plan, sheet: Sheet, index: int, row: RowNumbers, facts: _Facts) -
     return {"cells": cells, "break": index in sheet.breaks, "status": row.status}
 
 
-def _info(plan: Plan, row: RowNumbers, column: Column, entry: Entry) -> dict[str, Any]:
+def _info(
+    plan: Plan, row: RowNumbers, column: Column, entry: Entry, change: Change | None
+) -> dict[str, Any]:
     """What the dialog of one number says, and the digests of the cells it comes from."""
     recipe = row.planned.row
     published = column.key.startswith(PUBLISHED)
@@ -264,6 +281,8 @@ def _info(plan: Plan, row: RowNumbers, column: Column, entry: Entry) -> dict[str
     else:
         digests = [task.digest for task in row.planned.train]
         facts = {"profile": plan.profile.id, "differs from the paper in": _listed(row)}
+        if column.key.startswith(CHANGES):
+            facts |= _changed(change, column.key.partition("_")[2])
     return {
         "row": recipe.label,
         "column": f"{column.group} {column.title}".replace("\n", " ").strip(),
@@ -274,6 +293,21 @@ def _info(plan: Plan, row: RowNumbers, column: Column, entry: Entry) -> dict[str
         "facts": facts,
         "digests": digests,
     }
+
+
+def _changed(change: Change | None, metric: str) -> dict[str, Any]:
+    """What stands behind a difference to the baseline, in points."""
+    if change is None or change.baseline is None:
+        return {}
+    facts: dict[str, Any] = {"baseline": change.baseline}
+    if one := change.found.get(metric):
+        facts |= {
+            name.replace("_", " "): value
+            for name, value in intervals.points(one).items()
+            if name not in ("a", "b", "seeds")
+        }
+        facts["how"] = intervals.covers(one)
+    return facts
 
 
 def _listed(row: RowNumbers) -> str | None:

@@ -1,0 +1,86 @@
+"""AP of small, medium and large objects at every IoU threshold, from stored detections.
+
+What a cell stores has each of the two alone; TSD, Table 9, has both. Kept as JSON in
+``<results>/work/sizes/``, named by what it depends on. No torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from detbench.errors import DataError, DetbenchError, StoreError
+from detbench.evaluation import truth
+from detbench.evaluation.accumulate import arrays
+from detbench.evaluation.matching import Matches, match
+from detbench.evaluation.metric import AREAS, THRESHOLDS
+from detbench.recipe.digest import digest
+from detbench.recipe.experiment import Cell
+from detbench.results.files import write_atomic
+from detbench.results.store import Store
+from detbench.runner.plan import Plan, Task
+
+SIZES = {"s": "small", "m": "medium", "l": "large"}
+METRICS = tuple(f"AP{percent}{size}" for size in SIZES for percent in THRESHOLDS)
+METHOD = 1
+"""Raise it when they are computed otherwise: what was kept before is computed again."""
+
+Found = Mapping[str, float | None]
+
+
+def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[Found]], str]:
+    """Every done row's metrics, one mapping per seed, in [0, 1]; and why rows are left out.
+
+    A row without detections, or whose ground truth is not there, is left out.
+    """
+    truths: dict[str, dict[str, Any]] = {}
+    found: dict[str, list[Found]] = {}
+    reason = ""
+    for planned in plan.rows:
+        if not planned.train or any(store.status(t.digest) != "done" for t in planned.train):
+            continue
+        try:
+            found[planned.row.label] = [_of_task(plan, store, t, truths) for t in planned.train]
+        except DetbenchError as error:
+            reason = reason or " ".join(str(error).split())
+    return found, reason
+
+
+def _of_task(plan: Plan, store: Store, task: Task, truths: dict[str, dict[str, Any]]) -> Found:
+    assert isinstance(task.cell, Cell)
+    parts = [METHOD, task.digest, store.fingerprint(task.digest)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    path = store.work("sizes") / f"{key}.json"
+    try:
+        kept = json.loads(path.read_bytes())
+        return {name: kept[name] for name in METRICS}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    detections = store.detections(task.digest)
+    if detections is None:
+        raise DataError(f"{task.label}: no detections are stored")
+    data = digest(task.cell.data)
+    if data not in truths:
+        if plan.data_root is None:
+            raise DataError("the data set's folder is not known")
+        truths[data] = truth.of_data(task.cell.data, plan.data_root)
+    found = _metrics(match(truths[data], detections, task.cell.evaluation, task.label))
+    # A store that cannot be written only costs the time again.
+    with contextlib.suppress(StoreError):
+        write_atomic(path, json.dumps(found, indent=1).encode())
+    return found
+
+
+def _metrics(matches: Matches) -> dict[str, float | None]:
+    """All of ``METRICS``; none where no object has that size."""
+    precision, _ = arrays(matches)
+    found: dict[str, float | None] = {}
+    for size in SIZES:
+        for index, percent in enumerate(THRESHOLDS):
+            held = precision[index, :, :, AREAS.index(size)]
+            defined = held[held > -1]
+            found[f"AP{percent}{size}"] = float(defined.mean()) if len(defined) else None
+    return found

@@ -1,0 +1,52 @@
+"""The plots that a table's stored numbers allow, and why the others are not there.
+
+What is drawn is read here; how, in ``detbench.report.plots``. Published numbers get axes of their
+own, and a row that is not done is in no plot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detbench.report.figures import clouds, lines, rows
+from detbench.report.figures.source import Latencies, Picture, Source, measured_on
+from detbench.report.numbers import row_numbers
+from detbench.results.store import Store
+from detbench.runner.plan import Plan
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A table's plots, and a sentence for each that cannot be drawn."""
+
+    found: tuple[Picture, ...]
+    absent: tuple[str, ...]
+
+
+def pictures(plan: Plan, store: Store, latency: Latencies | None = None) -> Pictures:
+    """Everything that can be drawn of a table.
+
+    Args:
+        latency: none is known where it is not given.
+    """
+    numbers = [row_numbers(plan, planned, store) for planned in plan.rows]
+    source = Source(plan, store, numbers, latency or Latencies({}, ""))
+    if " and " in measured_on(plan):
+        # One pair of axes would set side by side what cannot be compared.
+        return Pictures(
+            (), (f"No plots: rows are measured on {measured_on(plan)}: choose some by --rows.",)
+        )
+    made = (
+        clouds.of_cost(source),
+        clouds.of_latency(source),
+        lines.of_thresholds(source),
+        lines.of_sizes(source),
+        lines.of_sizes_and_thresholds(source),
+        rows.of_differences(source),
+        lines.of_losses(source),
+        *rows.of_grid(source),
+    )
+    return Pictures(
+        tuple(one for one in made if isinstance(one, Picture)),
+        tuple(one for one in made if isinstance(one, str)),
+    )

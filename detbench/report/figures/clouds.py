@@ -1,0 +1,82 @@
+"""Plots of AP against what it costs, measured and published apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from detbench.recipe.table import TITLES
+from detbench.report.figures.source import Picture, Source, mean, measured_on, published_on
+from detbench.report.numbers import RowNumbers
+from detbench.report.plots import cost
+
+
+def of_cost(source: Source) -> Picture | str:
+    """AP against GFLOPs, where the table prints them."""
+    costs = {
+        row.planned.row.label: value
+        for row in source.rows
+        if row.cost is not None and (value := row.cost.value("gflops")) is not None
+    }
+    plan = source.plan
+    paper_size = " of the paper-size detector" if plan.profile.light else ""
+    axis = f"GFLOPs{paper_size} at {plan.table.input} (mmdet's count)"
+    clouds = _clouds(source, costs, axis, "gflops")
+    what = "AP against GFLOPs"
+    if not clouds:
+        return f"{what}: no row has both, measured or printed."
+    title, note = source.title(what), source.note
+    if plan.profile.light and not clouds[0].published:
+        note += (
+            " The measured APs are of light networks, the GFLOPs of the detectors they stand for."
+        )
+    return source.picture("gflops", what, lambda: cost.draw(clouds, title, note))
+
+
+def of_latency(source: Source) -> Picture | str:
+    """AP against latency, where it is known."""
+    axis = "latency (median ms per image)"
+    clouds = _clouds(source, source.latency.ms, axis, "runtime_s")
+    what = "AP against latency"
+    if not clouds:
+        return (
+            f"{what}: no latency is known: give what detbench latency {source.plan.table.id} "
+            "--format json prints as --latency."
+        )
+    title, note = source.title(what), source.note
+    if source.latency.ms:
+        note += f" Latency of the paper-size detectors: {source.latency.how}."
+    return source.picture("latency", what, lambda: cost.draw(clouds, title, note))
+
+
+def _clouds(source: Source, costs: Mapping[str, float], axis: str, metric: str) -> list[cost.Cloud]:
+    """Measured points and, on axes of their own, the published ones."""
+    plan = source.plan
+    measured, printed = [], []
+    for row in source.rows:
+        recipe = row.planned.row
+        group, ap = _group(source, row), mean(row, "AP")
+        if ap is not None and recipe.label in costs:
+            measured.append(cost.Point(recipe.label, costs[recipe.label], ap, group))
+        if "AP" in recipe.published and metric in recipe.published:
+            numbers = recipe.published
+            printed.append(cost.Point(recipe.label, numbers[metric], numbers["AP"], group))
+    clouds = []
+    if measured:
+        y = f"AP (%) on {measured_on(plan)}"
+        clouds.append(cost.Cloud(f"measured, profile {plan.profile.id}", axis, y, tuple(measured)))
+    if printed:
+        x = f"{TITLES[metric]}, as the paper prints it"
+        y = f"AP (%) on {published_on(plan)}, as printed"
+        clouds.append(cost.Cloud("published", x, y, tuple(printed), published=True))
+    return clouds
+
+
+def _group(source: Source, row: RowNumbers) -> str:
+    """What tells a row from others by colour: its first descriptive column, where it has few."""
+    if not source.plan.table.labels:
+        return ""
+    first = source.plan.table.labels[0]
+    values = [one.planned.row.columns.get(first, "") for one in source.rows]
+    if "" in values or not 2 <= len(set(values)) <= min(6, len(values) // 2):
+        return ""
+    return row.planned.row.columns[first]

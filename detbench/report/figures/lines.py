@@ -1,0 +1,135 @@
+"""Plots of lines and bars over thresholds, sizes and iterations."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from detbench.report import by_size
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, mean, measured_on
+from detbench.report.numbers import PERCENT
+from detbench.report.plots import canvas, losses, sizes, thresholds
+from detbench.report.plots.canvas import Panel, Series
+from detbench.runner.plan import Task
+from detbench.training import curve
+
+
+def of_thresholds(source: Source) -> Picture | str:
+    """TSD, Figure 6: AP at every IoU threshold, a line per row."""
+    metrics = tuple(f"AP{percent}" for percent in range(50, 100, 5))
+    panels, note = _panels(source, metrics)
+    what = "AP over IoU thresholds"
+    if not panels:
+        return f"{what}: no row is done."
+    title = source.title(what)
+    return source.picture("thresholds", what, lambda: thresholds.draw(panels, title, note))
+
+
+def of_sizes(source: Source) -> Picture | str:
+    """AP of small, medium and large objects, a bar per row."""
+    panels, note = _panels(source, ("APs", "APm", "APl"))
+    what = "AP by object size"
+    if not panels:
+        return f"{what}: no row is done."
+    title = source.title(what)
+    return source.picture("sizes", what, lambda: sizes.draw(panels, title, note))
+
+
+def of_sizes_and_thresholds(source: Source) -> Picture | str:
+    """The layout of TSD, Table 9: a panel per size, lines over the thresholds."""
+    what = "AP by object size over IoU thresholds"
+    found, reason = by_size.of_plan(source.plan, source.store)
+    if not found:
+        return f"{what}: {reason or 'no row is done'}."
+    parts = canvas.split(
+        [Series(label, ()) for label in found][:MOST_ROWS], _breaks(source, list(found))
+    )
+    panels = [
+        Panel(
+            f"{name} objects",
+            tuple(Series(one.label, _line(found[one.label], size)) for one in part.series),
+        )
+        for part in parts
+        for size, name in by_size.SIZES.items()
+    ]
+    title, note = source.title(what), source.note
+    return source.picture("sizes-thresholds", what, lambda: thresholds.draw(panels, title, note))
+
+
+def _breaks(source: Source, labels: Sequence[str]) -> frozenset[int]:
+    """Where among some rows the table draws a line."""
+    lines = [row.planned.row.label for row in source.rows]
+    cuts = [lines.index(one) for one in source.plan.table.breaks if one in lines]
+    places = [lines.index(label) for label in labels]
+    return frozenset(sum(place < cut for place in places) for cut in cuts)
+
+
+def _line(seeds: Sequence[by_size.Found], size: str) -> tuple[float | None, ...]:
+    """One size's APs in percent, means over the seeds."""
+    line: list[float | None] = []
+    for percent in by_size.THRESHOLDS:
+        known = [value for one in seeds if (value := one[f"AP{percent}{size}"]) is not None]
+        line.append(PERCENT * statistics.fmean(known) if len(known) == len(seeds) else None)
+    return tuple(line)
+
+
+def _panels(source: Source, metrics: tuple[str, ...]) -> tuple[list[Panel], str]:
+    """Rows that have any of some metrics, in panels, and the note below them."""
+    series, breaks = _series(source, metrics)
+    note = source.note
+    if len(series) > MOST_ROWS:
+        note += f" The first {MOST_ROWS} of {len(series)} rows: --rows chooses others."
+    return canvas.split(series[:MOST_ROWS], breaks), note
+
+
+def _series(source: Source, metrics: tuple[str, ...]) -> tuple[list[Series], frozenset[int]]:
+    """Rows that have any of some metrics, and where among them the table draws a line."""
+    found: list[Series] = []
+    for row in source.rows:
+        values = tuple(mean(row, metric) for metric in metrics)
+        if any(value is not None for value in values):
+            found.append(Series(row.planned.row.label, values))
+    return found, _breaks(source, [one.label for one in found])
+
+
+def of_losses(source: Source) -> Picture | str:
+    """The loss of every training that has a curve, done or not, with the first seed."""
+    what = "Loss curves"
+    curves: dict[str, losses.Curve] = {}
+    seen: set[str] = set()
+    for row in source.rows:
+        if not row.planned.train or row.planned.train[0].work in seen:
+            continue
+        seen.add(row.planned.train[0].work)
+        found = _curve(source, row.planned.row.label, row.planned.train[0])
+        if found is not None:
+            curves[row.planned.row.label] = found
+    if not curves:
+        return f"{what}: no curve is kept in {source.store.root / 'work'}."
+    note = f"Profile {source.plan.profile.id}; seed {source.plan.seeds[0]}; data set of "
+    note += f"{measured_on(source.plan)}."
+    if len(curves) > MOST_ROWS:
+        note += f" The first {MOST_ROWS} of {len(curves)} trainings: --rows chooses others."
+    chosen = list(curves)[:MOST_ROWS]
+    split = canvas.split([Series(name, ()) for name in chosen], _breaks(source, chosen))
+    panels = [[curves[one.label] for one in panel.series] for panel in split]
+    title = source.title(what)
+    return source.picture("losses", what, lambda: losses.draw(panels, title, note))
+
+
+def _curve(source: Source, label: str, task: Task) -> losses.Curve | None:
+    """The losses of a training; one that is not done says so in its label."""
+    lines = [
+        (int(line["iteration"]), float(line["total"]))
+        for line in curve.read(source.store.work(task.work) / "curve.jsonl")
+        if math.isfinite(line.get("total", math.nan))
+    ]
+    if not lines:
+        return None
+    status = source.store.status(task.digest)
+    shown = label if status == "done" else f"{label} ({_STANDS[status]})"
+    return losses.Curve(shown, tuple(x for x, _ in lines), tuple(y for _, y in lines))
+
+
+_STANDS = {"missing": "not finished", "failed": "failed", "skipped": "skipped"}

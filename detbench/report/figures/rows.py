@@ -1,0 +1,64 @@
+"""Plots with a place for each row: differences, grids."""
+
+from __future__ import annotations
+
+from detbench.report import ablation, grids, intervals
+from detbench.report.figures.source import Picture, Source, mean, published_on
+from detbench.report.numbers import PERCENT
+from detbench.report.plots import differences, heatmap
+
+MOST = 60
+"""Differences that can be read below each other."""
+
+
+def of_differences(source: Source) -> Picture | str:
+    """Every row's difference to its baseline, with its interval."""
+    what = "Differences to the baseline"
+    changes = ablation.changes(source.plan, source.store)
+    found, notes, reasons = [], [], []
+    for label, change in changes.items():
+        for metric, one in change.found.items():
+            if one.value is None or one.low is None or one.high is None:
+                continue
+            ends = (PERCENT * end for end in (one.value, one.low, one.high))
+            found.append((metric, differences.Difference(label, change.baseline or "", *ends)))
+            notes.append(intervals.covers(one))
+        reasons += [change.reason] if change.reason else []
+    if not found:
+        return f"{what}: {reasons[0] if reasons else 'no row has any'}."
+    metric, rows = found[0][0], [one for _, one in found[:MOST]]
+    note = f"{source.note} {notes[0]}"
+    if len(found) > MOST:
+        note += f" The first {MOST} of {len(found)} rows: --rows chooses others."
+    title = source.title(what)
+    return source.picture("differences", what, lambda: differences.draw(rows, title, note, metric))
+
+
+def of_grid(source: Source) -> list[Picture | str]:
+    """Grids as heat maps: one picture of what was measured, another of what was printed."""
+    grid = grids.grid([row.planned.row for row in source.rows])
+    if grid is None:
+        return []
+    plan = source.plan
+    measured = {row.planned.row.label: mean(row, "AP") for row in source.rows}
+    published = {row.planned.row.label: row.planned.row.published.get("AP") for row in source.rows}
+    made: list[Picture | str] = []
+    for name, values, note in (
+        ("grid", measured, source.note),
+        ("grid-published", published, f"As the paper prints it, on {published_on(plan)}."),
+    ):
+        maps = grids.maps(grid, values)
+        known = sum(value is not None for value in values.values())
+        if not known:
+            made.append(f"AP over the grid ({name}): no row has one.")
+        # Three printed numbers among eighty-five are better read in the table.
+        elif name == "grid" or 2 * known >= len(values):
+            whose = "measured" if name == "grid" else "published"
+            what = f"AP over {grid.x} and {grid.y}, {whose}"
+            made.append(_map(source, name, what, maps, note))
+    return made
+
+
+def _map(source: Source, name: str, what: str, maps: list[heatmap.Map], note: str) -> Picture:
+    title = source.title(what)
+    return source.picture(name, what, lambda: heatmap.draw(maps, title, note))

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+from report.made_store import make
+
+from detbench.evaluation import truth
+from detbench.recipe.experiment import Cell
+from detbench.report import by_size
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+from detbench.runner.plan import Plan
+
+SIDES = {"s": 32, "m": 96, "l": 1e5}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    from dataclasses import replace
+
+    return replace(make(), data_root=tmp_path)
+
+
+def _size(cell: Cell, area: float) -> str:
+    scale = cell.evaluation.area_scale
+    return next(name for name, side in SIDES.items() if area <= (side * scale) ** 2)
+
+
+def _store(plan: Plan, root: Path, missing: str) -> Store:
+    """Detections as true as the objects, but of those of one size, which are not found at all."""
+    task = plan.rows[0].train[0]
+    assert isinstance(task.cell, Cell)
+    cell = task.cell
+    objects = truth.of_data(cell.data, root)["annotations"]
+    found = [
+        {
+            "image_id": one["image_id"],
+            "category_id": one["category_id"],
+            # A third of its width too far right: an IoU of exactly a half.
+            "bbox": [one["bbox"][0] + one["bbox"][2] / 3, *one["bbox"][1:]],
+            "score": 0.9,
+        }
+        for one in objects
+        if _size(cell, one["area"]) != missing
+    ]
+    store = Store(root / "results")
+    store.add([Measurement(task.digest, task.kind, "AP", 0.5, "fraction")], found)
+    return store
+
+
+def test_sizes_and_thresholds_part(plan: Plan, tmp_path: Path) -> None:
+    store = _store(plan, tmp_path, "m")
+    found, reason = by_size.of_plan(plan, store)
+    assert reason == ""
+    [seeds] = found.values()
+    [one] = seeds
+    assert set(one) == set(by_size.METRICS)
+    # A neighbour of another size may lie close by.
+    assert one["AP50m"] is not None
+    assert one["AP50m"] < 0.01
+    assert one["AP50l"] is not None
+    assert one["AP50l"] > 0.5
+    assert one["AP55l"] is not None
+    assert one["AP55l"] < 0.2
+    # The second time it is read.
+    assert by_size.of_plan(plan, store) == (found, "")
+    [kept] = (store.work("sizes")).iterdir()
+    kept.write_text("garbled")
+    assert by_size.of_plan(plan, store) == (found, "")
+
+
+def test_why_there_is_none(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert by_size.of_plan(plan, store) == ({}, "")
+    task = plan.rows[0].train[0]
+    store.add([Measurement(task.digest, task.kind, "AP", 0.5, "fraction")])
+    assert by_size.of_plan(plan, store) == ({}, "FCOS: no detections are stored")
