@@ -34,6 +34,7 @@ COMMANDS = {
     "latency": "Measure how long a detector takes per image.",
     "compare": "Is the difference between two detectors real?",
     "report": "Print tables from stored measurements.",
+    "weights": "List, fetch and import weights.",
 }
 
 # typer >= 0.26 carries a click of its own, older ones import the package: take the base from it.

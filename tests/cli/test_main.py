@@ -47,9 +47,12 @@ def test_help_lists_the_commands_in_workflow_order(arguments: list[str]) -> None
         "run",
         "train",
         "eval",
+        "predict",
         "flops",
         "latency",
+        "compare",
         "report",
+        "weights",
     ]
 
 

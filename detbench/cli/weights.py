@@ -1,0 +1,231 @@
+"""``detbench weights``: what trainings can start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detbench.cli import common
+from detbench.cli.groups import epilog, group
+from detbench.errors import RecipeError, WeightsError
+
+if TYPE_CHECKING:
+    from detbench.detectors.fitting import Fit
+    from detbench.report.table import Sheet
+    from detbench.training.importing import Imported
+    from detbench.training.stock import Stock
+
+EXAMPLES = (
+    "detbench weights list",
+    "detbench weights fetch ResNet50_Weights.IMAGENET1K_V1",
+    "detbench weights import fcos_r50_caffe_fpn.pth --detector fcos-r50 --output fcos.pt",
+)
+
+app = group("List, fetch and import weights.", EXAMPLES)
+
+
+@app.command(
+    "list", epilog=epilog(("detbench weights list", "detbench weights list --format json"))
+)
+def list_(format: common.FormatOption = "terminal") -> None:
+    """List the weights that recipes name: whether they are here, where, and how to get them.
+
+    Below them, what else lies in torch hub's cache. Nothing is downloaded.
+    """
+    from detbench.training import stock
+
+    found = stock.take()
+    common.emit(_stock_sheet(found), format, stock.plain(found))
+
+
+@app.command(
+    "fetch",
+    epilog=epilog(
+        (
+            "detbench weights fetch ResNet50_Weights.IMAGENET1K_V1",
+            "detbench weights fetch resnet50.a1_in1k",
+        )
+    ),
+)
+def fetch(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Names of torchvision or timm, as in detbench weights list.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Download weights into the cache of torchvision or timm, unless they are there."""
+    from detbench.training import weights
+
+    known = {name: weights.find(name) for name in names}  # all names before the first download
+    for name, named in known.items():
+        if not named.cached:
+            common.say(f"{name}: downloading from {named.origin}'s address")
+        weights.fetch(name, named)
+        where = weights.find(name).path
+        common.say(f"{name}: {'was here' if named.cached else 'is here now'}: {where}")
+
+
+@app.command(
+    "import",
+    epilog=epilog(
+        (
+            "detbench weights import fcos_r50_caffe_fpn.pth --detector fcos-r50 --output fcos.pt",
+            "detbench weights import faster_rcnn.pth --detector faster-rcnn-r50 --format json",
+            "detbench weights import own.pth --detector my-fcos.toml --classes 20 --allow-partial",
+        )
+    ),
+)
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A checkpoint of MMDetection, a file of ours, a state dict, or a backbone's.",
+            show_default=False,
+        ),
+    ],
+    detector: Annotated[
+        str,
+        typer.Option(
+            "--detector",
+            metavar="NAME",
+            help="The detector they are for: an id, as in fcos-r50, or a file of your own.",
+            autocompletion=common.complete_detectors,
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE.pt",
+            help="Where to write them as ours; without it they are only looked at.",
+            show_default=False,
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            "--classes",
+            min=1,
+            metavar="N",
+            help="Number of classes; by default that of the detector's own data set.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str, typer.Option("--profile", metavar="NAME", help="Whose network: paper, small, smoke.")
+    ] = "paper",
+    set_: common.SetOption = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Take of the weights what fits.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Look how far the weights in FILE fit a detector, and write them for `eval`, `train`, `run`.
+
+    Printed: by part of the network, how many parameters match, are missing from the file, or have
+    another shape; and what the file has that the network has not. Exit code 2 if anything does not
+    fit, unless --allow-partial.
+    """
+    from detbench.training import importing
+
+    if output is not None:
+        _check_output(output, file, force)
+    found = importing.look(file, detector, profile, set_ or (), classes)
+    common.emit(_fit_sheet(file, detector, found), format, importing.plain(found))
+    if not found.fit.whole and not (allow_partial and found.fit.matching):
+        advice = "nothing fits: are they for another detector?"
+        if found.fit.matching:
+            advice = f"{found.advice}--allow-partial takes what fits"
+        raise WeightsError(f"{file}: does not fit {detector}: {advice}")
+    if output is not None:
+        importing.write(found, output)
+        common.say(f"{output}: {len(found.fit.matching)} parameters and buffers of {detector}")
+
+
+def _check_output(output: Path, file: Path, force: bool) -> None:
+    if output.suffix not in (".pt", ".pth"):
+        raise RecipeError(f"--output {output}: the name ends in .pt, as in fcos.pt")
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        raise RecipeError(f"--output {output}: name a file in a folder that is there")
+    if output.exists() and output.resolve() == file.resolve():
+        raise RecipeError(f"--output {output}: this is the file itself: name another")
+    if output.exists() and not force:
+        raise RecipeError(f"--output {output}: is there already: --force replaces it")
+
+
+def _stock_sheet(found: list[Stock]) -> Sheet:
+    from detbench.report.table import Column, Entry, Sheet, text
+
+    rows = tuple(
+        (
+            text(one.name),
+            text(one.origin),
+            text("yes" if one.here else "no"),
+            Entry(_shortened(one.detectors), list(one.detectors)),
+            text(one.path if one.here else one.advice),
+        )
+        for one in found
+    )
+    columns = (
+        Column("name", "Weights"),
+        Column("origin", "From"),
+        Column("here", "Here"),
+        Column("detectors", "Default of"),
+        Column("where", "Where, or what to do"),
+    )
+    note = "No run takes a default unasked: --set training.weights=default does, or a name or file."
+    return Sheet("", columns, rows, (note,))
+
+
+def _fit_sheet(file: Path, detector: str, found: Imported) -> Sheet:
+    from detbench.report.table import Column, Entry, Sheet, text
+    from detbench.training.importing import PARTS_OF
+
+    rows = []
+    for part, fit in found.parts.items():
+        counts = (len(fit.matching), len(fit.missing), len(fit.unknown), len(fit.reshaped))
+        rows.append((text(part), *(Entry(str(count), count) for count in counts)))
+    titles = ("Match", "Missing in file", "Unknown to network", "Other shape")
+    columns = (
+        Column("part", PARTS_OF),
+        *(
+            Column(key, title, right=True)
+            for key, title in zip(("match", "missing", "unknown", "reshaped"), titles, strict=True)
+        ),
+    )
+    title = f"{file.name} ({found.origin}) as {detector} with {found.classes} classes"
+    return Sheet(title, columns, tuple(rows), tuple(_named(found.fit)))
+
+
+def _named(fit: Fit, most: int = 10) -> list[str]:
+    """The keys that do not fit, as notes."""
+    shapes = [f"{name} {_shape(a)} here, {_shape(b)} there" for name, a, b in fit.reshaped]
+    lines = (
+        ("missing in the file", fit.missing),
+        ("unknown to the network", fit.unknown),
+        ("of another shape", shapes),
+    )
+    notes = []
+    for what, keys in lines:
+        if keys:
+            more = f" and {len(keys) - most} more (all: --format json)" if len(keys) > most else ""
+            notes.append(f"{what}: {', '.join(keys[:most])}{more}")
+    return notes or ["Everything fits."]
+
+
+def _shortened(names: tuple[str, ...], most: int = 2) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most + 1 else ""
+    return ", ".join(names[:most] if more else names) + more
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,147 @@
+"""Weights of elsewhere as a detector of ours: how far they fit, part by part, and writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from detbench.build import build_detector
+from detbench.detectors.fitting import Fit, compare
+from detbench.detectors.importer import translate
+from detbench.recipe import resolve
+from detbench.recipe.experiment import Cell, Voc
+from detbench.training import weights
+
+PARTS_OF = "Part"
+COCO_CLASSES, VOC_CLASSES = 80, 20
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A file's weights beside a detector.
+
+    Attributes:
+        origin: whose file it is.
+        classes: of the detector.
+        parts: fit of each part of the network; what only the file has is under the part its name
+            begins with.
+        advice: what the mismatch looks like; empty or ending in "; ".
+    """
+
+    detector: nn.Module
+    state: dict[str, Tensor]
+    origin: str
+    classes: int
+    fit: Fit
+    parts: dict[str, Fit]
+    advice: str
+
+
+def look(
+    path: Path,
+    detector: str,
+    profile: str = "paper",
+    overrides: Sequence[str] = (),
+    classes: int | None = None,
+) -> Imported:
+    """Compare the weights in a file with a detector; neither is changed.
+
+    Args:
+        detector: id or file of a recipe.
+        profile, overrides: make its network, as a run's would.
+        classes: by default those of the data set of the recipe's schedule.
+
+    Raises:
+        RecipeError, WeightsError: mistakes in the names, or no file of weights.
+    """
+    origin, state = weights.read(path)
+    cell = resolve.cell(detector, profile, 0, overrides).cell
+    assert cell is not None
+    count = classes or _own_classes(detector, profile, cell)
+    network = build_detector(cell.detector, count)
+    ours = _our_names(network, state, origin)
+    fit = compare(network.state_dict(), ours)
+    return Imported(network, ours, origin, count, fit, _by_part(fit), _advice(fit, count))
+
+
+def write(found: Imported, output: Path) -> None:
+    """Load what fits into the detector and write all its weights as ours.
+
+    Raises:
+        StoreError: no space left, or the folder cannot be written.
+    """
+    shapes = {name: tensor.shape for name, tensor in found.detector.state_dict().items()}
+    fitting = {name: x for name, x in found.state.items() if shapes.get(name) == x.shape}
+    found.detector.load_state_dict(fitting, strict=False)
+    weights.save(output, found.detector)
+
+
+def plain(found: Imported) -> dict[str, Any]:
+    """For json: every key."""
+    return {
+        "origin": found.origin,
+        "classes": found.classes,
+        "fits": found.fit.whole,
+        **asdict(found.fit),
+        "parts": {
+            part: {
+                "matching": len(fit.matching),
+                "missing": len(fit.missing),
+                "unknown": len(fit.unknown),
+                "reshaped": len(fit.reshaped),
+            }
+            for part, fit in found.parts.items()
+        },
+    }
+
+
+def _own_classes(detector: str, profile: str, cell: Cell) -> int:
+    """Of the recipe's own data set, whatever the profile trains on."""
+    paper = resolve.cell(detector, "paper").cell
+    assert paper is not None
+    return VOC_CLASSES if isinstance(paper.data, Voc) else COCO_CLASSES
+
+
+def _our_names(network: Any, state: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
+    """The file's tensors under the network's names."""
+    if origin == "MMDetection":
+        laterals = len(getattr(getattr(network, "neck", None), "lateral", ()))
+        return translate(state, laterals)
+    if set(state) & set(network.state_dict()):
+        return state
+    # A backbone's file, as torchvision's: without its classifier, and under our prefix.
+    kept = {k: v for k, v in state.items() if not k.startswith(weights.CLASSIFIER)}
+    return {f"backbone.{name}": tensor for name, tensor in kept.items()}
+
+
+def _by_part(fit: Fit) -> dict[str, Fit]:
+    def part(name: str) -> str:
+        return name.partition(".")[0]
+
+    every = [*fit.matching, *fit.missing, *(name for name, _, _ in fit.reshaped), *fit.unknown]
+    return {
+        one: Fit(
+            tuple(name for name in fit.matching if part(name) == one),
+            tuple(name for name in fit.missing if part(name) == one),
+            tuple(name for name in fit.unknown if part(name) == one),
+            tuple(row for row in fit.reshaped if part(row[0]) == one),
+        )
+        for one in dict.fromkeys(map(part, every))
+    }
+
+
+def _advice(fit: Fit, classes: int) -> str:
+    """What a file with another number of classes asks for."""
+    if not fit.hint():
+        return ""
+    for name, own, given in fit.reshaped:
+        if name.rpartition(".")[0].endswith("cls"):
+            # RoI heads score the background too; dense ones each class at each anchor.
+            guess = given[0] - 1 if own[0] == classes + 1 else given[0] * classes / own[0]
+            if guess >= 1 and guess == int(guess):
+                return f"it looks like one of {int(guess)} classes: --classes {int(guess)}; "
+    return fit.hint()

@@ -1,0 +1,225 @@
+"""``detbench weights``, and weights that ``check`` and ``run`` find missing before they start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reference_weights as reference
+import torch
+from typer.testing import CliRunner
+
+from detbench.build import build_detector
+from detbench.cli import main as entry
+from detbench.recipe import resolve
+from detbench.training import lookup, stock, weights
+
+NAME = "ResNet50_Weights.IMAGENET1K_V1"
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch" / "hub"))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        done = CliRunner().invoke(entry.app, words, prog_name="detbench")
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-up in this process, which has torch already."""
+    monkeypatch.setattr(lookup, "look_up", lookup._answer)
+
+
+@pytest.mark.usefixtures("answers")
+def test_list_says_what_is_here_and_what_to_do(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "resnet50-0676ba61.pth").write_text("")
+    (folder / "odd.pth").write_text("")
+    code, out, _ = call("weights", "list", "--format", "json")
+    assert code == 0
+    found = {one["name"]: one for one in json.loads(out)}
+    assert found[NAME]["here"]
+    assert found[NAME]["path"].endswith("resnet50-0676ba61.pth")
+    assert "gfl-r50" in found[NAME]["detectors"]
+    assert not found["ResNet101_Weights.IMAGENET1K_V1"]["here"]
+    assert found["ResNet101_Weights.IMAGENET1K_V1"]["advice"].startswith("detbench weights fetch ")
+    assert found["open-mmlab://detectron2/resnet50_caffe"]["advice"].startswith("--set training")
+    assert found["odd.pth"]["here"]
+    code, out, _ = call("weights", "list")
+    assert code == 0
+    assert "and 9 more" in out
+
+
+def test_torch_hubs_folder_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(variable, "/some/where")
+        assert stock.hub() == Path(torch.hub.get_dir()) / "checkpoints"
+    monkeypatch.delenv("TORCH_HOME")
+    assert stock.hub() == Path(torch.hub.get_dir()) / "checkpoints"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert stock.hub() == Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def test_fetch(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    here = Path("cache/a.pth")
+
+    def find(name: str) -> weights.Named:
+        if name == "odd":
+            raise weights.WeightsError("weights 'odd': no such")
+        return weights.Named("timm", here, name in loaded, lambda: loaded.append(name) or {})  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(weights, "find", find)
+    code, out, err = call("weights", "fetch", "a")
+    assert (code, out, loaded) == (0, "", ["a"])
+    assert "a: downloading from timm's address\na: is here now: cache/a.pth" in err
+    code, _, err = call("weights", "fetch", "a")
+    assert err == "a: was here: cache/a.pth\n"
+    code, _, err = call("weights", "fetch", "b", "odd")
+    assert (code, err, loaded) == (2, "detbench: weights 'odd': no such\n", ["a", "a"])
+
+
+def mmdet(path: Path, edit: Callable[[dict[str, Any]], object] = lambda state: None) -> Path:
+    case = reference.cases()["retinanet-r50"]
+    state: dict[str, Any] = reference.state_dict(case)
+    edit(state)
+    torch.save({"meta": {}, "state_dict": state}, path)
+    return path
+
+
+def test_import_of_mmdetections_checkpoint(call: Call, tmp_path: Path) -> None:
+    mmdet(tmp_path / "in.pth")
+    words = ("weights", "import", "in.pth", "--detector", "retinanet-r50", "--output", "out.pt")
+    code, out, err = call(*words)
+    assert code == 0, err
+    assert "in.pth (MMDetection) as retinanet-r50 with 80 classes" in out
+    assert "Everything fits." in out
+    cell = resolve.cell("retinanet-r50", "paper").cell
+    assert cell is not None
+    detector = build_detector(cell.detector, 80)
+    assert weights.load_file(detector, tmp_path / "out.pt", whole=True).whole
+    given = reference.state_dict(reference.cases()["retinanet-r50"])
+    ours = detector.state_dict()["predictor.cls.weight"]
+    assert torch.equal(ours, given["bbox_head.retina_cls.weight"])
+    code, _, err = call(*words)
+    assert (code, err) == (2, "detbench: --output out.pt: is there already: --force replaces it\n")
+
+
+def test_import_tells_missing_from_unknown(call: Call, tmp_path: Path) -> None:
+    def damage(state: dict[str, Any]) -> None:
+        del state["bbox_head.cls_convs.0.conv.weight"]
+        state["bbox_head.something.weight"] = torch.zeros(2)
+
+    mmdet(tmp_path / "in.pth", damage)
+    words = ("weights", "import", "in.pth", "--detector", "retinanet-r50", "--output", "out.pt")
+    code, out, err = call(*words)
+    assert code == 2
+    assert "missing in the file: heads.cls.convs.0.conv.weight\n" in out
+    assert "unknown to the network: bbox_head.something.weight\n" in out
+    assert err == (
+        "detbench: in.pth: does not fit retinanet-r50: --allow-partial takes what fits\n"
+    )
+    assert not Path("out.pt").exists()
+    code, out, err = call(*words, "--allow-partial", "--format", "json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["missing"] == ["heads.cls.convs.0.conv.weight"]
+    assert found["parts"]["heads"]["missing"] == 1
+    assert Path("out.pt").is_file()
+
+
+def test_import_recognises_another_number_of_classes(call: Call, tmp_path: Path) -> None:
+    words = ("weights", "import", "in.pth", "--detector", "retinanet-r50", "--classes")
+    mmdet(tmp_path / "in.pth")
+    code, _, err = call(*words, "12")
+    assert code == 2
+    assert "it looks like one of 80 classes: --classes 80; --allow-partial takes" in err
+    assert call(*words, "80")[0] == 0
+
+
+def test_import_of_a_backbone_and_of_another_detector(call: Call, tmp_path: Path) -> None:
+    from torchvision.models import resnet50
+
+    torch.save(resnet50().state_dict(), tmp_path / "r50.pth")
+    code, out, err = call("weights", "import", "r50.pth", "--detector", "gfl-r50")
+    assert code == 2
+    row = next(line for line in out.splitlines() if line.startswith("backbone"))
+    assert row.split()[2:] == ["0", "0", "0"]
+    torch.save({"x": torch.zeros(1)}, tmp_path / "x.pth")
+    _, _, err = call("weights", "import", "x.pth", "--detector", "gfl-r50", "--allow-partial")
+    assert (
+        err
+        == "detbench: x.pth: does not fit gfl-r50: nothing fits: are they for another detector?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none.pth", "--detector", "gfl-r50"], "none.pth: no such file"),
+        (
+            ["ümläut.txt", "--detector", "gfl-r50"],
+            "ümläut.txt: truncated, or not a file",
+        ),
+        (["empty.pth", "--detector", "gfl-r50"], "empty.pth: truncated, or not a file of weights"),
+        (["folder", "--detector", "gfl-r50"], "folder: cannot be read: Is a directory"),
+        (["ümläut.txt", "--detector", "gfl-r5O"], "ümläut.txt: truncated"),
+        (["a", "--detector", "x", "--output", "b.txt"], "--output b.txt: the name ends in .pt"),
+        (["a", "--detector", "x", "--output", "no/b.pt"], "--output no/b.pt: name a file in a fol"),
+    ],
+)
+def test_import_of_bad_input(call: Call, tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "ümläut.txt").write_text("text")
+    (tmp_path / "empty.pth").write_text("")
+    (tmp_path / "folder").mkdir()
+    code, out, err = call("weights", "import", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"detbench: {said}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("answers")
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(
+    ("row", "weights_", "said"),
+    [
+        ("GFL", "resnet5O", "no torchvision or timm weights of that name, did you mean 'resnet50'"),
+        ("GFL", "gone.pth", "gone.pth is no file here"),
+        ("GFL", "default", "this detector's backbone names no weights"),
+    ],
+)
+def test_weights_are_looked_at_before_anything_runs(
+    call: Call, tmp_path: Path, command: str, row: str, weights_: str, said: str
+) -> None:
+    words = ("tscode-table1", "--rows", row, "--profile", "smoke", "--results", "store")
+    code, out, err = call(command, *words, "--set", f"training.weights={weights_}")
+    assert code == 2
+    if command == "check":
+        assert f"TO MEND: weights: {said}" in out or said in out
+    else:
+        assert (out, err.count("\n")) == ("", 1)
+        assert said in err
+    assert not (tmp_path / "store" / "work").exists()
+
+
+@pytest.mark.usefixtures("answers")
+def test_check_says_of_a_default_how_to_get_it(call: Call) -> None:
+    words = ("check", "tscode-table1", "--rows", "GFL", "--profile", "paper")
+    code, out, _ = call(*words, "--set", "training.weights=default")
+    assert code == 2
+    assert f"detbench weights fetch {NAME}" in out
+    _, out, _ = call(*words, "--set", f"training.weights={NAME}")
+    assert f"ok: weights: {NAME}: torchvision's, the run downloads it" in out
