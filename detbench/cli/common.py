@@ -85,6 +85,16 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME,NAME",
+        help="Metrics to print in place of the table's, as in AP,AP50; besides them with a leading "
+        "+, as in +AP60. +errors adds what each type of error costs (TIDE).",
+        show_default=False,
+    ),
+]
 DatasetOption = Annotated[
     str | None,
     typer.Option(

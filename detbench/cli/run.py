@@ -13,6 +13,7 @@ EXAMPLES = (
     "detbench run tscode-table1 --rows 'FCOS*' --seeds 0,1,2",
     "detbench run tscode-table3 --profile paper --data-root /data --device cuda",
     "detbench run tscode-table1 --set training.iterations=100 --format markdown",
+    "detbench run tscode-table1 --columns AP,AP50,errors",
     "detbench run my-table.toml --retry-failed",
 )
 
@@ -24,6 +25,7 @@ def command(
     seeds: common.SeedsOption = "0",
     device: common.DeviceOption = "auto",
     set_: common.SetOption = None,
+    columns: common.ColumnsOption = None,
     dataset: common.DatasetOption = None,
     jobs: Annotated[
         int | None,
@@ -68,7 +70,7 @@ def command(
 
     root = common.data_root(data_root)
     chosen, said = plan.choose(
-        table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset
+        table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset, columns
     )
     store = Store(common.results_root(results))
     if said:

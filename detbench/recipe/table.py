@@ -43,6 +43,13 @@ COSTS = ("gflops", "params_m", "total_params_m", "loc_convs_mi")
 """The metrics that need no training: GFLOPs; trainable parameters and all of them in millions;
 weights of the loc head's convolutions in units of 2^20, as Double-Head counts its conv-head."""
 
+ERRORS = ("E_cls", "E_loc", "E_both", "E_dupe", "E_bkg", "E_miss")
+"""Columns of what each type of error costs in AP50 (TIDE, Bolya et al. 2020), from stored
+detections; never published."""
+
+SPECIAL_ERRORS = ("E_fp", "E_fn")
+"""Likewise of all false positives and of all false negatives."""
+
 CITED = ("runtime_s",)
 """Metrics that are only printed, never measured by a run: seconds per image on the paper's GPU."""
 
@@ -52,6 +59,9 @@ TITLES = {
     "total_params_m": "All params (M)",
     "loc_convs_mi": "Conv head (Mi)",
     "runtime_s": "s / image",
+    **{name: name.removeprefix("E_").capitalize() for name in ERRORS},
+    "E_fp": "FP",
+    "E_fn": "FN",
 }
 """What a column is called where its key is not its name."""
 

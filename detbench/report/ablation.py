@@ -14,7 +14,8 @@ from detbench.data.sources import label, seen_in_training
 from detbench.evaluation.metric import METRICS
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
-from detbench.recipe.table import CITED, COSTS, DIGITS, TITLES
+from detbench.recipe.table import CITED, COSTS, DIGITS, ERRORS, SPECIAL_ERRORS, TITLES
+from detbench.report import error_columns
 from detbench.report.differences import Change, Progress, differences
 from detbench.report.intervals import explained, plain, probability, with_interval
 from detbench.report.numbers import PERCENT, Number, RowNumbers, row_numbers
@@ -117,7 +118,8 @@ def _blocks(plan: Plan, rows: list[RowNumbers], compared: bool) -> list[Block]:
     here, there = _data_names(plan)
     blocks = []
     published = tuple(metric for metric in metrics if metric in printed)
-    own = tuple(metric for metric in metrics if metric not in CITED)
+    errors = tuple(metric for metric in metrics if metric in (*ERRORS, *SPECIAL_ERRORS))
+    own = tuple(metric for metric in metrics if metric not in (*CITED, *errors))
     trained = any(row.planned.train for row in rows)
     if own and (trained or not published):
         measured = "measured" if comparable else f"measured\n{here}"
@@ -135,6 +137,8 @@ def _blocks(plan: Plan, rows: list[RowNumbers], compared: bool) -> list[Block]:
         if metric in printed:
             blocks.append(Block("published", "paper", (metric,)))
             blocks.append(Block("delta", "Δ", (metric,)))
+    if errors:
+        blocks.append(Block("measured", "ΔAP50 if mended", errors))
     return blocks
 
 
@@ -248,6 +252,8 @@ def _notes(plan: Plan, store: Store, found: dict[str, Change]) -> list[str]:
             f"GFLOPs and parameters are those of the paper-size detector at {plan.table.input}, "
             "counted as the papers did (mmdet)."
         )
+    if any(metric in (*ERRORS, *SPECIAL_ERRORS) for metric in plan.table.columns):
+        notes.append(error_columns.NOTE)
     notes += plan.profile.notes
     notes += plan.table.notes
     notes.append(status_line(plan, store))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from detbench.recipe.table import CITED, COSTS
+from detbench.recipe.table import CITED, COSTS, ERRORS, SPECIAL_ERRORS
+from detbench.report import error_columns
 from detbench.results.store import Store, Stored
 from detbench.runner.plan import Plan, PlannedRow, Task
 
@@ -57,6 +58,9 @@ def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
             measured[metric] = Number(None, reason="as printed; detbench latency measures here")
         elif metric in COSTS:
             measured[metric] = _cost(metric, cost, no_cost or planned.reason)
+        elif metric in (*ERRORS, *SPECIAL_ERRORS):
+            values = reason or error_columns.values(plan, planned, store, metric)
+            measured[metric] = _over_seeds(values)
         else:
             measured[metric] = _mean(metric, [stored for _, stored in cells], reason)
     found = tuple(stored for _, stored in cells if stored)
@@ -92,9 +96,17 @@ def _mean(metric: str, cells: list[Stored | None], reason: str) -> Number:
         row = stored.row(metric) if stored else None
         if row is None or row.value is None:
             return Number(None, reason=row.reason if row else f"{metric} was not measured")
-        values.append(row.value * PERCENT)
-    sd = statistics.stdev(values) if len(values) > 1 else None
-    return Number(statistics.fmean(values), sd, len(values))
+        values.append(row.value)
+    return _over_seeds(values)
+
+
+def _over_seeds(values: list[float] | str) -> Number:
+    """Fractions, one per seed, as a percentage; or the reason why there are none."""
+    if isinstance(values, str):
+        return Number(None, reason=values)
+    percent = [PERCENT * value for value in values]
+    sd = statistics.stdev(percent) if len(percent) > 1 else None
+    return Number(statistics.fmean(percent), sd, len(percent))
 
 
 def _cost(metric: str, stored: Stored | None, reason: str) -> Number:

@@ -9,6 +9,7 @@ from pathlib import Path
 from detbench.data.sources import seen_in_training, why_missing
 from detbench.errors import DataError
 from detbench.recipe import load, resolve
+from detbench.recipe.columns import choose as choose_columns
 from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell, Data
 from detbench.recipe.override import detector_only
@@ -125,12 +126,14 @@ def choose(
     rows: str | None = None,
     overrides: Sequence[str] = (),
     dataset: str | None = None,
+    columns: str | None = None,
 ) -> tuple[Plan, str | None]:
     """Plan a table by its id or file, as the command line names things.
 
     Args:
         profile: none takes ``paper`` where the paper's data set is found, else ``smoke``.
         dataset: of ``--dataset``; none is the profile's.
+        columns: of ``--columns``; none is the table's.
 
     Returns:
         The plan, and a sentence that says which profile was taken if none was named.
@@ -139,6 +142,8 @@ def choose(
         RecipeError: mistakes in any of them.
     """
     table = load.table(name)
+    if columns is not None:
+        table = choose_columns(table, columns)
     data = resolve.parse_dataset(dataset) if dataset else None
     # With a data set of the user's choice, the paper's is not needed.
     needed = [data] if data else resolve.paper_data(table)

@@ -1,0 +1,37 @@
+"""A table's columns as the user asks for them: ``AP,AP50`` instead, ``+AP60,errors`` besides."""
+
+from __future__ import annotations
+
+from detbench.errors import RecipeError
+from detbench.recipe.table import ERRORS, METRICS, SPECIAL_ERRORS, Table
+from detbench.recipe.validate import suggest
+
+GROUPS = {"errors": ERRORS}
+"""Words that stand for several columns."""
+
+
+def choose(table: Table, text: str) -> Table:
+    """The table with other columns.
+
+    Args:
+        text: metrics by commas, which replace the table's; after a leading ``+`` they come after
+            them. ``errors`` stands for the six types of TIDE.
+
+    Raises:
+        RecipeError: an unknown metric, or none at all.
+    """
+    parts = [part.strip().removeprefix("+").strip() for part in text.split(",")]
+    known = (*METRICS, *ERRORS, *SPECIAL_ERRORS)
+    mistakes = [
+        f"--columns '{part}': no such metric{suggest(part, (*known, *GROUPS))} "
+        f"(choices: {', '.join((*METRICS, *GROUPS, *ERRORS, *SPECIAL_ERRORS))})"
+        for part in parts
+        if part not in known and part not in GROUPS
+    ]
+    if not text.strip():
+        mistakes = ["--columns: name metrics by commas, as in AP,AP50 or +errors"]
+    if mistakes:
+        raise RecipeError(mistakes)
+    asked = [name for part in parts for name in GROUPS.get(part, (part,))]
+    kept = table.columns if text.strip().startswith("+") else ()
+    return table.model_copy(update={"columns": tuple(dict.fromkeys((*kept, *asked)))})

@@ -1,0 +1,211 @@
+"""Error types as columns: from stored detections, cached, and blank with a reason else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detbench.cli.main import main
+from detbench.evaluation import truth
+from detbench.evaluation.error_types import error_types
+from detbench.recipe import load
+from detbench.recipe.experiment import Cell
+from detbench.report import ablation, error_columns
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+from detbench.runner import plan as plans
+from detbench.runner.plan import Plan
+
+OVERRIDES = ("data.size=64", "data.val=6")
+WORDS = ("--profile", "smoke", "--set", OVERRIDES[0], "--set", OVERRIDES[1], "--rows", "FCOS*")
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(error_columns, "_MEMORY", {})
+
+
+def planned(columns: str = "AP,errors", seeds: tuple[int, ...] = (0,)) -> Plan:
+    chosen, _ = plans.choose(
+        *("tscode-table1", "smoke", Path("data"), seeds, "FCOS*", OVERRIDES), columns=columns
+    )
+    return chosen
+
+
+def fill(root: Path, plan: Plan, rows: int, detections: bool = True) -> None:
+    """Store the first rows: every object found, but the first ``index`` of them moved aside."""
+    for index, row in enumerate(plan.rows[:rows]):
+        for seed, task in enumerate(row.train):
+            assert isinstance(task.cell, Cell)
+            ground = truth.of_data(task.cell.data, Path("data"))
+            found = results(ground, moved=index + 2 * seed)
+            measured = Measurement(task.digest, "train-eval", "AP", 0.25, "fraction")
+            Store(root).add([measured], found if detections else None)
+
+
+def results(ground: dict[str, Any], moved: int) -> list[dict[str, Any]]:
+    found = []
+    for number, item in enumerate(ground["annotations"]):
+        x, y, w, h = item["bbox"]
+        shift = 0.6 * w if number < moved else 0.0
+        found.append(
+            {
+                **{"image_id": item["image_id"], "category_id": item["category_id"]},
+                **{"bbox": [x + shift, y, w, h], "score": 0.9 - 0.001 * number},
+            }
+        )
+    return found
+
+
+def test_columns_hold_what_the_detections_say(tmp_path: Path) -> None:
+    plan = planned()
+    fill(tmp_path, plan, 2)
+    rows = ablation.payload(plan, Store(tmp_path))["rows"]
+    assert rows[0]["measured"]["E_loc"] == 0.0
+    task = plan.rows[1].train[0]
+    assert isinstance(task.cell, Cell)
+    ground = truth.of_data(task.cell.data, Path("data"))
+    expected = error_types(ground, results(ground, 1), task.cell.evaluation)
+    assert expected is not None
+    assert rows[1]["measured"]["E_loc"] == pytest.approx(100 * expected.loc)
+    assert expected.loc > 0.01
+    assert rows[2]["measured"]["E_loc"] is None
+    assert rows[2]["reasons"]["E_loc"] == "not run with profile smoke"
+
+
+def test_several_seeds_give_mean_and_deviation_or_nothing(tmp_path: Path) -> None:
+    plan = planned("E_loc", seeds=(0, 1))
+    fill(tmp_path, plan, 1)
+    [first, *_] = ablation.payload(plan, Store(tmp_path))["rows"]
+    alone = [
+        ablation.payload(planned("E_loc", seeds=(seed,)), Store(tmp_path))["rows"][0]["measured"]
+        for seed in (0, 1)
+    ]
+    assert alone[0]["E_loc"] == 0.0
+    assert first["measured"]["E_loc"] == pytest.approx(alone[1]["E_loc"] / 2)
+    assert first["sd"]["E_loc"] == pytest.approx(alone[1]["E_loc"] / 2**0.5)
+    assert first["n"]["E_loc"] == 2
+    missing = ablation.payload(planned("E_loc", seeds=(0, 1, 2)), Store(tmp_path))["rows"][0]
+    assert missing["measured"]["E_loc"] is None
+    assert missing["reasons"]["E_loc"] == "FCOS, seed 2: not run"
+
+
+def test_they_are_computed_once_for_the_same_detections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned()
+    fill(tmp_path, plan, 1)
+    calls = []
+    monkeypatch.setattr(error_columns, "error_types", lambda *a: calls.append(1) or error_types(*a))
+    for _ in range(2):
+        ablation.sheet(plan, Store(tmp_path))
+        error_columns._MEMORY.clear()
+    assert len(calls) == 1
+    [kept] = (tmp_path / "work" / "errors").iterdir()
+    assert kept.name.startswith(plan.rows[0].train[0].digest)
+
+    kept.write_text(kept.read_text()[:40])  # cut short: computed again
+    ablation.sheet(plan, Store(tmp_path))
+    assert len(calls) == 2
+    old = json.loads(kept.read_text()) | {"method": 0}
+    kept.write_text(json.dumps(old))
+    error_columns._MEMORY.clear()
+    ablation.sheet(plan, Store(tmp_path))
+    assert len(calls) == 3
+
+    task = plan.rows[0].train[0]  # other detections of the same cell
+    Store(tmp_path).add([Measurement(task.digest, "train-eval", "AP", 0.2, "fraction")], [])
+    [first, *_] = ablation.payload(plan, Store(tmp_path))["rows"]
+    assert first["measured"]["E_miss"] == pytest.approx(100.0)
+    assert len(calls) == 4
+
+
+def test_a_store_that_cannot_be_written_still_answers(tmp_path: Path) -> None:
+    plan = planned()
+    fill(tmp_path, plan, 1)
+    (tmp_path / "work").write_text("in the way")
+    [first, *_] = ablation.payload(plan, Store(tmp_path))["rows"]
+    assert first["measured"]["E_loc"] == 0.0
+
+
+def test_blanks_say_why(tmp_path: Path) -> None:
+    plan = planned()
+    fill(tmp_path, plan, 2, detections=False)
+    store = Store(tmp_path)
+    task = plan.rows[1].train[0]
+    (tmp_path / "cells" / f"train-eval-{task.digest}.detections.json.gz").write_bytes(b"garbled")
+    first, second, *_ = ablation.payload(plan, store)["rows"]
+    assert first["reasons"]["E_cls"] == "FCOS: no detections are stored"
+    assert "is damaged" in second["reasons"]["E_cls"]
+    assert first["measured"]["AP"] == 25.0
+
+
+@pytest.mark.parametrize("format", ["terminal", "markdown", "json", "csv", "latex", "html"])
+def test_every_format_has_the_columns_and_their_unit(
+    tmp_path: Path,
+    format: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, planned(), 2)
+    with pytest.raises(SystemExit) as end:
+        main(
+            (
+                "report",
+                "tscode-table1",
+                *WORDS,
+                "--results",
+                ".",
+                "--columns",
+                "+AP60,errors",
+                "--format",
+                format,
+            )
+        )
+    out, err = capsys.readouterr()
+    assert not end.value.code, err
+    for name in ("E_cls", "E_miss") if format in ("json", "csv") else ("Cls", "Miss", "AP60"):
+        assert name in out
+    assert "in percentage points" in out + err
+
+
+def test_run_takes_columns_and_names_unknown_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, planned(), len(planned().rows))
+    for command in ("run", "report"):
+        with pytest.raises(SystemExit) as end:
+            main(
+                (
+                    command,
+                    "tscode-table1",
+                    *WORDS,
+                    "--results",
+                    ".",
+                    "--columns",
+                    "AP,E_loc",
+                    "--format",
+                    "csv",
+                )
+            )
+        out, _ = capsys.readouterr()
+        assert not end.value.code
+        assert "AP" in out.splitlines()[0].split(",")
+        assert "E_loc" in out.splitlines()[0].split(",")
+        assert "E_cls" not in out
+        with pytest.raises(SystemExit) as end:
+            main((command, "tscode-table1", *WORDS, "--columns", "+E_lok"))
+        out, err = capsys.readouterr()
+        assert (end.value.code, out) == (2, "")
+        assert "--columns 'E_lok': no such metric, did you mean 'E_loc'?" in err
+
+
+def test_a_tables_own_columns_are_not_changed() -> None:
+    before = load.table("tscode-table1").columns
+    assert planned("AP").table.columns == ("AP",)
+    assert load.table("tscode-table1").columns == before
