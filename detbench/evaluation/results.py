@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detbench.errors import DataError
-from detbench.results.files import write_atomic
+from detbench.results.files import parse_json, write_atomic
 
 
 def write(path: Path, results: list[dict[str, Any]]) -> None:
@@ -34,10 +34,10 @@ def read(path: Path) -> Any:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":  # gzip's magic number: the name may not say so
             data = gzip.decompress(data)
-        return json.loads(data)
+        return parse_json(data)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, ValueError, RecursionError, zlib.error, gzip.BadGzipFile) as error:
         # The errors of JSON and of UTF-8 are ValueErrors.
         raise DataError(f"{path}: truncated or not JSON: {error}") from error
     except OSError as error:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
+import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from detbench.errors import StoreError
 
@@ -61,6 +64,21 @@ def reading(path: Path) -> Iterator[None]:
         raise StoreError(
             f"cannot read {path} ({error.strerror or error}): check the results folder"
         ) from error
+
+
+def parse_json(content: bytes) -> Any:
+    """``json.loads`` without the cycle collector, a third quicker on half a million detections.
+
+    Raises:
+        ValueError: no JSON.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # it would walk what is growing again and again, and there are no cycles
+    try:
+        return json.loads(content)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class Lock:

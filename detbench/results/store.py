@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any, Literal
 
 from detbench.errors import StoreError
 from detbench.results import schema
-from detbench.results.files import reading, write_atomic, writing
+from detbench.results.files import parse_json, reading, write_atomic, writing
 from detbench.results.schema import KINDS, Kind, Measurement, Status
 
 log = logging.getLogger("detbench")
@@ -147,8 +148,8 @@ class Store:
         with reading(path):
             content = path.read_bytes()
         try:
-            found: list[dict[str, Any]] = json.loads(gzip.decompress(content))
-        except (OSError, EOFError, ValueError) as error:
+            found: list[dict[str, Any]] = parse_json(gzip.decompress(content))
+        except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             raise StoreError(
                 f"{path} is damaged ({error}): delete it and run the table again with --fresh"
             ) from error
