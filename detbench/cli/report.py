@@ -165,7 +165,9 @@ def _latencies(path: Path | None) -> dict[str, Latencies]:
     found: dict[str, dict[str, float]] = {}
     how = {}
     try:
-        for one in json.loads(path.read_text(encoding="utf-8")):
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        # An empty object would pass for no measurements.
+        for one in measured if isinstance(measured, list) else [measured]:
             settings, machine = one["settings"], one["machine"]
             median = float(one["steps"]["total"]["median_ms"]) / int(settings["batch"])
             found.setdefault(one["table"], {})[one["row"]] = median
