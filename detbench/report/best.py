@@ -1,7 +1,7 @@
 """The best number of each column, set bold.
 
 A column is measured or published, never both, so the two are judged apart. Numbers that are printed
-alike are equally good. Less is better of costs. Differences have no best.
+alike are equally good. Less is better of costs and errors. Differences have no best.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from detbench.recipe.table import CITED, COSTS, METRICS
+from detbench.recipe.table import CITED, COSTS, ERRORS, METRICS, SPECIAL_ERRORS
 from detbench.report.table import Column, Entry, Sheet
 
-LOWER = (*COSTS, *CITED)
+LOWER = (*COSTS, *CITED, *ERRORS, *SPECIAL_ERRORS)
 PUBLISHED = "published_"
 
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from detbench import __version__
-from detbench.recipe.table import COSTS, METRICS
+from detbench.recipe.table import COSTS, ERRORS, METRICS, SPECIAL_ERRORS
 from detbench.report import ablation, best, elsewhere, intervals
 from detbench.report.best import PUBLISHED
 from detbench.report.differences import Change
@@ -227,7 +227,8 @@ def _kind(column: Column) -> str:
         return "words"
     if column.key.startswith(PUBLISHED):
         return "number published"
-    return "number measured" if column.key in METRICS else "number"
+    own = (*METRICS, *ERRORS, *SPECIAL_ERRORS)
+    return "number measured" if column.key in own else "number"
 
 
 def _row(

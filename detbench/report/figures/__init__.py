@@ -43,6 +43,7 @@ def pictures(plan: Plan, store: Store, latency: Latencies | None = None) -> Pict
         lines.of_sizes(source),
         lines.of_sizes_and_thresholds(source),
         rows.of_differences(source),
+        rows.of_errors(source),
         lines.of_losses(source),
         *rows.of_grid(source),
     )

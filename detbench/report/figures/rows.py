@@ -1,11 +1,14 @@
-"""Plots with a place for each row: differences, grids."""
+"""Plots with a place for each row: differences, error types, grids."""
 
 from __future__ import annotations
 
-from detbench.report import ablation, grids, intervals
-from detbench.report.figures.source import Picture, Source, mean, published_on
+import statistics
+
+from detbench.recipe.table import ERRORS
+from detbench.report import ablation, error_columns, grids, intervals
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, mean, published_on
 from detbench.report.numbers import PERCENT
-from detbench.report.plots import differences, heatmap
+from detbench.report.plots import differences, errors, heatmap
 
 MOST = 60
 """Differences that can be read below each other."""
@@ -32,6 +35,33 @@ def of_differences(source: Source) -> Picture | str:
         note += f" The first {MOST} of {len(found)} rows: --rows chooses others."
     title = source.title(what)
     return source.picture("differences", what, lambda: differences.draw(rows, title, note, metric))
+
+
+def of_errors(source: Source) -> Picture | str:
+    """What each type of error costs every row, stacked."""
+    what = "Error types"
+    found: dict[str, dict[str, float]] = {}
+    reason = "no row is done"
+    for row in source.rows:
+        if row.status != "done":
+            continue
+        costs = {}
+        for column in ERRORS:
+            values = error_columns.values(source.plan, row.planned, source.store, column)
+            if isinstance(values, str):
+                reason = values
+                break
+            costs[error_columns.FIELDS[column]] = PERCENT * statistics.fmean(values)
+        else:
+            found[row.planned.row.label] = costs
+    if not found:
+        return f"{what}: {reason}."
+    shown = dict(list(found.items())[:MOST_ROWS])
+    note = f"{source.note} After TIDE (Bolya et al. 2020): each type mended alone."
+    if len(found) > MOST_ROWS:
+        note += f" The first {MOST_ROWS} of {len(found)} rows: --rows chooses others."
+    title = source.title(what)
+    return source.picture("errors", what, lambda: errors.draw(shown, title, note))
 
 
 def of_grid(source: Source) -> list[Picture | str]:

@@ -47,7 +47,7 @@ def draw(rows: Mapping[str, Mapping[str, float]], title: str, note: str = "") ->
             text.set_visible(bool(text.get_text()))
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
-        ax.set_xlabel("ΔAP50 if errors of one type were mended (percentage points, added up)")
+        ax.set_xlabel("ΔAP50 if one type alone were mended (points; end to end, they are no total)")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         canvas.caption(made, title, note)
     return made
