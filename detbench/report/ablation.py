@@ -138,7 +138,8 @@ def _blocks(plan: Plan, rows: list[RowNumbers], compared: bool) -> list[Block]:
             blocks.append(Block("published", "paper", (metric,)))
             blocks.append(Block("delta", "Δ", (metric,)))
     if errors:
-        blocks.append(Block("measured", "ΔAP50 if mended", errors))
+        where = "" if comparable else f"\n{here}"
+        blocks.append(Block("measured", f"ΔAP50 if mended{where}", errors))
     return blocks
 
 

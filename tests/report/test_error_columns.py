@@ -14,6 +14,7 @@ from detbench.evaluation.error_types import error_types
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.report import ablation, error_columns
+from detbench.report.figures import pictures
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -209,3 +210,15 @@ def test_a_tables_own_columns_are_not_changed() -> None:
     before = load.table("tscode-table1").columns
     assert planned("AP").table.columns == ("AP",)
     assert load.table("tscode-table1").columns == before
+
+
+def test_the_plot_stacks_them_or_says_why_not(tmp_path: Path) -> None:
+    plan = planned("AP")
+    store = Store(tmp_path)
+    assert "Error types: no row is done." in pictures(plan, store).absent
+    fill(tmp_path, plan, 2)
+    [drawn] = [one for one in pictures(plan, store).found if one.name == "tscode-table1-errors"]
+    [ax] = drawn.draw().axes
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels == ["FCOS", "FCOS + SCE"]
+    assert ax.get_xlim()[1] > 1.0
