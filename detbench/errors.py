@@ -7,10 +7,25 @@
     ├── DeviceError               a device that is not there
     ├── StoreError                the results folder
     └── CellFailed                a run that started and did not finish: exit code 1
+        └── ProcessLost           because a process that helped it was killed: try again
 
-A message says what is wrong, where it is, and what to do. Anything that is not a
+A message says what is wrong, where it is, and what to do. It is one line whatever it quotes: line
+breaks and what a terminal would obey are written as escapes. Anything that is not a
 ``DetbenchError`` is a bug of ours and keeps its traceback.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def visible(text: str) -> str:
+    r"""``text`` in printable characters, others escaped as in ``\n`` and ``\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 class DetbenchError(Exception):
@@ -18,13 +33,20 @@ class DetbenchError(Exception):
 
     exit_code = 2
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(visible(message))
+
 
 class RecipeError(DetbenchError):
     """One or more mistakes in a recipe, each a sentence with its key path."""
 
     def __init__(self, mistakes: list[str] | str) -> None:
-        self.mistakes = [mistakes] if isinstance(mistakes, str) else list(mistakes)
-        super().__init__("\n".join(self.mistakes))
+        given = [mistakes] if isinstance(mistakes, str) else mistakes
+        self.mistakes = [visible(mistake) for mistake in given]
+        Exception.__init__(self, "\n".join(self.mistakes))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.mistakes,)
 
 
 class DataError(DetbenchError):
@@ -47,3 +69,7 @@ class CellFailed(DetbenchError):
     """A run started and could not finish, for example because its loss became NaN."""
 
     exit_code = 1
+
+
+class ProcessLost(CellFailed):
+    """A process that a run needs was killed; the run can go on from its checkpoint."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -36,6 +37,18 @@ class Targets:
             padded_labels[index, : len(image_labels)] = image_labels
             valid[index, : len(image_boxes)] = True
         return cls(padded, padded_labels, valid, sizes)
+
+    def padded(self, count: int) -> Targets:
+        """The same objects in ``count`` places, no fewer than there are."""
+        more = count - self.boxes.shape[1]
+        if more <= 0:
+            return self
+        return Targets(
+            F.pad(self.boxes, (0, 0, 0, more)),
+            F.pad(self.labels, (0, more)),
+            F.pad(self.valid, (0, more)),
+            self.sizes,
+        )
 
     def to(self, device: torch.device | str) -> Targets:
         return Targets(
@@ -75,6 +88,8 @@ class Batch:
         image_ids: the data set's ids.
         scales: per image (x, y) factors from original pixels to ``images``' pixels.
         originals: per image original (height, width).
+        spare: another process has these images too, and here they do not count: the whole batch has
+            fewer images than there are processes.
     """
 
     images: Tensor
@@ -83,3 +98,4 @@ class Batch:
     image_ids: list[int]
     scales: list[tuple[float, float]]
     originals: list[tuple[int, int]]
+    spare: bool = False

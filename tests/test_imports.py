@@ -27,7 +27,7 @@ LAYERS = (
     {"backbones"},
     {"ops"},
     {"recipe"},
-    {"structures", "progress", "pertask", "errors"},
+    {"sharing", "structures", "progress", "pertask", "errors"},
 )
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)

@@ -66,7 +66,8 @@ def command(
     from detbench.cli import tables
     from detbench.results.store import Store
     from detbench.runner import display, plan
-    from detbench.runner.run import Options, default_jobs, run
+    from detbench.runner.options import Options, default_jobs
+    from detbench.runner.run import run
 
     root = common.data_root(data_root)
     chosen, said = plan.choose(

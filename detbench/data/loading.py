@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from detbench.data import Dataset, Sample, transforms
 from detbench.data.draws import Draws, permutation
-from detbench.errors import DataError, DetbenchError
+from detbench.errors import DataError, DetbenchError, ProcessLost
 from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
 from detbench.structures import Batch, Targets
@@ -36,12 +37,15 @@ class Processes:
     Attributes:
         workers: processes that prepare batches ahead; 0 does it in this one. None takes 0 where
             samples are in memory, else a process per core but one, 8 at most.
-        rank, world: this process trains on share ``rank`` of ``world`` of every batch.
+        rank, world: this process takes share ``rank`` of ``world`` of every batch to train on, and
+            every ``world``-th batch to evaluate on.
+        here: processes on this machine that do so, which share its cores.
     """
 
     workers: int | None = None
     rank: int = 0
     world: int = 1
+    here: int = 1
 
 
 class TrainLoader:
@@ -88,13 +92,15 @@ class TrainLoader:
         self.iterations_per_epoch = -(-len(indices) // batch)
         self._pixels = pixels
         self._multiple = input.multiple
-        self._workers = _workers(processes.workers, dataset)
+        self._workers = _workers(processes, dataset)
         self._source = _Training(dataset, input, indices, batch, seed, processes)
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Batches ``start``, ``start`` + 1, and so on; close the iterator to end the workers."""
-        for images in _stream(self._source, count(start), self._workers):
-            yield _batch(images, self._pixels, self._multiple)
+        loaded = _stream(self._source, count(start), self._workers)
+        for number, images in enumerate(loaded, start):
+            made = _batch(images, self._pixels, self._multiple)
+            yield replace(made, spare=True) if self._source.is_spare(number) else made
 
 
 class EvalLoader:
@@ -106,10 +112,11 @@ class EvalLoader:
         pixels: normalisation.
         batch: images per batch; the last may have fewer.
         limit: only the first this many images.
-        workers: see ``Processes``.
+        processes: workers and share.
 
     Attributes:
-        images: number of images.
+        images: number of images, of all processes.
+        own: number of images of this one.
     """
 
     def __init__(
@@ -119,19 +126,21 @@ class EvalLoader:
         pixels: Pixels,
         batch: int,
         limit: int | None = None,
-        workers: int | None = None,
+        processes: Processes = Processes(),
     ) -> None:
         self.images = len(dataset) if limit is None else min(limit, len(dataset))
         self._pixels = pixels
         self._multiple = input.multiple
-        self._workers = _workers(workers, dataset)
+        self._workers = _workers(processes, dataset)
         self._source = _Testing(dataset, input, batch, self.images)
+        self._numbers = range(processes.rank, -(-self.images // batch), processes.world)
+        self.own = sum(len(self._source.indices(number)) for number in self._numbers)
 
     def __len__(self) -> int:
-        return -(-self.images // self._source.batch)
+        return len(self._numbers)
 
     def __iter__(self) -> Iterator[Batch]:
-        for images in _stream(self._source, range(len(self)), self._workers):
+        for images in _stream(self._source, self._numbers, self._workers):
             yield _batch(images, self._pixels, self._multiple)
 
 
@@ -174,9 +183,15 @@ class _Training:
             self._epoch = (epoch, self._batches(epoch))
         rank, world = self.processes.rank, self.processes.world
         whole = self._epoch[1][place]
-        # Every rank gets an image, even of a last batch with fewer images than ranks.
+        # Every rank gets an image, even of a last batch with fewer images than ranks: a spare one.
         share = whole[rank::world] or [whole[rank % len(whole)]]
         return [self._image(epoch, index) for index in share]
+
+    def is_spare(self, number: int) -> bool:
+        """Whether batch ``number`` has an image for this rank only because another lends it."""
+        per_epoch = -(-len(self.indices) // self.batch)
+        before = number % per_epoch * self.batch
+        return min(self.batch, len(self.indices) - before) <= self.processes.rank
 
     def _batches(self, epoch: int) -> list[list[int]]:
         """The epoch's images, cut into batches of like aspect."""
@@ -211,10 +226,13 @@ class _Testing:
     batch: int
     images: int
 
-    def load(self, number: int) -> list[_Image]:
+    def indices(self, number: int) -> range:
         first = number * self.batch
-        indices = range(first, min(first + self.batch, self.images))
-        return [_scaled(self.dataset, i, self.input.short[-1], self.input.long) for i in indices]
+        return range(first, min(first + self.batch, self.images))
+
+    def load(self, number: int) -> list[_Image]:
+        short, long = self.input.short[-1], self.input.long
+        return [_scaled(self.dataset, i, short, long) for i in self.indices(number)]
 
 
 def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:
@@ -244,10 +262,10 @@ def _sizes(samples: list[Sample]) -> torch.Tensor:
 # ---- worker processes ----
 
 
-def _workers(asked: int | None, dataset: Dataset) -> int:
-    if asked is not None:
-        return asked
-    return 0 if dataset.in_memory else min(8, max(1, _cores() - 1))
+def _workers(processes: Processes, dataset: Dataset) -> int:
+    if processes.workers is not None:
+        return processes.workers
+    return 0 if dataset.in_memory else min(8, max(1, _cores() // processes.here - 1))
 
 
 def _cores() -> int:
@@ -285,17 +303,28 @@ def _stream(source: _Source, numbers: Iterable[int], workers: int) -> Iterator[l
         collate_fn=_as_it_is,
         worker_init_fn=_ignore_interrupt,
     )
-    try:
+    with worker_deaths():
         for loaded in loader:
             if isinstance(loaded, DetbenchError):
                 raise loaded
             yield loaded
+
+
+@contextmanager
+def worker_deaths() -> Iterator[None]:
+    """Turn the death of a process that loads data into ``ProcessLost``.
+
+    torch raises it from a signal handler, so in whatever runs at that moment: the training step as
+    well as the loader.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        raise DataError(
+        raise ProcessLost(
             f"a process that loads data died ({' '.join(str(error).split())}); most often memory "
-            f"ran out: use a smaller batch or a machine with more"
+            f"ran out: try fewer --jobs or a smaller training.batch"
         ) from None
 
 

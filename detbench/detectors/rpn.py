@@ -12,6 +12,7 @@ from torchvision.ops import batched_nms
 from detbench.ops.boxes import clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import Delta, smooth_l1
+from detbench.sharing import normaliser
 from detbench.stages.assignment import BACKGROUND, IouAssigner
 from detbench.stages.assignment.sampling import sample_mask
 from detbench.structures import Targets
@@ -101,7 +102,7 @@ class Rpn(nn.Module):
         positive = sample_mask(matched >= 0, self.settings.samples, self.settings.fraction)
         left = (self.settings.samples - positive.sum(dim=1, keepdim=True)).clamp(min=0)
         negative = sample_mask(matched == BACKGROUND, left)
-        total = (positive | negative).sum().clamp(min=1)
+        total = normaliser((positive | negative).sum())
         entropy = F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
         losses = {"rpn_cls": (entropy * (positive | negative)).sum() / total}
         boxes = anchors

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from detbench.data.loading import worker_deaths
 from detbench.errors import CellFailed
 from detbench.progress import Progress, Report
 from detbench.structures import Batch, Detections
@@ -38,7 +39,7 @@ def predict(
     """Run ``detector`` in eval mode over ``loader``.
 
     Args:
-        loader: batches; with a length in images as ``images`` its progress has an end.
+        loader: batches; with a number of images as ``own`` its progress has an end.
         categories: of the data set, in the order of the labels.
         report: told after each batch.
 
@@ -53,18 +54,19 @@ def predict(
     network: Any = detector
     training = network.training
     network.eval().to(device, memory_format=memory_format(channels_last))
-    total = int(getattr(loader, "images", 0))
+    total = int(getattr(loader, "own", 0))
     identifiers = [category.id for category in categories]
     results: list[dict[str, Any]] = []
     done, began = 0, time.monotonic()
-    for batch in loader:
-        images = batch.images.to(device, memory_format=memory_format(channels_last))
-        with autocast(torch.device(device), precision):
-            found = network.detect(images, batch.sizes.to(device))
-        for index, detections in enumerate(found):
-            results += to_results(detections, batch, index, identifiers)
-        done += len(found)
-        report(Progress("eval", done, max(total, done), seconds=time.monotonic() - began))
+    with worker_deaths():
+        for batch in loader:
+            images = batch.images.to(device, memory_format=memory_format(channels_last))
+            with autocast(torch.device(device), precision):
+                found = network.detect(images, batch.sizes.to(device))
+            for index, detections in enumerate(found):
+                results += to_results(detections, batch, index, identifiers)
+            done += len(found)
+            report(Progress("eval", done, max(total, done), seconds=time.monotonic() - began))
     network.train(training)
     return results
 

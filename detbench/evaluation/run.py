@@ -11,13 +11,14 @@ from torch import nn
 
 from detbench import data
 from detbench.build import build_detector
-from detbench.data.loading import EvalLoader
+from detbench.data.loading import EvalLoader, Processes
 from detbench.evaluation import scoring
 from detbench.evaluation.coco import Evaluator
 from detbench.evaluation.predict import predict
 from detbench.progress import Report
 from detbench.recipe.experiment import Cell
 from detbench.training import seeding
+from detbench.training.distributed import ALONE, Team
 from detbench.training.weights import load_file
 
 
@@ -42,13 +43,16 @@ def score(
     data_root: Path,
     device: torch.device,
     report: Report,
-    evaluator: Evaluator = "faster",
+    evaluator: Evaluator = "detbench",
+    team: Team = ALONE,
 ) -> Scored:
     """Detect on every val image, in float32, and score.
 
     Args:
         detector: with as many classes as the data set.
         report: told after each batch.
+        team: the processes that share the images. The first gets what one alone would; the others
+            neither metrics nor detections.
 
     Raises:
         DataError: the data set is missing or damaged.
@@ -56,13 +60,29 @@ def score(
     """
     dataset = data.load(cell.data, "val", data_root)
     settings = cell.evaluation
+    share = Processes(rank=team.rank, world=team.world, here=team.here)
     loader = EvalLoader(
-        dataset, cell.training.input, cell.detector.pixels, settings.batch, settings.limit
+        dataset, cell.training.input, cell.detector.pixels, settings.batch, settings.limit, share
     )
     last = cell.training.channels_last
-    found = predict(detector, loader, dataset.categories, device, report, channels_last=last)
-    metrics = scoring.score(cell.data, dataset.ground_truth(), found, settings, evaluator)
+    own = predict(detector, loader, dataset.categories, device, report, channels_last=last)
+    truth = dataset.ground_truth()
+    found = _in_order(team.gather(own), truth)
+    if not team.first:
+        return Scored({}, [], loader.images)
+    metrics = scoring.score(cell.data, truth, found, settings, evaluator)
     return Scored(metrics, found, loader.images)
+
+
+def _in_order(
+    parts: list[list[dict[str, Any]]] | None, truth: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The detections of several processes in the order that one gives them: the data set's."""
+    if parts is None or len(parts) == 1:
+        return parts[0] if parts else []
+    place = {image["id"]: index for index, image in enumerate(truth["images"])}
+    every = [one for part in parts for one in part]
+    return sorted(every, key=lambda one: place[one["image_id"]])
 
 
 def load_and_score(
@@ -72,7 +92,7 @@ def load_and_score(
     data_root: Path,
     device: torch.device,
     report: Report,
-    evaluator: Evaluator = "faster",
+    evaluator: Evaluator = "detbench",
 ) -> Scored:
     """Build the detector of ``cell``, load ``weights`` and ``score`` it.
 

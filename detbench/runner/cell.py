@@ -10,7 +10,8 @@ lock and its weights. Progress goes to stdout as JSON lines; everything else tha
 stderr.
 
 Exit codes: 0 stored; 1 failed, with the reason stored; 2 the user must mend something; 75 another
-process holds the cell; 143 stopped by SIGTERM, resumable.
+process holds the cell; 76 a process that helped was killed, resumable; 143 stopped by SIGTERM,
+resumable.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from pathlib import Path
 from typing import Any
 
 from detbench import __version__
-from detbench.errors import CellFailed, DetbenchError, RecipeError
+from detbench.errors import CellFailed, DetbenchError, ProcessLost, RecipeError
 from detbench.recipe.digest import training
 from detbench.results.files import Lock
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostItem, CostJob, TrainJob
 
-DONE, FAILED, MEND, BUSY, STOPPED = 0, 1, 2, 75, 143
+DONE, FAILED, MEND, BUSY, LOST, STOPPED = 0, 1, 2, 75, 76, 143
 
 LOCK_PATIENCE_S = 1.0
 """A runner that looks whether a cell is free holds its lock for a moment."""
@@ -130,7 +131,7 @@ def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) 
         return STOPPED
     except DetbenchError as error:
         channel.error(error, job.digest if isinstance(job, TrainJob) else None)
-        return MEND
+        return LOST if isinstance(error, ProcessLost) else MEND
 
 
 def _compute_training(job: TrainJob, work: Path, report: Report) -> Measured:
@@ -201,13 +202,15 @@ def _settle(store: Store, failure: Measurement, compute: Callable[[], Measured],
     started = now()
     try:
         rows, detections = compute()
+    except ProcessLost:
+        raise
     except CellFailed as error:
         reason = str(error)
     except DetbenchError:
         raise
     except Exception as error:
         traceback.print_exc()
-        reason = _advice(error) or _bug(error, log)
+        reason = explain(error, log)
     else:
         store.add(rows, detections)
         return DONE
@@ -222,6 +225,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def explain(error: Exception, log: Path) -> str:
+    """What to say of an error that no one foresaw; its traceback is in ``log``."""
+    first = (str(error).splitlines() or [""])[0]
+    return _advice(error) or f"{type(error).__name__}: {first} (the traceback is in {log})"
+
+
 def _advice(error: Exception) -> str | None:
     """What to say when memory ran out; none for any other error."""
     text = str(error).lower()
@@ -234,11 +243,6 @@ def _advice(error: Exception) -> str | None:
         "out of memory: try --set training.precision=bf16, a smaller training.batch (with its "
         "learning rate in proportion), fewer --jobs, or a lighter --profile"
     )
-
-
-def _bug(error: Exception, log: Path) -> str:
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first} (the traceback is in {log})"
 
 
 if __name__ == "__main__":

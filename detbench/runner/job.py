@@ -37,7 +37,12 @@ class CostCell(Spec):
 
 
 class TrainJob(Spec):
-    """One cell to train and evaluate."""
+    """One cell to train and evaluate.
+
+    Attributes:
+        threads: of each process.
+        processes: that share its batches; the outcome is the same up to rounding.
+    """
 
     kind: Literal["train-eval"] = "train-eval"
     digest: str
@@ -47,6 +52,7 @@ class TrainJob(Spec):
     data_root: str
     device: str = "auto"
     threads: Positive = 1
+    processes: Positive = 1
 
 
 class CostItem(Spec):

@@ -6,7 +6,6 @@ and stores its own, and a cell that another runner holds is waited for and taken
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import time
@@ -14,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from detbench import errors
@@ -25,7 +23,8 @@ from detbench.results.store import Store
 from detbench.runner import cell as exits
 from detbench.runner.display import Display, Estimate, State, duration
 from detbench.runner.job import COSTS, CostCell, CostItem, CostJob, TrainJob
-from detbench.runner.launch import CELL_COMMAND, Child, Heard
+from detbench.runner.launchers import Heard, Launcher, Started, opened
+from detbench.runner.options import Options, processors
 from detbench.runner.plan import Task, standing
 
 POLL_S = 0.2
@@ -36,47 +35,6 @@ DEATHS = 3
 
 # Wrong for every cell alike, so that the first one ends the run.
 FOR_ALL = ("DataError", "DeviceError", "StoreError")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to compute, which does not change what comes out.
-
-    Attributes:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        jobs: cells at once.
-        threads: CPU threads of each cell; none shares the processors among the jobs.
-        retry_failed: compute again what is stored as failed.
-        fresh: compute everything again.
-        command: starts a cell's process.
-    """
-
-    data_root: Path
-    device: str = "auto"
-    jobs: int = 1
-    threads: int | None = None
-    retry_failed: bool = False
-    fresh: bool = False
-    command: Sequence[str] = CELL_COMMAND
-
-    @property
-    def cell_threads(self) -> int:
-        return self.threads or max(1, processors() // self.jobs)
-
-
-def processors() -> int:
-    """Processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def default_jobs(light: bool, device: str) -> int:
-    """Cells at once: light networks gain nothing from a second thread, so one cell per processor.
-
-    At most eight, so that their memory fits; one where a GPU is named.
-    """
-    return min(processors(), 8) if light and not device.startswith("cuda") else 1
 
 
 @dataclass
@@ -131,8 +89,8 @@ def run(
             f"{'is' if len(before.failed) == 1 else 'are'} left out: --retry-failed tries again"
         )
     if before.missing:
-        with _terminable() as stopped:
-            going = _Run(store, options, display, outcome, before.missing, len(tasks))
+        with opened(options, store.root) as launcher, _terminable() as stopped:
+            going = _Run(store, options, launcher, display, outcome, before.missing, len(tasks))
             going.loop(stopped)
     display.close()
     return outcome
@@ -180,7 +138,7 @@ def _terminable() -> Iterator[list[int]]:
 class _Running:
     """A child and what we know of it."""
 
-    child: Child
+    child: Started
     tasks: tuple[Task, ...]
     started: float
     event: dict[str, Any] = field(default_factory=dict)
@@ -202,19 +160,21 @@ class _Run:
         self,
         store: Store,
         options: Options,
+        launcher: Launcher,
         display: Display,
         outcome: Outcome,
         missing: Sequence[Task],
         total: int,
     ) -> None:
         self.store, self.options, self.display, self.outcome = store, options, display, outcome
+        self.launcher = launcher
         costs = tuple(task for task in missing if task.kind == "cost")
         self.waiting: deque[tuple[Task, ...]] = deque([costs] if costs else [])
         self.waiting.extend((task,) for task in missing if task.kind != "cost")
         self.running: dict[str, _Running] = {}
         self.inbox: queue.Queue[Heard] = queue.Queue()
         self.total, self.finished = total, total - len(missing)
-        self.estimate = Estimate(options.jobs)
+        self.estimate = Estimate(launcher.places)
         self.deaths: dict[str, tuple[int, tuple[str, int]]] = {}
         self.announced: set[str] = set()
 
@@ -246,7 +206,7 @@ class _Run:
     def _start_some(self) -> None:
         """Start waiting tasks on free places, passing over those that another runner holds."""
         for _ in range(len(self.waiting)):
-            if len(self.running) >= self.options.jobs:
+            if len(self.running) >= self.launcher.places:
                 return
             tasks = self.waiting.popleft()
             missing = standing(self.store, tasks).missing
@@ -277,7 +237,7 @@ class _Run:
         job = self._job(tasks)
         key = COSTS if isinstance(job, CostJob) else tasks[0].digest
         folder = self.store.work(COSTS if key == COSTS else tasks[0].work)
-        child = Child(key, job, folder, self.inbox, self.options.command)
+        child = self.launcher.start(key, job, folder, self.inbox)
         self.running[key] = _Running(child, tasks, time.monotonic())
 
     def _job(self, tasks: tuple[Task, ...]) -> TrainJob | CostJob:
@@ -292,7 +252,8 @@ class _Run:
                 store=root,
                 data_root=str(self.options.data_root),
                 device=self.options.device,
-                threads=self.options.cell_threads,
+                threads=self._threads(),
+                processes=self.options.processes,
             )
         items = (
             CostItem(digest=task.digest, label=task.label, cell=task.cell)
@@ -300,6 +261,11 @@ class _Run:
             if isinstance(task.cell, CostCell)
         )
         return CostJob(items=tuple(items), store=root)
+
+    def _threads(self) -> int:
+        """CPU threads of each process of a cell."""
+        shared_by = self.launcher.places * self.options.processes
+        return self.options.threads or max(1, processors() // shared_by)
 
     def _listen(self) -> None:
         """Hear one event, or none within a moment."""
@@ -328,15 +294,16 @@ class _Run:
 
     def _ended(self, running: _Running) -> None:
         """Decide by the exit code; what is true of a finished cell is read from the store."""
-        code = running.child.process.returncode
+        code = running.child.code
         running.child.close()
+        assert code is not None
         if code == exits.BUSY:
             self.waiting.append(running.tasks)
         elif code == exits.MEND and running.errors:
             self._to_mend(running)
         elif code in (exits.DONE, exits.FAILED):
             self._stored(running)
-        elif code < 0 or code == exits.STOPPED:
+        elif code < 0 or code in (exits.STOPPED, exits.LOST):
             self._died(running, code)
         else:
             self._give_up(running.tasks, f"ended with code {code}: see {running.child.log}")
@@ -390,14 +357,14 @@ class _Run:
         count, best = self.deaths.get(key, (0, ("", -1)))
         count = 1 if running.reached > best else count + 1
         self.deaths[key] = (count, max(best, running.reached))
-        name = signal.Signals(-code).name if code < 0 else "SIGTERM"
+        how = _cause(running, code)
         if count < DEATHS:
-            self.display.say(f"{running.tasks[0].label}: killed by {name}; it is started again")
+            self.display.say(f"{running.tasks[0].label}: {how}; it is started again")
             self.waiting.appendleft(running.tasks)
         else:
             self._give_up(
                 running.tasks,
-                f"killed by {name} {count} times (out of memory? then try fewer --jobs or a "
+                f"{how}, {count} times (out of memory? then try fewer --jobs or a "
                 "smaller training.batch); the same command goes on from its checkpoint",
             )
 
@@ -421,3 +388,10 @@ class _Run:
                     running.child.wait(left)
         except KeyboardInterrupt:
             return
+
+
+def _cause(running: _Running, code: int) -> str:
+    """How a cell that did not finish ended."""
+    if code == exits.LOST:
+        return str(next(iter(running.errors.values()), {}).get("message", "lost a process"))
+    return f"killed by {signal.Signals(-code).name if code < 0 else 'SIGTERM'}"

@@ -12,15 +12,24 @@ from detbench.results.files import write_atomic, writing
 
 
 class Curve:
-    """Appends to ``path``; opening it forgets what came after iteration ``done``."""
+    """Appends to ``path``; opening it forgets what came after iteration ``done``.
 
-    def __init__(self, path: Path, done: int) -> None:
+    Args:
+        kept: false leaves the file to another process and writes nothing.
+    """
+
+    def __init__(self, path: Path, done: int, kept: bool = True) -> None:
         self.path = path
-        kept = [json.dumps(line) + "\n" for line in read(path) if line["iteration"] <= done]
-        write_atomic(path, "".join(kept).encode())
+        self.kept = kept
+        if not kept:
+            return
+        lines = [json.dumps(line) + "\n" for line in read(path) if line["iteration"] <= done]
+        write_atomic(path, "".join(lines).encode())
 
     def add(self, lines: list[dict[str, Any]], sync: bool = False) -> None:
         """Append lines; ``sync`` waits for the disk: no checkpoint is ahead of its curve."""
+        if not self.kept:
+            return
         with writing(self.path), open(self.path, "a") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
             file.flush()
@@ -31,13 +40,26 @@ class Curve:
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a curve: ``iteration`` (from 1), ``lr``, ``total`` and each loss by name.
 
-    A last line cut short by a killed process is left out; a missing file is an empty curve.
+    Damaged lines are left out, as the last one cut short by a killed process; a missing file is an
+    empty curve.
     """
     if not path.exists():
         return
-    with open(path) as file:
+    with open(path, "rb") as file:
         for text in file:
             try:
-                yield json.loads(text)
-            except ValueError:
-                return
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            if _sound(line):
+                yield line
+
+
+def _sound(line: Any) -> bool:
+    """Whether a line is one that was written: numbers by name, of an iteration."""
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("iteration"), int)
+        and {"lr", "total"} <= set(line)
+        and all(isinstance(value, int | float) for value in line.values())
+    )

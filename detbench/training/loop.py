@@ -3,6 +3,8 @@
 A run is a function of its cell alone: batch k depends on the seed and k, the learning rate on the
 iteration, and everything else that changes is in the checkpoint. So a run that was interrupted
 anywhere ends with the same bits as one that was not (on one machine, at one number of threads).
+Over several processes it is the same function up to rounding, and their number may change when it
+resumes; see ``training.distributed``.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from detbench.data.loading import Processes, TrainLoader, worker_deaths
 from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
 from detbench.recipe import digest
 from detbench.recipe.experiment import Cell, Training
+from detbench.sharing import sharing
 from detbench.structures import Batch
-from detbench.training import checkpoint, optimiser, schedule, seeding, weights
+from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
 from detbench.training.curve import Curve
+from detbench.training.distributed import ALONE, Losses, Team
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
 
@@ -54,6 +59,7 @@ def train(
     device: torch.device | str,
     report: Report,
     allow_partial: bool = False,
+    team: Team = ALONE,
 ) -> nn.Module:
     """Train the detector of ``cell``, or finish training it.
 
@@ -63,9 +69,10 @@ def train(
         report: told about once a second. An exception it raises stops the run at that iteration,
             checkpointed.
         allow_partial: initial weights may lack keys of the network and have others.
+        team: the processes that train it, of which the first alone needs ``work``.
 
     Returns:
-        The trained detector, on ``device``.
+        The trained detector, on ``device``, in every process.
 
     Raises:
         CellFailed: the loss became NaN or infinite.
@@ -74,7 +81,6 @@ def train(
     """
     from detbench import data
     from detbench.build import build_detector
-    from detbench.data.loading import TrainLoader
 
     device, training = torch.device(device), cell.training
     seeding.choose_determinism(device)
@@ -82,12 +88,15 @@ def train(
     _check_val(dataset, data.load(cell.data, "val", data_root))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, len(dataset.categories))
-    if not (work / CHECKPOINT).exists():
+    if not team.from_first(lambda: (work / CHECKPOINT).exists()):
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
-    loader = TrainLoader(dataset, training.input, cell.detector.pixels, training.batch, cell.seed)
+    share = Processes(rank=team.rank, world=team.world, here=team.here)
+    loader = TrainLoader(
+        dataset, training.input, cell.detector.pixels, training.batch, cell.seed, share
+    )
     identity = digest.training(cell)
-    fit(detector, loader, training, work, device, report, cell.seed, identity)
+    fit(detector, loader, training, work, device, report, cell.seed, identity, team)
     return detector
 
 
@@ -106,13 +115,21 @@ def _check_val(train: Dataset, val: Dataset) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What one iteration changes."""
+    """What one iteration changes, and by whom.
+
+    Attributes:
+        losses: the detector's.
+        drawing: what processes draw from together; none in a single one.
+    """
 
     detector: nn.Module
+    losses: Losses
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     training: Training
     device: torch.device
+    team: Team
+    drawing: torch.Generator | None
 
 
 def fit(
@@ -124,46 +141,66 @@ def fit(
     report: Report,
     seed: int,
     identity: str,
+    team: Team = ALONE,
 ) -> None:
     """Train ``detector`` in place; see ``train``.
 
     Args:
         identity: what must be equal for a checkpoint in ``work`` to be this run's.
     """
-    run = _prepare(detector, training, device)
-    seeding.seed_everything(seed, stream=1)
-    start = _resume(run, work / CHECKPOINT, identity)
+    run = _prepare(detector, training, device, team, seed)
+    start = _resume(run, work / CHECKPOINT, identity, seed)
     total = schedule.iterations(training, loader.iterations_per_epoch)
-    meter = Meter(Curve(work / CURVE, start), total, device)
+    meter = Meter(Curve(work / CURVE, start, kept=team.first), total, device)
     detector.train()
     began = saved = looked = time.monotonic()
 
     def save(iteration: int) -> None:
         meter.read(sync=True)
-        _save(run, work / CHECKPOINT, identity, iteration)
+        if team.first:
+            _save(run, work / CHECKPOINT, identity, iteration)
+        team.wait()
 
-    with contextlib.closing(_endless(loader.batches(start))) as batches:
+    with worker_deaths(), contextlib.closing(_endless(loader.batches(start))) as batches:
         for done in range(start + 1, total + 1):
             rate = schedule.rate(training, done - 1, loader.iterations_per_epoch)
             _guarded_step(run, next(batches), rate, done, meter)
             now = time.monotonic()
-            if now - looked >= READ_EVERY_S or done in (start + 1, total):
+            look, due = team.agree(
+                now - looked >= READ_EVERY_S or done in (start + 1, total),
+                now - saved >= training.checkpoint_every and done < total,
+            )
+            if look:
                 looked = now
                 meter.read()
                 progress = Progress("train", done, total, meter.last, now - began, start)
-                _report(report, progress, save)
-            if now - saved >= training.checkpoint_every and done < total:
+                _report(report, progress, save, team)
+            if due:
                 save(done)
                 saved = time.monotonic()
     if start < total:
         save(total)
 
 
-def _prepare(detector: nn.Module, training: Training, device: torch.device) -> Run:
+def _prepare(
+    detector: nn.Module, training: Training, device: torch.device, team: Team, seed: int
+) -> Run:
     detector.to(device)
     detector.to(memory_format=memory_format(training.channels_last))
-    optimizer = optimiser.build(detector, training.optimizer)
-    return Run(detector, optimizer, loss_scaler(device, training.precision), training, device)
+    drawing = None
+    if not team.alone:
+        norms.see_whole_batch(detector)
+        drawing = seeding.shared_generator(seed, device)
+    return Run(
+        detector=detector,
+        losses=team.losses(detector),
+        optimiser=optimiser.build(detector, training.optimizer),
+        scaler=loss_scaler(device, training.precision),
+        training=training,
+        device=device,
+        team=team,
+        drawing=drawing,
+    )
 
 
 def _endless(batches: Iterator[Batch]) -> Any:
@@ -183,16 +220,18 @@ def _guarded_step(run: Run, batch: Batch, rate: float, iteration: int, meter: Me
 
 def _step(run: Run, batch: Batch, rate: float) -> tuple[dict[str, Tensor], Tensor]:
     """Forward, backward and update; returns the losses and their sum, still on the device."""
+    batch, whole = run.team.pad(batch)
     images = batch.images.to(
         run.device,
         non_blocking=True,
         memory_format=memory_format(run.training.channels_last),
     )
-    detector: Any = run.detector
-    with autocast(run.device, run.training.precision):
-        losses: dict[str, Tensor] = detector.losses(images, batch.targets.to(run.device))
-    total = torch.stack([loss.float() for loss in losses.values()]).sum()
-    run.scaler.scale(total).backward()
+    share = run.team.share(batch, whole, run.drawing)
+    with sharing(share), autocast(run.device, run.training.precision):
+        losses = run.losses(images, batch.targets.to(run.device))
+        total = torch.stack([loss.float() for loss in losses.values()]).sum()
+        counted = total * 0.0 if batch.spare else total
+        run.scaler.scale(counted).backward()
     if run.training.clip is not None:
         run.scaler.unscale_(run.optimiser)
         nn.utils.clip_grad_norm_(run.detector.parameters(), run.training.clip)
@@ -200,16 +239,20 @@ def _step(run: Run, batch: Batch, rate: float) -> tuple[dict[str, Tensor], Tenso
     run.scaler.step(run.optimiser)
     run.scaler.update()
     run.optimiser.zero_grad(set_to_none=True)
-    return losses, total
+    return run.team.whole(losses, total, batch.spare)
 
 
-def _report(report: Report, progress: Progress, save: Any) -> None:
-    """Report; if the one who is told stops the run, save it first."""
+def _report(report: Report, progress: Progress, save: Any, team: Team) -> None:
+    """Report; if one who is told, in any process, stops the run, save it first."""
     try:
         report(progress)
     except BaseException:
+        team.any(True)
         save(progress.iteration)
         raise
+    if team.any(False):
+        save(progress.iteration)
+        raise SystemExit(stop.STOPPED)
 
 
 def _save(run: Run, path: Path, identity: str, iteration: int) -> None:
@@ -221,20 +264,21 @@ def _save(run: Run, path: Path, identity: str, iteration: int) -> None:
             "detector": run.detector.state_dict(),
             "optimiser": run.optimiser.state_dict(),
             "scaler": run.scaler.state_dict(),
-            "random": seeding.states(),
+            "random": seeding.states(run.device, run.drawing),
         },
     )
 
 
-def _resume(run: Run, path: Path, identity: str) -> int:
+def _resume(run: Run, path: Path, identity: str, seed: int) -> int:
     """Restore ``path`` into ``run``; returns the number of finished iterations, 0 without a file.
 
     Raises:
         WeightsError: truncated, or of another cell.
     """
-    if not path.exists():
+    seeding.seed_everything(seed, stream=1 + run.team.rank)
+    content = run.team.from_first(lambda: checkpoint.load(path) if path.exists() else None)
+    if content is None:
         return 0
-    content = checkpoint.load(path)
     if content.get("identity") != identity:
         raise WeightsError(
             f"{path}: belongs to a run with other settings: choose another folder or delete it"
@@ -247,5 +291,5 @@ def _resume(run: Run, path: Path, identity: str) -> int:
             f"{path}: does not fit this detector (made by another detbench?): delete it"
         ) from error
     run.scaler.load_state_dict(content["scaler"])
-    seeding.restore(content["random"])
+    seeding.restore(content["random"], run.device, run.drawing)
     return int(content["iteration"])

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.utils import deterministic
 
+CPU = torch.device("cpu")
+
 
 def seed_everything(seed: int, stream: int = 0) -> None:
     """Seed python, numpy and torch on every device.
@@ -18,10 +20,14 @@ def seed_everything(seed: int, stream: int = 0) -> None:
         stream: draws that must not depend on each other (0 the initial weights, 1 + rank the
             training of each process) take different ones.
     """
-    mixed = int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
+    mixed = _mixed(seed, stream)
     random.seed(mixed)
     np.random.seed(mixed)  # noqa: NPY002  the global state: a user's module may draw from it
     torch.manual_seed(mixed)
+
+
+def _mixed(seed: int, stream: int) -> int:
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
 
 
 def choose_determinism(device: torch.device) -> None:
@@ -38,8 +44,18 @@ def choose_determinism(device: torch.device) -> None:
         torch.backends.cudnn.deterministic = True
 
 
-def states() -> dict[str, Any]:
-    """The state of every generator, as tensors and plain types."""
+def shared_generator(seed: int, device: torch.device) -> torch.Generator:
+    """Draws as ``device``'s own generator does after ``seed_everything(seed, stream=1)``."""
+    return torch.Generator(device).manual_seed(_mixed(seed, 1))
+
+
+def states(device: torch.device = CPU, drawing: torch.Generator | None = None) -> dict[str, Any]:
+    """The state of every generator, as tensors and plain types.
+
+    Args:
+        device: of the training.
+        drawing: what its modules draw from; by default the device's own generator.
+    """
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
     words = torch.from_numpy(np.asarray(keys, dtype=np.int64))
     return {
@@ -47,11 +63,20 @@ def states() -> dict[str, Any]:
         "numpy": (name, words, position, has_gauss, cached),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "drawing": {"device": device.type, "state": _state(device, drawing)},
     }
 
 
-def restore(states: dict[str, Any]) -> None:
-    """Set every generator to what ``states()`` returned."""
+def _state(device: torch.device, drawing: torch.Generator | None) -> torch.Tensor:
+    if drawing is not None:
+        return drawing.get_state()
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def restore(
+    states: dict[str, Any], device: torch.device = CPU, drawing: torch.Generator | None = None
+) -> None:
+    """Set every generator to what ``states()`` returned, whichever device of a kind it was."""
     name, keys, position, has_gauss, cached = states["numpy"]
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -61,3 +86,12 @@ def restore(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])
+    told = states.get("drawing")
+    if told is None or told["device"] != device.type:
+        return
+    if drawing is not None:
+        drawing.set_state(told["state"])
+    elif device.type == "cuda":
+        torch.cuda.set_rng_state(told["state"], device)
+    else:
+        torch.set_rng_state(told["state"])

@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import torch
 
 from detbench import data
 from detbench.data import Category, Sample
-from detbench.data.loading import EvalLoader, Processes, TrainLoader
-from detbench.errors import DataError
+from detbench.data.loading import EvalLoader, Processes, TrainLoader, worker_deaths
+from detbench.errors import DataError, ProcessLost
 from detbench.recipe.experiment import Coco, Input, Shapes
 from detbench.recipe.model import Pixels
 
@@ -139,6 +140,9 @@ def test_no_rank_is_left_without_an_image():
     last = [next(loader(rank=rank, world=4).batches(4)).image_ids for rank in range(4)]
     assert [len(ids) for ids in last] == [1, 1, 1, 1]
     assert last[2:] == last[:2]
+    spare = [next(loader(rank=rank, world=4).batches(4)).spare for rank in range(4)]
+    assert spare == [False, False, True, True]
+    assert not next(loader(rank=3, world=4).batches(3)).spare
 
 
 def test_boxes_follow_their_pixels():
@@ -180,8 +184,22 @@ def test_evaluation_takes_every_image_in_order():
     assert EvalLoader(dataset, INPUT, PIXELS, 3, 100).images == 7
 
 
+def test_ranks_share_the_evaluation_in_the_batches_of_one_process():
+    def made(rank=0, world=1):
+        processes = Processes(workers=0, rank=rank, world=world)
+        return EvalLoader(Plain(7), INPUT, PIXELS, 2, None, processes)
+
+    whole = [batch.image_ids for batch in made()]
+    parts = [[batch.image_ids for batch in made(rank, 3)] for rank in range(3)]
+    assert parts == [whole[0::3], whole[1::3], whole[2::3]]
+    assert [made(rank, 3).own for rank in range(3)] == [3, 2, 2]
+    assert {made(rank, 3).images for rank in range(3)} == {7}
+
+
 def test_evaluation_uses_the_last_scale():
-    made = EvalLoader(Plain(2), Input(short=(24, 48), long=80), PIXELS, 1, workers=0)
+    made = EvalLoader(
+        Plain(2), Input(short=(24, 48), long=80), PIXELS, 1, None, Processes(workers=0)
+    )
     assert [batch.scales[0] for batch in made] == [(2.0, 2.0)] * 2
 
 
@@ -209,8 +227,18 @@ def test_an_error_stays_one_line(workers):
 
 def test_death_of_a_worker_is_said():
     batches = loader(Plain(fault="death"), workers=1).batches(0)
-    with pytest.raises(DataError, match=r"a process that loads data died \(.*memory ran out"):
+    with pytest.raises(ProcessLost, match=r"a process that loads data died \(.*memory ran out"):
         next(batches)
+
+
+def test_death_of_a_worker_is_said_in_whatever_runs_then():
+    batches = loader(workers=1).batches(0)
+    next(batches)
+    with pytest.raises(ProcessLost, match="a process that loads data died"), worker_deaths():
+        psutil.Process().children()[-1].kill()
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            time.sleep(0.01)
 
 
 def test_closing_ends_the_workers():

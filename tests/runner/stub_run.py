@@ -10,8 +10,9 @@ from detbench.recipe.digest import digest
 from detbench.results.store import Store
 from detbench.runner.display import Plain
 from detbench.runner.job import CostCell
+from detbench.runner.options import Options
 from detbench.runner.plan import Task
-from detbench.runner.run import Options, run
+from detbench.runner.run import run
 
 CELL = (sys.executable, str(Path(__file__).with_name("stub_cell.py")))
 

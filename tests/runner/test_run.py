@@ -200,7 +200,7 @@ def test_a_cell_that_always_dies_is_given_up_for_now(
     monkeypatch.setenv("STUB_FAIL", json.dumps({"0": "killed"}))
     outcome = _run(store, 2)
     [said] = outcome.failed.values()
-    assert said.startswith("killed by SIGKILL 3 times")
+    assert said.startswith("killed by SIGKILL, 3 times (out of memory?")
     assert outcome.exit_code == 1
     assert store.status(_digest(2, 0)) == "missing"
     assert store.status(_digest(2, 1)) == "done"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from detbench.sharing import normaliser
 from detbench.structures import Targets
 
 BACKGROUND = -1
@@ -19,7 +20,8 @@ class Assignment:
 
     Attributes:
         matched: (B, N), int64: index of the object, or ``BACKGROUND``, or ``IGNORE``.
-        normaliser: scalar tensor, at least 1: the number of positives that losses are divided by.
+        normaliser: scalar tensor: the number of positives that losses are divided by, at least 1
+            (over several processes see ``detbench.sharing.normaliser``).
     """
 
     matched: Tensor
@@ -46,9 +48,9 @@ class Assignment:
 
 def per_image(positive: Tensor) -> Tensor:
     """Positives of a batch, each image counted as one at least (MMDetection's anchor heads)."""
-    return positive.sum(dim=1).clamp(min=1).sum().float()
+    return normaliser(positive.sum(dim=1).clamp(min=1).sum()).float()
 
 
 def per_batch(positive: Tensor) -> Tensor:
     """Positives of a batch, at least one in all (FCOS)."""
-    return positive.sum().clamp(min=1).float()
+    return normaliser(positive.sum()).float()

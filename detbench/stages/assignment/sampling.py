@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from detbench.ops.boxes import pairwise_iou
+from detbench.sharing import largest, normaliser, uniform
 from detbench.stages.assignment.assignment import BACKGROUND, IGNORE
 from detbench.structures import Targets
 
@@ -26,7 +27,7 @@ def sample_mask(eligible: Tensor, count: int | Tensor, fraction: float = 1.0) ->
         (B, N), bool; all eligible ones of a row that has no more than allowed.
     """
     limit = torch.as_tensor(count, device=eligible.device) * fraction
-    order = torch.rand(eligible.shape, device=eligible.device) + (~eligible).float()
+    order = uniform(eligible.shape, eligible.device) + (~eligible).float()
     rank = order.argsort(dim=1).argsort(dim=1)
     return eligible & (rank < limit.floor())
 
@@ -40,8 +41,9 @@ class Rois:
         valid: (B, R), bool; the rest is padding.
         matched: (B, R): index of the object, or ``BACKGROUND``; ``IGNORE`` in padding.
         truth: (B, R), bool: the box is a ground truth's own.
-        rows: scalar, at least 1: proposals that a box loss is divided by. Those of a positive-only
-            sampler count as if random background filled them up, as in Decoupled R-CNN's code.
+        rows: scalar, at least 1: proposals that a box loss is divided by (over several processes
+            see ``detbench.sharing.normaliser``). Those of a positive-only sampler count as if
+            random background filled them up, as in Decoupled R-CNN's code.
     """
 
     boxes: Tensor
@@ -112,7 +114,8 @@ class ProposalSampler:
             keep = keep | sample_mask(matched == BACKGROUND, left)
         rois = _gather(boxes, matched, truth, keep, min(self.count, boxes.shape[1]))
         if self.only_positive:
-            return replace(rois, rows=torch.full_like(rois.rows, max(1, rois.valid.numel())))
+            rows = torch.full_like(rois.valid.sum(), rois.valid.numel())
+            return replace(rois, rows=normaliser(rows))
         return rois
 
     def _match(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Tensor:
@@ -135,13 +138,13 @@ def _gather(boxes: Tensor, matched: Tensor, truth: Tensor, keep: Tensor, count: 
         valid=valid,
         matched=matched.gather(1, order).masked_fill(~valid, IGNORE),
         truth=truth.gather(1, order) & valid,
-        rows=valid.sum().clamp(min=1),
+        rows=normaliser(valid.sum()),
     )
 
 
 def pad(boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Each image's (n, 4) boxes to (B, P, 4) and a (B, P) mask; no image needs to have any."""
-    count = max((len(image) for image in boxes), default=0)
+    count = largest(max((len(image) for image in boxes), default=0))
     padded = boxes[0].new_zeros(len(boxes), count, 4)
     valid = torch.zeros(len(boxes), count, dtype=torch.bool, device=padded.device)
     for index, image in enumerate(boxes):

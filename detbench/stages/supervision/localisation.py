@@ -12,6 +12,7 @@ from torchvision.ops import generalized_box_iou_loss
 from detbench.ops.boxes import centerness, side_distances
 from detbench.ops.candidates import Candidates
 from detbench.ops.coding import BoxCode, Delta, Distribution, smooth_l1
+from detbench.sharing import normaliser
 from detbench.stages.assignment.assignment import Assignment
 
 
@@ -87,7 +88,7 @@ class Giou:
         if self.weighting == "none":
             total = inputs.assignment.normaliser
         else:
-            total = weights.sum().clamp(min=self.least)
+            total = normaliser(weights.sum(), self.least)
         loss = (generalized_box_iou_loss(decoded, boxes, reduction="none") * weights).sum() / total
         losses = {"loc": self.weight * loss}
         if self.distribution_weight:

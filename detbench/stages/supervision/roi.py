@@ -10,6 +10,7 @@ from torch import Tensor
 
 from detbench.ops.boxes import aligned_iou
 from detbench.ops.coding import Delta, smooth_l1
+from detbench.sharing import normaliser
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class CrossEntropy:
     def __call__(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         """Logits (K, C + 1), background last; labels (K,); valid (K,), bool."""
         entropy = F.cross_entropy(logits.float(), labels, reduction="none")
-        return self.weight * (entropy * valid).sum() / valid.sum().clamp(min=1)
+        return self.weight * (entropy * valid).sum() / normaliser(valid.sum())
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def constraint_cls(
     before = sibling.detach().float().softmax(dim=1).gather(1, at)[:, 0]
     after = main.float().softmax(dim=1).gather(1, at)[:, 0]
     wanted = torch.minimum(torch.full_like(before, margin), 1 - before)
-    return ((before + wanted - after).clamp(min=0) * valid).sum() / valid.sum().clamp(min=1)
+    return ((before + wanted - after).clamp(min=0) * valid).sum() / normaliser(valid.sum())
 
 
 def constraint_loc(
@@ -107,4 +108,4 @@ def constraint_loc(
     after = aligned_iou(torch.where(positive[:, None], main, anywhere), goals)
     wanted = torch.minimum(torch.full_like(before, margin), 1 - before)
     hinge = (before + wanted - after).clamp(min=0)
-    return (hinge * positive).sum() / positive.sum().clamp(min=1)
+    return (hinge * positive).sum() / normaliser(positive.sum())

@@ -1,44 +1,71 @@
-"""Cells as child processes on this machine."""
+"""Cells as child processes on this machine, each with GPUs of its own while there are enough."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from detbench.results.files import writing
 from detbench.runner.job import CostJob, TrainJob
+from detbench.runner.launchers import Heard, How, Inbox
+from detbench.runner.options import Options, gpus
 
 CELL_COMMAND = (sys.executable, "-m", "detbench.runner.cell")
 
 PATIENCE_S = 5.0
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a child sent, or that it ended.
+class Local:
+    """Starts cells on this machine.
 
-    Attributes:
-        key: of the child.
-        event: a progress event; none when the process has ended.
+    Cells take their GPUs in turn, ``gpus_per_cell`` each; with more cells at once than GPUs they
+    share them.
     """
 
-    key: str
-    event: dict[str, Any] | None
+    def __init__(self, options: Options) -> None:
+        self.places = options.jobs or 1
+        self._command = options.command or CELL_COMMAND
+        self._gpus = gpus(options.device)
+        self._each = options.processes
+        self._children: list[Child | None] = [None] * self.places
+
+    def start(self, key: str, job: TrainJob | CostJob, work: Path, inbox: Inbox) -> Child:
+        """See ``Launcher``."""
+        place = self._free_place()
+        child = Child(key, job, work, inbox, self._command, self._environment(job, place))
+        self._children[place] = child
+        return child
+
+    def _free_place(self) -> int:
+        for place, child in enumerate(self._children):
+            if child is None or child.code is not None:
+                return place
+        raise ValueError("more cells at once than places")
+
+    def _environment(self, job: TrainJob | CostJob, place: int) -> dict[str, str]:
+        """Which GPUs a cell sees: none of the others'."""
+        if isinstance(job, CostJob) or len(self._gpus) < 2:
+            return {}
+        first = place * self._each
+        chosen = [self._gpus[n % len(self._gpus)] for n in range(first, first + self._each)]
+        return {"CUDA_VISIBLE_DEVICES": ",".join(dict.fromkeys(chosen))}
 
 
 class Child:
     """A running cell. Its stdin is a pipe of ours: the job is sent through it, and it stays open,
     so that it closes if we die, which ends the cell.
+
+    Args:
+        folder: of the log.
+        environment: variables beside our own.
+        cwd: its working folder; by default ours.
     """
 
     def __init__(
@@ -46,8 +73,10 @@ class Child:
         key: str,
         job: TrainJob | CostJob,
         folder: Path,
-        inbox: queue.Queue[Heard],
+        inbox: Inbox,
         command: Sequence[str] = CELL_COMMAND,
+        environment: Mapping[str, str] = {},
+        cwd: Path | None = None,
     ) -> None:
         self.key = key
         self.log = folder / "log.txt"
@@ -64,7 +93,13 @@ class Child:
                 # A group of its own: the terminal's Ctrl-C must reach the runner alone.
                 start_new_session=True,
                 # BLAS and OpenMP read the number of threads when they are loaded.
-                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": threads,
+                    "MKL_NUM_THREADS": threads,
+                    **environment,
+                },
+                cwd=cwd,
             )
         self._inbox = inbox
         text = job.model_dump_json().encode() + b"\n"
@@ -86,8 +121,13 @@ class Child:
         self.process.wait()
         self._inbox.put(Heard(self.key, None))
 
-    def stop(self, how: Literal[signal.Signals.SIGTERM, signal.Signals.SIGKILL]) -> None:
-        """SIGTERM asks it to save a checkpoint and end; SIGKILL ends it and its helpers."""
+    @property
+    def code(self) -> int | None:
+        """See ``Started``."""
+        return self.process.poll()
+
+    def stop(self, how: How) -> None:
+        """See ``Started``."""
         if self.process.poll() is not None:
             return
         with contextlib.suppress(ProcessLookupError):

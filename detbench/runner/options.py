@@ -1,0 +1,106 @@
+"""How a run computes, which does not change what comes out. No torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from detbench.errors import DeviceError
+
+LauncherName = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """See above.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        jobs: cells at once; none takes what the launcher has room for.
+        threads: CPU threads of each cell's process; none shares the processors among the jobs.
+        retry_failed: compute again what is stored as failed.
+        fresh: compute everything again.
+        command: starts a cell's process; none is ``python -m detbench.runner.cell``.
+        gpus_per_cell: a whole number is also the number of processes that share a cell's batches;
+            a fraction lets cells share a GPU.
+        launcher: where cells run.
+        ray_address: of the Ray cluster; none takes the one that runs here, or starts one.
+    """
+
+    data_root: Path
+    device: str = "auto"
+    jobs: int | None = 1
+    threads: int | None = None
+    retry_failed: bool = False
+    fresh: bool = False
+    command: Sequence[str] | None = None
+    gpus_per_cell: float = 1
+    launcher: LauncherName = "local"
+    ray_address: str | None = None
+
+    @property
+    def processes(self) -> int:
+        """Processes of a cell."""
+        return max(1, int(self.gpus_per_cell))
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_jobs(light: bool, device: str, gpus_per_cell: float = 1) -> int:
+    """Cells at once on this machine: as many as its GPUs have room for.
+
+    Light networks gain nothing from a second thread and little from a GPU of their own, so where
+    no GPU is named one cell runs per processor, at most eight, so that their memory fits.
+    """
+    if light and not device.startswith("cuda"):
+        return max(1, min(processors(), 8) // max(1, int(gpus_per_cell)))
+    return max(1, int(len(gpus(device)) / gpus_per_cell))
+
+
+def gpus(device: str = "auto") -> list[str]:
+    """The GPUs that cells on ``device`` may be spread over, by their CUDA names; none for one
+    that is named by number, and on a machine without.
+    """
+    if device not in ("auto", "cuda"):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip()]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(
+        ["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=30
+    )
+    count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return [str(number) for number in range(count)] if listed.returncode == 0 else []
+
+
+def check_gpus(device: str, gpus_per_cell: float) -> None:
+    """Raise ``DeviceError`` if this machine has not the GPUs that a cell asks for."""
+    if not gpus_per_cell > 0 or (gpus_per_cell > 1 and gpus_per_cell != int(gpus_per_cell)):
+        raise DeviceError(
+            f"--gpus-per-cell {gpus_per_cell:g}: give a whole number, or a fraction below 1 "
+            "for cells that share a GPU"
+        )
+    if device == "cpu" or gpus_per_cell <= 1:
+        return
+    if device.startswith("cuda:"):
+        raise DeviceError(
+            f"--gpus-per-cell {gpus_per_cell:g} with --device {device}: use --device cuda"
+        )
+    found = len(gpus(device))
+    if found < gpus_per_cell:
+        raise DeviceError(
+            f"--gpus-per-cell {gpus_per_cell:g}, and this machine has {found or 'no'} GPUs: ask "
+            "for fewer, or take --device cpu for processes on the CPU"
+        )
