@@ -1,11 +1,18 @@
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from report.made_store import all_metrics, curve, fail, fill, make
 
-from detbench.report import figures
+from detbench.evaluation.bootstrap import Difference
+from detbench.recipe import load
+from detbench.report import ablation, error_columns, figures
+from detbench.report.differences import Change
 from detbench.report.figures import Latencies, Pictures
 from detbench.results.store import Store
+from detbench.runner import plan as plans
 
 
 @pytest.fixture
@@ -117,3 +124,67 @@ def test_rows_on_different_data_share_no_axes(
     found = figures.pictures(make(), store)
     assert found.found == ()
     assert found.absent[0].startswith("No plots: rows are measured on VOC 2007_test and COCO")
+
+
+def _difference(value: float) -> Difference:
+    known: dict[str, Any] = dict.fromkeys(one.name for one in fields(Difference))
+    known |= {"value": value, "low": value - 0.01, "high": value + 0.02, "p": 0.03}
+    return Difference(**{**known, "replicates": 9, "sources": "images"})
+
+
+def test_differences_are_drawn_in_points_beside_their_baseline(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {
+        "FCOS": Change(None),
+        "ATSS": Change("FCOS", {"AP": _difference(0.05)}),
+        "GFL": Change("FCOS", reason="GFL: not run"),
+    }
+    monkeypatch.setattr(ablation, "changes", lambda plan, store: known)
+    figure = _named(figures.pictures(make(), store))["differences"].draw()
+    [ax] = figure.axes
+    [bars] = ax.containers
+    assert bars[0].get_xdata() == pytest.approx([5.0])
+    assert bars[2][0].get_segments()[0][:, 0].tolist() == pytest.approx([4.0, 7.0])
+    assert [one.get_text() for one in ax.get_yticklabels()] == ["ATSS  −  FCOS"]
+    assert "One seed each" in " ".join(figure.get_supxlabel().split())
+    known["ATSS"] = Change("FCOS", reason="ATSS: no detections are stored")
+    absent = figures.pictures(make(), store).absent
+    assert "Differences to the baseline: ATSS: no detections are stored." in absent
+
+
+def test_error_types_are_drawn_in_points(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _half(store)
+    monkeypatch.setattr(
+        error_columns, "values", lambda plan, row, store, name: [0.1 if name == "E_loc" else 0.02]
+    )
+    [ax] = _named(figures.pictures(make(), store))["errors"].draw().axes
+    widths = [group[0].get_width() for group in ax.containers]
+    assert widths == pytest.approx([2, 10, 2, 2, 2, 2])
+    monkeypatch.setattr(error_columns, "values", lambda plan, row, store, name: "no detections")
+    assert "Error types: no detections." in figures.pictures(make(), store).absent
+
+
+def test_a_sweep_is_a_heat_map_of_what_is_done(store: Store) -> None:
+    plan = plans.make(load.table("double-head-figure6"), load.profile("smoke"), (0,), "*(c)")
+    for index, row in enumerate(plan.rows[:3]):
+        fill(store, row.train[0], AP=0.3 + index / 100)
+    found = {one.name: one for one in figures.pictures(plan, store).found}
+    ax, *_ = found["double-head-figure6-grid"].draw().axes
+    numbers = ax.images[0].get_array()
+    assert numbers[0][:3].tolist() == pytest.approx([30.0, 31.0, 32.0])
+    assert int(np.isfinite(np.ma.filled(numbers, np.nan)).sum()) == 3
+    # Two printed numbers of twenty-five are no map.
+    assert "double-head-figure6-grid-published" not in found
+
+
+def test_very_many_rows_are_cut_and_the_picture_says_so(store: Store) -> None:
+    plan = plans.make(load.table("double-head-figure6"), load.profile("smoke"))
+    for task in {row.train[0].digest: row.train[0] for row in plan.rows}.values():
+        fill(store, task, **all_metrics(0.3))
+    found = {one.name: one for one in figures.pictures(plan, store).found}
+    figure = found["double-head-figure6-thresholds"].draw()
+    assert sum(len(ax.lines) for ax in figure.axes) == 24
+    assert "The first 24 of 85 rows: --rows chooses others." in " ".join(
+        figure.get_supxlabel().split()
+    )

@@ -31,13 +31,15 @@ def draw(rows: Mapping[str, Mapping[str, float]], title: str, note: str = "") ->
         made, [ax] = canvas.figure(size=(8.0, 1.5 + 0.36 * max(4, len(rows))))
         labels = list(rows)
         starts = [0.0] * len(rows)
+        # Digits need room: four hundredths of the longest bar.
+        least = 0.04 * max(sum(max(0.0, gain) for gain in row.values()) for row in rows.values())
         for index, (key, name) in enumerate(TYPES.items()):
             gains = [max(0.0, rows[label].get(key, 0.0)) for label in labels]
             bars = ax.barh(labels, gains, 0.68, left=starts, label=name, **canvas.bar_look(index))
             # White behind the digits, since the bars are hatched.
             ax.bar_label(
                 bars,
-                [f"{gain:.1f}" if gain >= 1.2 else "" for gain in gains],
+                [f"{gain:.1f}" if gain > least else "" for gain in gains],
                 label_type="center",
                 fontsize=7,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
