@@ -142,9 +142,9 @@ def _tile(image: Pixels, one: Competition, names: Sequence[str]) -> Image.Image:
     padded.paste(picture, (0, 0))
     legend = [Line("object", WHITE)]
     for place, (candidate, name, c, dash) in enumerate(chosen):
-        same = " (same)" if place and candidate == one.best_iou else ""
-        said = f"{name}: IoU {candidate.iou:.2f}, score {candidate.score:.2f}{same}"
-        legend.append(Line(said, c, dash))
+        same = place and candidate == one.best_iou
+        said = f"IoU {candidate.iou:.2f}, score {candidate.score:.2f}"
+        legend.append(Line(f"{name}: {'the same box' if same else said}", c, dash))
     if not chosen:
         legend.append(Line("no box of its class claims it"))
     return drawing.panel(padded, f"{names[one.label]}: {_count(one.boxes)}", legend)
