@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +224,18 @@ def test_the_plot_stacks_them_or_says_why_not(tmp_path: Path) -> None:
     labels = [tick.get_text() for tick in ax.get_yticklabels()]
     assert labels == ["FCOS", "FCOS + SCE"]
     assert ax.get_xlim()[1] > 1.0
+
+
+def test_torch_is_not_imported(tmp_path: Path) -> None:
+    fill(tmp_path, planned(), 1)
+    words = ["report", "tscode-table1", *WORDS, "--results", str(tmp_path), "--columns", "errors"]
+    script = (
+        "import atexit, sys\n"
+        "from detbench.cli.main import main\n"
+        "atexit.register(lambda: print('torch' in sys.modules))\n"
+        f"main({[*words, '--format', 'csv']!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("row,")
+    assert done.stdout.splitlines()[-1] == "False"
