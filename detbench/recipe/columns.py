@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detbench.errors import RecipeError
-from detbench.recipe.table import ERRORS, METRICS, SPECIAL_ERRORS, Table
+from detbench.recipe.table import COLUMNS, ERRORS, Table
 from detbench.recipe.validate import suggest
 
 GROUPS = {"errors": ERRORS}
@@ -21,12 +21,11 @@ def choose(table: Table, text: str) -> Table:
         RecipeError: an unknown metric, or none at all.
     """
     parts = [part.strip().removeprefix("+").strip() for part in text.split(",")]
-    known = (*METRICS, *ERRORS, *SPECIAL_ERRORS)
     mistakes = [
-        f"--columns '{part}': no such metric{suggest(part, (*known, *GROUPS))} "
-        f"(choices: {', '.join((*METRICS, *GROUPS, *ERRORS, *SPECIAL_ERRORS))})"
+        f"--columns '{part}': no such metric{suggest(part, (*COLUMNS, *GROUPS))} "
+        f"(choices: {', '.join((*COLUMNS, *GROUPS))})"
         for part in parts
-        if part not in known and part not in GROUPS
+        if part not in COLUMNS and part not in GROUPS
     ]
     if not text.strip():
         mistakes = ["--columns: name metrics by commas, as in AP,AP50 or +errors"]

@@ -20,7 +20,7 @@ from detbench.recipe import sweep as sweeps
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import Schedule
-from detbench.recipe.table import METRICS, REPLACEABLE, Profile, Table, without
+from detbench.recipe.table import COLUMNS, METRICS, REPLACEABLE, Profile, Table, without
 from detbench.recipe.validate import parse, unknown
 
 S = TypeVar("S", bound=Spec)
@@ -357,9 +357,9 @@ def _check_keys(data: dict[str, Any], where: str) -> list[str]:
     """Metric keys in columns and published, and the keys that notes on numbers refer to."""
     columns = data.get("columns", [])
     mistakes = [
-        f"{where}: columns: {unknown('metric', key, METRICS)}"
+        f"{where}: columns: {unknown('metric', key, COLUMNS)}"
         for key in (columns if isinstance(columns, list) else [])
-        if isinstance(key, str) and key not in METRICS
+        if isinstance(key, str) and key not in COLUMNS
     ]
     for index, row in enumerate(_rows(data)):
         published = row.get("published", {}) if isinstance(row, dict) else {}

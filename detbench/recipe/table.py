@@ -45,10 +45,13 @@ weights of the loc head's convolutions in units of 2^20, as Double-Head counts i
 
 ERRORS = ("E_cls", "E_loc", "E_both", "E_dupe", "E_bkg", "E_miss")
 """Columns of what each type of error costs in AP50 (TIDE, Bolya et al. 2020), from stored
-detections; never published."""
+detections, in percentage points; may stand in ``columns``, never in ``published``."""
 
 SPECIAL_ERRORS = ("E_fp", "E_fn")
 """Likewise of all false positives and of all false negatives."""
+
+COLUMNS = (*METRICS, *ERRORS, *SPECIAL_ERRORS)
+"""Keys of ``columns``."""
 
 CITED = ("runtime_s",)
 """Metrics that are only printed, never measured by a run: seconds per image on the paper's GPU."""

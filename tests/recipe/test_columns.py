@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from detbench.errors import RecipeError
@@ -55,3 +57,16 @@ def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         choose(TABLE, "AP,APP,AQ")
     assert len(caught.value.mistakes) == 2
+
+
+def test_a_table_of_ones_own_may_have_error_columns(tmp_path: Path) -> None:
+    recipe = (
+        'id = "own"\ntitle = "x"\npaper = "own"\ncolumns = ["AP", "{}"]\n'
+        '[[rows]]\nlabel = "a"\ndetector = "fcos-r50"\n'
+    )
+    path = tmp_path / "own.toml"
+    path.write_text(recipe.format("E_loc"))
+    assert load.table(str(path)).columns == ("AP", "E_loc")
+    path.write_text(recipe.format("E_lok"))
+    with pytest.raises(RecipeError, match=r"columns: .*did you mean 'E_loc'"):
+        load.table(str(path))
