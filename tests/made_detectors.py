@@ -94,16 +94,16 @@ def detect(
 
 PAIRS: tuple[tuple[Made, Made, float], ...] = (
     (Made(), Made(), 0.0),
-    (Made(), Made(misplaces=0.07), 0.0),
-    (Made(), Made(finds=0.85), 0.0),
+    (Made(), Made(misplaces=0.07), 0.0355),
+    (Made(), Made(finds=0.85), 0.0107),
     (Made(finds=0.6, invents=10), Made(finds=0.6, invents=10), 0.0),
-    (Made(finds=0.6, invents=10), Made(finds=0.62, invents=10, confuses=0.15), 0.0),
-    (Made(), Made(confuses=0.05, invents=6), 0.0),
-    (Made(misplaces=0.15), Made(misplaces=0.1), 0.0),
+    (Made(finds=0.6, invents=10), Made(finds=0.62, invents=10, confuses=0.15), -0.0100),
+    (Made(), Made(confuses=0.05, invents=6), 0.0170),
+    (Made(misplaces=0.15), Made(misplaces=0.1), 0.1221),
     (Made(finds=0.95, misplaces=0.05), Made(finds=0.95, misplaces=0.05), 0.0),
 )
-"""Two detectors and the AP of the second less that of the first, as ``truth`` finds it; where both
-have the same habits it is exactly nothing."""
+"""Two detectors and the AP of the second less that of the first: nothing where both have the same
+habits, else as ``truth`` finds it on 200,000 images, to 0.0006."""
 
 
 def truth(a: Made, b: Made, images: int, draws: int, seed: int = 0) -> tuple[float, float]:
