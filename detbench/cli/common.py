@@ -148,8 +148,12 @@ def parse_seeds(text: str) -> list[int]:
         RecipeError: for anything but non-negative integers.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(re.fullmatch(r"\d+", part) for part in parts):
-        raise RecipeError(f"--seeds {text!r}: give non-negative integers by commas, as in 0,1,2")
+    # A seed is stored as a 64-bit integer.
+    if not all(re.fullmatch(r"[0-9]{1,18}", part) for part in parts):
+        raise RecipeError(
+            f"--seeds {text!r}: give non-negative integers of at most 18 digits by commas, "
+            "as in 0,1,2"
+        )
     return list(dict.fromkeys(int(part) for part in parts))
 
 
@@ -159,7 +163,7 @@ def parse_input(text: str) -> tuple[int, int]:
     Raises:
         RecipeError: for anything else.
     """
-    match = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text.strip().lower())
     if not match or "0" in (str(int(match[1])), str(int(match[2]))):
         raise RecipeError(f"--input {text!r}: give WIDTHxHEIGHT in pixels, as in 1280x800")
     return int(match[1]), int(match[2])
@@ -214,6 +218,8 @@ def emit(sheet: Any, format: FormatName = "terminal", payload: Any = None) -> No
 
     if format == "json" and payload is not None:
         write(table.to_json(payload))
+    elif format == "terminal" and not sheet.rows and sheet.notes:
+        write("".join(f"{note}\n" for note in sheet.notes))  # no headings over nothing
     elif format == "terminal" and sys.stdout.isatty():
         import shutil
 

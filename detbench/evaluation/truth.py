@@ -17,10 +17,7 @@ def of_file(path: Path) -> dict[str, Any]:
     Raises:
         DataError: missing, truncated or inconsistent.
     """
-    content = read(path)
-    check(content, path)
-    truth: dict[str, Any] = content
-    return truth
+    return check(read(path), path).ground_truth(str(path))
 
 
 def of_data(data: Data, root: Path) -> dict[str, Any]:

@@ -34,6 +34,9 @@ EXAMPLES = "examples"
 """Folder of recipes that show how own ones are written; they are named by path."""
 PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head")
 PROFILES = ("paper", "small", "smoke")
+DEPTH = 50
+"""Tables and arrays of a recipe are nested no deeper; ours need six."""
+_NESTED = f"tables or arrays are nested more than {DEPTH} deep"
 
 
 @cache
@@ -163,7 +166,7 @@ def read(path: Path) -> dict[str, Any]:
         RecipeError: it cannot be read, or is not TOML; says the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{shown(path)}: cannot be read ({os.strerror(error.errno or 0)})") from (
             error
@@ -175,6 +178,21 @@ def read(path: Path) -> dict[str, Any]:
         line = f":{match[1]}:{match[2]}" if match else ""
         message = re.sub(r" \(at .*\)$", "", str(error))
         raise RecipeError(f"{shown(path)}{line}: not valid TOML: {message}") from error
+    except ValueError as error:  # what Python makes of thousands of digits
+        raise RecipeError(f"{shown(path)}: holds a number of too many digits") from error
+    except RecursionError as error:
+        raise RecipeError(f"{shown(path)}: {_NESTED}") from error
+    if _deeper(data, DEPTH):
+        raise RecipeError(f"{shown(path)}: {_NESTED}")
+    return data
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    """Whether tables and arrays are nested deeper than that."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_deeper(item, depth - 1) for item in inner)
 
 
 @cache
@@ -362,7 +380,7 @@ def _check_keys(data: dict[str, Any], where: str) -> list[str]:
         if isinstance(key, str) and key not in COLUMNS
     ]
     for index, row in enumerate(_rows(data)):
-        published = row.get("published", {}) if isinstance(row, dict) else {}
+        published = row.get("published", {}) if isinstance(row, dict) else None
         if not isinstance(published, dict):
             continue
         place = f'{where}: rows[{index}] "{row.get("label")}"'

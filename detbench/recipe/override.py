@@ -142,7 +142,7 @@ def _value(text: str, current: Any, annotation: Any) -> Any:
         return None
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also numbers of thousands of digits, and deep nesting
         value = text
     # ``short=256`` for ``short=[256]``.
     return [value] if isinstance(current, list) and not isinstance(value, (list, dict)) else value

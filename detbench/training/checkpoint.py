@@ -89,9 +89,10 @@ def load(path: Path) -> dict[str, Any]:
     content = read(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise WeightsError(f"{path}: not a detbench checkpoint")
-    if content["version"] != VERSION:
+    if content.get("version") != VERSION:
         raise WeightsError(
-            f"{path}: a checkpoint of version {content['version']}, this detbench reads {VERSION}"
+            f"{path}: a checkpoint of version {content.get('version')}, this detbench reads "
+            f"{VERSION}"
         )
     return content
 
@@ -115,7 +116,7 @@ def read(path: Path) -> Any:
 
             return load_file(path)
         with torch.serialization.safe_globals(LOGS):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
             raise WeightsError(
@@ -123,3 +124,17 @@ def read(path: Path) -> Any:
                 "save its state_dict alone"
             ) from error
         raise WeightsError(f"{path}: truncated, or not a file of weights") from error
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        _check_sums(path)
+    return content
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums in a file of ours, which ``torch.load`` does not look at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # as many kinds as there are damages
+        raise WeightsError(f"{path}: damaged: {type(error).__name__}") from error
+    if damaged is not None:
+        raise WeightsError(f"{path}: damaged: the checksum of {damaged} is wrong")

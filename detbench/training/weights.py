@@ -122,11 +122,13 @@ def read(path: Path) -> tuple[Origin, State]:
         WeightsError: missing, damaged, or not a file of weights.
     """
     content = checkpoint.read(path)
-    if isinstance(content, dict) and content.get("format") == checkpoint.FORMAT:
-        return "detbench", content["detector"]
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    ours = isinstance(content, dict) and content.get("format") == checkpoint.FORMAT
+    key = "detector" if ours else "state_dict"
+    state = content.get(key, content) if isinstance(content, dict) else content
     if not _is_state(state):
         raise WeightsError(f"{path}: holds no tensors by name: not a file of weights")
+    if ours:
+        return "detbench", state
     if any(name.startswith(("bbox_head.", "rpn_head.", "roi_head.")) for name in state):
         return "MMDetection", state
     return "other", state
