@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": "Is the difference between two detectors real?",
     "report": "Print tables from stored measurements.",
     "weights": "List, fetch and import weights.",
+    "results": "List, verify, merge and prune stored measurements.",
 }
 
 # typer >= 0.26 carries a click of its own, older ones import the package: take the base from it.

@@ -95,16 +95,14 @@ class Lock:
 
     def acquire(self, patience_s: float = 0.0) -> bool:
         """Take the lock; false if another process still holds it after ``patience_s`` seconds."""
-        with writing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         end = time.monotonic() + patience_s
         while True:
+            handle = self._open()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                os.close(handle)
                 if time.monotonic() >= end:
-                    os.close(handle)
                     return False
                 time.sleep(0.02)
             except OSError as error:
@@ -114,8 +112,28 @@ class Lock:
                     "a file system with locks"
                 ) from error
             else:
-                self._handle = handle
-                return True
+                # Whoever held it may have deleted the file: then others lock another one.
+                if self._is_there(handle):
+                    self._handle = handle
+                    return True
+                os.close(handle)
+
+    def _open(self) -> int:
+        with writing(self.path):
+            for _ in range(5):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+                except FileNotFoundError:  # the folder was deleted in between
+                    continue
+            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+
+    def _is_there(self, handle: int) -> bool:
+        try:
+            there, ours = os.stat(self.path), os.fstat(handle)
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def release(self) -> None:
         self._close()

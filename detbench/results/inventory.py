@@ -1,0 +1,125 @@
+"""The files of a store as they lie there, sound or not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detbench.errors import StoreError
+from detbench.results import schema
+from detbench.results.files import reading
+from detbench.results.schema import Damaged, Kind, Measurement
+
+_NAME = re.compile(
+    r"(train-eval|cost)-([0-9a-f]{64})\.(parquet|failed\.parquet|detections\.json\.gz)"
+)
+TEMPORARY = re.compile(r"\..*\.tmp")
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """What a store has of one cell, by the files' names."""
+
+    kind: Kind
+    digest: str
+    done: Path | None = None
+    failed: Path | None = None
+    detections: Path | None = None
+
+    @property
+    def measured(self) -> Path | None:
+        """The file whose rows count, as ``Store.get`` takes it."""
+        return self.done or self.failed
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All files below ``cells``.
+
+    Attributes:
+        temporary: what a writer left that was killed, or that writes just now.
+        odd: files that are none of ours.
+    """
+
+    cells: tuple[CellFiles, ...]
+    temporary: tuple[Path, ...]
+    odd: tuple[Path, ...]
+
+
+def scan(root: Path) -> Inventory:
+    """List a store; one that is not there is empty.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    folder = root / "cells"
+    if not folder.is_dir():
+        return Inventory((), (), ())
+    with reading(folder):
+        paths = sorted(Path(entry) for entry in os.scandir(folder))
+    found: dict[tuple[str, str], dict[str, Path]] = {}
+    temporary: list[Path] = []
+    odd: list[Path] = []
+    for path in paths:
+        if match := _NAME.fullmatch(path.name):
+            part = {"parquet": "done", "failed.parquet": "failed"}.get(match[3], "detections")
+            found.setdefault((match[1], match[2]), {})[part] = path
+        else:
+            (temporary if TEMPORARY.fullmatch(path.name) else odd).append(path)
+    cells = (CellFiles(kind, digest, **parts) for (kind, digest), parts in found.items())  # type: ignore[arg-type]
+    return Inventory(tuple(cells), tuple(temporary), tuple(odd))
+
+
+def rows(path: Path, cell: CellFiles) -> list[Measurement]:
+    """The rows of a cell's file, checked.
+
+    Raises:
+        Damaged: it is truncated or garbled, or holds another cell's rows.
+        StoreError: a newer detbench wrote it, or it cannot be read.
+    """
+    with reading(path):
+        content = path.read_bytes()
+    found = schema.from_bytes(content, str(path))
+    if any((row.digest, row.kind) != (cell.digest, cell.kind) for row in found):
+        raise Damaged("its rows belong to another cell")
+    failed = {row.status == "failed" for row in found}
+    if failed != {path == cell.failed}:
+        raise Damaged("its rows' status is not what its name says")
+    return found
+
+
+def detections(path: Path) -> list[dict[str, Any]]:
+    """A cell's detections, as COCO results.
+
+    Raises:
+        Damaged: it is truncated, garbled, or holds something else.
+        StoreError: it cannot be read.
+    """
+    with reading(path):
+        content = path.read_bytes()
+    try:
+        found = json.loads(gzip.decompress(content))
+    except (OSError, EOFError, ValueError) as error:
+        raise Damaged(" ".join(str(error).split())) from error
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise Damaged("it holds no list of detections")
+    return found
+
+
+def existing(root: Path) -> Path:
+    """``root``, if there is a store.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if (root / "cells").is_dir():
+        return root
+    if root.name == "cells" and root.is_dir():
+        raise StoreError(f"{root}: name the results folder itself: {root.parent}")
+    what = "holds no results (no folder 'cells')" if root.is_dir() else "is not there"
+    raise StoreError(f"{root}: {what}: name a results folder with --results or $DETBENCH_RESULTS")

@@ -1,0 +1,178 @@
+"""What a store can do without: leftovers of killed writers, damaged files, work that is done.
+
+Measurements and their detections are never removed, nor what an unfinished training goes on from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from detbench.errors import StoreError
+from detbench.results import inventory
+from detbench.results.files import Lock, reading, writing
+from detbench.results.inventory import TEMPORARY, CellFiles
+from detbench.results.schema import Damaged
+
+ASIDE = "damaged"
+"""Folder below the store's root for files that cannot be read."""
+
+_TRAINING = re.compile(r"[0-9a-f]{64}")
+_YOUNG_S = 3600.0  # what is younger may be being written
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file or folder to do without.
+
+    Attributes:
+        action: ``delete``, or ``move`` below ``damaged``.
+        size: in bytes.
+    """
+
+    path: Path
+    action: Literal["delete", "move"]
+    why: str
+    size: int
+
+
+def plan(root: Path, weights: bool = False) -> Iterator[Item]:
+    """What can go.
+
+    Args:
+        weights: also the weights of trainings that are done; without them a cell that only
+            evaluates differently trains again.
+
+    Raises:
+        StoreError: there is no store, or it cannot be read.
+    """
+    found = inventory.scan(inventory.existing(root))
+    for path in found.temporary:
+        if not _in_use(path):
+            yield Item(path, "delete", "left by a writer that was killed", _size(path))
+    for cell in found.cells:
+        yield from _cell(cell)
+    work = root / "work"
+    if work.is_dir():
+        with reading(work):
+            folders = sorted(path for path in work.iterdir() if _TRAINING.fullmatch(path.name))
+        for folder in folders:
+            yield from _work(folder, weights)
+
+
+def carry_out(root: Path, items: list[Item]) -> list[Item]:
+    """Delete and move; work folders that a run has taken meanwhile are left.
+
+    Returns:
+        What was done.
+
+    Raises:
+        StoreError: something cannot be deleted or moved.
+    """
+    done = []
+    for item in items:
+        lock = None
+        if item.path.parent.parent == root / "work" or item.path.parent == root / "work":
+            folder = item.path if item.path.parent == root / "work" else item.path.parent
+            lock = Lock(folder / "lock")
+            if not lock.acquire():
+                continue
+        with writing(item.path):
+            _apply(root, item)
+        if lock is not None:
+            lock.release()
+        done.append(item)
+    return done
+
+
+def _apply(root: Path, item: Item) -> None:
+    if item.action == "move":
+        target = root / ASIDE / item.path.name
+        target.parent.mkdir(exist_ok=True)
+        number = 1
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{item.path.name}.{number}")
+        os.replace(item.path, target)
+    elif item.path.is_dir():
+        shutil.rmtree(item.path)
+    else:
+        item.path.unlink(missing_ok=True)
+
+
+def _cell(cell: CellFiles) -> Iterator[Item]:
+    for path in (cell.done, cell.failed):
+        if path is None:
+            continue
+        try:
+            inventory.rows(path, cell)
+        except Damaged as error:
+            yield Item(path, "move", f"damaged: {error}", _size(path))
+        except StoreError:
+            continue  # of a newer detbench, or unreadable: verify tells
+        else:
+            if path == cell.failed and cell.done is not None:
+                yield Item(path, "delete", "its cell is done", _size(path))
+    path = cell.detections
+    if path is None:
+        return
+    try:
+        inventory.detections(path)
+    except Damaged as error:
+        yield Item(path, "move", f"damaged: {error}", _size(path))
+    except StoreError:
+        return
+    else:
+        if cell.measured is None and time.time() - path.stat().st_mtime > _YOUNG_S:
+            yield Item(path, "delete", "detections without their numbers", _size(path))
+
+
+def _work(folder: Path, weights: bool) -> Iterator[Item]:
+    """Of a training that is done all but its loss curve and, unless asked for, its weights."""
+    with reading(folder):
+        names = {path.name for path in folder.iterdir()}
+    if "lock" in names:
+        lock = Lock(folder / "lock")
+        if not lock.acquire():
+            return
+        lock.release()
+    if names <= {"lock"}:
+        yield Item(folder, "delete", "an empty work folder", 0)
+        return
+    for name in sorted(names):
+        path = folder / name
+        if TEMPORARY.fullmatch(name):
+            yield Item(path, "delete", "left by a writer that was killed", _size(path))
+        elif "weights.pt" not in names:
+            continue  # unfinished: it goes on from its checkpoint
+        elif name == "weights.pt" and weights:
+            yield Item(path, "delete", "weights of a training that is done", _size(path))
+        elif name not in ("lock", "curve.jsonl", "weights.pt"):
+            yield Item(path, "delete", "of a training that is done", _size(path))
+
+
+def _in_use(path: Path) -> bool:
+    """Whether the process that a temporary file's name tells is alive."""
+    owner = path.name.split(".")[-2]
+    if not owner.isdigit():
+        return False
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file or of all files in a folder."""
+    if path.is_dir():
+        return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    return path.stat().st_size

@@ -1,0 +1,110 @@
+"""Whether every file of a store can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from detbench.errors import StoreError
+from detbench.results import inventory
+from detbench.results.inventory import CellFiles
+from detbench.results.schema import Damaged, Measurement
+
+Rescore = Callable[[list[Measurement], list[dict[str, Any]]], str]
+"""Given a cell's rows and detections, says what does not agree, or nothing."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One file that was looked at.
+
+    Attributes:
+        status: ``bad`` files cannot be believed; a ``warning`` says what is missing beside a sound
+            one, or that a file is not looked at.
+        message: empty if all is well.
+        digest: of the cell; empty for a file that is none.
+    """
+
+    path: Path
+    status: Literal["ok", "warning", "bad"]
+    message: str = ""
+    digest: str = ""
+
+
+def verify(root: Path, rescore: Rescore | None = None) -> Iterator[Finding]:
+    """Look at every file below ``cells``: readable, checksum, schema, right cell.
+
+    Args:
+        rescore: scores the detections once more.
+
+    Raises:
+        StoreError: there is no store, or the folder cannot be read.
+    """
+    found = inventory.scan(inventory.existing(root))
+    for cell in found.cells:
+        yield from _cell(cell, rescore)
+    for path in found.temporary:
+        yield Finding(path, "warning", "temporary, of a writer that was killed: prune removes it")
+    for path in found.odd:
+        yield Finding(path, "warning", "no file of detbench's: it is not looked at")
+
+
+def _cell(cell: CellFiles, rescore: Rescore | None) -> Iterator[Finding]:
+    measured: list[Measurement] | None = None
+    for path in (cell.done, cell.failed):
+        if path is None:
+            continue
+        try:
+            rows = inventory.rows(path, cell)
+        except Damaged as error:
+            yield Finding(path, "bad", f"damaged: {error}", cell.digest)
+        except StoreError as error:
+            yield Finding(path, "bad", _after(str(error), path), cell.digest)
+        else:
+            measured = rows if path == cell.done else measured
+            left = path == cell.failed and cell.done is not None
+            said = "of an earlier failure: its cell is done, prune removes it" if left else ""
+            yield Finding(path, "warning" if left else "ok", said, cell.digest)
+    yield from _detections(cell, measured, rescore)
+
+
+def _detections(
+    cell: CellFiles, rows: list[Measurement] | None, rescore: Rescore | None
+) -> Iterator[Finding]:
+    path = cell.detections
+    if path is None:
+        if cell.done is not None and rows is not None and cell.kind == "train-eval":
+            said = "no detections beside it: it can be reported, and not compared"
+            yield Finding(cell.done, "warning", said, cell.digest)
+        return
+    try:
+        found = inventory.detections(path)
+    except Damaged as error:
+        yield Finding(path, "bad", f"damaged: {error}", cell.digest)
+        return
+    except StoreError as error:
+        yield Finding(path, "bad", _after(str(error), path), cell.digest)
+        return
+    if rows is None:
+        said = "detections without their numbers: prune removes them"
+        yield Finding(path, "warning", said, cell.digest)
+        return
+    said = rescore(rows, found) if rescore else ""
+    yield Finding(path, _level(said), said.removeprefix(UNSCORED), cell.digest)
+
+
+UNSCORED = "not re-scored: "
+"""Begins what ``rescore`` says where it could not score, which is no fault of the file's."""
+
+
+def _level(said: str) -> Literal["ok", "warning", "bad"]:
+    if not said:
+        return "ok"
+    return "warning" if said.startswith(UNSCORED) else "bad"
+
+
+def _after(message: str, path: Path) -> str:
+    """A message without the path it begins with or names, which the table has."""
+    return message.removeprefix(f"{path} ").removeprefix(f"cannot read {path} ").strip()

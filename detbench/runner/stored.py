@@ -1,0 +1,107 @@
+"""The cells of a store with what is known of each: for ``detbench results list``. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from detbench.errors import StoreError
+from detbench.recipe import load
+from detbench.results import inventory
+from detbench.results.inventory import CellFiles
+from detbench.results.schema import Damaged, Measurement
+from detbench.runner.names import Name, names
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One stored cell.
+
+    Attributes:
+        names: its places in the tables; empty for one that is not in them.
+        status: ``done``, ``failed``, ``skipped``; ``damaged`` if its file cannot be read.
+        reason: of a failure or damage.
+        ap, gflops: a fraction, and a count; none where it has none.
+        ended: when, in UTC, to the minute; empty if unknown.
+        device: what it was measured on.
+    """
+
+    digest: str
+    kind: str
+    names: tuple[Name, ...]
+    seed: int | None
+    status: str
+    reason: str
+    ap: float | None
+    gflops: float | None
+    ended: str
+    device: str
+    path: str
+
+
+def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
+    """Every cell of a store, in the catalogue's order, those without a place last.
+
+    Args:
+        tables: names are looked for in these alone: ids, or files of the user's own.
+
+    Raises:
+        RecipeError: a table does not exist or has mistakes.
+        StoreError: there is no store, or it cannot be read.
+    """
+    own = [name for name in tables if name.endswith(".toml")]
+    wanted = {load.table(name).id for name in tables}
+    found = inventory.scan(inventory.existing(root)).cells
+    measured = [(cell, *_rows(cell)) for cell in found if cell.measured]
+    seeds = sorted({rows[0].seed or 0 for _, rows, _ in measured if rows})
+    places = names(seeds, own) if measured else {}
+    order = {name: index for index, name in enumerate(places)}
+    listed = [_listed(cell, rows, said, places, wanted) for cell, rows, said in measured]
+    return sorted(listed, key=lambda one: (not one.names, order.get(one.digest, 0), one.digest))
+
+
+def plain(cell: Listed) -> dict[str, Any]:
+    """A cell for json."""
+    return asdict(cell)
+
+
+def _rows(cell: CellFiles) -> tuple[list[Measurement], str]:
+    """A cell's rows, or none and why."""
+    for path in (cell.done, cell.failed):
+        if path is None:
+            continue
+        try:
+            return inventory.rows(path, cell), ""
+        except Damaged as error:
+            said = f"damaged: {error}"
+        except StoreError as error:
+            said = str(error)
+    return [], said
+
+
+def _listed(
+    cell: CellFiles,
+    rows: list[Measurement],
+    damage: str,
+    places: dict[str, list[Name]],
+    wanted: set[str],
+) -> Listed:
+    first = rows[0] if rows else None
+    origin = first.provenance if first else {}
+    values = {row.metric: row.value for row in rows}
+    known = [name for name in places.get(cell.digest, ()) if not wanted or name.table in wanted]
+    return Listed(
+        digest=cell.digest,
+        kind=cell.kind,
+        names=tuple(known),
+        seed=first.seed if first else None,
+        status=first.status if first else "damaged",
+        reason=damage or (first.reason if first and first.status != "done" else ""),
+        ap=values.get("AP"),
+        gflops=values.get("gflops"),
+        ended=str(origin.get("ended", ""))[:16].replace("T", " "),
+        device=str(origin.get("device", "")),
+        path=str(cell.measured),
+    )
