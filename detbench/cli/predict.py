@@ -124,7 +124,9 @@ def command(
     try:
         load_file(network, file, whole=True)
     except WeightsError as error:
-        raise WeightsError(f"{error} ({source.explain})") from error
+        # A detector that is to be seen needs all its weights: there is no such option here.
+        said = str(error).removesuffix(": --allow-partial takes what fits")
+        raise WeightsError(f"{said} ({source.explain}, --profile another network)") from error
 
     from detbench.evaluation.look import look
 

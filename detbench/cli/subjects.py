@@ -118,15 +118,15 @@ def source(images: Sequence[str], annotations: Path | None, data: Data, root: Pa
         for one in images:
             if not is_number(one):
                 _row_of(table, Path(one))
-        names, explain = table.categories, f"its {len(table.categories)} classes"
-        explain = f"there are {len(table.categories)} classes in {annotations}"
+        names = table.categories
+        explain = f"there are {len(names)} classes in {annotations}: --annotations names others"
     numbers = [int(one) for one in images if is_number(one)]
     if numbers:
         single.require_data(data, root)
         _check_numbers(numbers, data, root)
     if table is None:
         names = _categories(data, root)
-        explain = f"there are {len(names)} classes in {_called(data)}; --dataset names another"
+        explain = f"there are {len(names)} classes in {_called(data)}: --dataset names others"
     ids, titles = [number for number, _ in names], [name for _, name in names]
     return Source(tuple(images), titles, ids, explain, data, root, table)
 
