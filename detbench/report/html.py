@@ -38,8 +38,10 @@ LISTED = 5
 """Failed cells named above a table; the others are in its footnotes."""
 CHANGES = ("change_", "p_")
 """What keys of columns against the baseline begin with."""
-LARGE = 25_000
+LARGE = 12_000
 """Bytes from which on a drawing is compared with its PNG."""
+ROOM = 1_800_000
+"""Characters that all plots of a page may take together."""
 
 
 def page(parts: Sequence[tuple[Plan, Pictures]], store: Store) -> str:
@@ -50,7 +52,8 @@ def page(parts: Sequence[tuple[Plan, Pictures]], store: Store) -> str:
             stored.
     """
     facts = _Facts(store)
-    sections = [_section(plan, pictures, store, facts) for plan, pictures in parts]
+    room = ROOM // max(1, len(parts))
+    sections = [_section(plan, pictures, store, facts, room) for plan, pictures in parts]
     one = sections[0]["title"] if len(sections) == 1 else "Tables"
     return _template().render(
         title=f"detbench: {one}",
@@ -150,10 +153,13 @@ class _Facts:
         return {"numbers": self.numbers, "cells": self.cells, "shared": shared}
 
 
-def _section(plan: Plan, pictures: Pictures, store: Store, facts: _Facts) -> dict[str, Any]:
+def _section(
+    plan: Plan, pictures: Pictures, store: Store, facts: _Facts, room: int
+) -> dict[str, Any]:
     sheet = best.mark(ablation.sheet(plan, store))
     rows = [row_numbers(plan, planned, store) for planned in plan.rows]
     changes = ablation.changes(plan, store)
+    drawn, left_out = _pictures(plan, pictures, room)
     for row in rows:
         for stored in (*row.stored, *([row.cost] if row.cost else [])):
             facts.cell(stored)
@@ -179,8 +185,8 @@ def _section(plan: Plan, pictures: Pictures, store: Store, facts: _Facts) -> dic
         ],
         "footnotes": sheet.footnotes,
         "notes": sheet.notes,
-        "pictures": [_picture(one) for one in pictures.found],
-        "absent": pictures.absent,
+        "pictures": drawn,
+        "absent": [*pictures.absent, *left_out],
     }
 
 
@@ -313,6 +319,24 @@ def _changed(change: Change | None, metric: str) -> dict[str, Any]:
 
 def _listed(row: RowNumbers) -> str | None:
     return ", ".join(row.planned.differs) or None
+
+
+def _pictures(plan: Plan, pictures: Pictures, room: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The plots that fit, in order, and a sentence that names the others."""
+    drawn, left_out = [], []
+    for one in pictures.found:
+        made = _picture(one)
+        if len(made["source"]) <= room:
+            room -= len(made["source"])
+            drawn.append(made)
+        else:
+            left_out.append(one.title.removeprefix(f"{plan.table.id}: "))
+    if not left_out:
+        return drawn, []
+    return drawn, [
+        f"Not on this page, to keep it small: {', '.join(left_out)}: "
+        f"detbench report {plan.table.id} --profile {plan.profile.id} --format html, or --plots."
+    ]
 
 
 def _picture(picture: Picture) -> dict[str, Any]:

@@ -198,6 +198,20 @@ def _rest(plan: Plan) -> tuple[Any, ...]:
     return plan.profile, plan.seeds, plan.rows
 
 
+def test_a_page_of_many_tables_stays_small(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fill(store)
+    whole = Page(_page(store, make()))
+    sizes = [len(attrs["src"] or "") for attrs in whole.of("img")]
+    monkeypatch.setattr(html, "ROOM", 2 * (sizes[0] + sizes[1]))
+    other = Plan(TABLE.model_copy(update={"id": "own-table2"}), *_rest(make()))
+    page = Page(_page(store, make(), other))
+    assert len(page.of("img")) < 2 * len(sizes)
+    [first, _] = [word for word in page.words if word.startswith("Not on this page")]
+    assert "detbench report own-table1 --profile smoke --format html" in first
+    drawn = [attrs["alt"] or "" for attrs in page.of("img")]
+    assert any("AP against GFLOPs" in one for one in drawn)
+
+
 TRY = """
 <script>
 "use strict";

@@ -36,16 +36,17 @@ def pictures(plan: Plan, store: Store, latency: Latencies | None = None) -> Pict
         return Pictures(
             (), (f"No plots: rows are measured on {measured_on(plan)}: choose some by --rows.",)
         )
+    # A page too small for all of them leaves out the last.
     made = (
         clouds.of_cost(source),
         clouds.of_latency(source),
+        rows.of_differences(source),
+        *rows.of_grid(source),
         lines.of_thresholds(source),
         lines.of_sizes(source),
-        lines.of_sizes_and_thresholds(source),
-        rows.of_differences(source),
         rows.of_errors(source),
         lines.of_losses(source),
-        *rows.of_grid(source),
+        lines.of_sizes_and_thresholds(source),
     )
     return Pictures(
         tuple(one for one in made if isinstance(one, Picture)),

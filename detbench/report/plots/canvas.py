@@ -156,7 +156,7 @@ def shape(panels: int, most: int = 3) -> tuple[int, int]:
     return columns, -(-panels // columns)
 
 
-def save(made: Figure, format: PictureFormat) -> bytes:
+def save(made: Figure, format: PictureFormat, dpi: int = 150) -> bytes:
     """The picture as a file's bytes; the same figure gives the same bytes."""
     out = io.BytesIO()
     metadata: dict[str, dict[str, Any]] = {
@@ -165,16 +165,16 @@ def save(made: Figure, format: PictureFormat) -> bytes:
         "pdf": {"CreationDate": None, "Creator": "detbench"},
     }
     with style():
-        made.savefig(out, format=format, dpi=150, metadata=metadata[format])
+        made.savefig(out, format=format, dpi=dpi, metadata=metadata[format])
     return out.getvalue()
 
 
-def small_png(made: Figure, colours: int = 64) -> bytes:
-    """The picture as pixels of few colours, a quarter of the size, for pages."""
+def small_png(made: Figure, colours: int = 32) -> bytes:
+    """The picture as pixels of few colours, a fraction of the bytes, for pages."""
     from PIL import Image
 
     out = io.BytesIO()
-    with Image.open(io.BytesIO(save(made, "png"))) as image:
+    with Image.open(io.BytesIO(save(made, "png", 120))) as image:
         few = image.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
         few.save(out, "png", optimize=True)
     return out.getvalue()
