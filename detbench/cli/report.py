@@ -98,6 +98,7 @@ def command(
     plans = _plans(tables_, store, *choice, dataset, columns)
     if not plans:
         common.say(f"nothing is stored in {store.root}: detbench run tscode-table1 is a start")
+    tables.prepare(plans, store)
     found = {}
     if plots is not None or format == "html":
         from detbench.report import figures

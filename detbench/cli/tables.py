@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from detbench.report.table import Format, Sheet
     from detbench.results.store import Store
     from detbench.runner.plan import Plan
+
+
+def prepare(plans: Sequence[Plan], store: Store) -> None:
+    """Compute what tables derive from stored detections, which is then cached.
+
+    Silent where it takes less than a second, else progress goes to stderr.
+    """
+    from detbench.cli.patience import patient
+    from detbench.report import ablation
+
+    for plan in plans:
+        with patient(f"{plan.table.id}: differences from stored detections") as tell:
+            ablation.changes(plan, store, tell)
 
 
 def sheet(plan: Plan, store: Store) -> Sheet:
@@ -50,6 +64,7 @@ def emit(plan: Plan, store: Store, format: common.FormatName) -> None:
     """Print ``plan``'s table to stdout from what ``store`` has; in parts where it is too wide."""
     from detbench.report import ablation, table
 
+    prepare([plan], store)
     if format == "json":
         common.write(as_json(payload(plan, store)))
         return

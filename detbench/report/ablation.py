@@ -17,8 +17,8 @@ from detbench.recipe.resolve import schedule_of
 from detbench.recipe.table import CITED, COSTS, DIGITS, ERRORS, SPECIAL_ERRORS, TITLES
 from detbench.report import error_columns
 from detbench.report.differences import Change, Progress, differences
-from detbench.report.intervals import explained, plain, probability, with_interval
-from detbench.report.numbers import PERCENT, Number, RowNumbers, row_numbers
+from detbench.report.intervals import explained, plain, points, probability, with_interval
+from detbench.report.numbers import Number, RowNumbers, row_numbers
 from detbench.report.table import Column, Entry, Sheet, fixed, text
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, standing
@@ -161,7 +161,7 @@ def _entries(
     entries += [text(recipe.columns.get(name)) for name in plan.table.labels]
     for block in blocks:
         if block.kind in ("change", "p"):
-            entries += [_changed(found[recipe.label], block.kind, one) for one in block.metrics]
+            entries += [_changed(found, recipe.label, block.kind, one) for one in block.metrics]
         else:
             entries += [_entry(row, block.kind, metric) for metric in block.metrics]
     entries.append(text(recipe.fidelity))
@@ -185,8 +185,9 @@ def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
     return Entry(f"{shown or 0:{sign}.{_digits(metric)}f}", value, recipe.unmatched.get(metric))
 
 
-def _changed(change: Change, kind: str, metric: str) -> Entry:
+def _changed(found: dict[str, Change], label: str, kind: str, metric: str) -> Entry:
     """A row's difference to its baseline, or its p."""
+    change = found[label]
     if change.baseline is None:
         return Entry("baseline" if kind == "change" else "")
     one = change.found.get(metric)
@@ -194,7 +195,12 @@ def _changed(change: Change, kind: str, metric: str) -> Entry:
         return Entry("", None, change.reason or "not defined on these images")
     if kind == "p":
         return Entry(probability(one), one.p)
-    return Entry(with_interval(one, _digits(metric)), one.value * PERCENT)
+    # A baseline that has one itself is not marked as such.
+    chained = found.get(change.baseline, Change(None)).baseline is not None
+    note = f"compared with {change.baseline}" if chained else None
+    numbers = points(one)
+    ends = tuple((name, numbers[name]) for name in ("low", "high"))
+    return Entry(with_interval(one, _digits(metric)), numbers["value"], note, more=ends)
 
 
 def delta(row: RowNumbers, metric: str) -> float | None:
@@ -211,7 +217,8 @@ def _measured(number: Number, metric: str) -> Entry:
         return Entry("", None, number.reason)
     digits = _digits(metric)
     spread = f" ± {number.sd:.{digits}f}" if number.sd is not None else ""
-    return Entry(f"{fixed(number.value, digits)}{spread}", number.value)
+    more = (("sd", number.sd), ("n", number.seeds)) if number.sd is not None else ()
+    return Entry(f"{fixed(number.value, digits)}{spread}", number.value, more=more)
 
 
 def _digits(metric: str) -> int:

@@ -30,12 +30,14 @@ class Entry:
         value: what json and csv carry; ``None`` is null.
         note: footnote: the reason of a blank, a misprint, a caveat.
         strong: printed bold.
+        more: further raw values of csv, by what is added to the column's key: ``(("low", 0.3),)``.
     """
 
     text: str
     value: Any = None
     note: str | None = None
     strong: bool = False
+    more: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,22 @@ def as_csv(sheet: Sheet) -> str:
     """Keys as header, then raw values; blanks are empty. Notes do not fit and are left out."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.key for column in sheet.columns])
+    # A column's own values, then those that any of its entries has more.
+    names = [
+        ["", *dict.fromkeys(name for row in sheet.rows for name, _ in row[i].more)]
+        for i in range(len(sheet.columns))
+    ]
+    heads = [
+        f"{column.key}_{name}" if name else column.key
+        for column, some in zip(sheet.columns, names, strict=True)
+        for name in some
+    ]
+    writer.writerow(heads)
     for row in sheet.rows:
-        writer.writerow(["" if entry.value is None else entry.value for entry in row])
+        values = [
+            {"": entry.value, **dict(entry.more)}.get(name)
+            for entry, some in zip(row, names, strict=True)
+            for name in some
+        ]
+        writer.writerow(["" if value is None else value for value in values])
     return out.getvalue()
