@@ -170,11 +170,23 @@ def save(made: Figure, format: PictureFormat, dpi: int = 150) -> bytes:
 
 
 def small_png(made: Figure, colours: int = 32) -> bytes:
-    """The picture as pixels of few colours, a fraction of the bytes, for pages."""
+    """The picture as pixels of few colours, a fraction of the bytes, for pages.
+
+    The series' own colours and greys are always among them: those that tell apart a few small
+    markers would else be merged with others.
+    """
     from PIL import Image
 
     out = io.BytesIO()
-    with Image.open(io.BytesIO(save(made, "png", 120))) as image:
-        few = image.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
-        few.save(out, "png", optimize=True)
+    with Image.open(io.BytesIO(save(made, "png", 120))) as read:
+        image = read.convert("RGB")
+    few = image.quantize(colours, dither=Image.Dither.NONE).getpalette() or []
+    kept = [int(one[at : at + 2], 16) for one in COLOURS for at in (1, 3, 5)]
+    kept += [grey for grey in range(0, 256, 17) for _ in range(3)]
+    # Of two colours this close Pillow may take either, and paper is to be white.
+    triples = [few[at : at + 3] for at in range(0, len(few), 3)]
+    kept += [part for one in triples if min(one) < 240 for part in one]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(kept)
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(out, "png", optimize=True)
     return out.getvalue()

@@ -209,6 +209,17 @@ def test_a_picture_is_the_same_file_each_time_and_has_searchable_words() -> None
         assert image.size == (528, 432)
 
 
+def test_a_small_picture_keeps_the_series_colours() -> None:
+    points = tuple(Point(str(i), i, i, str(i)) for i in range(6))
+    content = canvas.small_png(cost.draw([Cloud("m", "x", "y", points)], "t"))
+    with Image.open(io.BytesIO(content)) as image:
+        found = {colour for _, colour in image.convert("RGB").getcolors(1000) or []}
+    for colour in canvas.COLOURS[:6]:
+        assert tuple(bytes.fromhex(colour[1:])) in found
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_no_pyplot_and_no_torch() -> None:
     code = (
         "import sys\n"
