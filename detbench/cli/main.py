@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 from detbench import __version__
 from detbench.cli import common
 from detbench.cli.groups import HELP, Group, epilog, unknown
-from detbench.errors import DetbenchError
+from detbench.errors import DetbenchError, visible
 
 COMMANDS = {
     "list": "The catalogue: tables, detectors and data sets.",
@@ -101,7 +101,7 @@ class Commands(Group):
             path = context.command_path if context else "detbench"
             message = " ".join(error.format_message().split()).rstrip(".")
             message = message.replace("Value error, ", "")  # pydantic's, which typer passes on
-            print(f"{path}: {message}; see '{path} --help'", file=sys.stderr)
+            print(f"{path}: {visible(message)}; see '{path} --help'", file=sys.stderr)
             sys.exit(error.exit_code)
 
 

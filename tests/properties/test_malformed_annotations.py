@@ -1,0 +1,211 @@
+"""COCO JSON of annotations and results, VOC XML and lists: refused in one line, or scored."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from made_voc import IMAGE, OBJECT
+from malformed import budget, changed, damaged, judge, junk, nested
+
+from detbench.data import coco_check, voc
+from detbench.evaluation import coco, results, truth
+from detbench.evaluation.detections import check_results
+from detbench.recipe.experiment import Evaluation
+
+TRUTH: dict[str, Any] = {
+    "info": {"description": "made"},
+    "images": [
+        {"id": 7, "width": 64, "height": 48, "file_name": "a.jpg"},
+        {"id": 9, "width": 48, "height": 64, "file_name": "b.jpg"},
+    ],
+    "annotations": [
+        {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 30, 20.5], "area": 400.0},
+        {"id": 2, "image_id": 7, "category_id": 3, "bbox": [5, 5, 9, 9], "iscrowd": 1},
+        {"id": 3, "image_id": 9, "category_id": 3, "bbox": [0, 0, 48, 64], "iscrowd": 0},
+    ],
+    "categories": [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}],
+}
+FOUND: list[dict[str, Any]] = [
+    {"image_id": 7, "category_id": 1, "bbox": [1, 2, 30, 20], "score": 0.9},
+    {"image_id": 9, "category_id": 3, "bbox": [0.5, 1, 40, 60], "score": 0.25},
+    {"image_id": 9, "category_id": 1, "bbox": [9, 9, 0, 3], "score": 1},
+]
+SETTINGS = Evaluation()
+BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF32_BE)
+
+# What JSON has and TOML has not.
+values = junk | st.none() | st.sampled_from([10**400, -(2**63), nested(500), "\ud800"])
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("annotations") / "own.json"
+
+
+def _as_json(content: Any) -> bytes:
+    return json.dumps(content, skipkeys=True).encode()
+
+
+def _annotations(file: Path, content: bytes) -> bool:
+    """What ``data.load`` and ``eval --annotations`` do with a file, and that both agree on it."""
+    file.write_bytes(content)
+
+    def use() -> None:
+        table = coco_check.read(file)
+        assert np.isfinite(table.boxes).all()
+        json.dumps(table.ground_truth("x"), allow_nan=False)
+
+    def score() -> None:
+        ground = truth.of_file(file)
+        own = [{**FOUND[0], "image_id": one["id"]} for one in ground["images"]]
+        for item in own:
+            item["category_id"] = ground["categories"][0]["id"]
+        found = coco.evaluate(ground, own, SETTINGS)
+        assert all(value is None or 0 <= value <= 1 for value in found.values())
+
+    accepted = judge(use, file.name)
+    assert judge(score, file.name) == accepted
+    return accepted
+
+
+def _results(file: Path, content: bytes) -> bool:
+    file.write_bytes(content)
+
+    def use() -> None:
+        read = results.read(file)
+        check_results(TRUTH, read, str(file))
+        found = coco.evaluate(TRUTH, read, SETTINGS, name=str(file))
+        assert all(value is None or 0 <= value <= 1 for value in found.values())
+
+    return judge(use, file.name)
+
+
+@budget(80, 2000)
+@given(content=changed(TRUTH, values))
+def test_annotations_with_keys_changed(file: Path, content: Any) -> None:
+    _annotations(file, _as_json(content))
+
+
+@budget(30, 600)
+@given(content=damaged(_as_json(TRUTH)))
+def test_bytes_of_annotations(file: Path, content: bytes) -> None:
+    _annotations(file, content)
+
+
+@budget(60, 1500)
+@given(content=changed(FOUND, values))
+def test_results_with_keys_changed(file: Path, content: Any) -> None:
+    _results(file, _as_json(content))
+
+
+@budget(30, 600)
+@given(content=damaged(_as_json(FOUND)) | damaged(gzip.compress(_as_json(FOUND), mtime=0)))
+def test_bytes_of_results(file: Path, content: bytes) -> None:
+    _results(file, content)
+
+
+@budget(10, 200)
+@given(content=values.map(_as_json) | st.binary(max_size=40))
+@example(b"[" * 100_000)
+@example(b'{"images":' * 50_000)
+@example(b"9" * 5_000)
+def test_any_json(file: Path, content: bytes) -> None:
+    assert not _annotations(file, content)
+    _results(file, content)
+
+
+@pytest.mark.parametrize("mark", BOMS)
+def test_a_byte_order_mark_is_no_matter(file: Path, mark: bytes) -> None:
+    """Windows' editors write one."""
+    name = {2: "utf-16-le", 3: "utf-8", 4: "utf-32-be"}[len(mark)]
+    assert _annotations(file, mark + json.dumps(TRUTH).encode(name))
+    assert _results(file, mark + json.dumps(FOUND).encode(name))
+
+
+OBJECTS = "".join(
+    OBJECT.format(name=name, difficult=0, box=box)
+    for name, box in (("car", (1, 2, 30, 40)), ("person", (5, 6, 64, 48)))
+)
+XML = IMAGE.format(year=2007, name="000001", width=64, height=48, objects=OBJECTS)
+TAGS = ("name", "bndbox", "xmin", "ymax", "size", "width", "object", "difficult", "annotation")
+
+
+@pytest.fixture(scope="module")
+def devkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("VOCdevkit")
+    (root / "VOC2007" / "Annotations").mkdir(parents=True)
+    (root / "VOC2007" / "ImageSets" / "Main").mkdir(parents=True)
+    return root
+
+
+def _voc(devkit: Path, annotation: bytes, listed: bytes = b"000001\n") -> bool:
+    (devkit / "VOC2007" / "Annotations" / "000001.xml").write_bytes(annotation)
+    (devkit / "VOC2007" / "ImageSets" / "Main" / "own.txt").write_bytes(listed)
+
+    def use() -> None:
+        table = voc.read(devkit, ["2007_own"])
+        assert np.isfinite(table.boxes).all()
+        assert len(table.file_names) >= 1
+
+    return judge(use, ".xml", "own.txt", str(devkit))
+
+
+@st.composite
+def markup(draw: Any) -> bytes:
+    """VOC's XML with tags renamed or dropped and numbers and names replaced."""
+    words = XML
+    for _ in range(draw(st.integers(1, 3))):
+        tag = draw(st.sampled_from(TAGS))
+        how = draw(st.sampled_from(["text", "text", "drop", "rename"]))
+        head, opening, rest = words.partition(f"<{tag}>")
+        inner, closing, tail = rest.partition(f"</{tag}>")
+        if not closing:
+            continue
+        if how == "text":
+            words = head + opening + str(draw(junk)) + closing + tail
+        elif how == "drop":
+            words = head + tail
+        else:
+            other = draw(st.sampled_from(TAGS))
+            words = f"{head}<{other}>{inner}</{other}>{tail}"
+    return words.encode("utf-8", "replace")
+
+
+@budget(60, 1500)
+@given(annotation=markup())
+def test_voc_annotations_with_tags_changed(devkit: Path, annotation: bytes) -> None:
+    _voc(devkit, annotation)
+
+
+@budget(30, 600)
+@given(annotation=damaged(XML.encode()))
+@example(b"<a>" * 100_000)
+@example(b'<?xml version="1.0" encoding="klingon"?>' + XML.encode())
+@example(codecs.BOM_UTF16_BE + XML.encode())
+@example(b'<!DOCTYPE a [<!ENTITY b "' + b"c" * 99 + b'">]><a>' + b"&b;" * 999 + b"</a>")
+def test_bytes_of_voc_annotations(devkit: Path, annotation: bytes) -> None:
+    _voc(devkit, annotation)
+
+
+@budget(30, 400)
+@given(listed=damaged(b"000001\n") | st.binary(max_size=20) | st.text(max_size=9).map(str.encode))
+@example(b"../../../etc/passwd\n")
+@example(b"/etc/passwd\n")
+@example(b"a\x00b\n")
+@example(b"a" * 5_000)
+def test_voc_image_lists(devkit: Path, listed: bytes) -> None:
+    _voc(devkit, XML.encode(), listed)
+
+
+def test_what_these_tests_damage_is_sound(file: Path, devkit: Path) -> None:
+    assert _annotations(file, _as_json(TRUTH))
+    assert _results(file, _as_json(FOUND))
+    assert _voc(devkit, XML.encode())
