@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
 
 from detbench.report.table import Column, Entry, Sheet, footnote, groups
 
@@ -12,7 +13,9 @@ PACKAGES = "% needs \\usepackage{booktabs,amssymb,graphicx}"
 CAPTION_SKIP = r"\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}"
 """Room between a caption above its table and the table."""
 WIDE = 66
-"""Characters that fit a line; wider tables span both columns of a page and shrink to its width."""
+"""Characters that fit a line; wider tables span both columns of a page."""
+WIDEST = 130
+"""Characters that can still be read when they are shrunk; wider tables are parted."""
 
 _SIGNS = {
     "\\": r"\textbackslash{}",
@@ -131,47 +134,86 @@ def number(text: str) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """The table with its caption and notes; ``PACKAGES`` says what the preamble has to load."""
-    wide = _characters(sheet) > WIDE
+    """The table with its caption and notes; ``PACKAGES`` says what the preamble has to load.
+
+    What is too wide for a page is parted between blocks of columns, one part below the other, each
+    with the columns that say which row it is.
+    """
+    parts = _parts(sheet)
+    wide = sum(_widths(sheet)) > WIDE
     environment = "table*" if wide else "table"
-    kinds = "".join("r" if column.right else "l" for column in sheet.columns)
-    rows = [_row(sheet, row) for row in sheet.rows]
-    body = []
-    for index, row in enumerate(rows):
-        body += [r"\midrule", row] if index in sheet.breaks else [row]
     lines = [
         PACKAGES,
         rf"\begin{{{environment}}}",
         r"\centering",
         *([CAPTION_SKIP, rf"\caption{{{escape(sheet.title)}}}"] if sheet.title else []),
-        *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
-        rf"\begin{{tabular}}{{{kinds}}}",
-        r"\toprule",
-        *_group_header(sheet.columns),
-        " & ".join(escape(column.title) for column in sheet.columns) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}" + ("}" if wide else ""),
-        *_notes(sheet),
-        rf"\end{{{environment}}}",
     ]
+    for number, part in enumerate(parts):
+        lines += [r"\par\medskip"] if number else []
+        lines += _tabular(sheet, part)
+    lines += [*_notes(sheet), rf"\end{{{environment}}}"]
     return "\n".join(lines) + "\n"
 
 
-def _characters(sheet: Sheet) -> int:
-    """About how wide the table is, gaps and all."""
+def _tabular(sheet: Sheet, part: Sheet) -> list[str]:
+    """One part; its footnotes have the whole sheet's numbers. Too wide, it shrinks to the line."""
+    body: list[str] = []
+    for index, row in enumerate(part.rows):
+        body += [r"\midrule"] if index in sheet.breaks else []
+        body.append(_row(sheet, part.columns, row))
+    return [
+        r"\sbox0{%",
+        *([r"\footnotesize"] if sum(_widths(sheet)) > WIDE else []),
+        rf"\begin{{tabular}}{{{''.join('r' if one.right else 'l' for one in part.columns)}}}",
+        r"\toprule",
+        *_group_header(part.columns),
+        " & ".join(escape(column.title) for column in part.columns) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
+    ]
+
+
+def _widths(sheet: Sheet) -> list[int]:
+    """About how wide each column is in characters, with its gap."""
     texts = [[column.title for column in sheet.columns]]
     texts += [[entry.text for entry in row] for row in sheet.rows]
-    return sum(max(map(len, column)) + 2 for column in zip(*texts, strict=True))
+    return [max(map(len, column)) + 2 for column in zip(*texts, strict=True)]
 
 
-def _row(sheet: Sheet, row: tuple[Entry, ...]) -> str:
+def _parts(sheet: Sheet) -> list[Sheet]:
+    """The sheet's blocks of numbers on as few parts as fit a page's width; mostly one."""
+    numbers = [i for i, column in enumerate(sheet.columns) if column.right]
+    if not numbers or sum(_widths(sheet)) <= WIDEST:
+        return [sheet]
+    widths = _widths(sheet)
+    first = [i for i in range(numbers[0]) if i not in numbers]
+    last = [i for i in range(len(widths)) if i not in numbers and i not in first]
+    room = WIDEST - sum(widths[i] for i in first)
+    chosen: list[list[int]] = [[]]
+    blocks = [
+        list(members) for _, members in groupby(numbers, lambda i: sheet.columns[i].group or str(i))
+    ]
+    for block in [*blocks, *([last] if last else [])]:
+        taken = sum(widths[i] for i in chosen[-1])
+        if chosen[-1] and taken + sum(widths[i] for i in block) > room:
+            chosen.append([])
+        chosen[-1] += block
+    return [_columns(sheet, [*first, *part]) for part in chosen]
+
+
+def _columns(sheet: Sheet, chosen: Sequence[int]) -> Sheet:
+    rows = tuple(tuple(row[i] for i in chosen) for row in sheet.rows)
+    return Sheet("", tuple(sheet.columns[i] for i in chosen), rows)
+
+
+def _row(sheet: Sheet, columns: Sequence[Column], row: Sequence[Entry]) -> str:
     cells = []
-    for column, entry in zip(sheet.columns, row, strict=True):
+    for column, entry in zip(columns, row, strict=True):
         shown = number(entry.text) if column.right else escape(entry.text)
         if entry.strong and shown:
-            # A plus-minus has a bold of its own in mathematics only.
             shown = rf"\textbf{{{shown}}}"
         cells.append(shown + footnote(sheet, entry, lambda n: rf"\textsuperscript{{{n}}}"))
     return " & ".join(cells) + r" \\"

@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detbench.report import latex
-from detbench.report.table import Column, Sheet, number, render, text
+from detbench.report.table import Column, Entry, Sheet, number, render, text
 
 ODD = "".join(map(chr, range(32, 127))) + "".join(latex._SIGNS)
 LETTERS = "αβγΔΩωςοΑ éüçňőŠ ²₁½ﬁ 中😀\x07\t\n -- --- '' `` ?` \\\\ [1] *"
@@ -50,28 +51,50 @@ def _sheet(columns: int) -> Sheet:
     )
 
 
-def test_a_wide_table_shrinks_to_the_page_and_a_narrow_one_does_not() -> None:
+def test_a_wide_table_spans_both_columns_of_a_page_and_a_narrow_one_does_not() -> None:
     narrow = Sheet("", (Column("n", "N"),), ((number(1.0),),))
-    assert "resizebox" not in render(narrow, "latex")
     assert r"\begin{table}" in render(narrow, "latex")
-    wide = render(_sheet(3), "latex")
-    assert r"\resizebox{\textwidth}{!}{%" in wide
-    assert r"\begin{table*}" in wide
-    assert r"\end{tabular}}" in wide
+    assert r"\begin{table*}" in render(_sheet(3), "latex")
 
 
-@pytest.mark.skipif(
-    shutil.which("pdflatex") is None,
-    reason="no pdflatex on this machine (Debian: texlive-latex-recommended): nothing is compiled",
-)
-def test_every_character_compiles(tmp_path: Path) -> None:
+def _blocks(*widths: int) -> Sheet:
+    """A row label, blocks of numbers so many characters wide, and a column of words."""
+    columns = [Column("row", "Row")]
+    columns += [Column(f"n{i}", "N", f"block {i}", right=True) for i, _ in enumerate(widths)]
+    entries = [Entry("1" * (width - 2), 1, f"note {i}") for i, width in enumerate(widths)]
+    columns.append(Column("fidelity", "Fidelity"))
+    return Sheet("T", tuple(columns), ((text("FCOS"), *entries, text("text-only")),), ("All.",))
+
+
+def test_what_is_too_wide_for_a_page_is_parted_between_blocks() -> None:
+    assert render(_blocks(40, 40), "latex").count(r"\begin{tabular}") == 1
+    printed = render(_blocks(60, 80, 30), "latex")
+    first, second = re.findall(r"\\midrule\n(.*?)\\bottomrule", printed, re.S)
+    assert first.split(" & ") == ["FCOS", "1" * 58 + r"\textsuperscript{1} \\" + "\n"]
+    cells = second.split(" & ")
+    assert [cell[:4] for cell in cells] == ["FCOS", "1111", "1111", "text"]
+    # Numbers of footnotes are the whole table's.
+    assert r"\textsuperscript{2}" in cells[1]
+    assert printed.count(r"\begin{table*}") == 1
+    assert printed.count(r"\caption") == 1
+    assert printed.count("note 2") == 1
+    assert printed.count("All.") == 1
+
+
+def test_a_block_wider_than_a_page_is_a_part_of_its_own() -> None:
+    assert render(_blocks(200, 20), "latex").count(r"\begin{tabular}") == 2
+    assert render(_blocks(200), "latex").count(r"\begin{tabular}") == 2
+
+
+def _compile(folder: Path, *sheets: Sheet) -> str:
+    """Compile tables into a PDF; what pdflatex said."""
     packages = latex.PACKAGES.removeprefix("% needs ")
-    tables = [render(_sheet(count), "latex") for count in (1, 14)]
+    tables = [render(sheet, "latex") for sheet in sheets]
     document = [r"\documentclass[twocolumn]{article}", packages, r"\begin{document}", *tables]
-    (tmp_path / "all.tex").write_text("\n".join([*document, r"\end{document}"]), encoding="utf-8")
+    (folder / "all.tex").write_text("\n".join([*document, r"\end{document}"]), encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         errors="replace",
@@ -79,5 +102,22 @@ def test_every_character_compiles(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout[-2000:]
-    assert "Missing character" not in done.stdout
-    assert (tmp_path / "all.pdf").stat().st_size > 1000
+    assert (folder / "all.pdf").stat().st_size > 1000
+    return done.stdout
+
+
+needs_latex = pytest.mark.skipif(
+    shutil.which("pdflatex") is None,
+    reason="no pdflatex on this machine (Debian: texlive-latex-recommended): nothing is compiled",
+)
+
+
+@needs_latex
+def test_every_character_compiles(tmp_path: Path) -> None:
+    assert "Missing character" not in _compile(tmp_path, _sheet(1), _sheet(14))
+
+
+@needs_latex
+def test_no_table_is_wider_than_its_place(tmp_path: Path) -> None:
+    sheets = [_blocks(*widths) for widths in ((9,), (40, 50), (60, 60), (90, 80, 40), (200, 9))]
+    assert "Overfull" not in _compile(tmp_path, *sheets)

@@ -54,6 +54,7 @@ LATEX = r"""% needs \usepackage{booktabs,amssymb,graphicx}
 \centering
 \setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}
 \caption{A \textbar{} title \& 100 \%}
+\sbox0{%
 \begin{tabular}{lrrr}
 \toprule
  & \multicolumn{2}{c}{measured} & \multicolumn{1}{c}{paper} \\
@@ -64,7 +65,8 @@ FCOS \textbar{} a\_b & \textbf{39.3} & 58.2 & 38.7 \\
 \midrule
 cited & \textsuperscript{1} & \textsuperscript{1} & 40.0 \\
 \bottomrule
-\end{tabular}
+\end{tabular}}
+\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi
 \par\smallskip\begin{minipage}{\linewidth}\footnotesize
 \textsuperscript{1} no code\par
 $\alpha$ $\pm$ 1\par
