@@ -321,7 +321,7 @@ def _json_row(plan: Plan, row: RowNumbers, change: Change | None) -> dict[str, A
         "status": row.status,
         "measured": {metric: number.value for metric, number in row.measured.items()},
         "sd": {metric: number.sd for metric, number in row.measured.items()},
-        "n": {metric: number.seeds for metric, number in row.measured.items()},
+        "n": {m: one.seeds if one.value is not None else 0 for m, one in row.measured.items()},
         "change": None if change is None else plain(change),
         "reasons": {metric: one.reason for metric, one in row.measured.items() if one.reason},
         "published": published,

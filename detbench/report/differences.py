@@ -119,9 +119,10 @@ class _Bench:
             return f"its baseline {baseline} is not among these rows"
         if not reference.train:
             return f"its baseline {baseline} is not run here: {reference.reason}"
-        for task in (*reference.train, *planned.train):
-            if self.store.status(task.digest) != "done":
-                return f"{task.label}: not run"
+        for task in (*planned.train, *reference.train):
+            status = self.store.status(task.digest)
+            if status != "done":
+                return f"{task.label}: {'not run' if status == 'missing' else status}"
             if self.store.fingerprint(task.digest) is None:
                 return f"{task.label}: no detections are stored"
         ours, theirs = (_protocol(side.train[0]) for side in (planned, reference))

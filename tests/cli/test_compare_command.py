@@ -1,0 +1,273 @@
+"""``detbench compare``: rows, cells and files; its sentence, its margin, its errors."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_detectors import Made, detect, scenes
+
+from detbench.cli.main import main
+from detbench.evaluation import truth
+from detbench.evaluation.coco import evaluate
+from detbench.recipe import load
+from detbench.recipe.experiment import Cell, Evaluation
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+from detbench.runner import plan as plans
+
+Run = Callable[..., tuple[int, str, str]]
+SMALL = ("--profile", "smoke", "--set", "data.val=15", "--replicates", "50")
+OTHER = ("--replicates", "50")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``detbench compare`` in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DETBENCH_RESULTS", "DETBENCH_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(("compare", *arguments))
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Two detectors made elsewhere, b better placed, and two seeds more of each."""
+    rng = np.random.default_rng(0)
+    ground, hard = scenes(rng, 40)
+    for image in ground["images"]:
+        image |= {"width": 700, "height": 700, "file_name": f"{image['id']}.jpg"}
+    (tmp_path / "val.json").write_text(json.dumps(ground))
+    for name, made in (("a", Made(misplaces=0.15)), ("b", Made(misplaces=0.05))):
+        for seed in range(3):
+            found = detect(rng, ground, hard, made)
+            (tmp_path / f"{name}{seed}.json").write_text(json.dumps(found))
+    text = (tmp_path / "b0.json").read_bytes()
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(text))
+    return tmp_path
+
+
+def test_files_from_elsewhere_are_compared_and_the_answer_is_a_sentence(
+    run: Run, files: Path
+) -> None:
+    code, out, err = run("a0.json", "b.json.gz", "--annotations", "val.json", *OTHER)
+    assert (code, err) == (0, "")
+    assert out.startswith("b.json.gz against a0.json\n")
+    assert re.search(r"AP: b\.json\.gz is \d+\.\d\d points better than a0\.json \(95 % inter", out)
+    assert "more than the choice of images explains" in out
+    assert "One seed each: the interval says how much the choice of val images matters" in out
+    code, out, _ = run("a0.json", "a1.json", "--annotations", "val.json", *OTHER)
+    assert re.search(r"AP: a1.json is .* than a0.json, which could be chance \(95 % int", out)
+
+
+def test_the_numbers_are_pycocotools_and_json_has_them_all(run: Run, files: Path) -> None:
+    words = ("--annotations", "val.json", "--metrics", "AP50,APs,AP[class 1]", "--format", "json")
+    code, out, _ = run("a0.json", "b0.json", *words, *OTHER)
+    assert code == 0
+    found = json.loads(out)
+    ground = truth.of_file(files / "val.json")
+    for side, name in (("a", "a0.json"), ("b", "b0.json")):
+        results = json.loads((files / name).read_text())
+        expected = evaluate(ground, results, Evaluation(), "pycocotools")
+        for metric in ("AP50", "APs"):
+            assert found["metrics"][metric][side] == 100 * expected[metric]  # type: ignore[operator]
+    for one in found["metrics"].values():
+        assert one["value"] == pytest.approx(one["b"] - one["a"])
+        assert one["low"] < one["value"] < one["high"]
+        assert one["real"] == (one["low"] > 0 or one["high"] < 0)
+    assert list(found["metrics"]) == ["AP50", "APs", "AP[class 1]"]
+    assert (found["images"], found["margin"]) == (40, None)
+
+
+def test_by_class_and_the_formats(run: Run, files: Path) -> None:
+    words = ("a0.json", "b0.json", "--annotations", "val.json", "--metrics", "AP", *OTHER)
+    _, out, err = run(*words, "--by-class", "--format", "csv")
+    lines = out.splitlines()
+    assert lines[0] == "metric,a,b,difference,low,high,p"
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        *("AP", "AP[class 0]", "AP[class 1]", "AP[class 2]")
+    ]
+    assert "Of 3 classes about 0.1 would leave 0 out" in err
+    for format, start in (("markdown", "**b0.json"), ("latex", "% needs"), ("terminal", "b0.json")):
+        code, out, _ = run(*words, "--format", format)
+        assert code == 0
+        assert out.startswith(start)
+
+
+def test_margin_passes_fails_and_is_undecided(run: Run, files: Path) -> None:
+    common = ("--annotations", "val.json", "--metrics", "AP,AP75", *OTHER)
+    code, out, err = run("a0.json", "b0.json", *common, "--margin", "0.5")
+    assert code == 0
+    assert "Margin 0.5: passed: at 95 % b0.json is no more than 0.5 points below a0.json" in out
+    assert err == ""
+    code, out, err = run("b0.json", "a0.json", *common, "--margin", "0.5", "--format", "json")
+    assert code == 1
+    margin = json.loads(out)["margin"]
+    assert margin == {"points": 0.5, "passed": False, "breaches": ["AP", "AP75"]}
+    assert err.startswith("detbench: Margin 0.5: failed: a0.json is not shown to be within 0.5")
+    # Equally good, but so few images do not rule out a loss of half a point.
+    assert run("a0.json", "a1.json", *common, "--margin", "0.5")[0] == 1
+    assert run("a0.json", "a1.json", *common, "--margin", "30")[0] == 0
+    assert run("a0.json", "a0.json", *common, "--margin", "0")[0] == 0
+
+
+def test_several_seeds_by_commas(run: Run, files: Path) -> None:
+    a, b = (",".join(f"{name}{seed}.json" for seed in range(3)) for name in "ab")
+    code, out, _ = run(a, b, "--annotations", "val.json", "--metrics", "AP", *OTHER)
+    assert code == 0
+    assert " ± " in out
+    assert "mean ± standard deviation over n = 3 and 3 seeds" in out
+    assert "It covers the choice of val images and of seeds (n = 3)." in out
+
+
+def store_rows(root: Path, seeds: tuple[int, ...] = (0,)) -> list[str]:
+    """TSCODE's Table 1 with detections of two rows; their digests."""
+    table, profile = load.table("tscode-table1"), load.profile("smoke")
+    plan = plans.make(table, profile, seeds, "FCOS,FCOS + SCE", ("data.val=15",))
+    digests = []
+    for row, noise in zip(plan.rows, (0.1, 0.03), strict=True):
+        for task in row.train:
+            assert isinstance(task.cell, Cell)
+            ground = truth.of_data(task.cell.data, root)
+            rng = np.random.default_rng(task.cell.seed)
+            found: list[dict[str, Any]] = [
+                {
+                    "image_id": item["image_id"],
+                    "category_id": item["category_id"],
+                    "bbox": [
+                        max(0.1, side + float(rng.normal(0, noise)) * item["bbox"][2])
+                        for side in item["bbox"]
+                    ],
+                    "score": float(rng.random()),
+                }
+                for item in ground["annotations"]
+            ]
+            origin = {"recipe": task.cell.model_dump(mode="json")}
+            one = Measurement(
+                *(task.digest, "train-eval", "AP", 0.5, "fraction", {}, task.cell.seed),
+                provenance=origin,
+            )
+            Store(root).add([one], found)
+            digests.append(task.digest)
+    return digests
+
+
+def test_rows_digests_and_their_files_are_the_same_comparison(run: Run, tmp_path: Path) -> None:
+    a, b = store_rows(tmp_path / "results")
+    rows = ("tscode-table1:FCOS", "tscode-table1:fcos + sce")
+    numbers = []
+    for first, second in (
+        rows,
+        (a[:8], b),
+        tuple(f"results/cells/train-eval-{one}.detections.json.gz" for one in (a, b)),
+        (rows[0], f"results/cells/train-eval-{b}.detections.json.gz"),
+    ):
+        code, out, err = run(first, second, *SMALL, "--format", "json")
+        assert (code, err) == (0, "")
+        numbers.append(json.loads(out)["metrics"])
+    assert numbers[0]["AP"]["value"] > 0
+    assert all(one == numbers[0] for one in numbers)
+    _, out, _ = run(*rows, *SMALL)
+    assert out.startswith("FCOS + SCE against FCOS\n")
+    assert "On shapes easy 128 px, val 15, 15 images" in out
+
+
+def test_rows_of_several_seeds_fail_closed(run: Run, tmp_path: Path) -> None:
+    store_rows(tmp_path / "results", (0, 1))
+    rows = ("tscode-table1:FCOS", "tscode-table1:FCOS + SCE", *SMALL)
+    code, out, _ = run(*rows, "--seeds", "0,1")
+    assert code == 0
+    assert "n = 2 and 2 seeds" in out
+    code, out, err = run(*rows, "--seeds", "0,1,2")
+    assert (code, out) == (2, "")
+    assert "tscode-table1:FCOS, seed 2 has no detections in results" in err
+
+
+ANNOTATED = ("--annotations", "val.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("a0.json", "b0.json"), "need their ground truth: --annotations FILE"),
+        (("a0.json", "none.json", *ANNOTATED), "none.json: no such file"),
+        (("a0.json", "a1.json,none.json", *ANNOTATED), "none.json: no such file"),
+        (("a0.json", "nonsense", *ANNOTATED), "'nonsense' is no results file (.json, .json.gz)"),
+        (("a0.json", "abcdef", *ANNOTATED), "digest 'abcdef': no cell with detections in results"),
+        (("a0.json", "tscode-table1:FCSO", *SMALL), "no row 'FCSO', did you mean 'FCOS'?"),
+        (("a0.json", "tscode-tabel1:FCOS", *SMALL), "did you mean 'tscode-table1'"),
+        (("a0.json", "tscode-table1:FCOS", *SMALL), "has no detections in results: detbench run"),
+        (("a0.json", "val.json", *ANNOTATED), "val.json: COCO results are a list of detections"),
+        (("a0.json", "bad.json", *ANNOTATED), "bad.json: truncated or not JSON"),
+        (("a0.json", "odd.json", *ANNOTATED), "odd.json: detection 0: lacks image_id"),
+        (("a0.json", "b0.json", "--annotations", "b0.json"), "holds no JSON object"),
+        (("a0.json", "b0.json", *ANNOTATED, "--metrics", "AP,mAP"), "no metric 'mAP'"),
+        (("a0.json", "b0.json", *ANNOTATED, "--metrics", "AP[cat]"), "no class 'cat'"),
+        (("a0.json", "b0.json", *ANNOTATED, "--metrics", " "), "no metric ''"),
+        (("a0.json", "b0.json", *ANNOTATED, "--margin", "-1"), "--margin -1: give points"),
+        (("a0.json", "b0.json", *ANNOTATED, "--margin", "nan"), "--margin nan: give points"),
+        (("a0.json", "b0.json", *ANNOTATED, "--replicates", "5"), "--replicates 5: a 95 %"),
+        (("a0.json", "b0.json", *ANNOTATED, "--seeds", "x"), "--seeds 'x'"),
+        (("a0.json",), "Missing argument"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(
+    run: Run, files: Path, words: tuple[str, ...], said: str
+) -> None:
+    (files / "bad.json").write_text('[{"image_id": 1')
+    (files / "odd.json").write_text('[{"bbox": [1, 2, 3, 4]}]')
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    [line] = err.splitlines()
+    assert said in line
+
+
+def test_sides_that_do_not_go_together(run: Run, files: Path) -> None:
+    digests = store_rows(files / "results")
+    code, _, err = run(digests[0], "a0.json", *ANNOTATED, *SMALL)
+    assert code == 2
+    assert "--annotations goes with two results files" in err
+    code, _, err = run(digests[0], "a0.json", *SMALL)  # other images
+    assert code == 2
+    assert "a0.json: detection" in err
+    other = ("--profile", "smoke", "--set", "data.val=15", "--set", "evaluation.area_scale=1.0")
+    code, _, err = run(digests[0], "tscode-table1:FCOS", *other)
+    assert "has no detections" in err
+    code, _, err = run(digests[0][:5], "a0.json")
+    assert "'" + digests[0][:5] + "' is no results file" in err
+    code, _, err = run("", "a0.json")
+    assert code == 2
+
+
+def test_it_needs_no_torch(files: Path) -> None:
+    code = (
+        "import sys\n"
+        "from detbench.cli.main import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "assert not {'torch', 'pandas', 'torchvision'} & set(sys.modules)\n"
+    )
+    words = ("compare", "a0.json", "b0.json", "--annotations", "val.json", *OTHER)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=files, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "better than" in done.stdout

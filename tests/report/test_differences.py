@@ -1,0 +1,303 @@
+"""Rows against their baselines: what is compared, kept, printed, and why it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detbench.errors import RecipeError
+from detbench.evaluation import truth
+from detbench.evaluation.coco import evaluate
+from detbench.recipe import load
+from detbench.recipe.experiment import Cell
+from detbench.recipe.table import Row, Table
+from detbench.report import ablation, differences, intervals, table
+from detbench.report.differences import Change
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+from detbench.runner import plan as plans
+from detbench.runner.plan import Plan, Task
+
+ROWS = ("FCOS", "FCOS, deeper", "ATSS", "ATSS, deeper", "GFL")
+TABLE = Table(
+    id="own-table1",
+    title="Baselines",
+    paper="own",
+    columns=("AP", "APs"),
+    schedule="coco-1x",
+    breaks=("ATSS",),
+    rows=(
+        Row(label="FCOS", detector="fcos-r50"),
+        Row(
+            label="FCOS, deeper", detector="fcos-r50", heads={"both": {"kind": "tower", "depth": 5}}
+        ),
+        Row(label="ATSS", detector="atss-r50"),
+        Row(
+            label="ATSS, deeper", detector="atss-r50", heads={"both": {"kind": "tower", "depth": 5}}
+        ),
+        Row(label="GFL", detector="gfl-r50", baseline="FCOS, deeper"),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory of another test's store."""
+    monkeypatch.setattr(differences, "_MEMORY", {})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def planned(tmp_path: Path, seeds: tuple[int, ...] = (0,), rows: Table = TABLE) -> Plan:
+    made = plans.make(rows, load.profile("smoke"), seeds, None, ("data.val=15",))
+    return replace(made, data_root=tmp_path)
+
+
+def fill(store: Store, task: Task, noise: float, seed: int = 0, detections: bool = True) -> float:
+    """Store a cell whose boxes are off by ``noise`` of their sides; its AP in percent."""
+    assert isinstance(task.cell, Cell)
+    ground = truth.of_data(task.cell.data, Path())
+    rng = np.random.default_rng(seed)
+    found = []
+    for item in ground["annotations"]:
+        x, y, w, h = item["bbox"]
+        box = np.array([x, y, w, h]) + rng.normal(0, noise, 4) * [w, h, w, h]
+        found.append(
+            {
+                "image_id": item["image_id"],
+                "category_id": item["category_id"],
+                "bbox": [float(side) for side in np.maximum(box, 0.1)],
+                "score": float(rng.random()),
+            }
+        )
+    metrics = evaluate(ground, found, task.cell.evaluation)
+    rows = [
+        Measurement(task.digest, "train-eval", name, value, "fraction", {}, task.cell.seed)
+        for name, value in metrics.items()
+        if value is not None
+    ]
+    store.add(rows, found if detections else None)
+    assert metrics["AP"]
+    return 100 * metrics["AP"]
+
+
+def fill_all(store: Store, plan: Plan) -> dict[str, float]:
+    noises = (0.12, 0.06, 0.08, 0.08, 0.03)
+    return {
+        row.row.label: float(
+            np.mean([fill(store, task, noise, 7 * i + j) for j, task in enumerate(row.train)])
+        )
+        for i, (row, noise) in enumerate(zip(plan.rows, noises, strict=True))
+    }
+
+
+def test_baselines_are_the_first_after_a_line_or_the_named() -> None:
+    assert TABLE.baselines == {
+        "FCOS": None,
+        "FCOS, deeper": "FCOS",
+        "ATSS": None,
+        "ATSS, deeper": "ATSS",
+        "GFL": "FCOS, deeper",
+    }
+    named = TABLE.model_copy(update={"baseline": "ATSS"})
+    assert list(named.baselines.values()) == ["ATSS", "ATSS", None, "ATSS", "FCOS, deeper"]
+    none = TABLE.model_copy(update={"baseline": "none", "rows": TABLE.rows[:4]})
+    assert set(none.baselines.values()) == {None}
+
+
+def test_every_table_of_the_catalogue_has_sound_baselines() -> None:
+    for name in load.tables():
+        loaded = load.table(name)
+        labels = {row.label for row in loaded.rows}
+        assert set(loaded.baselines.values()) <= labels | {None}
+
+
+def test_a_baseline_that_is_no_row_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'id = "mine"\ntitle = "Mine"\npaper = "own"\ncolumns = ["AP"]\nschedule = "coco-1x"\n'
+        'baseline = "FCSO"\n[[rows]]\nlabel = "FCOS"\ndetector = "fcos-r50"\nbaseline = "x"\n'
+    )
+    with pytest.raises(RecipeError) as caught:
+        load.table(str(path))
+    said = str(caught.value).splitlines()
+    assert len(said) == 2
+    assert "baseline: unknown row 'FCSO', did you mean 'FCOS'?" in said[0]
+    assert "rows[0] \"FCOS\": baseline: unknown row 'x'" in said[1]
+
+
+def test_values_are_the_differences_of_the_aps(tmp_path: Path, store: Store) -> None:
+    plan = planned(tmp_path)
+    aps = fill_all(store, plan)
+    found = differences.differences(plan, store, ("AP", "AP50"), replicates=50)
+    assert tuple(found) == ROWS
+    for label, baseline in TABLE.baselines.items():
+        change = found[label]
+        assert change.baseline == baseline
+        if baseline is None:
+            assert change == Change(None)
+            continue
+        one = change.found["AP"]
+        assert 100 * one.value == pytest.approx(aps[label] - aps[baseline])  # type: ignore[operator]
+        assert one.low <= one.value <= one.high  # type: ignore[operator]
+        assert set(change.found) == {"AP", "AP50"}
+    assert found["FCOS, deeper"].found["AP"].real
+    assert not found["ATSS, deeper"].found["AP"].real
+
+
+def test_the_sheet_has_a_column_of_them_and_says_what_they_cover(
+    tmp_path: Path, store: Store
+) -> None:
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    sheet = ablation.sheet(plan, store)
+    keys = [column.key for column in sheet.columns]
+    at = keys.index("change_AP")
+    assert keys[at - 2 : at + 2] == ["AP", "APs", "change_AP", "p_AP"]
+    texts = [row[at].text for row in sheet.rows]
+    assert (texts[0], texts[2]) == ("baseline", "baseline")
+    one = differences.differences(plan, store, ("AP",))["GFL"].found["AP"]
+    assert texts[4] == intervals.with_interval(one, 1)
+    assert texts[4].startswith("+")
+    assert sheet.rows[4][at].note == "compared with FCOS, deeper"
+    assert sheet.rows[4][at].value == pytest.approx(100 * one.value)  # type: ignore[operator]
+    assert sheet.rows[4][at + 1].value == one.p
+    said = " ".join(sheet.notes)
+    assert "1000 paired bootstrap replicates" in said
+    assert "One seed each: the interval says how much the choice of val images matters" in said
+    lines = table.as_csv(sheet).splitlines()
+    assert "change_AP,change_AP_low,change_AP_high,p_AP" in lines[0]
+    assert lines[5].split(",")[-5:-1] == [
+        str(value)
+        for value in (100 * one.value, 100 * one.low, 100 * one.high, one.p)  # type: ignore[operator]
+    ]
+
+
+def test_json_carries_all_of_it(tmp_path: Path, store: Store) -> None:
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    rows = json.loads(table.to_json(ablation.payload(plan, store)))["rows"]
+    assert rows[0]["change"] == {"baseline": None, "reason": "", "metrics": {}}
+    change = rows[1]["change"]
+    assert change["baseline"] == "FCOS"
+    numbers = change["metrics"]["AP"]
+    assert numbers["value"] == pytest.approx(rows[1]["measured"]["AP"] - rows[0]["measured"]["AP"])
+    assert numbers["low"] < numbers["value"] < numbers["high"]
+    assert (numbers["seeds"], numbers["replicates"], numbers["covers"]) == ([1, 1], 1000, "images")
+    assert rows[0]["n"] == {"AP": 1, "APs": 1}
+
+
+def test_what_was_found_is_kept_and_nothing_computed_again(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    told: list[Any] = []
+    first = differences.differences(plan, store, progress=lambda *at: told.append(at))
+    assert told == [(1, 5), (3, 5), (4, 5)]
+    assert len(list(store.work("differences").iterdir())) == 3
+    monkeypatch.setattr(differences, "_MEMORY", {})
+    monkeypatch.setattr(differences, "match", None)
+    # The data set need not be there any more.
+    elsewhere = replace(plan, data_root=None)
+    again = differences.differences(elsewhere, store, progress=lambda *at: told.append(at))
+    assert again == first
+    assert len(told) == 3
+
+
+def test_other_detections_are_compared_anew(tmp_path: Path, store: Store) -> None:
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    before = differences.differences(plan, store, replicates=30)
+    fill(store, plan.rows[1].train[0], 0.2, 99)
+    after = differences.differences(plan, store, replicates=30)
+    assert before["FCOS, deeper"] != after["FCOS, deeper"]
+    assert before["ATSS, deeper"] == after["ATSS, deeper"]
+    assert (
+        differences.differences(plan, store, replicates=40)["ATSS, deeper"]
+        != (after["ATSS, deeper"])
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"differences": {"AP": {"value": 1}}}'])
+def test_a_damaged_cache_is_computed_again(tmp_path: Path, store: Store, content: bytes) -> None:
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    first = differences.differences(plan, store, replicates=30)
+    for path in store.work("differences").iterdir():
+        path.write_bytes(content)
+    differences._MEMORY.clear()
+    assert differences.differences(plan, store, replicates=30) == first
+
+
+def test_a_store_that_cannot_be_written_is_reported_all_the_same(
+    tmp_path: Path, store: Store
+) -> None:
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    (store.root / "work").write_text("in the way")
+    assert differences.differences(plan, store, replicates=30)["GFL"].found
+
+
+def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> None:
+    plan = planned(tmp_path, (0, 1, 2))
+    for row, noise in zip(plan.rows, (0.12, 0.05, 0.08, 0.08, 0.03), strict=True):
+        for number, task in enumerate(row.train):
+            if (row.row.label, number) != ("ATSS", 2):
+                fill(store, task, noise, number)
+    found = differences.differences(plan, store, replicates=50)
+    one = found["FCOS, deeper"].found["AP"]
+    assert (one.seeds_a, one.seeds_b, one.sources) == (3, 3, "images and seeds")
+    assert found["ATSS, deeper"].reason == "ATSS, seed 2: not run"
+    sheet = ablation.sheet(plan, store)
+    keys = [column.key for column in sheet.columns]
+    assert sheet.rows[3][keys.index("change_AP")].note == "ATSS, seed 2: not run"
+    assert sheet.rows[2][keys.index("AP")].note == "ATSS, seed 2: not run"
+    assert " ± " in sheet.rows[0][keys.index("AP")].text
+    assert "Mean ± standard deviation over n = 3 seeds." in sheet.notes
+    assert any("the choice of val images and of seeds (n = 3)" in note for note in sheet.notes)
+    rows = ablation.payload(plan, store)["rows"]
+    assert (rows[0]["n"]["AP"], rows[2]["n"]["AP"]) == (3, 0)
+    assert rows[2]["measured"]["AP"] is None
+
+
+def test_reasons_for_none(tmp_path: Path, store: Store) -> None:
+    plan = planned(tmp_path)
+    fill(store, plan.rows[0].train[0], 0.1, detections=False)
+    fill(store, plan.rows[1].train[0], 0.1)
+    found = differences.differences(plan, store)
+    assert found["FCOS, deeper"].reason == "FCOS: no detections are stored"
+    assert found["ATSS, deeper"].reason == "ATSS, deeper: not run"
+    assert all(not change.found for change in found.values())
+    keys = [column.key for column in ablation.sheet(plan, store).columns]
+    assert "change_AP" not in keys  # a column without anything is not printed
+    part = plans.make(TABLE, load.profile("smoke"), (0,), "FCOS, deeper", ("data.val=15",))
+    only = differences.differences(part, store)["FCOS, deeper"]
+    assert only.reason == "its baseline FCOS is not among these rows"
+
+
+def test_a_table_without_ap_has_none(tmp_path: Path, store: Store) -> None:
+    without = TABLE.model_copy(update={"columns": ("gflops",)})
+    assert ablation.changes(planned(tmp_path, rows=without), store) == {}
+    other = TABLE.model_copy(update={"columns": ("gflops", "AP75")})
+    plan = planned(tmp_path, rows=other)
+    for row in plan.rows:
+        fill(store, row.train[0], 0.1)
+    keys = [column.key for column in ablation.sheet(plan, store).columns]
+    assert "change_AP75" in keys
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [(0.8, 1, "+0.8"), (-0.25, 1, "-0.3"), (0.04, 1, "0.0"), (-0.04, 1, "0.0"), (0, 2, "0.00")],
+)
+def test_signs(value: float, digits: int, said: str) -> None:
+    assert intervals.signed(value, digits) == said
