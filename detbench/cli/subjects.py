@@ -78,22 +78,19 @@ class Source:
             yield Subject(sample.image, title, f"val-{stem}", sample.image_id, boxed)
 
     def _file(self, path: Path, stem: str) -> Subject:
-        from detbench.data import image
+        from torchvision.transforms.v2 import functional as F
 
-        pixels = image.read(path)
+        from detbench.data import images
+
         if self.table is None:
-            return Subject(pixels, path.name, stem)
+            return Subject(F.pil_to_tensor(images.alone(path)), path.name, stem)
         row = _row_of(self.table, path)
         width, height = self.table.image_sizes[row].tolist()
-        if tuple(pixels.shape[1:]) != (height, width):
-            raise DataError(
-                f"{path} is {pixels.shape[2]}x{pixels.shape[1]}, but {self.table.sources[0]} says "
-                f"{width}x{height}: image and annotations do not belong together"
-            )
-        truth = by_image(self.table.ground_truth(""))
+        picture = images.read(path, (height, width), self.table.source(row))
         number = int(self.table.image_ids[row])
-        boxed = objects(truth.get(number, []), self.ids, self.data)
-        return Subject(pixels, path.name, stem, number, boxed)
+        found = by_image(self.table.ground_truth("")).get(number, [])
+        boxed = objects(found, self.ids, self.data)
+        return Subject(F.pil_to_tensor(picture), path.name, stem, number, boxed)
 
 
 def is_number(wanted: str) -> bool:
