@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ EXAMPLES = (
     "detbench run tscode-table1 --set training.iterations=100 --format markdown",
     "detbench run tscode-table1 --columns AP,AP50,errors",
     "detbench run my-table.toml --retry-failed",
+    "detbench run tscode-table1 --profile paper --jobs 4 --gpus-per-cell 2",
+    "detbench run tscode-table1 --profile paper --launcher ray --ray-address 10.0.0.1:6379",
 )
 
 
@@ -33,8 +35,8 @@ def command(
             "--jobs",
             min=1,
             metavar="N",
-            help="Cells at once on this machine; by default one, or one per processor for the "
-            "light network of a small profile.",
+            help="Cells at once; by default as many as the GPUs, or the cluster, have room for, "
+            "and one per processor for the light network of a small profile.",
             show_default=False,
         ),
     ] = None,
@@ -44,7 +46,30 @@ def command(
             "--threads",
             min=1,
             metavar="N",
-            help="CPU threads of each cell; by default the processors shared among the jobs.",
+            help="CPU threads of each process; by default the processors shared among the jobs, "
+            "and one on a cluster.",
+            show_default=False,
+        ),
+    ] = None,
+    gpus_per_cell: Annotated[
+        float,
+        typer.Option(
+            "--gpus-per-cell",
+            metavar="N",
+            help="GPUs of each cell, which share its batches by DDP: the same outcome, sooner. A "
+            "fraction puts several cells on a GPU. With --device cpu, processes of each cell.",
+        ),
+    ] = 1,
+    launcher: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--launcher", help="Where cells run: this machine, or a Ray cluster."),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="Of the Ray cluster; by default $RAY_ADDRESS, else one on this machine.",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +91,7 @@ def command(
     from detbench.cli import tables
     from detbench.results.store import Store
     from detbench.runner import display, plan
-    from detbench.runner.options import Options, default_jobs
+    from detbench.runner.options import Options
     from detbench.runner.run import run
 
     root = common.data_root(data_root)
@@ -82,8 +107,17 @@ def command(
         plan.check_weights(missing)
         for sentence in chosen.warnings:
             common.say(sentence)
-    at_once = jobs or default_jobs(chosen.profile.light is not None, device)
-    options = Options(root, device, at_once, threads, retry_failed, fresh)
+    options = Options(
+        data_root=root,
+        device=device,
+        jobs=jobs,
+        threads=threads,
+        retry_failed=retry_failed,
+        fresh=fresh,
+        gpus_per_cell=gpus_per_cell,
+        launcher=launcher,
+        ray_address=ray_address,
+    ).settled(light=chosen.profile.light is not None)
     outcome = run(chosen.tasks, store, options, display.display)
     tables.emit(chosen, store, format)
     for task, reason in outcome.failed.items():

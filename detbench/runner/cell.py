@@ -209,8 +209,7 @@ def _settle(store: Store, failure: Measurement, compute: Callable[[], Measured],
     except DetbenchError:
         raise
     except Exception as error:
-        traceback.print_exc()
-        reason = explain(error, log)
+        reason = logged(error, log)
     else:
         store.add(rows, detections)
         return DONE
@@ -225,8 +224,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def explain(error: Exception, log: Path) -> str:
-    """What to say of an error that no one foresaw; its traceback is in ``log``."""
+def logged(error: Exception, log: Path) -> str:
+    """What to say of an error that nobody foresaw, whose traceback goes to stderr, that is to
+    ``log``.
+    """
+    traceback.print_exception(error)
     first = (str(error).splitlines() or [""])[0]
     return _advice(error) or f"{type(error).__name__}: {first} (the traceback is in {log})"
 

@@ -14,12 +14,11 @@ from detbench.build import build_detector
 from detbench.data.sources import label
 from detbench.evaluation.run import score
 from detbench.evaluation.scoring import rules
-from detbench.measure import device as devices
 from detbench.measure import flops, parameters
 from detbench.progress import Progress
 from detbench.recipe.experiment import Cell
 from detbench.results.schema import Measurement
-from detbench.runner import provenance
+from detbench.runner import companions, provenance
 from detbench.runner.cell import Measured, Report, now
 from detbench.runner.job import CostItem, TrainJob
 from detbench.training import loop, weights
@@ -29,6 +28,8 @@ from detbench.training.seeding import choose_determinism, seed_everything
 
 def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
     """Train a cell (or go on from its checkpoint), evaluate it, and describe both.
+
+    With ``job.processes`` several processes do so, of which the first gets the rows.
 
     Weights that another cell of the same training left are evaluated as they are.
 
@@ -40,25 +41,31 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
         CellFailed: the loss or a detection is not finite.
         DetbenchError: data, weights or device are wrong.
     """
-    device = devices.resolve(job.device)
-    repeatable(device, job.threads)
-    started, cell = now(), job.cell
+    started, cell, root = now(), job.cell, Path(job.data_root)
     saved = work / "weights.pt"
-    trained = not saved.exists()
-    if trained:
-        detector = loop.train(
-            cell, work, Path(job.data_root), str(device), lambda at: report(_event(at))
-        )
-        weights.save(saved, detector)
-    else:
-        detector = _trained_before(job, saved, device)
-    scored = score(detector, cell, Path(job.data_root), device, lambda at: report(_event(at)))
+
+    def tell(at: Progress) -> None:
+        report(_event(at))
+
+    with companions.joined(job) as (team, device):
+        repeatable(device, job.threads)
+        trained = not team.from_first(saved.exists)
+        if trained:
+            detector = loop.train(cell, work, root, device, tell, team=team)
+            if team.first:
+                weights.save(saved, detector)
+        else:
+            detector = _trained_before(job, saved, device)
+        scored = score(detector, cell, root, device, tell, team=team)
+    if not team.first:
+        return [], None
     origin = {
         "recipe": cell.model_dump(mode="json"),
         **provenance.describe(device),
         "started": started,
         "ended": now(),
         "trained": trained,
+        "processes": team.world,
     }
     how = protocol(cell, scored.images)
     return metric_rows(job.digest, cell, scored.metrics, how, origin), scored.detections

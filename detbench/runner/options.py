@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +48,26 @@ class Options:
         """Processes of a cell."""
         return max(1, int(self.gpus_per_cell))
 
+    def settled(self, light: bool) -> Options:
+        """These options, checked, with a number of jobs for this machine where none is given.
+
+        Args:
+            light: whether the profile takes a light network.
+
+        Raises:
+            DeviceError: this machine has not the GPUs, or torchrun started this process.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise DeviceError(
+                "`detbench run` starts the processes of its cells itself: start it without "
+                "torchrun, with --gpus-per-cell"
+            )
+        check_gpus(self)
+        if self.launcher == "ray":
+            return self
+        jobs = self.jobs or default_jobs(light, self.device, self.gpus_per_cell)
+        return replace(self, jobs=jobs)
+
 
 def processors() -> int:
     """Processors this process may use."""
@@ -85,22 +105,24 @@ def gpus(device: str = "auto") -> list[str]:
     return [str(number) for number in range(count)] if listed.returncode == 0 else []
 
 
-def check_gpus(device: str, gpus_per_cell: float) -> None:
-    """Raise ``DeviceError`` if this machine has not the GPUs that a cell asks for."""
-    if not gpus_per_cell > 0 or (gpus_per_cell > 1 and gpus_per_cell != int(gpus_per_cell)):
+def check_gpus(options: Options) -> None:
+    """Raise ``DeviceError`` if this machine has not the GPUs that a cell asks for.
+
+    A cluster is asked when it is there.
+    """
+    each, device = options.gpus_per_cell, options.device
+    if not each > 0 or (each > 1 and each != int(each)):
         raise DeviceError(
-            f"--gpus-per-cell {gpus_per_cell:g}: give a whole number, or a fraction below 1 "
-            "for cells that share a GPU"
+            f"--gpus-per-cell {each:g}: give a whole number, or a fraction below 1 for cells that "
+            "share a GPU"
         )
-    if device == "cpu" or gpus_per_cell <= 1:
+    if device == "cpu" or each <= 1:
         return
     if device.startswith("cuda:"):
-        raise DeviceError(
-            f"--gpus-per-cell {gpus_per_cell:g} with --device {device}: use --device cuda"
-        )
+        raise DeviceError(f"--gpus-per-cell {each:g} with --device {device}: use --device cuda")
     found = len(gpus(device))
-    if found < gpus_per_cell:
+    if found < each and options.launcher == "local":
         raise DeviceError(
-            f"--gpus-per-cell {gpus_per_cell:g}, and this machine has {found or 'no'} GPUs: ask "
-            "for fewer, or take --device cpu for processes on the CPU"
+            f"--gpus-per-cell {each:g}, and this machine has {found or 'no'} GPUs: ask for fewer, "
+            "or take --device cpu for processes on the CPU"
         )

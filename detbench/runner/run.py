@@ -24,7 +24,7 @@ from detbench.runner import cell as exits
 from detbench.runner.display import Display, Estimate, State, duration
 from detbench.runner.job import COSTS, CostCell, CostItem, CostJob, TrainJob
 from detbench.runner.launchers import Heard, Launcher, Started, opened
-from detbench.runner.options import Options, processors
+from detbench.runner.options import Options
 from detbench.runner.plan import Task, standing
 
 POLL_S = 0.2
@@ -252,7 +252,7 @@ class _Run:
                 store=root,
                 data_root=str(self.options.data_root),
                 device=self.options.device,
-                threads=self._threads(),
+                threads=self.launcher.threads,
                 processes=self.options.processes,
             )
         items = (
@@ -261,11 +261,6 @@ class _Run:
             if isinstance(task.cell, CostCell)
         )
         return CostJob(items=tuple(items), store=root)
-
-    def _threads(self) -> int:
-        """CPU threads of each process of a cell."""
-        shared_by = self.launcher.places * self.options.processes
-        return self.options.threads or max(1, processors() // shared_by)
 
     def _listen(self) -> None:
         """Hear one event, or none within a moment."""

@@ -66,7 +66,13 @@ class Started(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts cells."""
+    """Starts cells.
+
+    Attributes:
+        threads: CPU threads of each process of a cell.
+    """
+
+    threads: int
 
     @property
     def places(self) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from detbench.results.files import writing
 from detbench.runner.job import CostJob, TrainJob
 from detbench.runner.launchers import Heard, How, Inbox
-from detbench.runner.options import Options, gpus
+from detbench.runner.options import Options, gpus, processors
 
 CELL_COMMAND = (sys.executable, "-m", "detbench.runner.cell")
 
@@ -34,6 +34,7 @@ class Local:
         self._command = options.command or CELL_COMMAND
         self._gpus = gpus(options.device)
         self._each = options.processes
+        self.threads = options.threads or max(1, processors() // (self.places * self._each))
         self._children: list[Child | None] = [None] * self.places
 
     def start(self, key: str, job: TrainJob | CostJob, work: Path, inbox: Inbox) -> Child:

@@ -1,0 +1,278 @@
+"""Cells on the nodes of a Ray cluster: each is an actor that starts the cell's process there.
+
+An actor that is killed, or whose node is lost, is a killed cell: it is started again, wherever
+there is room. Nothing is downloaded, sent to Ray's makers or shown on a dashboard.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any
+
+from detbench import __version__
+from detbench.errors import DetbenchError, DeviceError, StoreError
+from detbench.results.files import Lock, write_atomic
+from detbench.results.store import Store
+from detbench.runner import cell as exits
+from detbench.runner.job import CostJob, TrainJob
+from detbench.runner.launchers import Heard, How, Inbox
+from detbench.runner.launchers.node import CHECKPOINT, KEPT, Files, Host, Order, work
+from detbench.runner.options import Options
+
+HEAR_S = 1.0
+LOST = -int(signal.SIGKILL)
+"""Exit code of a cell whose actor or node is gone."""
+
+
+@contextmanager
+def cluster(options: Options, root: Path) -> Iterator[Cluster]:
+    """A connection to the cluster at ``options.ray_address``, or to one that is started here.
+
+    Raises:
+        DeviceError: Ray is not installed, nothing answers, or no node has what a cell needs.
+    """
+    ray = _ray()
+    token = root / "work" / f".seen-{uuid.uuid4().hex}"
+    try:
+        ray.init(
+            address=options.ray_address,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            namespace="detbench",
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise DeviceError(
+            f"no Ray cluster at {options.ray_address or 'this machine'}: {first}: start one with "
+            "`ray start --head`, or take --launcher local"
+        ) from error
+    try:
+        made = Cluster(ray, options, root, token.relative_to(root))
+        write_atomic(token, socket.gethostname().encode())
+        # Ray prints there what its nodes report; of a lost cell it goes to the cell's log.
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            yield made
+    finally:
+        token.unlink(missing_ok=True)
+        ray.shutdown()
+
+
+def _ray() -> Any:
+    if importlib.util.find_spec("ray") is None:
+        raise DeviceError("--launcher ray needs Ray: pip install 'detbench[ray]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("ray")
+
+
+class Cluster:
+    """Starts cells as actors.
+
+    Args:
+        token: a file below ``root`` by which nodes know the folder.
+    """
+
+    def __init__(self, ray: Any, options: Options, root: Path, token: Path) -> None:
+        self.ray, self.root, self.token = ray, root, token
+        self._options = options
+        self.threads = options.threads or 1
+        self._needs = {"CPU": float(self.threads * options.processes)}
+        total = ray.cluster_resources()
+        if options.device.startswith("cuda") or (options.device == "auto" and total.get("GPU")):
+            self._needs["GPU"] = float(options.gpus_per_cell)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise unless some node has what a cell needs."""
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        if not any(self._fits(node) for node in nodes):
+            needs = ", ".join(f"{amount:g} {name}s" for name, amount in self._needs.items())
+            most = {name: max(node.get(name, 0) for node in nodes) for name in self._needs}
+            has = ", ".join(f"{amount:g} {name}s" for name, amount in most.items())
+            raise DeviceError(
+                f"a cell needs {needs}, and no node of the Ray cluster has more than {has}: lower "
+                "--gpus-per-cell or --threads"
+            )
+
+    def _fits(self, node: dict[str, float]) -> int:
+        return min(int(node.get(name, 0) / amount) for name, amount in self._needs.items())
+
+    @property
+    def places(self) -> int:
+        """Cells that the cluster's nodes have room for now, or ``--jobs``."""
+        if self._options.jobs is not None:
+            return self._options.jobs
+        nodes = (node["Resources"] for node in self.ray.nodes() if node["Alive"])
+        return max(1, sum(self._fits(node) for node in nodes))
+
+    def start(self, key: str, job: TrainJob | CostJob, work: Path, inbox: Inbox) -> Remote:
+        """See ``Launcher``."""
+        needs = {"CPU": 1.0} if isinstance(job, CostJob) else self._needs
+        return Remote(self, key, job, work, inbox, needs, self._options.command)
+
+
+class Remote:
+    """A cell on some node."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        key: str,
+        job: TrainJob | CostJob,
+        folder: Path,
+        inbox: Inbox,
+        needs: dict[str, float],
+        command: Any = None,
+    ) -> None:
+        self.key = key
+        self.log = folder / "log.txt"
+        self.code: int | None = None
+        self._cluster, self._job, self._inbox = cluster, job, inbox
+        self._lock = Lock(folder / "lock")
+        self._asked: How | None = None
+        self._begun = False
+        order = Order(
+            key=key,
+            job=_absolute(job, cluster.root).model_dump_json(),
+            version=__version__,
+            token=str(cluster.token),
+            cwd=str(Path.cwd()),
+            command=command,
+        )
+        actor = cluster.ray.remote(Host)
+        self._host = actor.options(
+            num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_concurrency=3
+        ).remote(order)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _known(self) -> Files:
+        """What is here of a training that another cell finished or a stop interrupted."""
+        if isinstance(self._job, CostJob):
+            return {}
+        paths = [self.log.parent / name for name in (*KEPT[:2], CHECKPOINT)]
+        return {
+            str(path.relative_to(self._cluster.root)): path.read_bytes()
+            for path in paths
+            if path.is_file()
+        }
+
+    def _listen(self) -> None:
+        """Start the process, pass on what it sends, and take what it leaves."""
+        errors = self._cluster.ray.exceptions
+        code = LOST
+        try:
+            code = self._follow()
+        except (DetbenchError, errors.RayTaskError) as error:
+            # Ray makes an error of the host's into one of both kinds.
+            cause = getattr(error, "cause", error)
+            mend = isinstance(cause, DetbenchError)
+            code = exits.MEND if mend else exits.FAILED
+            if mend:
+                self._send(_told(cause))
+            else:
+                self._note(str(error))
+        except errors.RayError as error:
+            if self._asked is None:
+                self._note(str(error))
+        finally:
+            self._lock.release()
+            with suppress(Exception):  # it is gone, or the cluster is
+                self._cluster.ray.kill(self._host)
+            self.code = exits.STOPPED if code == LOST and self._asked else code
+            self._inbox.put(Heard(self.key, None))
+
+    def _follow(self) -> int:
+        get, host = self._cluster.ray.get, self._host
+        shared, problem = get(host.look.remote())
+        if problem:
+            raise DeviceError(problem)
+        # A process there cannot hold a lock here.
+        if not shared and not self._lock.acquire(exits.LOCK_PATIENCE_S):
+            return exits.BUSY
+        get(host.start.remote({} if shared else self._known()))
+        self._begun = True
+        if self._asked is not None:
+            host.stop.remote(int(self._asked))
+        code: int | None = None
+        while code is None:
+            events, code = get(host.hear.remote(HEAR_S))
+            for event in events:
+                self._send(event)
+        if not shared:
+            take(Store(self._cluster.root), self._job, get(host.files.remote()))
+            get(host.forget.remote())
+        return code
+
+    def _send(self, event: dict[str, Any]) -> None:
+        self._inbox.put(Heard(self.key, event))
+
+    def _note(self, text: str) -> None:
+        """Keep why a node was lost where the cell's own words are."""
+        with suppress(OSError):
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.log, "a") as log:
+                log.write(f"{exits.now()} Ray: {text}\n")
+
+    def stop(self, how: How) -> None:
+        """See ``Started``; a cell that waits for room is given up at once."""
+        if self.code is not None:
+            return
+        self._asked = how
+        with suppress(Exception):  # it is gone, or the cluster is
+            if how == signal.SIGTERM and self._begun:
+                self._host.stop.remote(int(how))
+            else:
+                self._cluster.ray.kill(self._host)
+
+    def wait(self, patience_s: float) -> None:
+        """See ``Started``."""
+        self._listener.join(patience_s)
+
+    def close(self) -> None:
+        """See ``Started``."""
+        self._listener.join(5.0)
+
+
+def take(store: Store, job: TrainJob | CostJob, files: Files) -> None:
+    """Write a cell's files that came from another machine, its measurements last.
+
+    Raises:
+        StoreError: the folder cannot be written, or a path leads out of the cell's own places.
+    """
+    allowed = (Path("cells"), Path(work(job)))
+    last = sorted(files, key=lambda name: (name.startswith("cells/"), name.endswith(".parquet")))
+    for name in last:
+        if Path(name).parent not in allowed:
+            raise StoreError(f"a node sent a file for {name}, which is no place of its cell")
+        write_atomic(store.root / name, files[name])
+
+
+def _absolute(job: TrainJob | CostJob, root: Path) -> TrainJob | CostJob:
+    update: dict[str, Any] = {"store": str(root.resolve())}
+    if isinstance(job, TrainJob) and Path(job.data_root).exists():
+        update["data_root"] = str(Path(job.data_root).resolve())
+    return job.model_copy(update=update)
+
+
+def _told(error: DetbenchError) -> dict[str, Any]:
+    return {
+        "phase": "error",
+        "type": type(error).__name__,
+        "message": str(error),
+        "digest": None,
+    }
