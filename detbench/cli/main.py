@@ -34,6 +34,7 @@ COMMANDS = {
     "latency": "Measure how long a detector takes per image.",
     "compare": "Is the difference between two detectors real?",
     "report": "Print tables from stored measurements.",
+    "data": "List, check, convert and browse data sets.",
     "weights": "List, fetch and import weights.",
     "results": "List, verify, merge and prune stored measurements.",
 }

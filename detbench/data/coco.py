@@ -6,40 +6,21 @@ wrong with an image, when it is read. Facts that follow MMDetection, for the pap
 - a box narrower or lower than one pixel is not learnt from, but stays in the ground truth;
 - images without any object to learn from are not trained on (COCO train2017: 1021 of 118287);
 - a crowd is not learnt from; evaluation treats it as COCO does.
-
-Pixels are used as stored, and an image of any other mode becomes RGB (transparency is dropped). A
-photograph's EXIF orientation is applied where the annotated size fits the turned image and not the
-stored one, and nowhere else; MMDetection applies it always.
 """
 
 from __future__ import annotations
 
-import struct
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as F
 
-from detbench.data import Category, Sample
-from detbench.data.coco_check import Table, check_files, one_line, read
-from detbench.errors import DataError
-
-# What Pillow's decoders raise over a damaged file.
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+from detbench.data import Category, Sample, images
+from detbench.data.coco_check import Table, check_files, read
 
 
 class CocoDataset:
@@ -47,7 +28,7 @@ class CocoDataset:
 
     Args:
         annotations: the JSON file.
-        images: the folder its ``file_name``s are relative to.
+        folder: of the images, which its ``file_name``s are relative to.
         table: what was read already, from files of another format; ``annotations`` names them.
 
     Labels are positions of the category ids in ascending order, which may have holes.
@@ -58,14 +39,14 @@ class CocoDataset:
 
     in_memory = False
 
-    def __init__(self, annotations: Path, images: Path, table: Table | None = None) -> None:
+    def __init__(self, annotations: Path, folder: Path, table: Table | None = None) -> None:
         self.path = annotations
-        self.folder = images
+        self.folder = folder
         table = table or read(annotations)
         self._table = table
         self.categories = [Category(i, n) for i, n in table.categories]
         self.sizes = [(int(h), int(w)) for w, h in table.image_sizes]
-        check_files(images, table.file_names, annotations)
+        check_files(folder, table.file_names, annotations)
         self._boxes = _inside(table)
         seen = (self._boxes[:, 2:] > self._boxes[:, :2]).all(axis=1)
         self._learnt = (table.crowd == 0) & (table.boxes[:, 2:] >= 1).all(axis=1) & seen
@@ -99,31 +80,8 @@ class CocoDataset:
 
     def _image(self, index: int) -> torch.Tensor:
         path = self.folder / self._table.file_names[index]
-        try:
-            with Image.open(path) as stored:
-                image = self._oriented(stored, path, index)
-                return F.pil_to_tensor(image.convert("RGB"))
-        except FileNotFoundError:
-            raise DataError(
-                f"image {path} is not there, but {self._table.source(index)} lists it; "
-                f"restore the file"
-            ) from None
-        except DAMAGE as error:
-            raise DataError(
-                f"image {path} is damaged ({one_line(error)}); restore the file"
-            ) from None
-
-    def _oriented(self, stored: Image.Image, path: Path, index: int) -> Image.Image:
-        size = self.sizes[index]
-        if (stored.height, stored.width) == size:
-            return stored
-        turned = ImageOps.exif_transpose(stored)
-        if (turned.height, turned.width) == size:
-            return turned
-        raise DataError(
-            f"image {path} is {stored.width}x{stored.height}, but {self._table.source(index)} "
-            f"says {size[1]}x{size[0]}; images and annotations do not belong together"
-        )
+        image = images.read(path, self.sizes[index], self._table.source(index))
+        return F.pil_to_tensor(image)
 
     def ground_truth(self) -> dict[str, Any]:
         """COCO's dictionary, with the boxes as annotated and no segmentations."""

@@ -92,9 +92,18 @@ def read(path: Path) -> Table:
     Raises:
         DataError: the first thing that is wrong, in one line.
     """
+    return check(parsed(path), path)
+
+
+def parsed(path: Path) -> Any:
+    """What an annotation file's JSON holds, unchecked.
+
+    Raises:
+        DataError: it is not there, cannot be read, or is no JSON.
+    """
     try:
         with path.open("rb") as file:
-            content = json.load(file)
+            return json.load(file)
     except FileNotFoundError:
         raise DataError(
             f"annotation file {path} is not there; mend the path, or --data-root / DETBENCH_DATA"
@@ -106,7 +115,6 @@ def read(path: Path) -> Table:
             f"annotation file {path} is truncated or no JSON ({one_line(error)}); "
             f"fetch or make it again"
         ) from None
-    return check(content, path)
 
 
 def check(content: Any, path: Path) -> Table:
@@ -155,18 +163,27 @@ def check(content: Any, path: Path) -> Table:
 
 def check_files(folder: Path, names: list[str], annotations: Path) -> None:
     """Every listed image is in the folder; they are not opened."""
+    missing = missing_files(folder, names)
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the {len(names)} images that {annotations} lists are not in "
+            f"{folder}, for example {missing[0]}; restore them or name the right folder"
+        )
+
+
+def missing_files(folder: Path, names: list[str]) -> list[str]:
+    """Those of the listed images that are not in the folder; they are not opened.
+
+    Raises:
+        DataError: there is no such folder.
+    """
     if not folder.is_dir():
         raise DataError(
             f"image folder {folder} is not there; mend the path, or --data-root / DETBENCH_DATA"
         )
     # One listing, as asking for 118287 files one by one takes minutes on a network disk.
     present = {entry.name for entry in os.scandir(folder)}
-    missing = [n for n in names if n not in present and not (folder / n).is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of the {len(names)} images that {annotations} lists are not in "
-            f"{folder}, for example {missing[0]}; restore them or name the right folder"
-        )
+    return [n for n in names if n not in present and not (folder / n).is_file()]
 
 
 def one_line(error: Exception) -> str:

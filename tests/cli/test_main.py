@@ -52,6 +52,7 @@ def test_help_lists_the_commands_in_workflow_order(arguments: list[str]) -> None
         "latency",
         "compare",
         "report",
+        "data",
         "weights",
         "results",
     ]

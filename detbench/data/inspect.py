@@ -1,0 +1,140 @@
+"""Whether a data set is sound: its annotations read whole, its images decoded. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from detbench.data import Split, images, voc
+from detbench.data.coco_check import Table, missing_files, read
+from detbench.data.sources import devkit, lists, pair
+from detbench.errors import DataError
+from detbench.recipe.experiment import Data, Shapes, Voc
+
+Tell = Callable[[int, int], None]
+"""Told how many images of how many are done."""
+
+_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Report:
+    """One split.
+
+    Attributes:
+        source: the annotation file, or the folder of them.
+        images, objects: how many are annotated; none where the annotations cannot be read.
+        crowds: objects that are not learnt from: COCO's crowds, VOC's difficult ones.
+        empty: images without an object.
+        decoded: how many images were decoded.
+        problems: each a sentence that names the file.
+    """
+
+    split: str
+    source: str
+    images: int | None
+    objects: int | None
+    crowds: int | None
+    empty: int | None
+    decoded: int
+    problems: tuple[str, ...]
+
+
+def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
+    """Look at both splits of a data set on disk; one that serves as both is looked at once.
+
+    Args:
+        decode: every image, and not only whether it is there.
+
+    Returns:
+        Reports; for ``shapes``, which is drawn, none.
+    """
+    if isinstance(data, Shapes):
+        return []
+    tables: dict[str, Table] = {}
+    reports = []
+    for split, source, folder in _splits(data, root):
+        try:
+            table = _table(data, split, source, root)
+            tables[split] = table
+            missing = missing_files(folder, table.file_names)
+        except DataError as error:
+            known = _numbers(tables.get(split))
+            reports.append(Report(split, str(source), *known, 0, (str(error),)))
+            continue
+        problems = [f"image {folder / name} is not there" for name in missing]
+        decoded = 0
+        if decode:
+            found = list(_damaged(table, folder, set(missing), tell))
+            decoded = len(table.file_names) - len(missing)
+            problems += found
+        reports.append(Report(split, str(source), *_numbers(table), decoded, tuple(problems)))
+    return [*reports, *_between(tables)]
+
+
+def _splits(data: Data, root: Path) -> list[tuple[str, Path, Path]]:
+    """Name, annotations and image folder of each split."""
+    if isinstance(data, Voc):
+        folder = devkit(root)
+        return [("train", folder, folder), ("val", folder, folder)]
+    assert not isinstance(data, Shapes)
+    train, val = (pair(data, split, root) for split in _NAMES)
+    if train == val:
+        return [("train, val", *train)]
+    return [("train", *train), ("val", *val)]
+
+
+_NAMES: tuple[Split, Split] = ("train", "val")
+
+
+def _table(data: Data, split: str, source: Path, root: Path) -> Table:
+    if isinstance(data, Voc):
+        return voc.read(devkit(root), lists(data, "train" if split == "train" else "val"))
+    return read(source)
+
+
+def _numbers(table: Table | None) -> tuple[int | None, int | None, int | None, int | None]:
+    if table is None:
+        return None, None, None, None
+    count = len(table.file_names)
+    empty = count - len(np.unique(table.image_rows))
+    return count, len(table.ids), int(np.count_nonzero(table.crowd)), empty
+
+
+def _damaged(table: Table, folder: Path, missing: set[str], tell: Tell) -> Iterator[str]:
+    """What is wrong with the images that are there, by several threads: decoding frees the GIL."""
+    rows = [row for row, name in enumerate(table.file_names) if name not in missing]
+
+    def look(row: int) -> str | None:
+        width, height = table.image_sizes[row].tolist()
+        try:
+            images.check(folder / table.file_names[row], (height, width), table.source(row))
+        except DataError as error:
+            return str(error)
+        return None
+
+    done, rest = 0, iter(rows)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        while some := list(islice(rest, _AT_ONCE)):
+            yield from (problem for problem in pool.map(look, some) if problem)
+            done += len(some)
+            tell(done, len(rows))
+
+
+def _between(tables: dict[str, Table]) -> list[Report]:
+    """What is wrong with the splits together."""
+    names = [[name for _, name in table.categories] for table in tables.values()]
+    if len(names) < 2 or names[0] == names[1]:
+        return []
+    odd = sorted(set(names[0]) ^ set(names[1])) or ["their order"]
+    said = (
+        f"the train split has {len(names[0])} classes and the val split {len(names[1])}, and they "
+        f"differ ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''})"
+    )
+    return [Report("both", "", None, None, None, None, 0, (said,))]

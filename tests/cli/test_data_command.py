@@ -1,0 +1,118 @@
+"""``detbench data``, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_coco import make_coco
+from made_voc import make_voc
+from typer.testing import CliRunner
+
+from detbench.cli import main as entry
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DETBENCH_DATA", raising=False)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        done = CliRunner().invoke(entry.app, ["data", *words], prog_name="detbench")
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+def test_list(call: Call, tmp_path: Path) -> None:
+    code, out, _ = call("list")
+    assert code == 0
+    assert "Data root: data" in out
+    make_voc(tmp_path / "data", images=3)
+    code, out, _ = call("list", "--format", "json")
+    found = [(one["dataset"], one["split"], one["found"], one["images"]) for one in json.loads(out)]
+    assert found == [
+        ("shapes", "train", "yes", 4000),
+        ("shapes", "val", "yes", 500),
+        ("coco", "train", "no", None),
+        ("coco", "val", "no", None),
+        ("voc", "train", "yes", 3),
+        ("voc", "train", "yes", 3),
+        ("voc", "val", "yes", 3),
+    ]
+
+
+def test_check_and_its_exit_codes(call: Call, tmp_path: Path) -> None:
+    make_coco(tmp_path / "dätä", images=30)
+    words = ("check", "coco", "--data-root", "dätä")
+    code, out, _ = call(*words)
+    assert code == 0
+    assert "coco is sound." in out
+    for path in (tmp_path / "dätä" / "coco" / "train2017").iterdir():
+        path.write_bytes(b"x")
+    code, out, _ = call(*words)
+    assert code == 1
+    assert "train: and 10 more (all: --format json)" in out
+    assert out.count("is damaged") == 20
+    code, out, _ = call(*words, "--format", "json")
+    assert code == 1
+    assert len(json.loads(out)[0]["problems"]) == 30
+    assert call(*words, "--no-images")[0] == 0
+    code, out, _ = call("check", "shapes")
+    assert (code, out) == (0, "shapes: drawn on demand, nothing to check.\n")
+
+
+def test_a_converted_set_is_named_as_dataset_takes_it(call: Call, tmp_path: Path) -> None:
+    code, out, _ = call("convert", "shapes", "out", "--profile", "smoke", "--limit", "2")
+    assert code == 0
+    name = out.split("--dataset ")[1].split()[0]
+    assert name == (
+        "coco:out/annotations/instances_train.json:out/train:"
+        "out/annotations/instances_val.json:out/val"
+    )
+    code, out, _ = call("check", name, "--format", "json")
+    assert code == 0
+    assert [one["decoded"] for one in json.loads(out)] == [2, 2]
+    code, out, _ = call(
+        "convert", "shapes", "one", "--split", "val", "--set", "data.val=1", "--format", "json"
+    )
+    assert [one["images"] for one in json.loads(out)["splits"]] == [1]
+
+
+def test_voc_says_what_becomes_of_difficult_objects(call: Call, tmp_path: Path) -> None:
+    make_voc(tmp_path / "data", images=2)
+    code, out, _ = call("convert", "voc", "out", "--classes", "person,bus,car,aeroplane,tvmonitor")
+    assert code == 0
+    assert "Difficult objects are crowds in it" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "kitti"], "--dataset 'kitti': unknown"),
+        (["check", "coco"], "data: annotation file data/coco/annotations/instances_train2017.json"),
+        (["check", "coco:none.json:no"], "data: annotation file none.json is not there"),
+        (["convert", "coco", "out"], "data: annotation file data/coco/annotations/instances_tr"),
+        (["convert", "voc", "out", "--split", "val"], "image list data/VOCdevkit/VOC2007/Image"),
+        (["convert", "coco:empty.json:.", "out"], "annotation file empty.json is truncated or no"),
+        (["convert", "shapes", "a:b"], "a:b: --dataset takes no ':' in a path"),
+        (["convert", "shapes", "out", "--profile", "smoke", "--classes", "cow"], "--classes: no c"),
+        (
+            ["convert", "shapes", "out", "--set", "data.siez=3"],
+            "--set 'data.siez=3': data: unknown key",
+        ),
+    ],
+)
+def test_bad_input(call: Call, tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "empty.json").write_text("")
+    code, out, err = call(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"detbench: {said}")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
