@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import zipfile
@@ -15,6 +16,12 @@ from detbench.results.files import writing
 
 FORMAT = "detbench-checkpoint"
 VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+
+class Damaged(WeightsError):
+    """A file that is not as it was written, or never was a checkpoint."""
 
 
 class _Dropped:
@@ -43,11 +50,12 @@ LOGS: list[Any] = [
 the names in the file. None of their code runs, and everything else that is no tensor is refused."""
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
+def save(path: Path, content: dict[str, Any], keep: bool = False) -> None:
     """Write ``content`` to ``path``: synced, then renamed into place, so never half a file.
 
     Args:
         content: tensors and plain types, nested in dicts, lists and tuples.
+        keep: what was there stays as ``previous(path)``, for ``recover``; else that goes too.
 
     Raises:
         StoreError: no space left, or the folder cannot be written.
@@ -60,7 +68,11 @@ def save(path: Path, content: dict[str, Any]) -> None:
                 _save(content | {"format": FORMAT, "version": VERSION}, file)
                 file.flush()
                 os.fsync(file.fileno())
+            if keep and path.exists():
+                os.replace(path, previous(path))
             os.replace(temporary, path)
+            if not keep:
+                previous(path).unlink(missing_ok=True)
         finally:
             temporary.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
@@ -80,15 +92,50 @@ def _save(content: dict[str, Any], file: Any) -> None:
         raise
 
 
+def previous(path: Path) -> Path:
+    """Where the checkpoint before that at ``path`` is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def recover(path: Path) -> dict[str, Any] | None:
+    """The checkpoint at ``path``, the one before it if that is damaged, or none.
+
+    Damaged ones are renamed out of the way, with a line to the log.
+
+    Raises:
+        WeightsError: it is whole, but cannot be read, or was made by another version.
+    """
+    for place in (path, previous(path)):
+        content = sound(place)
+        if content is not None:
+            return content
+    return None
+
+
+def sound(path: Path) -> dict[str, Any] | None:
+    """What ``load`` reads, or none if there is none or it is damaged, which then is renamed."""
+    if not path.exists():
+        return None
+    aside = path.with_name(f"{path.stem}.damaged{path.suffix}")
+    try:
+        return load(path)
+    except Damaged as error:
+        logger.warning("%s; renamed to %s, and what it held is made again", error, aside.name)
+    with writing(path):
+        os.replace(path, aside)
+    return None
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read what ``save`` wrote, to the CPU.
 
     Raises:
-        WeightsError: missing, truncated, or not a checkpoint of detbench.
+        Damaged: truncated, or not a checkpoint of detbench.
+        WeightsError: missing, or of another version.
     """
     content = read(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise WeightsError(f"{path}: not a detbench checkpoint")
+        raise Damaged(f"{path}: not a detbench checkpoint")
     if content.get("version") != VERSION:
         raise WeightsError(
             f"{path}: a checkpoint of version {content.get('version')}, this detbench reads "
@@ -119,11 +166,11 @@ def read(path: Path) -> Any:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
-            raise WeightsError(
+            raise Damaged(
                 f"{path}: holds Python objects, which could run code, and is not loaded: "
                 "save its state_dict alone"
             ) from error
-        raise WeightsError(f"{path}: truncated, or not a file of weights") from error
+        raise Damaged(f"{path}: truncated, or not a file of weights") from error
     if isinstance(content, dict) and content.get("format") == FORMAT:
         _check_sums(path)
     return content
@@ -135,6 +182,6 @@ def _check_sums(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except Exception as error:  # as many kinds as there are damages
-        raise WeightsError(f"{path}: damaged: {type(error).__name__}") from error
+        raise Damaged(f"{path}: damaged: {type(error).__name__}") from error
     if damaged is not None:
-        raise WeightsError(f"{path}: damaged: the checksum of {damaged} is wrong")
+        raise Damaged(f"{path}: damaged: the checksum of {damaged} is wrong")

@@ -88,7 +88,7 @@ def train(
     _check_val(dataset, data.load(cell.data, "val", data_root))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, len(dataset.categories))
-    if not team.from_first(lambda: (work / CHECKPOINT).exists()):
+    if not team.from_first(lambda: checkpoint.recover(work / CHECKPOINT) is not None):
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
     share = Processes(rank=team.rank, world=team.world, here=team.here)
@@ -158,7 +158,7 @@ def fit(
     def save(iteration: int) -> None:
         meter.read(sync=True)
         if team.first:
-            _save(run, work / CHECKPOINT, identity, iteration)
+            _save(run, work / CHECKPOINT, identity, iteration, keep=iteration < total)
         team.wait()
 
     with worker_deaths(), contextlib.closing(_endless(loader.batches(start))) as batches:
@@ -255,7 +255,7 @@ def _report(report: Report, progress: Progress, save: Any, team: Team) -> None:
         raise SystemExit(stop.STOPPED)
 
 
-def _save(run: Run, path: Path, identity: str, iteration: int) -> None:
+def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> None:
     checkpoint.save(
         path,
         {
@@ -266,6 +266,7 @@ def _save(run: Run, path: Path, identity: str, iteration: int) -> None:
             "scaler": run.scaler.state_dict(),
             "random": seeding.states(run.device, run.drawing),
         },
+        keep,
     )
 
 
@@ -273,10 +274,10 @@ def _resume(run: Run, path: Path, identity: str, seed: int) -> int:
     """Restore ``path`` into ``run``; returns the number of finished iterations, 0 without a file.
 
     Raises:
-        WeightsError: truncated, or of another cell.
+        WeightsError: of another cell, or of another detbench.
     """
     seeding.seed_everything(seed, stream=1 + run.team.rank)
-    content = run.team.from_first(lambda: checkpoint.load(path) if path.exists() else None)
+    content = run.team.from_first(lambda: checkpoint.recover(path))
     if content is None:
         return 0
     if content.get("identity") != identity:
@@ -286,10 +287,10 @@ def _resume(run: Run, path: Path, identity: str, seed: int) -> int:
     try:
         run.detector.load_state_dict(content["detector"])
         run.optimiser.load_state_dict(content["optimiser"])
-    except (RuntimeError, ValueError, KeyError) as error:
+        run.scaler.load_state_dict(content["scaler"])
+        seeding.restore(content["random"], run.device, run.drawing)
+        return int(content["iteration"])
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{path}: does not fit this detector (made by another detbench?): delete it"
         ) from error
-    run.scaler.load_state_dict(content["scaler"])
-    seeding.restore(content["random"], run.device, run.drawing)
-    return int(content["iteration"])

@@ -130,9 +130,9 @@ def test_checkpoints_come_in_time_and_the_interrupted_bits_agree(
     saved: list[int] = []
     real = checkpoint.save
 
-    def save(path: Path, content: dict[str, Any]) -> None:
+    def save(path: Path, content: dict[str, Any], keep: bool) -> None:
         saved.append(content["iteration"])
-        real(path, content)
+        real(path, content, keep)
 
     monkeypatch.setattr(checkpoint, "save", save)
     fit(tmp_path / "often", training(checkpoint_every=1e-9))
@@ -228,9 +228,6 @@ def test_checkpoint_of_another_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="does not fit this detector") as caught:
         fit(tmp_path, training())
     assert "\n" not in str(caught.value)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(WeightsError, match="truncated"):
-        fit(tmp_path, training())
 
 
 KILLED = """
