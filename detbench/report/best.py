@@ -1,7 +1,8 @@
 """The best number of each column, set bold.
 
 A column is measured or published, never both, so the two are judged apart. Numbers that are printed
-alike are equally good. Less is better of costs and errors. Differences have no best.
+alike are equally good. Less is better of costs and errors. Differences have no best, and a misprint is
+none.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def _best(column: Column, entries: Sequence[Entry]) -> list[int]:
     numbers = {
         index: _shown(entry)
         for index, entry in enumerate(entries)
-        if entry.text and isinstance(entry.value, int | float)
+        if entry.text
+        and isinstance(entry.value, int | float)
+        and not (column.key.startswith(PUBLISHED) and entry.note)
     }
     if len(set(numbers.values())) < 2:
         return []

@@ -275,6 +275,7 @@ def _info(
     metric = column.key.removeprefix(PUBLISHED)
     facts: dict[str, Any] = {}
     digests: list[str] = []
+    baseline: str | None = None
     if published:
         facts = {
             "printed in": f"{PAPERS[plan.table.paper]}, {plan.table.id}",
@@ -289,7 +290,9 @@ def _info(
         digests = [task.digest for task in row.planned.train]
         facts = {"profile": plan.profile.id, "differs from the paper in": _listed(row)}
         if column.key.startswith(CHANGES):
-            facts |= _changed(change, column.key.partition("_")[2])
+            metric = column.key.partition("_")[2]
+            facts |= _changed(change, metric)
+            baseline = change.baseline if change else None
     return {
         "row": recipe.label,
         "column": f"{column.group} {column.title}".replace("\n", " ").strip(),
@@ -299,6 +302,12 @@ def _info(
         "metric": metric,
         "facts": facts,
         "digests": digests,
+        "baseline": [
+            task.digest
+            for planned in plan.rows
+            if planned.row.label == baseline
+            for task in planned.train
+        ],
     }
 
 

@@ -51,3 +51,12 @@ def test_the_mean_decides_whatever_its_deviation() -> None:
         (text("b"), Entry("31.5 ± 0.1", 31.5)),
     )
     assert _strong(Sheet("", COLUMNS[:2], rows)) == [("b", "AP")]
+
+
+def test_a_misprint_is_never_the_best() -> None:
+    rows = (
+        (text("a"), Entry("", None), number(99.9, 1, "38.7 is meant")),
+        (text("b"), Entry("", None), number(40.0, 1)),
+        (text("c"), Entry("", None), number(39.0, 1)),
+    )
+    assert _strong(Sheet("", COLUMNS[:3], rows)) == [("b", "published_AP")]

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
-from detbench.report import figures, html
+from detbench.evaluation.bootstrap import Difference
+from detbench.report import ablation, figures, html
+from detbench.report.differences import Change
 from detbench.results.store import Store
 from detbench.runner.plan import Plan
 
@@ -120,6 +123,30 @@ def test_each_number_has_its_provenance(store: Store) -> None:
     # What all three cells share is there once.
     assert json.dumps(facts).count("abc123") <= 6
     assert json.dumps(facts).count("28, 29") == 1
+
+
+def test_a_difference_names_its_baseline_and_both_sides(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(store)
+    known: dict[str, Any] = dict.fromkeys(one.name for one in fields(Difference))
+    known |= {"value": 0.1, "low": 0.08, "high": 0.13, "p": 0.01, "replicates": 1000}
+    one = Difference(**{**known, "sources": "images", "seeds_a": 1, "seeds_b": 1})
+    found = {label: Change("FCOS", reason="not run") for label in ("GFL", "Cited")}
+    found |= {"FCOS": Change(None), "ATSS": Change("FCOS", {"AP": one})}
+    monkeypatch.setattr(ablation, "changes", lambda plan, store, progress=None: found)
+    facts = Page(_page(store, make())).facts
+    numbers = [_whole(facts, number) for number in facts["numbers"]]
+    [change] = [
+        n for n in numbers if n["row"] == "ATSS" and n["column"].startswith("to baseline Δ")
+    ]
+    assert change["metric"] == "AP"
+    assert change["digests"] == [make().rows[1].train[0].digest]
+    assert change["baseline"] == [make().rows[0].train[0].digest]
+    assert change["facts"]["baseline"] == "FCOS"
+    assert change["facts"]["low"] == pytest.approx(8.0)
+    assert change["facts"]["replicates"] == 1000
+    assert "One seed each" in change["facts"]["how"]
 
 
 def test_nothing_is_loaded_and_nothing_escapes(store: Store) -> None:
