@@ -1,8 +1,8 @@
 """The best number of each column, set bold.
 
 A column is measured or published, never both, so the two are judged apart. Numbers that are printed
-alike are equally good. Less is better of costs and errors. Differences have no best, and a misprint is
-none.
+alike are equally good. Less is better of costs and errors. Differences have no best, and a misprint
+is none.
 """
 
 from __future__ import annotations
