@@ -34,9 +34,8 @@ EXAMPLES = "examples"
 """Folder of recipes that show how own ones are written; they are named by path."""
 PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head")
 PROFILES = ("paper", "small", "smoke")
-DEPTH = 50
-"""Tables and arrays of a recipe are nested no deeper; ours need six."""
-_NESTED = f"tables or arrays are nested more than {DEPTH} deep"
+DEPTH = 50  # of tables and arrays in each other; ours need six
+_EXCESS = f"holds tables nested more than {DEPTH} deep, or a number of thousands of digits"
 
 
 @cache
@@ -178,12 +177,10 @@ def read(path: Path) -> dict[str, Any]:
         line = f":{match[1]}:{match[2]}" if match else ""
         message = re.sub(r" \(at .*\)$", "", str(error))
         raise RecipeError(f"{shown(path)}{line}: not valid TOML: {message}") from error
-    except ValueError as error:  # what Python makes of thousands of digits
-        raise RecipeError(f"{shown(path)}: holds a number of too many digits") from error
-    except RecursionError as error:
-        raise RecipeError(f"{shown(path)}: {_NESTED}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{shown(path)}: {_EXCESS}") from error
     if _deeper(data, DEPTH):
-        raise RecipeError(f"{shown(path)}: {_NESTED}")
+        raise RecipeError(f"{shown(path)}: {_EXCESS}")
     return data
 
 
@@ -229,7 +226,10 @@ def _spec(model: type[S], data: dict[str, Any], path: Path) -> S:
 
 @cache
 def _detector(path: Path) -> DetectorRecipe:
-    return _spec(DetectorRecipe, _inherited("detector", path), path)
+    found = _spec(DetectorRecipe, _inherited("detector", path), path)
+    if mistakes := _attempt("schedule", found.schedule, f"{shown(path)}: schedule"):
+        raise RecipeError(mistakes)
+    return found
 
 
 @cache
