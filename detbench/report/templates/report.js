@@ -134,16 +134,16 @@
     add(details, "pre", JSON.stringify(content, null, 2));
   }
 
-  function cell(parent, digest, metric) {
+  function cell(parent, digest, metric, whose) {
     const found = facts.cells[digest];
     if (!found) {
-      add(parent, "h3", "Not run");
+      add(parent, "h3", `${whose}: not run`);
       list(parent, [["digest", digest]]);
       return;
     }
     const { recipe, started, ended, ...rest } = whole(found.provenance);
     const number = whole(found.metrics[metric]);
-    add(parent, "h3", found.seed === null ? "Measured" : `Measured with seed ${found.seed}`);
+    add(parent, "h3", found.seed === null ? whose : `${whose}, seed ${found.seed}`);
     list(parent, [
       ["value", number && number.value !== null ? `${number.value} ${number.unit}` : null],
       ["status", found.status], ["reason", (number && number.reason) || whole(found.reason)],
@@ -162,7 +162,8 @@
     body.textContent = "";
     document.getElementById("provenance-title").textContent = `${info.row} · ${info.column}`;
     list(body, [["shown", info.text || "blank"], ["value", info.value], ["note", info.note], ...Object.entries(info.facts)]);
-    for (const digest of info.digests) cell(body, digest, info.metric);
+    for (const digest of info.digests) cell(body, digest, info.metric, info.row);
+    for (const digest of info.baseline) cell(body, digest, info.metric, info.facts.baseline);
     dialog.showModal();
     dialog.scrollTop = 0;
   }
