@@ -146,8 +146,8 @@ def test_a_mistake_in_a_rows_stage(write: Write, text: str, said: str) -> None:
         ),
         (
             row('detectr = "x"'),
-            "mine.toml: rows[0].detectr: unknown key 'detectr', did you mean 'detector'? (the nearest "
-            "of 26: detector, fidelity, features, neck, candidates)",
+            "mine.toml: rows[0].detectr: unknown key 'detectr', did you mean 'detector'? (the "
+            "nearest of 26: detector, fidelity, features, neck, candidates)",
         ),
         (
             '[[rows]]\nlabel = "A"',
