@@ -57,9 +57,9 @@ def explained(changes: Iterable[Change]) -> list[str]:
         return []
     first = found[0]
     return [
-        "To baseline: this row's less the baseline's, in points, with the 95 % interval and the "
-        f"two-sided p of {first.replicates} paired bootstrap replicates over the val images. "
-        + covers(first)
+        "To baseline: the row less its baseline (the one marked so above it), in points, with the "
+        f"95 % interval and the two-sided p of {first.replicates} paired bootstrap replicates over "
+        f"the val images. {covers(first)}"
     ]
 
 

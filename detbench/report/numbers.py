@@ -84,7 +84,7 @@ def _why(cells: list[tuple[Task, Stored | None]], plan: Plan) -> str:
     if not lacking:
         return ""
     if 0 < len(lacking) < len(cells):
-        return f"{', '.join(task.label for task in lacking)}: not run"
+        return f"{'; '.join(task.label for task in lacking)}: not run"
     return f"not run with profile {plan.profile.id}"
 
 
