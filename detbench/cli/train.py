@@ -76,6 +76,6 @@ def command(
         found = score(trained, cell, root, where, report)
     results.write(folder / "detections.json.gz", found.detections)
     common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
-    said = single.protocol(label(cell.data), found.images, cell.evaluation, "faster")
+    said = single.protocol(label(cell.data), found.images, cell.evaluation, "detbench")
     said += f" Not a test: {warning}." if warning else ""
     common.emit(sheet(name, found.metrics, said, note=sentence(cell.data)), format)
