@@ -1,4 +1,4 @@
-"""The one test command: lint, format, types, tests. Stops at the first that fails.
+"""The one test command: lint, format, types, docs/cli.md, tests. Stops at the first that fails.
 
 python tests/check.py            everything
 python tests/check.py tests/ops  everything, but only these tests
@@ -16,6 +16,7 @@ STEPS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
+    ("detbench.cli.reference", "--check", "docs/cli.md"),
     ("pytest", *sys.argv[1:]),
 )
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "data": "List, check, convert and browse data sets.",
     "weights": "List, fetch and import weights.",
     "results": "List, verify, merge and prune stored measurements.",
+    "doctor": "Is this machine fit for runs?",
 }
 
 # typer >= 0.26 carries a click of its own, older ones import the package: take the base from it.
@@ -80,11 +81,13 @@ class Commands(Group):
         try:
             return super().invoke(ctx)
         except DetbenchError as error:
-            for line in str(error).splitlines():
+            # What is wrong for several processes alike is said by one.
+            heard = error.quiet if error.quiet is not None else common.rank() > 0
+            for line in [] if heard else str(error).splitlines():
                 print(f"detbench: {line}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            print("detbench: interrupted", file=sys.stderr)
+            common.say("detbench: interrupted")
             raise typer.Exit(130) from error
 
     def main(  # type: ignore[override]

@@ -1,0 +1,51 @@
+"""``detbench doctor``: is this machine fit for runs?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from detbench.cli import common
+
+if TYPE_CHECKING:
+    from detbench.report.table import Sheet
+    from detbench.runner.health import Check
+
+EXAMPLES = (
+    "detbench doctor",
+    "detbench doctor --data-root /data --results /scratch/results",
+    "detbench doctor --format json",
+)
+
+
+def command(
+    data_root: common.DataRootOption = None,
+    results: common.ResultsOption = None,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Look at versions, devices, memory, disk, data sets, weights and the stored results.
+
+    PyTorch and torchvision are started, and each device computes a convolution. The results folder
+    is written to and locked, where it is there. Exit code 1 if anything is broken.
+    """
+    from detbench.cli.patience import patient
+    from detbench.runner import health
+
+    with patient("looking at this machine"):
+        found = list(health.checks(common.data_root(data_root), common.results_root(results)))
+    common.emit(_sheet(found), format, [vars(one) for one in found])
+    if any(one.status == "broken" for one in found):
+        raise typer.Exit(1)
+
+
+def _sheet(found: list[Check]) -> Sheet:
+    from detbench.report.table import Column, Sheet, text
+
+    words = {"ok": "ok", "warning": "warning", "broken": "BROKEN"}
+    rows = tuple(
+        (text(one.name), text(words[one.status], None), text(one.message)) for one in found
+    )
+    columns = (Column("name", "What"), Column("status", "Status"), Column("message", "Found"))
+    notes = [f"{words[one.status]}: {one.name}: {one.advice}" for one in found if one.advice]
+    return Sheet("", columns, rows, tuple(notes) or ("Nothing to mend.",))
