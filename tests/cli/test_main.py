@@ -15,6 +15,8 @@ from detbench.cli import main as entry
 from detbench.errors import CellFailed, DataError, RecipeError
 
 RUN = CliRunner()
+STORED = Path(__file__).parents[2] / "results" / "2026-11-20-smoke-two-cores"
+"""Committed measurements."""
 
 
 def detbench(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -177,7 +179,16 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         ["show", "fcos-r50"],
         ["check", "tscode-table1"],
         ["report", "tscode-table1", "--profile", "smoke"],
+        ["copy", "tscode-table1", "own.toml"],
+        ["data", "--help"],
+        ["data", "list"],
+        ["data", "check", "shapes"],
+        ["weights", "list"],
+        ["results", "list", "--results", str(STORED)],
+        ["results", "verify", "--results", str(STORED)],
+        ["results", "prune", "--results", str(STORED)],
     ],
+    ids=lambda words: " ".join(words[:2]),
 )
 def test_light_commands_import_no_torch(arguments: list[str], tmp_path: Path) -> None:
     code = (
