@@ -29,9 +29,14 @@ def visible(text: str) -> str:
 
 
 class DetbenchError(Exception):
-    """Base of everything a user can mend."""
+    """Base of everything a user can mend.
+
+    Attributes:
+        quiet: whether another process of the same run has said it; none in a single process.
+    """
 
     exit_code = 2
+    quiet: bool | None = None
 
     def __init__(self, message: str = "") -> None:
         super().__init__(visible(message))

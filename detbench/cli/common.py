@@ -179,9 +179,21 @@ def results_root(option: Path | None) -> Path:
     return option or Path(os.environ.get("DETBENCH_RESULTS") or "results")
 
 
+def rank() -> int:
+    """Of this process among those that torchrun started; 0 for one alone."""
+    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
+
+
+def team_quietly() -> None:
+    """Before torch is imported in one process of several: have it keep its hints to itself."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
 def say(message: str) -> None:
-    """One line of progress or advice, to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """One line of progress or advice, to stderr, from the first process of several."""
+    if rank() == 0:
+        print(message, file=sys.stderr, flush=True)
 
 
 def write(text: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -42,6 +43,10 @@ COMMANDS = {
 
 # typer >= 0.26 carries a click of its own, older ones import the package: take the base from it.
 _ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+SPEAK_S = 5.0
+"""How long the one of several processes that says what is wrong may take."""
 
 
 def _load(name: str) -> Any:
@@ -83,6 +88,8 @@ class Commands(Group):
         except DetbenchError as error:
             # What is wrong for several processes alike is said by one.
             heard = error.quiet if error.quiet is not None else common.rank() > 0
+            if heard:  # torchrun ends them all once one has ended, which must not be this one
+                time.sleep(SPEAK_S)
             for line in [] if heard else str(error).splitlines():
                 print(f"detbench: {line}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error

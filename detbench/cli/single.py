@@ -95,8 +95,11 @@ def settings(
 
 
 def log_to_stderr() -> None:
-    """Show what the library logs (where weights came from), without decoration."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Show what the library logs (where weights came from), without decoration.
+
+    Of several processes the first one's.
+    """
+    handler = logging.NullHandler() if common.rank() else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("detbench")
     logger.handlers = [handler]
@@ -106,7 +109,7 @@ def log_to_stderr() -> None:
 @contextmanager
 def shown(label: str) -> Iterator[Report]:
     """A report that draws a bar on a terminal, and elsewhere prints a line now and then."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or common.rank():
         yield _lines(label)
         return
     from rich.console import Console

@@ -14,6 +14,7 @@ EXAMPLES = (
     "detbench train atss-r50 --profile paper --data-root /data --weights default --device cuda",
     "detbench train gfl-r50 --dataset coco:train.json:images:val.json:images --out my-run",
     "detbench train my-detector.toml --seed 1 --set training.precision=bf16",
+    "torchrun --nproc-per-node 2 -m detbench train fcos-r50 --profile paper --data-root /data",
 )
 
 
@@ -46,10 +47,13 @@ def command(
     An interrupted run goes on where it stopped, with the same command: Ctrl-C saves first. The
     folder then has weights.pt, curve.jsonl (the losses of each iteration), checkpoint.pt and
     detections.json.gz (COCO results). Nothing is stored in the results folder: that is for `run`.
+
+    Started by torchrun, the processes share each batch, one GPU each: the same losses, sooner.
     """
     from detbench.cli import single
     from detbench.data.sources import label, seen_in_training
 
+    common.team_quietly()
     root = common.data_root(data_root)
     overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights else [])]
     cell, chosen = single.choose(detector, profile, dataset, overrides, seed, root)
@@ -65,15 +69,23 @@ def command(
     from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
     from detbench.report.scores import sheet
-    from detbench.training import loop, stop
+    from detbench.training import distributed, loop, memory, stop
     from detbench.training.weights import save
 
-    where = resolve(device)
-    with stop.on_signals() as check, single.shown(name) as show:
+    where = distributed.device(resolve(device))
+    with (
+        stop.on_signals() as check,
+        single.shown(name) as show,
+        distributed.joined(where) as team,
+        memory.advised(),
+    ):
         report = single.both(show, check)
-        trained = loop.train(cell, folder, root, where, report, allow_partial)
-        save(folder / "weights.pt", trained)
-        found = score(trained, cell, root, where, report)
+        trained = loop.train(cell, folder, root, where, report, allow_partial, team)
+        if team.first:
+            save(folder / "weights.pt", trained)
+        found = score(trained, cell, root, where, report, team=team)
+    if not team.first:
+        return
     results.write(folder / "detections.json.gz", found.detections)
     common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
     said = single.protocol(label(cell.data), found.images, cell.evaluation, "detbench")

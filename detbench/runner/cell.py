@@ -36,6 +36,7 @@ from detbench.results.files import Lock
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostItem, CostJob, TrainJob
+from detbench.training import memory
 
 DONE, FAILED, MEND, BUSY, LOST, STOPPED = 0, 1, 2, 75, 76, 143
 
@@ -230,21 +231,9 @@ def logged(error: Exception, log: Path) -> str:
     """
     traceback.print_exception(error)
     first = (str(error).splitlines() or [""])[0]
-    return _advice(error) or f"{type(error).__name__}: {first} (the traceback is in {log})"
-
-
-def _advice(error: Exception) -> str | None:
-    """What to say when memory ran out; none for any other error."""
-    text = str(error).lower()
-    exhausted = isinstance(error, MemoryError) or any(
-        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )
-    if not exhausted:
-        return None
-    return (
-        "out of memory: try --set training.precision=bf16, a smaller training.batch (with its "
-        "learning rate in proportion), fewer --jobs, or a lighter --profile"
-    )
+    if memory.exhausted(error):
+        return memory.ADVICE
+    return f"{type(error).__name__}: {first} (the traceback is in {log})"
 
 
 if __name__ == "__main__":

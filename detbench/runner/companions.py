@@ -77,6 +77,7 @@ def _environment(job: TrainJob, rank: int, port: int) -> dict[str, str]:
         "LOCAL_WORLD_SIZE": count,
         "MASTER_ADDR": HOST,
         "MASTER_PORT": str(port),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
     }
 

@@ -216,21 +216,37 @@ def joined(device: torch.device, store: dist.Store | None = None) -> Iterator[Te
     if not asked():
         yield ALONE
         return
+    world = int(os.environ["WORLD_SIZE"])
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with lost_processes():
-        where: dict[str, Any] = {} if store is None else {"store": store}
-        world = int(os.environ["WORLD_SIZE"])
+    if store is None:
+        store = next(dist.rendezvous("env://", rank(), world))[0]
+    with _one_speaker(store), lost_processes():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, rank=rank(), world_size=world, **where)
+        dist.init_process_group(backend, store=store, rank=rank(), world_size=world)
         try:
             control = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
             with warnings.catch_warnings():
                 # Of convolutions of size 1 in channels-last; it concerns speed alone.
                 warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+                # The option's new name is not known to older versions.
+                warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
                 yield Team(rank(), world, _here(), control)
         finally:
             dist.destroy_process_group()
+
+
+@contextmanager
+def _one_speaker(store: dist.Store) -> Iterator[None]:
+    """Of the errors that one fault brings about in every process, mark all but one as ``quiet``."""
+    try:
+        yield
+    except DetbenchError as error:
+        try:
+            error.quiet = store.add("detbench said why", 1) > 1
+        except RuntimeError:  # the store was another process's, and is gone with it
+            error.quiet = False
+        raise
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from detbench.progress import Progress, Report
+from detbench.training.distributed import rank
 
 STOPPED = 128 + signal.SIGTERM
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -30,7 +31,9 @@ def on_signals() -> Iterator[Report]:
 
     def remember(number: int, frame: types.FrameType | None) -> None:
         received.append(number)
-        print("detbench: stopping after this iteration; once more stops at once", file=sys.stderr)
+        if rank() == 0:
+            words = "detbench: stopping after this iteration; once more stops at once"
+            print(words, file=sys.stderr)
         restore()
 
     def check(progress: Progress) -> None:
