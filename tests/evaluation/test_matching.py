@@ -240,3 +240,28 @@ def test_bad_results_name_their_file() -> None:
     truth, _ = crowded(0)
     with pytest.raises(DataError, match=r"^mine\.json: detection 0: lacks"):
         matching.match(truth, [{"image_id": 1}], Evaluation(), "mine.json")
+
+
+def test_numbers_of_numpys_types_are_numbers() -> None:
+    truth, results = crowded(0)
+    same = [{**one, "score": np.float64(one["score"])} for one in results]
+    assert evaluate(truth, same, Evaluation()) == evaluate(truth, results, Evaluation())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"score": 10**400}, "score must be a finite number"),
+        ({"bbox": [1, 2, 10**400, 3]}, "bbox must be four finite numbers"),
+        ({"image_id": 2**70}, "image_id 1180591620717411303424 is not in the annotations"),
+        ({"score": True}, "score must be a finite number, not True"),
+        ({"bbox": {"x": 1}}, "bbox must be four finite numbers"),
+        ({"category_id": "1"}, "category_id '1' is not in the annotations"),
+    ],
+)
+def test_odd_numbers_are_one_line(changed: dict[str, Any], said: str) -> None:
+    truth, results = crowded(0)
+    bad = [*results[:3], {**results[3], **changed}]
+    with pytest.raises(DataError) as caught:
+        matching.match(truth, bad, Evaluation())
+    assert f"detection 3: {said}" in str(caught.value)
