@@ -213,8 +213,7 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
     rows = []
     for cell in cells:
         first = cell.names[0] if cell.names else None
-        more = [f"{name.table}: {name.row}" for name in cell.names[1:]]
-        shared = f"also {', '.join(dict.fromkeys(more))}" if more else None
+        shared = _also([f"{name.table}: {name.row}" for name in cell.names[1:]])
         rows.append(
             (
                 text(first.table if first else "", shared),
@@ -236,6 +235,14 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
     said = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
     shown = f"{len(cells)} of {total} cells" if len(cells) < total else f"{total} cells"
     return Sheet("", columns, tuple(rows), (f"{shown} in {root}: {said}.",))
+
+
+def _also(places: list[str]) -> str | None:
+    """A note on the other rows that a cell is; json names all."""
+    if not places:
+        return None
+    more = f" and {len(places) - 1} more rows" if len(places) > 2 else ""
+    return f"also {', '.join(places[:1] if more else places)}{more}"
 
 
 def _verify_sheet(found: list[Finding], root: Path) -> Sheet:

@@ -29,6 +29,8 @@ def probe() -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         return {"error": f"PyTorch did not start within {PATIENCE_S:.0f} s"}
+    except OSError as error:
+        return {"error": f"{sys.executable} cannot be started: {error.strerror}"}
     try:
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):

@@ -144,6 +144,23 @@ class Lock:
             self._handle = None
 
 
+def held(path: Path) -> bool:
+    """Whether somebody holds the lock on a file, without taking it or writing anything."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
 def _remove_leftovers(path: Path) -> None:
     """Delete temporary files of writers of ``path`` that were killed while writing."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):

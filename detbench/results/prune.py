@@ -16,7 +16,7 @@ from typing import Literal
 
 from detbench.errors import StoreError
 from detbench.results import inventory
-from detbench.results.files import Lock, reading, writing
+from detbench.results.files import Lock, held, reading, writing
 from detbench.results.inventory import TEMPORARY, CellFiles
 from detbench.results.schema import Damaged
 
@@ -137,11 +137,8 @@ def _work(folder: Path, weights: bool) -> Iterator[Item]:
     """Of a training that is done all but its loss curve and, unless asked for, its weights."""
     with reading(folder):
         names = {path.name for path in folder.iterdir()}
-    if "lock" in names:
-        lock = Lock(folder / "lock")
-        if not lock.acquire():
-            return
-        lock.release()
+    if held(folder / "lock"):
+        return
     if names <= {"lock"}:
         yield Item(folder, "delete", "an empty work folder", 0)
         return

@@ -107,4 +107,4 @@ def _level(said: str) -> Literal["ok", "warning", "bad"]:
 
 def _after(message: str, path: Path) -> str:
     """A message without the path it begins with or names, which the table has."""
-    return message.removeprefix(f"{path} ").removeprefix(f"cannot read {path} ").strip()
+    return message.removeprefix(f"{path} ").replace(f"cannot read {path}", "cannot be read")

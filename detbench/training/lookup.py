@@ -142,7 +142,12 @@ def look_up(names: Sequence[str]) -> dict[str, Found]:
     if not names:
         return {}
     command = [sys.executable, "-m", "detbench.training.lookup", *dict.fromkeys(names)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise WeightsError(
+            f"weights cannot be looked up: {sys.executable} cannot be started: {error.strerror}"
+        ) from error
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         said = (done.stderr.strip().splitlines() or ["no answer"])[-1]

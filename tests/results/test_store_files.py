@@ -313,9 +313,22 @@ def test_a_deleted_lock_is_not_held(tmp_path: Path) -> None:
     second.release()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file(tmp_path: Path) -> None:
+def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(tmp_path, a=0.1)
-    path = tmp_path / "cells" / f"train-eval-{A}.parquet"
-    path.chmod(0)
-    assert said(tmp_path)[path.name][0] == "bad"
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    message = "cannot be read (Permission denied): check the results folder"
+    assert said(tmp_path)[f"train-eval-{A}.parquet"] == ("bad", message)
+    assert planned(tmp_path) == {}
+
+
+def test_planning_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(tmp_path, a=0.1)
+    work(tmp_path, A, "weights.pt", "log.txt", "lock")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(Lock, "acquire", lambda self: pytest.fail("taken"))
+    assert planned(tmp_path) == {f"work/{A}/log.txt": "delete"}
+    assert sorted(tmp_path.rglob("*")) == before
