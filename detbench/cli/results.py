@@ -78,8 +78,9 @@ def list_(
 ) -> None:
     """List the stored cells: which row of which table, how it ended, when and on what.
 
-    A cell that several tables share is listed once. One whose row is not in the catalogue (--set, a
-    table of your own that is not named here) shows its digest alone.
+    A cell that several tables share is listed once. One that no table has, as after --set, is
+    listed last, with the row it is but for some settings; rows of a table of your own have their
+    names where that table is given.
     """
     from detbench.runner import stored
 
@@ -212,8 +213,10 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
 
     rows = []
     for cell in cells:
-        first = cell.names[0] if cell.names else None
+        first = cell.names[0] if cell.names else cell.near.name if cell.near else None
         shared = _also([f"{name.table}: {name.row}" for name in cell.names[1:]])
+        if cell.near:
+            shared = f"this row but for {', '.join(cell.near.differs)}"
         rows.append(
             (
                 text(first.table if first else "", shared),

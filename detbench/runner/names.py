@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from detbench.errors import RecipeError
 from detbench.recipe import load
+from detbench.recipe.digest import digest as identity
+from detbench.recipe.experiment import Cell
 from detbench.runner import plan
 
 
@@ -25,8 +27,20 @@ class Name:
     seed: int | None
 
 
-def names(seeds: Sequence[int], own: Iterable[str] = ()) -> dict[str, list[Name]]:
-    """Digest -> where it is from, for every table under every profile; two seconds.
+@dataclass(frozen=True)
+class Near:
+    """The row that a cell is but for some settings.
+
+    Attributes:
+        differs: their key paths, two deep.
+    """
+
+    name: Name
+    differs: tuple[str, ...]
+
+
+class Names:
+    """Every cell of every table under every profile; two seconds.
 
     Args:
         seeds: that may occur.
@@ -35,18 +49,39 @@ def names(seeds: Sequence[int], own: Iterable[str] = ()) -> dict[str, list[Name]
     Raises:
         RecipeError: mistakes in one of ``own``.
     """
-    found: dict[str, dict[Name, None]] = {}
-    for table in [*dict.fromkeys(own), *load.tables()]:
-        for profile in load.profiles():
-            try:
+
+    def __init__(self, seeds: Sequence[int], own: Iterable[str] = ()) -> None:
+        self.places: dict[str, list[Name]] = {}
+        self._plans: list[plan.Plan] = []
+        for table in [*dict.fromkeys(own), *load.tables()]:
+            for profile in load.profiles():
                 chosen = plan.make(load.table(table), load.profile(profile), seeds or (0,))
-            except RecipeError:
-                if table.endswith(".toml"):
-                    raise
-                continue
-            for digest, name in _of_plan(chosen):
-                found.setdefault(digest, {})[name] = None
-    return {digest: list(places) for digest, places in found.items()}
+                self._plans.append(chosen)
+                for digest, name in _of_plan(chosen):
+                    known = self.places.setdefault(digest, [])
+                    if name not in known:
+                        known.append(name)
+
+    def near(self, cell: Cell) -> Near | None:
+        """The row of the same detector that differs in the fewest settings; none if none has it."""
+        found: list[Near] = []
+        for name, other in self._detectors.get(identity(cell.detector), ()):
+            differs = tuple(plan.departures(cell, other))
+            if not any(one.differs == differs for one in found):
+                found.append(Near(name, differs))
+        return min(found, key=lambda one: len(one.differs), default=None)
+
+    @cached_property
+    def _detectors(self) -> dict[str, list[tuple[Name, Cell]]]:
+        """The first seed's cells by their detector."""
+        found: dict[str, list[tuple[Name, Cell]]] = {}
+        for chosen in self._plans:
+            for row in chosen.rows:
+                cell = row.train[0].cell if row.train else None
+                if isinstance(cell, Cell):
+                    name = Name(chosen.table.id, row.row.label, chosen.profile.id, None)
+                    found.setdefault(identity(cell.detector), []).append((name, cell))
+        return found
 
 
 def _of_plan(chosen: plan.Plan) -> Iterable[tuple[str, Name]]:

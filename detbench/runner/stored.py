@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from detbench.errors import StoreError
 from detbench.recipe import load
+from detbench.recipe.experiment import Cell
 from detbench.results import inventory
 from detbench.results.inventory import CellFiles
 from detbench.results.schema import Damaged, Measurement
-from detbench.runner.names import Name, names
+from detbench.runner.names import Name, Names, Near
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Listed:
 
     Attributes:
         names: its places in the tables; empty for one that is not in them.
+        near: of such a one, the row that it is but for some settings; none if there is none.
         status: ``done``, ``failed``, ``skipped``; ``damaged`` if its file cannot be read.
         reason: of a failure or damage.
         ap, gflops: a fraction, and a count; none where it has none.
@@ -39,6 +44,7 @@ class Listed:
     ended: str
     device: str
     path: str
+    near: Near | None = None
 
 
 def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
@@ -56,9 +62,11 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
     found = inventory.scan(inventory.existing(root)).cells
     measured = [(cell, *_rows(cell)) for cell in found if cell.measured]
     seeds = sorted({rows[0].seed or 0 for _, rows, _ in measured if rows})
-    places = names(seeds, own) if measured else {}
-    order = {name: index for index, name in enumerate(places)}
-    listed = [_listed(cell, rows, said, places, wanted) for cell, rows, said in measured]
+    if not measured:
+        return []
+    known = Names(seeds, own)
+    order = {digest: index for index, digest in enumerate(known.places)}
+    listed = [_listed(cell, rows, said, known, wanted) for cell, rows, said in measured]
     return sorted(listed, key=lambda one: (not one.names, order.get(one.digest, 0), one.digest))
 
 
@@ -85,17 +93,17 @@ def _listed(
     cell: CellFiles,
     rows: list[Measurement],
     damage: str,
-    places: dict[str, list[Name]],
+    known: Names,
     wanted: set[str],
 ) -> Listed:
     first = rows[0] if rows else None
     origin = first.provenance if first else {}
     values = {row.metric: row.value for row in rows}
-    known = [name for name in places.get(cell.digest, ()) if not wanted or name.table in wanted]
+    places = known.places.get(cell.digest, [])
     return Listed(
         digest=cell.digest,
         kind=cell.kind,
-        names=tuple(known),
+        names=tuple(name for name in places if not wanted or name.table in wanted),
         seed=first.seed if first else None,
         status=first.status if first else "damaged",
         reason=damage or (first.reason if first and first.status != "done" else ""),
@@ -104,4 +112,15 @@ def _listed(
         ended=str(origin.get("ended", ""))[:16].replace("T", " "),
         device=str(origin.get("device", "")),
         path=str(cell.measured),
+        near=None if places else _near(known, cell, origin),
     )
+
+
+def _near(known: Names, cell: CellFiles, origin: dict[str, Any]) -> Near | None:
+    """The row that is nearest to a cell which is in no table, by its recipe."""
+    if cell.kind != "train-eval":
+        return None
+    try:
+        return known.near(Cell.model_validate_json(json.dumps(origin.get("recipe"))))
+    except ValidationError:  # of a failed cell, which has none, or of another detbench
+        return None

@@ -109,6 +109,23 @@ def test_list_of_a_table_of_ones_own(call: Call, stored: Path, tmp_path: Path) -
     assert {name["row"] for one in json.loads(out) for name in one["names"]} == {"my FCOS"}
 
 
+def test_list_names_the_row_that_a_changed_cell_is_near(call: Call, tmp_path: Path) -> None:
+    overrides = ["training.iterations=7", "data.val=3"]
+    [found] = resolve.cells(TABLE, "smoke", (0,), "ATSS", overrides)
+    assert found.cell is not None
+    origin = {"recipe": found.cell.model_dump(mode="json")}
+    rows = [Measurement(digest(found.cell), "train-eval", "AP", 0.5, "fraction", provenance=origin)]
+    Store(tmp_path / "results").add(rows)
+    code, out, _ = call("list", "--format", "json")
+    assert code == 0
+    [one] = json.loads(out)
+    assert one["names"] == []
+    assert (one["near"]["name"]["row"], one["near"]["name"]["profile"]) == ("ATSS", "smoke")
+    assert one["near"]["differs"] == ["data.val", "training.iterations"]
+    _, out, _ = call("list")
+    assert "this row but for data.val, training.iterations" in out
+
+
 def test_verify(call: Call, stored: Path) -> None:
     code, out, _ = call("verify")
     assert code == 0
