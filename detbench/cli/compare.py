@@ -68,7 +68,12 @@ def command(
         ),
     ] = None,
     replicates: Annotated[
-        int, typer.Option("--replicates", metavar="N", help="Bootstrap replicates.")
+        int,
+        typer.Option(
+            "--replicates",
+            metavar="N",
+            help="Bootstrap replicates; with 200 an interval is a little too narrow.",
+        ),
     ] = 1000,
     profile: common.ProfileOption = None,
     seeds: common.SeedsOption = "0",

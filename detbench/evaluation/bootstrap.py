@@ -5,6 +5,10 @@ detectors (a paired bootstrap; Efron and Tibshirani 1993), and re-weights the ma
 of a difference is that of the central 95 % of its replicates; p is twice the smaller share of
 replicates on one side of 0, so that p is below 0.05 where the interval leaves 0 out.
 
+Measured on made detectors of known difference it covers the truth in 93.9, 95.8 and 94.5 % of 800,
+800 and 400 pairs on 80, 100 and 300 images with 1000 replicates, and in 92.9, 94.5 and 93.8 % with
+200; expanded percentile, normal and basic intervals did not differ from it by more than chance.
+
 The metric of a single detector is biased upwards in few images, as precision's ceiling is a
 maximum, and by as much again in a replicate. Its interval is therefore shifted by what the
 replicates' mean exceeds the metric. In a difference the bias cancels.
