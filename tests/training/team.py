@@ -1,7 +1,8 @@
-"""One process of several that train a small cell: ``team.py WORK DETECTOR [SETTING...]``.
+"""One process of several that trains small cells: ``team.py JOB.json``.
 
-``$TEAM_STOP`` names a rank and an iteration at which its report stops the run; ``$TEAM_FAULT`` a
-rank and how it ends at iteration 2: ``kill``, or ``memory``.
+The job has ``cases``: a folder, a detector and settings each, one after the other in the same
+team; ``stop``: a rank and the iteration at which its report stops the first case; ``fault``: a rank
+and how it ends at iteration 2, ``kill`` or ``memory``.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ from detbench.errors import DetbenchError
 from detbench.evaluation.run import score
 from detbench.progress import Progress
 from detbench.recipe import resolve
-from detbench.training import distributed, loop
+from detbench.training import distributed, loop, memory
+from detbench.training.distributed import ALONE, Team
 
 SMALL = (
-    "data.train=10",
+    "data.train=8",
     "data.val=5",
     "data.size=64",
-    "training.iterations=5",
+    "training.iterations=4",
     "training.batch=4",
     "training.input.short=64",
     "training.input.long=64",
     "inference.score_threshold=0.0",
+    "evaluation.batch=2",
 )
 CPU = torch.device("cpu")
 
@@ -38,39 +41,58 @@ class Stop(BaseException):
     pass
 
 
-def meddle(at: Progress) -> None:
-    if at.phase != "train":
-        return
-    place, _, what = os.environ.get("TEAM_STOP", "-1:0").partition(":")
-    if distributed.rank() == int(place) and at.iteration == int(what):
-        raise Stop
-    place, _, what = os.environ.get("TEAM_FAULT", "-1:").partition(":")
-    if distributed.rank() == int(place) and at.iteration == 2:
-        if what == "kill":
+def meddler(job: dict[str, Any]) -> Any:
+    """A report that does what the job says to this process."""
+    rank = distributed.rank()
+
+    def meddle(at: Progress) -> None:
+        if at.phase != "train":
+            return
+        if job.get("stop") == [rank, at.iteration]:
+            raise Stop
+        if at.iteration == 2 and job.get("fault") == [rank, "kill"]:
             os.kill(os.getpid(), signal.SIGKILL)
-        raise MemoryError
+
+    return meddle
 
 
-def run(work: Path, detector: str, *changes: str) -> dict[str, Any] | None:
+def exhaust(job: dict[str, Any]) -> None:
+    """Have the third step of the process that the job names find no memory."""
+    taken = []
+    step = loop._step
+
+    def limited(*arguments: Any) -> Any:
+        taken.append(1)
+        if len(taken) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return step(*arguments)
+
+    if job.get("fault") == [distributed.rank(), "memory"]:
+        loop._step = limited
+
+
+def run(job: dict[str, Any], team: Team = ALONE) -> None:
+    """Train and evaluate the cases; each leaves a checkpoint, a curve and ``result.json``."""
     loop.READ_EVERY_S = 0.0
     torch.set_num_threads(1)
-    cell = resolve.cell(detector, "smoke", 0, (*SMALL, *changes)).cell
-    assert cell is not None
-    with distributed.joined(CPU) as team:
-        trained = loop.train(cell, work, work, CPU, meddle, team=team)
-        found = score(trained, cell, work, CPU, meddle, team=team)
-    if not team.first:
-        return None
-    return {"metrics": found.metrics, "detections": found.detections, "images": found.images}
+    exhaust(job)
+    for folder, detector, *changes in job["cases"]:
+        cell = resolve.cell(detector, "smoke", 0, (*SMALL, *changes)).cell
+        assert cell is not None
+        work = Path(folder)
+        trained = loop.train(cell, work, work, CPU, meddler(job), team=team)
+        found = score(trained, cell, work, CPU, meddler(job), team=team)
+        if team.first:
+            text = json.dumps([found.metrics, found.detections, found.images])
+            (work / "result.json").write_text(text)
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    content = json.loads(Path(sys.argv[1]).read_text())
     try:
-        result = run(folder, *sys.argv[2:])
+        with distributed.joined(CPU) as joined, memory.advised():
+            run(content, joined)
     except Stop:
         sys.exit(99)
     except DetbenchError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    if result is not None:
-        (folder / "result.json").write_text(json.dumps(result))
+        sys.exit(1 if error.quiet else f"{type(error).__name__}: {error}")

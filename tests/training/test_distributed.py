@@ -12,29 +12,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import team
 import torch
-import torchvision
-from team import SMALL
 
+from detbench import sharing
 from detbench.training import checkpoint, curve, loop
 
 SCRIPT = str(Path(__file__).with_name("team.py"))
+STEADY = ("detector.backbone.norm=eval",)
+"""Batch norm over a few cells of a small map turns rounding into per cents within iterations, in
+one process as well (try ``training.channels_last=false``)."""
 
 
-def start(world: int, *arguments: str, **extra: str) -> list[subprocess.Popen[str]]:
+@pytest.fixture(autouse=True)
+def _as_before() -> Any:
+    before = loop.READ_EVERY_S, torch.get_num_threads()
+    yield
+    loop.READ_EVERY_S = before[0]
+    torch.set_num_threads(before[1])
+
+
+def start(folder: Path, world: int, **job: Any) -> list[subprocess.Popen[str]]:
     """Processes as torchrun would start them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.json").write_text(json.dumps(job, default=str))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    common = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **extra}
-    if world > 1:
-        common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
-        common |= {"LOCAL_WORLD_SIZE": str(world)}
-    command = [sys.executable, SCRIPT, *arguments]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+    common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
     return [
         subprocess.Popen(
-            command,
-            env=common | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if world > 1 else {}),
+            [sys.executable, SCRIPT, str(folder / "job.json")],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -42,22 +52,122 @@ def start(world: int, *arguments: str, **extra: str) -> list[subprocess.Popen[st
     ]
 
 
-def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
-    said = [process.communicate(timeout=120)[1] for process in processes]
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+def finish(processes: list[subprocess.Popen[str]]) -> tuple[list[int], str]:
+    """Exit codes, and what all said."""
+    try:
+        said = [process.communicate(timeout=240)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    return [process.returncode for process in processes], "".join(said)
 
 
-def run(work: Path, world: int, *arguments: str, code: int = 0, **extra: str) -> None:
-    ended = finish(start(world, str(work), *arguments, **extra))
-    assert [one for one, _ in ended] == [code] * world, "\n".join(text for _, text in ended)
+def together(folder: Path, world: int, **job: Any) -> None:
+    codes, said = finish(start(folder, world, **job))
+    assert codes == [0] * world, said
 
 
-def lines(work: Path) -> list[dict[str, Any]]:
-    return list(curve.read(work / loop.CURVE))
-
-
-def assert_close(one: Path, other: Path, tolerance: float = 1e-5) -> None:
-    """Loss curves, line by line and loss by loss."""
-    assert len(lines(one)) == 5
-    for a, b in zip(lines(one), lines(other), strict=True):
+def assert_close(one: Path, other: Path, iterations: int = 4, tolerance: float = 1e-5) -> None:
+    """Loss curves, line by line and loss by loss, and detections."""
+    ours, theirs = (list(curve.read(work / loop.CURVE)) for work in (one, other))
+    assert len(ours) == len(theirs) == iterations
+    for a, b in zip(ours, theirs, strict=True):
         assert a == pytest.approx(b, rel=tolerance, abs=1e-6)
+    (_, a, images), (_, b, others) = (
+        json.loads((work / "result.json").read_text()) for work in (one, other)
+    )
+    assert images == others == 5
+    assert [x["image_id"] for x in a] == [x["image_id"] for x in b]
+    assert [x["score"] for x in a] == pytest.approx([x["score"] for x in b], rel=1e-3)
+
+
+CASES = {
+    "dense": ("gfl-r50",),
+    "batch norm": ("fcos-r50",),
+    "rest": ("retinanet-r50", "data.train=10", *STEADY),
+    "regions": ("faster-rcnn-r50", *STEADY),
+    "two heads": ("double-head-ext-r50", "training.iterations=2", *STEADY),
+    "two sets": ("decoupled-rcnn-r50", "data.train=10", *STEADY),
+    "sibling": ("tsd-r50", "training.iterations=3", *STEADY),
+}
+
+
+def cases(folder: Path) -> list[list[str]]:
+    return [[str(folder / name), *case] for name, case in CASES.items()]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    team.run({"cases": cases(folder)})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By three processes of which the third has nothing to do in a batch of the two that are left
+    of ten images."""
+    folder = tmp_path_factory.mktemp("shared")
+    together(folder, 3, cases=cases(folder))
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_losses_and_detections_are_those_of_one_process(
+    alone: Path, shared: Path, name: str
+) -> None:
+    settings = dict(s.split("=") for s in CASES[name][1:])
+    assert_close(alone / name, shared / name, int(settings.get("training.iterations", 4)))
+
+
+def test_a_stop_in_one_process_saves_once_and_any_number_of_processes_goes_on(
+    tmp_path: Path, alone: Path
+) -> None:
+    """Stopped by the second of two, ended by one; and begun by one, ended by two."""
+    begun_by_two, begun_by_one = (tmp_path / name / "regions" for name in ("two", "one"))
+    cases = [[str(begun_by_two), *CASES["regions"]]]
+    codes, said = finish(start(tmp_path / "two", 2, cases=cases, stop=[1, 2]))
+    assert codes == [143, 99], said
+    assert checkpoint.load(begun_by_two / loop.CHECKPOINT)["iteration"] == 2
+    team.run({"cases": cases})
+    assert_close(alone / "regions", begun_by_two)
+
+    cases = [[str(begun_by_one), *CASES["regions"]]]
+    with pytest.raises(team.Stop):
+        team.run({"cases": cases, "stop": [0, 3]})
+    together(tmp_path / "one", 2, cases=cases)
+    assert_close(alone / "regions", begun_by_one)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("kill", "ProcessLost: another process of this training ended"),
+        ("memory", "CellFailed: out of memory: try --set training.precision=bf16"),
+    ],
+)
+def test_a_process_that_ends_ends_the_others_with_one_message(
+    tmp_path: Path, how: str, message: str
+) -> None:
+    case = [str(tmp_path / "work"), *CASES["batch norm"], "training.iterations=1000"]
+    processes = start(tmp_path, 2, cases=[case], fault=[1, how])
+    processes[1].wait(120)
+    ended = time.monotonic()
+    codes, said = finish(processes)
+    assert time.monotonic() - ended < 10
+    assert codes == [1, -9 if how == "kill" else 1]
+    assert message in said
+    assert said.count("ProcessLost") + said.count("CellFailed") == 1
+    assert "Traceback" not in said
+
+
+def test_one_process_computes_as_if_there_were_no_teams() -> None:
+    amount = torch.tensor(0)
+    assert sharing.normaliser(amount).dtype == torch.int64
+    assert int(sharing.normaliser(amount)) == 1
+    assert sharing.largest(7) == 7
+    torch.manual_seed(1)
+    expected = torch.rand(2, 3)
+    torch.manual_seed(1)
+    assert torch.equal(sharing.uniform((2, 3), torch.device("cpu")), expected)
