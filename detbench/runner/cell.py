@@ -17,6 +17,7 @@ resumable.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -32,10 +33,11 @@ from typing import Any
 from detbench import __version__
 from detbench.errors import CellFailed, DetbenchError, ProcessLost, RecipeError
 from detbench.recipe.digest import training
-from detbench.results.files import Lock
+from detbench.results.files import Lock, writing
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostItem, CostJob, TrainJob
+from detbench.runner.log import NOTED, Notes, lossy
 from detbench.training import memory
 
 DONE, FAILED, MEND, BUSY, LOST, STOPPED = 0, 1, 2, 75, 76, 143
@@ -123,6 +125,8 @@ def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) 
         text = Path(argv[0]).read_bytes()
     job = JOB.validate_json(text)
     channel = Channel(attached=argv == ["-"])
+    sys.stderr = lossy(2)
+    logging.getLogger(NOTED).addHandler(Notes(channel.send))
     print(f"{now()} process {os.getpid()} starts", file=sys.stderr)
     try:
         if isinstance(job, CostJob):
@@ -159,7 +163,9 @@ def _run_training(job: TrainJob, train: Train, channel: Channel) -> int:
     )
     code = _settle(store, failure, lambda: train(job, work, channel.report), work / "log.txt")
     if code == DONE:
-        (work / "checkpoint.pt").unlink(missing_ok=True)
+        with writing(work):
+            for checkpoint in work.glob("checkpoint*.pt"):  # that before it and damaged ones too
+                checkpoint.unlink(missing_ok=True)
     return code
 
 

@@ -21,7 +21,7 @@ from detbench.results.schema import Measurement
 from detbench.runner import companions, provenance
 from detbench.runner.cell import Measured, Report, now
 from detbench.runner.job import CostItem, TrainJob
-from detbench.training import loop, weights
+from detbench.training import checkpoint, loop, weights
 from detbench.training.precision import memory_format
 from detbench.training.seeding import choose_determinism, seed_everything
 
@@ -49,7 +49,7 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
 
     with companions.joined(job) as (team, device):
         repeatable(device, job.threads)
-        trained = not team.from_first(saved.exists)
+        trained = not team.from_first(lambda: checkpoint.sound(saved) is not None)
         if trained:
             detector = loop.train(cell, work, root, device, tell, team=team)
             if team.first:

@@ -273,6 +273,8 @@ class _Run:
             self._ended(self.running.pop(heard.key))
         elif heard.event.get("phase") == "error":
             running.errors[heard.event.get("digest")] = heard.event
+        elif heard.event.get("phase") == "note":
+            self.display.say(f"{running.tasks[0].label}: {heard.event['message']}")
         else:
             running.event = heard.event
             label = "GFLOPs" if heard.key == COSTS else running.tasks[0].label
