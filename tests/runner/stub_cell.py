@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from detbench.errors import CellFailed, DataError, RecipeError
+from detbench.errors import CellFailed, DataError, ProcessLost, RecipeError
 from detbench.results.files import write_atomic
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
@@ -78,6 +78,8 @@ def _misbehave(how: str, step: int) -> None:
         raise DataError("annotation file x.json is truncated: download it again")
     if how == "recipe":
         raise RecipeError("target 'a:B' cannot be imported")
+    if how == "lost":
+        raise ProcessLost("a process that loads data died (it was killed)")
     if how == "killed":
         os.kill(os.getpid(), 9)
     if how == "print":

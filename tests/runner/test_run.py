@@ -207,6 +207,24 @@ def test_a_cell_that_always_dies_is_given_up_for_now(
     assert _counts(ledger, "resume")[_digest(2, 0)] == 2
 
 
+def test_a_cell_that_lost_a_helper_goes_on_from_its_checkpoint(
+    store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_FAIL", json.dumps({"0": "lost"}))
+    screen = Screen()
+    outcome = _run(store, 2, screen)
+    assert "row 0: a process that loads data died (it was killed); it is started" in (
+        screen.getvalue()
+    )
+    [said] = outcome.failed.values()
+    assert said.startswith("a process that loads data died (it was killed), 3 times (out of memory")
+    assert store.status(_digest(2, 0)) == "missing"
+    assert store.status(_digest(2, 1)) == "done"
+    monkeypatch.delenv("STUB_FAIL")
+    assert _run(store, 2).exit_code == 0
+    assert _counts(ledger, "resume")[_digest(2, 0)] == 3
+
+
 def test_a_cell_that_ends_oddly_is_named_with_its_log(
     store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
