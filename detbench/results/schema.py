@@ -123,8 +123,8 @@ def from_bytes(content: bytes, where: str) -> list[Measurement]:
         version += 1
     try:
         return [_measurement(record) for record in records]
-    except (TypeError, ValueError) as error:
-        raise Damaged(str(error)) from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Damaged(f"a row is not as it should be: {error}") from error
 
 
 def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from detbench.errors import StoreError
+from detbench.errors import CellFailed, StoreError
 from detbench.results import schema
 from detbench.results.files import parse_json, reading, write_atomic, writing
 from detbench.results.schema import KINDS, Kind, Measurement, Status
@@ -121,12 +121,16 @@ class Store:
 
         Raises:
             StoreError: the folder cannot be written (no space, no permission).
+            CellFailed: a box or score is not finite.
         """
         kind, digest, status = rows[0].kind, rows[0].digest, rows[0].status
         if any((row.kind, row.digest, row.status) != (kind, digest, status) for row in rows):
             raise ValueError("the rows of one file belong to one cell and share its status")
         if detections is not None:
-            text = json.dumps(detections, separators=(",", ":"))
+            try:
+                text = json.dumps(detections, separators=(",", ":"), allow_nan=False)
+            except ValueError as error:
+                raise CellFailed("a detection is not finite, and no such is stored") from error
             # No time in the header: the same detections give the same file.
             write_atomic(self._detections(digest), gzip.compress(text.encode(), 6, mtime=0))
         if status == "failed":

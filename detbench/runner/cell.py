@@ -208,7 +208,8 @@ def _settle(store: Store, failure: Measurement, compute: Callable[[], Measured],
         return DONE if stored.status == "done" else FAILED
     started = now()
     try:
-        rows, detections = compute()
+        store.add(*compute())
+        return DONE
     except ProcessLost:
         raise
     except CellFailed as error:
@@ -217,9 +218,6 @@ def _settle(store: Store, failure: Measurement, compute: Callable[[], Measured],
         raise
     except Exception as error:
         reason = logged(error, log)
-    else:
-        store.add(rows, detections)
-        return DONE
     provenance = {"detbench": __version__, "started": started, "ended": now()}
     reason = " ".join(reason.split())
     store.add([replace(failure, status="failed", reason=reason, provenance=provenance)])
