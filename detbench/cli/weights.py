@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,19 +56,23 @@ def fetch(
         list[str],
         typer.Argument(
             metavar="NAME...",
-            help="Names of torchvision or timm, as in detbench weights list.",
+            help="Names of torchvision, timm or OpenMMLab, as in detbench weights list.",
             show_default=False,
         ),
     ],
 ) -> None:
-    """Download weights into the cache of torchvision or timm, unless they are there."""
+    """Download weights by name into torch hub's or Hugging Face's cache, unless they are there.
+
+    From then on --set training.weights=default takes them, where they are a recipe's own.
+    """
     from detbench.training import weights
 
     known = {name: weights.find(name) for name in names}  # all names before the first download
     for name, named in known.items():
         if not named.cached:
             common.say(f"{name}: downloading from {named.origin}'s address")
-        weights.fetch(name, named)
+        with redirect_stdout(sys.stderr):  # torch hub prints where it downloads to
+            weights.fetch(name, named)
         where = weights.find(name).path
         common.say(f"{name}: {'was here' if named.cached else 'is here now'}: {where}")
 

@@ -19,6 +19,8 @@ from detbench.recipe.experiment import Cell
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".pkl", ".bin", ".tar")
 FETCH = "detbench weights fetch"
+OPEN_MMLAB = "open-mmlab://"
+"""Begins the names of what MMDetection's configurations start from (mmcv's open_mmlab.json)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Found:
     """What torchvision or timm say of a name.
 
     Attributes:
-        origin: ``torchvision`` or ``timm``; empty if neither has it.
+        origin: ``torchvision``, ``timm`` or ``OpenMMLab``; empty if none has it.
         path: the file in their cache, whether it is there or not; empty where they do not tell.
         cached: whether it is there.
         problem: why there are no such weights; else empty.
@@ -70,11 +72,13 @@ def of_cell(cell: Cell) -> Start:
 
 def is_file(name: str) -> bool:
     """Whether a weights setting means a file; a missing one is still meant as one."""
+    if name.startswith(OPEN_MMLAB):
+        return False
     return Path(name).expanduser().is_file() or "/" in name or name.endswith(SUFFIXES)
 
 
 def needs_lookup(one: Start) -> bool:
-    """Whether only torchvision and timm can tell about it."""
+    """Whether only torchvision, timm or the list of OpenMMLab's can tell about it."""
     return bool(one.name) and not is_file(one.name)
 
 
@@ -89,13 +93,8 @@ def problem(one: Start, found: Found | None = None) -> str:
             "training.weights = default: this detector's backbone names no weights: name some, "
             "give a file, or start from scratch with --set training.weights=none"
         )
-    if "://" in one.name:
-        return (
-            f"{one.text} are in neither torchvision nor timm: give their file by "
-            "--set training.weights=FILE"
-            if one.default
-            else f"weights '{one.name}': no address is fetched: give the path of a file"
-        )
+    if "://" in one.name and not one.name.startswith(OPEN_MMLAB):
+        return f"{one.text}: no address is fetched: give the path of a file"
     if one.name and is_file(one.name):
         there = Path(one.name).expanduser().is_file()
         return (

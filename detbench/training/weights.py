@@ -26,13 +26,22 @@ State = dict[str, Tensor]
 Origin = Literal["detbench", "MMDetection", "other"]
 CLASSIFIER = ("fc.", "classifier.", "head.")
 
+# Of mmcv's open_mmlab.json what our recipes name. The end of a file's name begins its sha256.
+OPEN_MMLAB_ADDRESS = "https://download.openmmlab.com/pretrain/third_party/"
+OPEN_MMLAB_FILES = {
+    "detectron2/resnet50_caffe": "resnet50_msra-5891d200.pth",
+    "detectron2/resnet101_caffe": "resnet101_msra-6cc46731.pth",
+    "resnext101_32x4d": "resnext101_32x4d-a5af3160.pth",
+    "resnext101_64x4d": "resnext101_64x4d-ee2c6f71.pth",
+}
+
 
 @dataclass(frozen=True)
 class Named:
     """Published backbone weights.
 
     Attributes:
-        origin: ``torchvision`` or ``timm``.
+        origin: ``torchvision``, ``timm`` or ``OpenMMLab``.
         path: where they lie once they are here; none where that is not known before.
         cached: whether they do.
         load: reads them, from the network if they do not.
@@ -135,15 +144,18 @@ def read(path: Path) -> tuple[Origin, State]:
 
 
 def find(name: str) -> Named:
-    """Look up a torchvision or timm name, without touching the network.
+    """Look up a name of published weights, without touching the network.
 
     Args:
-        name: ``ResNet50_Weights.IMAGENET1K_V1``, ``resnet50`` (the same, torchvision's first), or
-            a name of timm's, as in ``resnet50.a1_in1k``.
+        name: ``ResNet50_Weights.IMAGENET1K_V1``, ``resnet50`` (the same, torchvision's first), a
+            name of timm's, as in ``resnet50.a1_in1k``, or one of OpenMMLab's that a recipe names,
+            as in ``open-mmlab://detectron2/resnet50_caffe``.
 
     Raises:
-        WeightsError: neither has it.
+        WeightsError: nobody has it.
     """
+    if name.startswith(lookup.OPEN_MMLAB):
+        return _open_mmlab(name)
     named = _torchvision(name) or _timm(name)
     if named is None:
         from torchvision.models import list_models
@@ -154,6 +166,25 @@ def find(name: str) -> Named:
             f"weights '{name}': no such file, and no torchvision or timm weights of that name{hint}"
         )
     return named
+
+
+def _open_mmlab(name: str) -> Named:
+    file = OPEN_MMLAB_FILES.get(name.removeprefix(lookup.OPEN_MMLAB))
+    if file is None:
+        known = ", ".join(f"{lookup.OPEN_MMLAB}{one}" for one in OPEN_MMLAB_FILES)
+        raise WeightsError(f"weights '{name}': unknown (known are {known}): give a file instead")
+    # Where MMDetection keeps its own copy.
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+
+    def load() -> State:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            begins = path.stem.rpartition("-")[2]
+            address = OPEN_MMLAB_ADDRESS + file
+            torch.hub.download_url_to_file(address, str(path), begins, progress=False)
+        return read(path)[1]
+
+    return Named("OpenMMLab", path, path.is_file(), load)
 
 
 def _torchvision(name: str) -> Named | None:
@@ -220,7 +251,7 @@ def fetch(name: str, named: Named | None = None) -> State:
     try:
         return named.load()
     except (OSError, RuntimeError) as error:  # no network, or a hash that does not agree
-        reason = " ".join(str(getattr(error, "reason", error)).split())
+        reason = " ".join(str(getattr(error, "reason", error)).split()).partition(". ")[0]
         raise WeightsError(
             f"weights '{name}' cannot be downloaded: {reason}: give a file instead"
         ) from error

@@ -56,7 +56,9 @@ def test_list_says_what_is_here_and_what_to_do(call: Call, tmp_path: Path) -> No
     assert "gfl-r50" in found[NAME]["detectors"]
     assert not found["ResNet101_Weights.IMAGENET1K_V1"]["here"]
     assert found["ResNet101_Weights.IMAGENET1K_V1"]["advice"].startswith("detbench weights fetch ")
-    assert found["open-mmlab://detectron2/resnet50_caffe"]["advice"].startswith("--set training")
+    caffe = found["open-mmlab://detectron2/resnet50_caffe"]
+    assert caffe["advice"] == "detbench weights fetch open-mmlab://detectron2/resnet50_caffe"
+    assert caffe["origin"] == "OpenMMLab"
     assert found["odd.pth"]["here"]
     code, out, _ = call("weights", "list")
     assert code == 0

@@ -12,6 +12,8 @@ from detbench.training import lookup
 from detbench.training.lookup import Found, Start
 
 NAME = "ResNet50_Weights.IMAGENET1K_V1"
+CAFFE = "open-mmlab://detectron2/resnet50_caffe"
+NAMES = [NAME, CAFFE, "resnet18", "resnet5O", "resnet50.a1_in1k", "open-mmlab://odd"]
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(home))
         patch.setenv("HF_HOME", str(home))
-        return lookup.look_up([NAME, "resnet18", "resnet5O", "resnet50.a1_in1k", "resnet18"])
+        return lookup.look_up([*NAMES, "resnet18"])
 
 
 def test_a_process_of_its_own_tells_of_names(found: dict[str, Found]) -> None:
-    assert set(found) == {NAME, "resnet18", "resnet5O", "resnet50.a1_in1k"}
+    assert set(found) == set(NAMES)
+    assert (found[CAFFE].origin, found[CAFFE].cached) == ("OpenMMLab", False)
+    assert found[CAFFE].path.endswith("hub/checkpoints/resnet50_msra-5891d200.pth")
     assert (found[NAME].origin, found[NAME].cached) == ("torchvision", False)
     assert found[NAME].path.endswith("resnet50-0676ba61.pth")
     assert found["resnet18"].cached
@@ -59,7 +63,9 @@ def test_a_machine_without_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
         (Start("gone.pth"), "gone.pth is no file here"),
         (Start("folder/gone"), "is no file here"),
         (Start("https://a/b.pth"), "no address is fetched"),
-        (Start("open-mmlab://a", default=True), "in neither torchvision nor timm"),
+        (Start("https://a/b.pth", default=True), "no address is fetched"),
+        (Start(CAFFE, default=True), f"detbench weights fetch {CAFFE}"),
+        (Start("open-mmlab://odd"), "unknown (known are open-mmlab://detectron2/resnet50_caffe"),
     ],
 )
 def test_problems(start: Start, said: str, found: dict[str, Found]) -> None:

@@ -16,6 +16,7 @@ from detbench.training import weights
 from detbench.training.checkpoint import save as save_checkpoint
 
 NAME = "ResNet18_Weights.IMAGENET1K_V1"
+CAFFE = "open-mmlab://detectron2/resnet50_caffe"
 
 
 class Detector(nn.Module):
@@ -78,7 +79,8 @@ def test_cached_weights_are_loaded(
         (NAME, f"are not on this machine.*detbench weights fetch {NAME}, or give a file"),
         ("resnet50.a1_in1k", "are not on this machine.*detbench weights fetch resnet50.a1_in1k"),
         (None, "backbone names no weights.*training.weights=none"),
-        ("open-mmlab://x/resnet50", "in neither torchvision nor timm: give their file"),
+        ("open-mmlab://x/resnet50", "unknown .known are open-mmlab://.*give a file instead"),
+        (CAFFE, f"are not on this machine.*detbench weights fetch {CAFFE}"),
         ("missing.pth", "missing.pth is no file here"),
     ],
 )
@@ -98,6 +100,39 @@ def test_a_named_download_that_fails_is_one_line() -> None:
     with pytest.raises(WeightsError, match=r"cannot be downloaded: no network") as caught:
         weights.initialise(Detector(), NAME)
     assert "\n" not in str(caught.value)
+
+
+def test_openmmlabs_file_is_fetched_once_and_its_hash_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {k: v for k, v in ResNet(50).state_dict().items() if "num_batches" not in k}
+    asked: list[tuple[str, str]] = []
+
+    def download(address: str, path: str, begins: str, progress: bool) -> None:
+        asked.append((address, begins))
+        torch.save({"state_dict": state}, path)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    detector = Detector(50)
+    for wanted in (CAFFE, CAFFE, "default"):
+        weights.initialise(detector, wanted, CAFFE)
+    assert asked == [
+        (
+            "https://download.openmmlab.com/pretrain/third_party/resnet50_msra-5891d200.pth",
+            "5891d200",
+        )
+    ]
+    assert torch.equal(detector.backbone.conv1.weight, state["conv1.weight"])
+
+
+def test_every_recipes_default_has_an_address() -> None:
+    from detbench.recipe import load
+
+    found = {load.detector(name).detector.backbone.weights for name in load.detectors()}
+    assert len(found) >= 6
+    for name in found - {None}:
+        assert weights.find(name).path is not None
 
 
 def test_unknown_name() -> None:
