@@ -10,9 +10,18 @@ from typing import Any
 import pytest
 import standin
 import torch
+from torch import nn
 
-from detbench.training import checkpoint, curve, loop
+from detbench import data
+from detbench.build import build_detector
+from detbench.evaluation.run import Scored
+from detbench.recipe import resolve
+from detbench.runner import compute
+from detbench.runner.job import TrainJob
+from detbench.runner.log import NOTED, Notes
+from detbench.training import checkpoint, curve, loop, seeding
 
+SMALL = ("data.size=64", "data.train=4", "data.val=2", "training.input.short=64")
 STOPPED, TOTAL = 5, 8
 
 
@@ -33,9 +42,10 @@ def _fit(work: Path, stop: int = 0) -> dict[str, Any]:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was stopped: its last checkpoint and the one before it."""
     work = tmp_path_factory.mktemp("stopped")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "READ_EVERY_S", 0.0)
-        _fit(work, STOPPED)
+        with pytest.raises(Stop):
+            _fit(work, STOPPED)
     return work
 
 
@@ -107,3 +117,49 @@ def test_a_damaged_file_that_was_never_ours_is_kept(tmp_path: Path) -> None:
 def test_the_one_before_it_goes_when_training_is_done(tmp_path: Path) -> None:
     _fit(tmp_path)
     assert sorted(one.name for one in tmp_path.iterdir()) == [loop.CHECKPOINT, loop.CURVE]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_weights_cut_short_are_trained_again(
+    tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a finished training left for cells that only evaluate it otherwise."""
+    cell = resolve.cell("fcos-r50", "smoke", 0, SMALL).cell
+    assert cell is not None
+    job = TrainJob(digest="d" * 64, label="row", cell=cell, store="", data_root="")
+    path = tmp_path / "weights.pt"
+    trained: list[int] = []
+
+    def train(*arguments: object, **more: object) -> nn.Module:
+        trained.append(1)
+        return detector
+
+    seeding.seed_everything(0)
+    detector = build_detector(cell.detector, len(data.load(cell.data, "val", tmp_path).categories))
+    monkeypatch.setattr(compute.loop, "train", train)
+    monkeypatch.setattr(compute, "score", lambda *_, **__: Scored({}, [], 0))
+    compute.train_eval(job, tmp_path, lambda event: None)
+    whole = path.read_bytes()
+    compute.train_eval(job, tmp_path, lambda event: None)
+    assert len(trained) == 1
+    _cut(path, int(share * len(whole)))
+    compute.train_eval(job, tmp_path, lambda event: None)
+    assert len(trained) == 2
+    assert path.read_bytes() == whole
+
+
+def test_the_user_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A cell's process sends the line to its runner, which prints it."""
+    sent: list[dict[str, Any]] = []
+    notes = Notes(sent.append)
+    logger = logging.getLogger(NOTED)
+    logger.addHandler(notes)
+    try:
+        (tmp_path / loop.CHECKPOINT).write_bytes(b"PK")
+        assert checkpoint.recover(tmp_path / loop.CHECKPOINT) is None
+    finally:
+        logger.removeHandler(notes)
+    [event] = sent
+    assert event["phase"] == "note"
+    assert event["message"].startswith(f"{tmp_path / loop.CHECKPOINT}: truncated")
+    assert event["message"] in capfd.readouterr().err
