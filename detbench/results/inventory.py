@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def detections(path: Path) -> list[dict[str, Any]]:
         content = path.read_bytes()
     try:
         found = json.loads(gzip.decompress(content))
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise Damaged(" ".join(str(error).split())) from error
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise Damaged("it holds no list of detections")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import shutil
@@ -16,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from malformed import budget, changed, damaged, judge, junk
 
-from detbench.results import schema
+from detbench.results import merge, prune, schema, verify
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.training import checkpoint, curve, weights
@@ -189,3 +190,30 @@ def test_nothing_else_of_a_store_is_touched_by_what_lies_in_it(root: Path) -> No
     store = Store(other)
     assert store.status(GOOD) == "done"
     assert not judge(lambda: store.status("c" * 64), f"cost-{'c' * 64}.parquet")
+
+
+@budget(30, 500)
+@given(rows=damaged(PARQUET), found=damaged(gzip.compress(json.dumps(FOUND).encode(), mtime=0)))
+def test_commands_about_damaged_stores(root: Path, rows: bytes, found: bytes) -> None:
+    """``results verify``, ``merge`` and ``prune``: the damaged cell alone is told of or refused."""
+    other = root.with_name("damaged")
+    into = root.with_name("into")
+    for folder in (other, into):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(root, other)
+    (other / "cells" / f"train-eval-{BAD}.parquet").write_bytes(rows)
+    (other / "cells" / f"train-eval-{BAD}.detections.json.gz").write_bytes(found)
+
+    def use() -> None:
+        bad = {one.digest for one in verify.verify(other) if one.status == "bad"}
+        assert bad <= {BAD}
+        merged = {one.digest: one.action for one in merge.merge(into, other)}
+        assert merged[GOOD] == "copied"
+        assert merged.get(BAD, "refused") == ("refused" if bad else "copied")
+        assert all(BAD in item.path.name for item in prune.plan(other))
+
+    assert judge(use)
+    good = Store(into).get(GOOD)
+    assert good is not None
+    assert list(good.rows) == _rows(GOOD)
+    assert Store(into).detections(GOOD) == FOUND
