@@ -107,6 +107,7 @@ def command(
     if detector is None or weights is None:
         raise RecipeError("give DETECTOR and --weights FILE, or --results FILE; see --help")
     _only("DETECTOR", annotations=annotations)
+    common.team_quietly()
     root = common.data_root(data_root)
     cell, _ = single.choose(detector, profile, dataset, set_ or (), 0, root)
     single.log_to_stderr()
@@ -117,11 +118,17 @@ def command(
     from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
     from detbench.report.scores import sheet
+    from detbench.training import distributed, memory
 
-    with single.shown(detector) as report:
-        found = load_and_score(
-            cell, weights, allow_partial, root, resolve(device), report, evaluator
-        )
+    where = distributed.device(resolve(device))
+    with (
+        single.shown(detector) as report,
+        distributed.joined(where) as team,
+        memory.advised(),
+    ):
+        found = load_and_score(cell, weights, allow_partial, root, where, report, evaluator, team)
+    if not team.first:
+        return
     if save is not None:
         files.write(save, found.detections)
     said = single.protocol(label(cell.data), found.images, cell.evaluation, evaluator)

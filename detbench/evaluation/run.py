@@ -93,6 +93,7 @@ def load_and_score(
     device: torch.device,
     report: Report,
     evaluator: Evaluator = "detbench",
+    team: Team = ALONE,
 ) -> Scored:
     """Build the detector of ``cell``, load ``weights`` and ``score`` it.
 
@@ -108,4 +109,4 @@ def load_and_score(
     detector = build_detector(cell.detector, classes)
     if weights != "none":
         load_file(detector, Path(weights), allow_partial, whole=True)
-    return score(detector, cell, data_root, device, report, evaluator)
+    return score(detector, cell, data_root, device, report, evaluator, team)

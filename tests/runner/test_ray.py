@@ -150,6 +150,15 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         launcher._ray()
 
 
+def test_where_nobody_answers_one_line_says_so_at_once(tmp_path: Path) -> None:
+    options = Options(Path("data"), launcher="ray", ray_address="127.0.0.1:1")
+    began = time.monotonic()
+    said = r"no Ray cluster at 127\.0\.0\.1:1 \(.*refused\): start one with `ray start --head`"
+    with pytest.raises(DeviceError, match=said), launcher.cluster(options, tmp_path):
+        raise AssertionError("there is none")
+    assert time.monotonic() - began < 10
+
+
 def fake(*nodes: dict[str, float]) -> Any:
     """A cluster of these nodes."""
     total: Counter[str] = Counter()

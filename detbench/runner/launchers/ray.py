@@ -31,6 +31,7 @@ from detbench.runner.launchers.node import CHECKPOINT, KEPT, Files, Host, Order,
 from detbench.runner.options import Options
 
 HEAR_S = 1.0
+ANSWER_S = 10.0
 LOST = -int(signal.SIGKILL)
 """Exit code of a cell whose actor or node is gone."""
 
@@ -43,6 +44,7 @@ def cluster(options: Options, root: Path) -> Iterator[Cluster]:
         DeviceError: Ray is not installed, nothing answers, or no node has what a cell needs.
     """
     ray = _ray()
+    _check_answers(options.ray_address or os.environ.get("RAY_ADDRESS"))
     token = root / "work" / f".seen-{uuid.uuid4().hex}"
     try:
         ray.init(
@@ -53,11 +55,7 @@ def cluster(options: Options, root: Path) -> Iterator[Cluster]:
             namespace="detbench",
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise DeviceError(
-            f"no Ray cluster at {options.ray_address or 'this machine'}: {first}: start one with "
-            "`ray start --head`, or take --launcher local"
-        ) from error
+        raise _no_cluster(options.ray_address or "this machine", error) from error
     try:
         made = Cluster(ray, options, root, token.relative_to(root))
         write_atomic(token, socket.gethostname().encode())
@@ -67,6 +65,25 @@ def cluster(options: Options, root: Path) -> Iterator[Cluster]:
     finally:
         token.unlink(missing_ok=True)
         ray.shutdown()
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise ``DeviceError`` if nobody listens at HOST:PORT, for which Ray itself waits minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(str(address), error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> DeviceError:
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return DeviceError(
+        f"no Ray cluster at {address} ({why}): start one with `ray start --head`, or take "
+        "--launcher local"
+    )
 
 
 def _ray() -> Any:
