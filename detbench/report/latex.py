@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
+from detbench.recipe.table import COSTS
 from detbench.report.table import Column, Entry, Sheet, footnote, groups
 
 PACKAGES = "% needs \\usepackage{booktabs,amssymb,graphicx}"
@@ -14,7 +15,7 @@ CAPTION_SKIP = r"\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}
 """Room between a caption above its table and the table."""
 WIDE = 66
 """Characters that fit a line; wider tables span both columns of a page."""
-WIDEST = 130
+WIDEST = 120
 """Characters that can still be read when they are shrunk; wider tables are parted."""
 
 _SIGNS = {
@@ -139,7 +140,6 @@ def latex(sheet: Sheet) -> str:
     What is too wide for a page is parted between blocks of columns, one part below the other, each
     with the columns that say which row it is.
     """
-    parts = _parts(sheet)
     wide = sum(_widths(sheet)) > WIDE
     environment = "table*" if wide else "table"
     lines = [
@@ -148,22 +148,31 @@ def latex(sheet: Sheet) -> str:
         r"\centering",
         *([CAPTION_SKIP, rf"\caption{{{escape(sheet.title)}}}"] if sheet.title else []),
     ]
-    for number, part in enumerate(parts):
-        lines += [r"\par\medskip"] if number else []
-        lines += _tabular(sheet, part)
+    lines += [r"\sbox0{%", *([r"\footnotesize"] if wide else []), *_tabulars(sheet, _parts(sheet))]
+    lines[-1] += "}"
+    lines.append(r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi")
     lines += [*_notes(sheet), rf"\end{{{environment}}}"]
     return "\n".join(lines) + "\n"
 
 
+def _tabulars(sheet: Sheet, parts: list[Sheet]) -> list[str]:
+    """The parts in one box, so that all of them shrink alike."""
+    if len(parts) == 1:
+        return _tabular(sheet, parts[0])
+    lines = [r"\begin{tabular}{@{}c@{}}"]
+    for number, part in enumerate(parts):
+        lines += [r"\\[\bigskipamount]"] if number else []
+        lines += _tabular(sheet, part)
+    return [*lines, r"\end{tabular}"]
+
+
 def _tabular(sheet: Sheet, part: Sheet) -> list[str]:
-    """One part; its footnotes have the whole sheet's numbers. Too wide, it shrinks to the line."""
+    """One part; its footnotes have the whole sheet's numbers."""
     body: list[str] = []
     for index, row in enumerate(part.rows):
         body += [r"\midrule"] if index in sheet.breaks else []
         body.append(_row(sheet, part.columns, row))
     return [
-        r"\sbox0{%",
-        *([r"\footnotesize"] if sum(_widths(sheet)) > WIDE else []),
         rf"\begin{{tabular}}{{{''.join('r' if one.right else 'l' for one in part.columns)}}}",
         r"\toprule",
         *_group_header(part.columns),
@@ -171,8 +180,7 @@ def _tabular(sheet: Sheet, part: Sheet) -> list[str]:
         r"\midrule",
         *body,
         r"\bottomrule",
-        r"\end{tabular}}",
-        r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
+        r"\end{tabular}",
     ]
 
 
@@ -193,15 +201,18 @@ def _parts(sheet: Sheet) -> list[Sheet]:
     last = [i for i in range(len(widths)) if i not in numbers and i not in first]
     room = WIDEST - sum(widths[i] for i in first)
     chosen: list[list[int]] = [[]]
-    blocks = [
-        list(members) for _, members in groupby(numbers, lambda i: sheet.columns[i].group or str(i))
-    ]
+    blocks = [list(members) for _, members in groupby(numbers, lambda i: _block(sheet.columns[i]))]
     for block in [*blocks, *([last] if last else [])]:
         taken = sum(widths[i] for i in chosen[-1])
         if chosen[-1] and taken + sum(widths[i] for i in block) > room:
             chosen.append([])
         chosen[-1] += block
     return [_columns(sheet, [*first, *part]) for part in chosen]
+
+
+def _block(column: Column) -> str:
+    """Columns of one block stay on one part; a cost beside what is printed for it."""
+    return "cost" if column.key.endswith(COSTS) else column.group or column.key
 
 
 def _columns(sheet: Sheet, chosen: Sequence[int]) -> Sheet:

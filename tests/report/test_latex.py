@@ -67,9 +67,10 @@ def _blocks(*widths: int) -> Sheet:
 
 
 def test_what_is_too_wide_for_a_page_is_parted_between_blocks() -> None:
-    assert render(_blocks(40, 40), "latex").count(r"\begin{tabular}") == 1
-    printed = render(_blocks(60, 80, 30), "latex")
+    assert render(_blocks(40, 40), "latex").count(r"\toprule") == 1
+    printed = render(_blocks(60, 60, 20), "latex")
     first, second = re.findall(r"\\midrule\n(.*?)\\bottomrule", printed, re.S)
+    assert printed.count(r"\resizebox") == 1  # all parts shrink alike
     assert first.split(" & ") == ["FCOS", "1" * 58 + r"\textsuperscript{1} \\" + "\n"]
     cells = second.split(" & ")
     assert [cell[:4] for cell in cells] == ["FCOS", "1111", "1111", "text"]
@@ -82,8 +83,18 @@ def test_what_is_too_wide_for_a_page_is_parted_between_blocks() -> None:
 
 
 def test_a_block_wider_than_a_page_is_a_part_of_its_own() -> None:
-    assert render(_blocks(200, 20), "latex").count(r"\begin{tabular}") == 2
-    assert render(_blocks(200), "latex").count(r"\begin{tabular}") == 2
+    assert render(_blocks(200, 20), "latex").count(r"\toprule") == 2
+    assert render(_blocks(200), "latex").count(r"\toprule") == 2
+
+
+def test_what_is_printed_of_a_cost_stays_beside_it() -> None:
+    columns = [Column("row", "Row"), Column("AP", "AP", "measured", right=True)]
+    columns += [Column("gflops", "GFLOPs", "measured", right=True)]
+    columns += [Column("published_gflops", "GFLOPs", "paper", right=True)]
+    row = (text("FCOS"), Entry("1" * 110, 1), number(200.59), number(200.6))
+    printed = render(Sheet("T", tuple(columns), (row,)), "latex")
+    _, second = re.findall(r"\\midrule\n(.*?)\\bottomrule", printed, re.S)
+    assert second.strip() == r"FCOS & 200.59 & 200.60 \\"
 
 
 def _compile(folder: Path, *sheets: Sheet) -> str:
