@@ -8,6 +8,7 @@ with an ``app`` (see ``groups``). A file is imported only when its command is ca
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import time
@@ -21,6 +22,9 @@ from detbench import __version__
 from detbench.cli import common
 from detbench.cli.groups import HELP, Group, epilog, unknown
 from detbench.errors import DetbenchError, visible
+
+THE_SYSTEMS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EIO)
+"""What the system says of a path that the user gave, wherever a command comes upon it."""
 
 COMMANDS = {
     "list": "The catalogue: tables, detectors and data sets.",
@@ -93,6 +97,11 @@ class Commands(Group):
             for line in [] if heard else str(error).splitlines():
                 print(f"detbench: {line}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            if error.errno not in THE_SYSTEMS or not error.filename:
+                raise
+            print(f"detbench: {visible(str(error.filename))}: {error.strerror}", file=sys.stderr)
+            raise typer.Exit(DetbenchError.exit_code) from error
         except KeyboardInterrupt as error:
             common.say("detbench: interrupted")
             raise typer.Exit(130) from error

@@ -144,6 +144,16 @@ COMMANDS = (
     ["report", "tscode-table1", "--profile", "smoke", "--results", "{}"],
     ["eval", "--results", "{}", "--annotations", "{}"],
     ["flops", "fcos-r50", "--input", "{}"],
+    ["check", "fcos-r50", "--profile", "smoke", "--set", "training.weights={}"],
+    ["data", "check", "coco:{}:{}"],
+    ["data", "check", "coco", "--data-root", "{}"],
+    ["data", "list", "--data-root", "{}"],
+    ["results", "list", "--results", "{}"],
+    ["results", "verify", "{}"],
+    ["weights", "import", "{}", "--detector", "fcos-r50", "--output", "x.pt"],
+    ["predict", "{}", "--detector", "fcos-r50", "--weights", "{}"],
+    ["compare", "{}", "{}"],
+    ["copy", "tscode-table1", "{}/x.toml"],
     ["{}"],
     ["list", "{}"],
 )
@@ -154,13 +164,23 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("empty")
 
 
-@budget(20, 300)
+@pytest.mark.parametrize("command", COMMANDS, ids="-".join)
+@pytest.mark.parametrize("words", ["x" * 300, "x" * 300 + ".toml", "/dev/null/x", "/proc/1/mem/x"])
+def test_paths_that_cannot_be(empty: Path, command: list[str], words: str) -> None:
+    _command(empty, command, words)
+
+
+@budget(20, 400)
 @given(command=st.sampled_from(COMMANDS), words=typed)
 @example(["check", "tscode-table1", "--profile", "smoke", "--set", "{}"], "training.batch=" + LONG)
 @example(["report", "tscode-table1", "--results", "{}"], "a\x00b")
 @example(["eval", "--results", "{}", "--annotations", "{}"], "a\x00b")
 @example(["show", "{}"], "a\x00b.toml")
 def test_whole_command_lines(empty: Path, command: list[str], words: str) -> None:
+    _command(empty, command, words)
+
+
+def _command(empty: Path, command: list[str], words: str) -> None:
     """No command line ends in a traceback, and what it prints to stderr are lines of ours."""
     arguments = [part.replace("{}", words) for part in command]
     out, err = io.StringIO(), io.StringIO()
