@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -171,3 +172,20 @@ def test_one_process_computes_as_if_there_were_no_teams() -> None:
     expected = torch.rand(2, 3)
     torch.manual_seed(1)
     assert torch.equal(sharing.uniform((2, 3), torch.device("cpu")), expected)
+
+
+def test_detections_of_one_network_are_the_same_whoever_shares_them(
+    tmp_path: Path, alone: Path
+) -> None:
+    """Its training is done, so that the processes only evaluate."""
+    for name in ("dense", "regions"):
+        shutil.copytree(alone / name, tmp_path / name)
+        (tmp_path / name / "result.json").unlink()
+    chosen = [[str(tmp_path / name), *CASES[name]] for name in ("dense", "regions")]
+    together(tmp_path, 2, cases=chosen)
+    for name in ("dense", "regions"):
+        found, expected = (
+            json.loads((folder / name / "result.json").read_text()) for folder in (tmp_path, alone)
+        )
+        assert len(expected[1]) > 100
+        assert found == expected
