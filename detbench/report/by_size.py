@@ -6,20 +6,19 @@ What a cell stores has each of the two alone; TSD, Table 9, has both. Kept as JS
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from detbench.errors import DataError, DetbenchError, StoreError
+from detbench.errors import DataError, DetbenchError
 from detbench.evaluation import truth
 from detbench.evaluation.accumulate import arrays
 from detbench.evaluation.matching import Matches, match
 from detbench.evaluation.metric import AREAS, THRESHOLDS
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
-from detbench.results.files import write_atomic
+from detbench.results import kept
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, Task
 
@@ -55,9 +54,9 @@ def _of_task(plan: Plan, store: Store, task: Task, truths: dict[str, dict[str, A
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     path = store.work("sizes") / f"{key}.json"
     try:
-        kept = json.loads(path.read_bytes())
-        return {name: kept[name] for name in METRICS}
-    except (OSError, ValueError, KeyError, TypeError):
+        before = kept.read(path)
+        return {name: before[name] for name in METRICS}
+    except (KeyError, TypeError):
         pass
     detections = store.detections(task.digest)
     if detections is None:
@@ -68,9 +67,7 @@ def _of_task(plan: Plan, store: Store, task: Task, truths: dict[str, dict[str, A
             raise DataError("the data set's folder is not known")
         truths[data] = truth.of_data(task.cell.data, plan.data_root)
     found = _metrics(match(truths[data], detections, task.cell.evaluation, task.label))
-    # A store that cannot be written only costs the time again.
-    with contextlib.suppress(StoreError):
-        write_atomic(path, json.dumps(found, indent=1).encode())
+    kept.keep(path, found)
     return found
 
 

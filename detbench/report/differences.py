@@ -23,7 +23,7 @@ from detbench.evaluation.bootstrap import REPLICATES, Difference, difference
 from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
-from detbench.results.files import write_atomic
+from detbench.results import kept
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, PlannedRow, Task
 
@@ -180,9 +180,9 @@ def _read(store: Store, key: str, metrics: Sequence[str]) -> dict[str, Differenc
     if key in _MEMORY:
         return _MEMORY[key]
     try:
-        content = json.loads(_path(store, key).read_bytes())
+        content = kept.read(_path(store, key))
         found = {name: Difference(**content["differences"][name]) for name in metrics}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     _MEMORY[key] = found
     return found
@@ -191,8 +191,5 @@ def _read(store: Store, key: str, metrics: Sequence[str]) -> dict[str, Differenc
 def _keep(store: Store, key: str, found: dict[str, Difference]) -> None:
     """Remember; a folder that cannot be written only costs the time again."""
     _MEMORY[key] = found
-    content = {"method": METHOD, "differences": {name: asdict(one) for name, one in found.items()}}
-    try:
-        write_atomic(_path(store, key), json.dumps(content, indent=1).encode())
-    except StoreError as error:
-        log.debug("differences are not kept: %s", error)
+    plain = {name: asdict(one) for name, one in found.items()}
+    kept.keep(_path(store, key), {"method": METHOD, "differences": plain})

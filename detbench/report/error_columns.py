@@ -6,8 +6,6 @@ is trained or detected. No torch.
 
 from __future__ import annotations
 
-import json
-import logging
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +17,10 @@ from detbench.evaluation.detections import check_results
 from detbench.evaluation.error_types import ErrorTypes, error_types
 from detbench.recipe.experiment import Cell, Data
 from detbench.recipe.table import ERRORS, SPECIAL_ERRORS
-from detbench.results.files import write_atomic
+from detbench.results import kept
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, PlannedRow, Task
 
-log = logging.getLogger("detbench")
 METHOD = 1
 """Raise it when the types are told apart otherwise: what was kept before is computed again."""
 FIELDS = {
@@ -71,10 +68,7 @@ def of_cell(task: Task, store: Store, data_root: Path | None) -> ErrorTypes | No
     found = _MEMORY.get(key) or _read(path)
     if found is None:
         found = {"method": METHOD, "errors": _compute(task.cell, task, store, data_root)}
-        try:
-            write_atomic(path, json.dumps(found, indent=1).encode())
-        except StoreError as error:  # it only costs the time again
-            log.debug("error types are not kept: %s", error)
+        kept.keep(path, found)
     _MEMORY[key] = found
     return None if found["errors"] is None else ErrorTypes(**found["errors"])
 
@@ -86,12 +80,12 @@ _MEMORY: dict[str, dict[str, Any]] = {}
 def _read(path: Path) -> dict[str, Any] | None:
     """What was kept, if it is whole and of this method."""
     try:
-        content = json.loads(path.read_bytes())
+        content = kept.read(path)
         if content["method"] != METHOD:
             return None
         if content["errors"] is not None:
             ErrorTypes(**content["errors"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     found: dict[str, Any] = content
     return found

@@ -17,6 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from malformed import budget, changed, damaged, judge, junk
 
+from detbench.evaluation.bootstrap import Difference
+from detbench.report import differences
 from detbench.results import merge, prune, schema, verify
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
@@ -217,3 +219,23 @@ def test_commands_about_damaged_stores(root: Path, rows: bytes, found: bytes) ->
     assert good is not None
     assert list(good.rows) == _rows(GOOD)
     assert Store(into).detections(GOOD) == FOUND
+
+
+KEY = "k" * 64
+KEPT = {"AP": Difference(0.01, -0.02, 0.03, 0.4, 0.3, 0.31, 1, 1, 1000, "images", None, None)}
+
+
+@budget(60, 600)
+@given(data=st.data())
+def test_bytes_of_kept_differences(root: Path, data: st.DataObject) -> None:
+    """Damage is computed again, never believed."""
+    store = Store(root)
+    differences._keep(store, KEY, KEPT)
+    path = differences._path(store, KEY)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    differences._MEMORY.clear()
+
+    def use() -> None:
+        assert differences._read(store, KEY, ["AP"]) in (None, KEPT)
+
+    assert judge(use)

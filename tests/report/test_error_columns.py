@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.report import ablation, error_columns
 from detbench.report.figures import pictures
+from detbench.results import kept
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -107,14 +107,13 @@ def test_they_are_computed_once_for_the_same_detections(
         ablation.sheet(plan, Store(tmp_path))
         error_columns._MEMORY.clear()
     assert len(calls) == 1
-    [kept] = (tmp_path / "work" / "errors").iterdir()
-    assert kept.name.startswith(plan.rows[0].train[0].digest)
+    [path] = (tmp_path / "work" / "errors").iterdir()
+    assert path.name.startswith(plan.rows[0].train[0].digest)
 
-    kept.write_text(kept.read_text()[:40])  # cut short: computed again
+    path.write_text(path.read_text()[:40])  # cut short: computed again
     ablation.sheet(plan, Store(tmp_path))
     assert len(calls) == 2
-    old = json.loads(kept.read_text()) | {"method": 0}
-    kept.write_text(json.dumps(old))
+    kept.keep(path, kept.read(path) | {"method": 0})
     error_columns._MEMORY.clear()
     ablation.sheet(plan, Store(tmp_path))
     assert len(calls) == 3
