@@ -67,7 +67,7 @@ def test_at_every_length_the_one_before_it_is_taken(
     content = (stopped / loop.CHECKPOINT).read_bytes()
     path = tmp_path / loop.CHECKPOINT
     shutil.copy(checkpoint.previous(stopped / loop.CHECKPOINT), checkpoint.previous(path))
-    lengths = [*range(0, len(content), 53), len(content) - 1]
+    lengths = [*range(0, len(content), 97), len(content) - 1]
     for length in lengths:
         path.write_bytes(content[:length])
         found = checkpoint.recover(path)
