@@ -26,7 +26,7 @@ from detbench.runner.launchers import ray as launcher
 from detbench.runner.options import Options
 
 SCRIPT = str(Path(__file__).with_name("stub_run.py"))
-PATIENCE_S = 50.0
+PATIENCE_S = 120.0
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed"

@@ -98,47 +98,40 @@ def cases(folder: Path) -> list[list[str]]:
     return [[str(folder / name), *case] for name, case in CASES.items()]
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("alone")
-    team.run({"cases": cases(folder)})
-    return folder
+def test_losses_and_detections_are_those_of_one_process(tmp_path: Path) -> None:
+    """Of three, the third has nothing to do in a batch of the two that are left of ten images.
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """By three processes of which the third has nothing to do in a batch of the two that are left
-    of ten images."""
-    folder = tmp_path_factory.mktemp("shared")
-    together(folder, 3, cases=cases(folder))
-    return folder
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_losses_and_detections_are_those_of_one_process(
-    alone: Path, shared: Path, name: str
-) -> None:
-    settings = dict(s.split("=") for s in CASES[name][1:])
-    assert_close(alone / name, shared / name, int(settings.get("training.iterations", 4)))
-
-
-def test_a_stop_in_one_process_saves_once_and_any_number_of_processes_goes_on(
-    tmp_path: Path, alone: Path
-) -> None:
-    """Stopped by the second of two, ended by one; and begun by one, ended by two."""
-    begun_by_two, begun_by_one = (tmp_path / name / "regions" for name in ("two", "one"))
-    cases = [[str(begun_by_two), *CASES["regions"]]]
-    codes, said = finish(start(tmp_path / "two", 2, cases=cases, stop=[1, 2]))
-    assert codes == [143, 99], said
-    assert checkpoint.load(begun_by_two / loop.CHECKPOINT)["iteration"] == 2
-    team.run({"cases": cases})
-    assert_close(alone / "regions", begun_by_two)
-
-    cases = [[str(begun_by_one), *CASES["regions"]]]
+    They also end what one process began, and evaluate what one has trained. One test, so that the
+    processes start once.
+    """
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    team.run({"cases": cases(alone)})
+    begun, done = ([str(shared / name), *CASES["regions"]] for name in ("begun", "done"))
     with pytest.raises(team.Stop):
-        team.run({"cases": cases, "stop": [0, 3]})
-    together(tmp_path / "one", 2, cases=cases)
-    assert_close(alone / "regions", begun_by_one)
+        team.run({"cases": [begun], "stop": [0, 3]})
+    shutil.copytree(alone / "regions", shared / "done")
+    (shared / "done" / "result.json").unlink()
+    together(shared, 3, cases=[*cases(shared), begun, done])
+
+    for name, case in CASES.items():
+        settings = dict(s.split("=") for s in case[1:])
+        assert_close(alone / name, shared / name, int(settings.get("training.iterations", 4)))
+    assert_close(alone / "regions", shared / "begun")
+    found, expected = (
+        json.loads((folder / "result.json").read_text())
+        for folder in (shared / "done", alone / "regions")
+    )
+    assert len(expected[1]) > 100
+    assert found == expected
+
+
+def test_a_stop_in_one_process_saves_once_and_fewer_go_on(tmp_path: Path) -> None:
+    cut, whole = ([str(tmp_path / name), *CASES["regions"]] for name in ("cut", "whole"))
+    codes, said = finish(start(tmp_path, 2, cases=[cut], stop=[1, 2]))
+    assert codes == [143, 99], said
+    assert checkpoint.load(tmp_path / "cut" / loop.CHECKPOINT)["iteration"] == 2
+    team.run({"cases": [cut, whole]})
+    assert_close(tmp_path / "whole", tmp_path / "cut")
 
 
 @pytest.mark.parametrize(
@@ -172,20 +165,3 @@ def test_one_process_computes_as_if_there_were_no_teams() -> None:
     expected = torch.rand(2, 3)
     torch.manual_seed(1)
     assert torch.equal(sharing.uniform((2, 3), torch.device("cpu")), expected)
-
-
-def test_detections_of_one_network_are_the_same_whoever_shares_them(
-    tmp_path: Path, alone: Path
-) -> None:
-    """Its training is done, so that the processes only evaluate."""
-    for name in ("dense", "regions"):
-        shutil.copytree(alone / name, tmp_path / name)
-        (tmp_path / name / "result.json").unlink()
-    chosen = [[str(tmp_path / name), *CASES[name]] for name in ("dense", "regions")]
-    together(tmp_path, 2, cases=chosen)
-    for name in ("dense", "regions"):
-        found, expected = (
-            json.loads((folder / name / "result.json").read_text()) for folder in (tmp_path, alone)
-        )
-        assert len(expected[1]) > 100
-        assert found == expected
