@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from itertools import islice
 from pathlib import Path
@@ -234,11 +235,17 @@ def test_death_of_a_worker_is_said():
 def test_death_of_a_worker_is_said_in_whatever_runs_then():
     batches = loader(workers=1).batches(0)
     next(batches)
+    killer = threading.Timer(0.3, psutil.Process().children()[-1].kill)
+    killer.start()
     with pytest.raises(ProcessLost, match="a process that loads data died"), worker_deaths():
-        psutil.Process().children()[-1].kill()
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            time.sleep(0.01)
+        _work_on(10.0)
+    killer.join()
+
+
+def _work_on(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def test_closing_ends_the_workers():
