@@ -145,17 +145,27 @@ def _conflict(metric: str, ours: list[Measurement], theirs: list[Measurement]) -
 
 
 def _copy(folder: Path, cell: CellFiles, ours: CellFiles | None) -> None:
-    """Copy a cell's files; whenever this is stopped, numbers and detections belong together."""
-    assert cell.measured is not None
-    with writing(folder):
-        for path in (ours.done, ours.failed, ours.detections) if ours else ():
+    """Copy a cell's files; whenever this is stopped, numbers and detections belong together.
+
+    They are on the disk before ours go, as it may be full.
+    """
+    staged: list[tuple[Path, Path]] = []
+    try:
+        for path in (cell.detections, cell.measured):
             if path is not None:
-                path.unlink(missing_ok=True)
-    for path in (cell.detections, cell.measured):
-        if path is not None:
-            with reading(path):
-                content = path.read_bytes()
-            write_atomic(folder / path.name, content)
+                with reading(path):
+                    content = path.read_bytes()
+                staged.append((folder / f".{path.name}.{os.getpid()}.tmp", folder / path.name))
+                write_atomic(staged[-1][0], content)
+        with writing(folder):
+            for path in (ours.done, ours.failed, ours.detections) if ours else ():
+                if path is not None:
+                    path.unlink(missing_ok=True)
+            for aside, target in staged:
+                os.replace(aside, target)
+    finally:
+        for aside, _ in staged:
+            aside.unlink(missing_ok=True)
 
 
 def _copy_file(source: Path, target: Path) -> Path:

@@ -14,6 +14,7 @@ a data-loader worker dying  tests/data/test_loading.py::test_death_of_a_worker_i
 out of memory               tests/runner/test_run.py::test_failed_cells_say_why_the_others_go_on_and_they_are_retried_when_asked
 disk full                   tests/faults/test_disk_full.py::test_every_write_may_fail
                             tests/faults/test_disk_full.py::test_a_real_disk_that_is_full_and_then_has_room
+                            tests/faults/test_disk_full_merge.py::test_every_write_of_a_merge_may_fail
 results file truncated      tests/faults/test_damaged_results.py::test_truncated_at_every_length
 results file garbled        tests/faults/test_damaged_results.py::test_garbled_at_every_byte
                             tests/faults/test_damaged_results.py::test_the_same_command_measures_again_what_was_damaged
