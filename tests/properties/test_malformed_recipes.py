@@ -70,8 +70,13 @@ def recipes(draw: Any) -> tuple[Path, bytes]:
     return path, toml(draw(changed(CONTENT[path]))).encode()
 
 
+FCOS = load.root() / "detectors" / "fcos-r50.toml"
+
+
 @budget(150, 3000)
 @given(recipe=recipes())
+@example((FCOS, toml(CONTENT[FCOS] | {"schedule": "coco-9x"}).encode()))
+@example((FILES[0], toml(CONTENT[FILES[0]] | {"rows": [[1], "a", {"label": 3}]}).encode()))
 def test_shipped_recipes_with_keys_changed(folder: Path, recipe: tuple[Path, bytes]) -> None:
     path, content = recipe
     _judge(folder, content, path)

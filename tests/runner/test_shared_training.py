@@ -43,9 +43,9 @@ def test_four_readouts_of_one_training(
     trained: list[str] = []
     real = loop.train
 
-    def train(*arguments: object) -> object:
+    def train(*arguments: object, **more: object) -> object:
         trained.append("once")
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "train", train)
     rows: list[Measurement] = []
