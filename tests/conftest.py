@@ -1,10 +1,19 @@
-"""What every test leaves behind is put back."""
+"""What every test finds and leaves behind."""
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Commands that tests start hear Ctrl-C: a shell that starts tests in the background has it
+    ignored, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -320,7 +320,7 @@ def test_a_cell_of_another_run_is_waited_for(
     assert outcome.exit_code == 0
     assert "row 0: another run is computing it" in screen.getvalue()
     assert "row 0: taken from the store" in screen.getvalue()
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
     assert first.returncode == 0
 
 
@@ -334,7 +334,7 @@ def test_a_stopped_run_saves_says_how_to_go_on_and_resumes(
     _await(ledger, "start", 3)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped with 1 of 3 cells finished; the same command goes on" in said
     assert "Traceback" not in said
