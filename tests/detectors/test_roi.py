@@ -14,6 +14,7 @@ from detbench.structures import Targets
 SMOKE = load.profile("smoke")
 TABLES = (
     "double-head-table1",
+    "double-head-table2",
     "double-head-table4",
     "decoupled-rcnn-table8",
     "decoupled-rcnn-table10",
@@ -71,8 +72,9 @@ def test_hard_batches_give_finite_losses_and_gradients(name):
         assert (each.boxes <= torch.tensor([96.0, 128, 96, 128])).all()
 
 
-def test_no_proposals_left(monkeypatch):
-    detector = build_detector(LIGHT[TSD], 12)
+@pytest.mark.parametrize("name", LIGHT)
+def test_no_proposals_left(name, monkeypatch):
+    detector = build_detector(LIGHT[name], 12)
     from detbench.detectors.rpn import ScoredBoxes
 
     monkeypatch.setattr(ScoredBoxes, "suppressed", lambda self, iou, count: self.boxes[:0])

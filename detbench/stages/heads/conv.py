@@ -104,7 +104,7 @@ class NonLocal(nn.Module):
         cells = height * width
 
         def split(layer: nn.Module) -> Tensor:
-            return layer(x).reshape(count * self.groups, -1, cells)
+            return layer(x).reshape(count * self.groups, self.inner // self.groups, cells)
 
         similarity = torch.bmm(split(self.query).transpose(1, 2), split(self.key)) / cells
         gathered = torch.bmm(split(self.value), similarity.transpose(1, 2))
