@@ -1,14 +1,9 @@
 import pytest
 import torch
+from made_boxes import random_boxes
 from torchvision.ops import box_iou
 
 from detbench.ops import boxes as ops
-
-
-def random_boxes(count: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    corner = torch.rand(count, 2, generator=generator) * 80
-    return torch.cat((corner, corner + 1 + torch.rand(count, 2, generator=generator) * 40), dim=1)
 
 
 def test_pairwise_iou_is_torchvisions():

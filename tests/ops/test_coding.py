@@ -1,6 +1,6 @@
 import pytest
 import torch
-from test_boxes import random_boxes
+from made_boxes import random_boxes
 
 from detbench.ops.candidates import anchor_grid, point_grid
 from detbench.ops.coding import Delta, Distance, Distribution

@@ -1,5 +1,5 @@
 import torch
-from test_boxes import random_boxes
+from made_boxes import random_boxes
 
 from detbench.ops.boxes import pairwise_iou
 from detbench.ops.soft_suppression import soft_suppress

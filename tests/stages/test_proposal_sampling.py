@@ -1,5 +1,5 @@
 import torch
-from test_boxes import random_boxes
+from made_boxes import random_boxes
 
 from detbench.stages.assignment import BACKGROUND
 from detbench.stages.assignment.sampling import ProposalSampler, pad, sample_mask
