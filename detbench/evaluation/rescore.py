@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from detbench.errors import DetbenchError
-from detbench.evaluation import scoring, truth
+from detbench.evaluation import scoring
+from detbench.evaluation.truth import Truths
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.results.schema import Measurement
@@ -25,8 +26,7 @@ class Rescorer:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self._truths: dict[str, dict[str, Any]] = {}
+        self._truths = Truths(root)
 
     def __call__(self, rows: list[Measurement], detections: list[dict[str, Any]]) -> str:
         """What does not agree, in a sentence; empty if all of a cell's numbers do."""
@@ -37,16 +37,12 @@ class Rescorer:
         if digest(cell) != rows[0].digest:
             return "its recipe is not the one its name is the digest of"
         try:
-            metrics = scoring.score(cell.data, self._truth(cell), detections, cell.evaluation)
+            metrics = scoring.score(
+                cell.data, self._truths.of(cell.data), detections, cell.evaluation
+            )
         except DetbenchError as error:
             return f"{UNSCORED}{' '.join(str(error).split())}"
         return _disagreement(rows, metrics)
-
-    def _truth(self, cell: Cell) -> dict[str, Any]:
-        key = digest(cell.data)
-        if key not in self._truths:
-            self._truths[key] = truth.of_data(cell.data, self.root)
-        return self._truths[key]
 
 
 def _recipe(rows: list[Measurement]) -> str:

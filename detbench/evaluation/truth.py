@@ -7,7 +7,9 @@ from typing import Any
 
 from detbench.data.coco_check import check
 from detbench.data.sources import devkit, lists, pair
+from detbench.errors import DataError
 from detbench.evaluation.results import read
+from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Data, Shapes, Voc
 
 
@@ -37,3 +39,24 @@ def of_data(data: Data, root: Path) -> dict[str, Any]:
         folder = devkit(root)
         return voc.read(folder, lists(data, "val")).ground_truth(str(folder))
     return of_file(pair(data, "val", root)[0])
+
+
+class Truths:
+    """The val splits' ground truths of any data sets, each read once.
+
+    Args:
+        root: the data folder; none if it is not known, and then nothing can be read.
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._read: dict[str, dict[str, Any]] = {}
+
+    def of(self, data: Data) -> dict[str, Any]:
+        """See ``of_data``."""
+        key = digest(data)
+        if key not in self._read:
+            if self._root is None:
+                raise DataError("the data set's folder is not known")
+            self._read[key] = of_data(data, self._root)
+        return self._read[key]

@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
-from detbench.errors import DataError, DetbenchError
-from detbench.evaluation import truth
+from detbench.errors import DetbenchError
 from detbench.evaluation.accumulate import arrays
 from detbench.evaluation.matching import Matches, match
 from detbench.evaluation.metric import AREAS, THRESHOLDS
-from detbench.recipe.digest import digest
+from detbench.evaluation.truth import Truths
 from detbench.recipe.experiment import Cell
 from detbench.results import kept
 from detbench.results.store import Store
@@ -35,20 +33,20 @@ def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[Found]], str]:
 
     A row without detections, or whose ground truth is not there, is left out.
     """
-    truths: dict[str, dict[str, Any]] = {}
+    truths = Truths(plan.data_root)
     found: dict[str, list[Found]] = {}
     reason = ""
     for planned in plan.rows:
         if not planned.train or any(store.status(t.digest) != "done" for t in planned.train):
             continue
         try:
-            found[planned.row.label] = [_of_task(plan, store, t, truths) for t in planned.train]
+            found[planned.row.label] = [_of_task(store, t, truths) for t in planned.train]
         except DetbenchError as error:
             reason = reason or " ".join(str(error).split())
     return found, reason
 
 
-def _of_task(plan: Plan, store: Store, task: Task, truths: dict[str, dict[str, Any]]) -> Found:
+def _of_task(store: Store, task: Task, truths: Truths) -> Found:
     assert isinstance(task.cell, Cell)
     parts = [METHOD, task.digest, store.fingerprint(task.digest)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -58,15 +56,9 @@ def _of_task(plan: Plan, store: Store, task: Task, truths: dict[str, dict[str, A
         return {name: before[name] for name in METRICS}
     except (KeyError, TypeError):
         pass
-    detections = store.detections(task.digest)
-    if detections is None:
-        raise DataError(f"{task.label}: no detections are stored")
-    data = digest(task.cell.data)
-    if data not in truths:
-        if plan.data_root is None:
-            raise DataError("the data set's folder is not known")
-        truths[data] = truth.of_data(task.cell.data, plan.data_root)
-    found = _metrics(match(truths[data], detections, task.cell.evaluation, task.label))
+    detections = store.detections_of(task.digest, task.label)
+    truth = truths.of(task.cell.data)
+    found = _metrics(match(truth, detections, task.cell.evaluation, task.label))
     kept.keep(path, found)
     return found
 

@@ -15,12 +15,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from detbench.errors import DataError, DetbenchError, StoreError
-from detbench.evaluation import truth
+from detbench.errors import DetbenchError
 from detbench.evaluation.bootstrap import REPLICATES, Difference, difference
 from detbench.evaluation.matching import Matches, match
+from detbench.evaluation.truth import Truths
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.results import kept
@@ -83,9 +82,9 @@ class _Bench:
     """
 
     def __init__(self, plan: Plan, store: Store, metrics: tuple[str, ...], replicates: int) -> None:
-        self.plan, self.store = plan, store
+        self.store = store
         self.metrics, self.replicates = metrics, replicates
-        self._truths: dict[str, dict[str, Any]] = {}
+        self._truths = Truths(plan.data_root)
         self._matches: dict[str, Matches] = {}
 
     def change(
@@ -146,18 +145,8 @@ class _Bench:
 
     def _match(self, task: Task) -> Matches:
         assert isinstance(task.cell, Cell)
-        found = self.store.detections(task.digest)
-        if found is None:
-            raise StoreError(f"{task.label}: no detections are stored")
-        return match(self._truth(task.cell), found, task.cell.evaluation, task.label)
-
-    def _truth(self, cell: Cell) -> dict[str, Any]:
-        key = digest(cell.data)
-        if key not in self._truths:
-            if self.plan.data_root is None:
-                raise DataError("the data set's folder is not known")
-            self._truths[key] = truth.of_data(cell.data, self.plan.data_root)
-        return self._truths[key]
+        found = self.store.detections_of(task.digest, task.label)
+        return match(self._truths.of(task.cell.data), found, task.cell.evaluation, task.label)
 
 
 def _protocol(task: Task) -> tuple[str, str]:

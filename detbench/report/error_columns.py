@@ -94,10 +94,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _compute(
     cell: Cell, task: Task, store: Store, data_root: Path | None
 ) -> dict[str, float] | None:
-    detections = store.detections(task.digest)
+    detections = store.detections_of(task.digest, task.label)
     ground = _truth(cell.data, data_root or Path("data"))
     check_results(ground, detections, task.label)
-    assert detections is not None
     found = error_types(ground, detections, cell.evaluation)
     return None if found is None else asdict(found)
 

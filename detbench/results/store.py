@@ -172,6 +172,13 @@ class Store:
             except OSError:  # shorter than any gzip file: damaged, as reading it will say
                 return ""
 
+    def detections_of(self, digest: str, label: str) -> list[dict[str, Any]]:
+        """As ``detections``; having none is an error, which ``label`` names the cell in."""
+        found = self.detections(digest)
+        if found is None:
+            raise StoreError(f"{label}: no detections are stored")
+        return found
+
     def discard(self, digest: str, work: str | None = None) -> None:
         """Forget a cell's measurements and empty the folder ``work``, if one is named."""
         with writing(self.root):
