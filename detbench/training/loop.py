@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -88,15 +88,17 @@ def train(
     _check_val(dataset, data.load(cell.data, "val", data_root))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, len(dataset.categories))
-    if not team.from_first(lambda: checkpoint.recover(work / CHECKPOINT) is not None):
-        default = getattr(cell.detector.backbone, "weights", None)
-        weights.initialise(detector, training.weights, default, allow_partial)
     share = Processes(rank=team.rank, world=team.world, here=team.here)
     loader = TrainLoader(
         dataset, training.input, cell.detector.pixels, training.batch, cell.seed, share
     )
+
+    def initialise() -> None:
+        default = getattr(cell.detector.backbone, "weights", None)
+        weights.initialise(detector, training.weights, default, allow_partial)
+
     identity = digest.training(cell)
-    fit(detector, loader, training, work, device, report, cell.seed, identity, team)
+    fit(detector, loader, training, work, device, report, cell.seed, identity, team, initialise)
     return detector
 
 
@@ -142,14 +144,20 @@ def fit(
     seed: int,
     identity: str,
     team: Team = ALONE,
+    initialise: Callable[[], None] = lambda: None,
 ) -> None:
     """Train ``detector`` in place; see ``train``.
 
     Args:
         identity: what must be equal for a checkpoint in ``work`` to be this run's.
+        initialise: loads the detector's initial weights; called where there is no checkpoint.
     """
+    saved_before = team.from_first(lambda: checkpoint.recover(work / CHECKPOINT))
+    if saved_before is None:
+        initialise()
     run = _prepare(detector, training, device, team, seed)
-    start = _resume(run, work / CHECKPOINT, identity, seed)
+    start = _resume(run, saved_before, work / CHECKPOINT, identity, seed)
+    del saved_before  # as large as network and optimiser, which have it now
     total = schedule.iterations(training, loader.iterations_per_epoch)
     meter = Meter(Curve(work / CURVE, start, kept=team.first), total, device)
     detector.train()
@@ -270,14 +278,14 @@ def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> No
     )
 
 
-def _resume(run: Run, path: Path, identity: str, seed: int) -> int:
-    """Restore ``path`` into ``run``; returns the number of finished iterations, 0 without a file.
+def _resume(run: Run, content: dict[str, Any] | None, path: Path, identity: str, seed: int) -> int:
+    """Restore the content of ``path`` into ``run``; returns the number of finished iterations, 0
+    where there is none.
 
     Raises:
         WeightsError: of another cell, or of another detbench.
     """
     seeding.seed_everything(seed, stream=1 + run.team.rank)
-    content = run.team.from_first(lambda: checkpoint.recover(path))
     if content is None:
         return 0
     if content.get("identity") != identity:

@@ -101,7 +101,7 @@ def test_the_sibling_is_not_run_at_test(monkeypatch):
 
 
 def test_contradictions_are_said_all_at_once():
-    settings = LIGHT["double-head-table4: Double-Head ResNet-50"]
+    settings = LIGHT[TSD]
     readout = settings.readout.model_copy(update={"cls": "max", "cls_rounds": (2,)})
     with pytest.raises(RecipeError) as caught:
         build_detector(settings.model_copy(update={"readout": readout}), 12)
