@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from detbench.detectors.tasks import TaskModules
-from detbench.ops.roi_pooling import align
 from detbench.pertask import PerTask
 from detbench.stages.sampling import Embedding, RoiPyramid
 
@@ -93,8 +92,7 @@ class Branch(nn.Module):
         where = (id(pyramid), id(rois))
         if sampling.shifts and where not in done:
             assert self.embedding is not None
-            plain = align(pyramid.levels, pyramid.strides, rois, self.embedding_size)
-            done[where] = self.embedding(plain)
+            done[where] = self.embedding(pyramid.align(rois, self.embedding_size))
         key = (*where, id(sampling))
         if key not in done:
             done[key] = sampling(pyramid, rois, done.get(where))

@@ -140,13 +140,10 @@ def _deformable(
     points = low[:, None, None] + grid * extent[:, None, None]
     shift = (shifts / stride).expand(-1, size, size, 2)
     points = points + shift.repeat_interleave(samples, 1).repeat_interleave(samples, 2)
-    sampled = bilinear(level, rois[:, 0].long(), points)
-    count = sampled.shape[0]
-    bins = sampled.reshape(count, level.shape[1], size, samples, size, samples)
-    return bins.mean(dim=(3, 5))
+    return bilinear(level, rois[:, 0].long(), points, samples)
 
 
-def bilinear(level: Tensor, image: Tensor, points: Tensor) -> Tensor:
+def bilinear(level: Tensor, image: Tensor, points: Tensor, samples: int = 1) -> Tensor:
     """Read a map at real-valued positions, differentiable in both; outside it is zero.
 
     Positions are clamped to the map within one pixel of its edge, as RoIAlign does.
@@ -155,35 +152,36 @@ def bilinear(level: Tensor, image: Tensor, points: Tensor) -> Tensor:
         level: (B, C, H, W).
         image: (K,), which image each group of points reads.
         points: (K, h, w, 2), (x, y), 0 at the centre of the first cell.
+        samples: average squares of this many points a side; divides h and w.
 
     Returns:
-        (K, C, h, w).
+        (K, C, h / samples, w / samples).
     """
-    height, width = level.shape[-2:]
-    x, y = points.unbind(-1)
-    inside = (x > -1) & (x < width) & (y > -1) & (y < height)
-    # The same clamping by torch's own sampler, whose corners are the outer cells' centres.
-    corner = points.new_tensor([max(width - 1, 1), max(height - 1, 1)])
-    grid = points * 2 / corner - 1
+    size = points.new_tensor([level.shape[-1], level.shape[-2]])
+    inside = ((points > -1) & (points < size)).all(dim=-1, keepdim=True)
+    within = torch.minimum(points.clamp(min=0), size - 1)
+    # Torch's own sampler, whose corners are the outer cells' outer corners; at -3 it reads zeros.
+    grid = torch.where(inside, (2 * within + 1) / size - 1, -3.0)
     if len(level) == 1:
-        return _read(level, grid) * inside[:, None]
+        return _read(level, grid, samples)
     order = image.argsort(stable=True)
     counts = torch.bincount(image, minlength=len(level)).tolist()
     parts = zip(level.split(1), grid[order].split(counts), strict=True)
-    read = torch.cat([_read(one, where) for one, where in parts])
-    return read[order.argsort()] * inside[:, None]
+    read = torch.cat([_read(one, where, samples) for one, where in parts])
+    return read[order.argsort()]
 
 
-def _read(level: Tensor, grid: Tensor) -> Tensor:
-    """One image's map (1, C, H, W) at (K, h, w, 2) positions in [-1, 1], (K, C, h, w)."""
+def _read(level: Tensor, grid: Tensor, samples: int) -> Tensor:
+    """One image's map (1, C, H, W) at (K, h, w, 2) positions, whole in [-1, 1], averaged."""
     count, height, width, _ = grid.shape
+    channels, h, w = level.shape[1], height // samples, width // samples
     if count == 0:
-        return grid.new_zeros(0, level.shape[1], height, width)
+        return grid.new_zeros(0, channels, h, w)
     flat = grid.reshape(1, count * height, width, 2)
     read = F.grid_sample(
-        level.to(grid.dtype), flat, mode="bilinear", padding_mode="border", align_corners=True
+        level.to(grid.dtype), flat, mode="bilinear", padding_mode="zeros", align_corners=False
     )
-    return read.reshape(level.shape[1], count, height, width).transpose(0, 1)
+    return F.avg_pool2d(read, samples).reshape(channels, count, h, w).transpose(0, 1)
 
 
 def scaled(rois: Tensor, factor: float) -> Tensor:

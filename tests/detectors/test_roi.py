@@ -7,6 +7,7 @@ import torch
 
 from detbench.build import build_detector
 from detbench.errors import RecipeError
+from detbench.ops.roi_pooling import align
 from detbench.recipe import load, resolve
 from detbench.recipe.detector import Roi
 from detbench.structures import Targets
@@ -98,6 +99,20 @@ def test_the_sibling_is_not_run_at_test(monkeypatch):
     monkeypatch.setattr(detector.sibling, "forward", refuse)
     with torch.no_grad():
         detector.detect(torch.randn(1, 3, 96, 96), torch.tensor([[96, 96]]))
+
+
+def test_the_sibling_reads_what_the_shift_networks_pooled(monkeypatch):
+    calls = []
+
+    def counted(levels, strides, rois, *settings):
+        calls.append(len(rois))
+        return align(levels, strides, rois, *settings)
+
+    monkeypatch.setattr("detbench.stages.sampling.regions.align", counted)
+    detector = build_detector(LIGHT[TSD], 12).train()
+    targets = Targets.pad([objects(3)], [torch.randint(0, 12, (3,))])
+    detector.losses(torch.randn(1, 3, 96, 96), targets)
+    assert len(calls) == 1
 
 
 def test_contradictions_are_said_all_at_once():

@@ -100,6 +100,15 @@ def test_gradients_reach_maps_and_shifts():
     assert torch.autograd.gradcheck(pool, (level, shifts), eps=1e-6, atol=1e-4)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (4, 1)])
+def test_outside_is_zero_on_the_narrowest_maps_too(height, width):
+    level = torch.arange(1.0, 1 + height * width).reshape(1, 1, height, width)
+    points = torch.tensor([[-1.5, 0], [-0.5, 0], [0, 0], [width - 0.5, 0], [width + 0.5, 0]])
+    read = ops.bilinear(level, torch.tensor([0]), points[None, None])
+    expected = torch.tensor([0.0, 1, 1, width, 0])
+    assert torch.allclose(read.flatten(), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("change", [0.2, -0.2])
 def test_rounding_reads_whole_pixels(change):
     shifts = torch.zeros(4, 1, 1, 2)

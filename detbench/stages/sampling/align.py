@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detbench.ops.roi_pooling import align
 from detbench.stages.sampling.regions import Pooled, RoiPyramid
 
 
@@ -24,5 +23,4 @@ class Align(nn.Module):
         self.scale = scale
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
-        features = align(pyramid.levels, pyramid.strides, rois, self.size, self.scale)
-        return Pooled(features, rois[:, 1:])
+        return Pooled(pyramid.align(rois, self.size, self.scale), rois[:, 1:])

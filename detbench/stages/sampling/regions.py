@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
+
+from detbench.ops.roi_pooling import align
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,18 @@ class RoiPyramid:
 
     levels: list[Tensor]
     strides: list[int]
+    _pooled: dict[tuple[int, int, float], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def align(self, rois: Tensor, size: int, scale: float = 1.0) -> Tensor:
+        """``ops.roi_pooling.align``; what a branch has pooled the others are given.
+
+        TSD's shift networks and its sibling read the same features. They are kept with the
+        ``rois`` they are of, whose identity could otherwise be another tensor's later.
+        """
+        key = (id(rois), size, scale)
+        if key not in self._pooled:
+            self._pooled[key] = rois, align(self.levels, self.strides, rois, size, scale)
+        return self._pooled[key][1]
 
 
 @dataclass(frozen=True)
