@@ -21,8 +21,6 @@ Call = Callable[..., list[str]]
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Run the command; what it prints, line by line."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DETBENCH_DATA", raising=False)
     app = typer.Typer()
     app.command()(browse.command)
 

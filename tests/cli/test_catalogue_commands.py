@@ -22,13 +22,6 @@ from detbench.results.store import Store
 FORMATS = ("terminal", "markdown", "json", "csv", "latex")
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DETBENCH_DATA", raising=False)
-    monkeypatch.delenv("DETBENCH_RESULTS", raising=False)
-
-
 def detbench(*arguments: str, code: int = 0) -> Result:
     result = CliRunner().invoke(app, list(arguments))
     assert result.exit_code == code, result.output

@@ -7,15 +7,15 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import Call
 from made_detectors import Made, detect, scenes
 
-from detbench.cli.main import main
 from detbench.evaluation import truth
 from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
@@ -24,26 +24,14 @@ from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 
-Run = Callable[..., tuple[int, str, str]]
 SMALL = ("--profile", "smoke", "--set", "data.val=15", "--replicates", "50")
 OTHER = ("--replicates", "50")
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``detbench compare`` in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("DETBENCH_RESULTS", "DETBENCH_DATA"):
-        monkeypatch.delenv(name, raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(("compare", *arguments))
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+def run(call: Call) -> Call:
+    """Run ``detbench compare``."""
+    return partial(call, "compare")
 
 
 @pytest.fixture
@@ -64,7 +52,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_files_from_elsewhere_are_compared_and_the_answer_is_a_sentence(
-    run: Run, files: Path
+    run: Call, files: Path
 ) -> None:
     code, out, err = run("a0.json", "b.json.gz", "--annotations", "val.json", *OTHER)
     assert (code, err) == (0, "")
@@ -76,7 +64,7 @@ def test_files_from_elsewhere_are_compared_and_the_answer_is_a_sentence(
     assert re.search(r"AP: a1.json is .* than a0.json, which could be chance \(95 % int", out)
 
 
-def test_the_numbers_are_pycocotools_and_json_has_them_all(run: Run, files: Path) -> None:
+def test_the_numbers_are_pycocotools_and_json_has_them_all(run: Call, files: Path) -> None:
     words = ("--annotations", "val.json", "--metrics", "AP50,APs,AP[class 1]", "--format", "json")
     code, out, _ = run("a0.json", "b0.json", *words, *OTHER)
     assert code == 0
@@ -95,7 +83,7 @@ def test_the_numbers_are_pycocotools_and_json_has_them_all(run: Run, files: Path
     assert (found["images"], found["margin"]) == (40, None)
 
 
-def test_by_class_and_the_formats(run: Run, files: Path) -> None:
+def test_by_class_and_the_formats(run: Call, files: Path) -> None:
     words = ("a0.json", "b0.json", "--annotations", "val.json", "--metrics", "AP", *OTHER)
     _, out, err = run(*words, "--by-class", "--format", "csv")
     lines = out.splitlines()
@@ -110,7 +98,7 @@ def test_by_class_and_the_formats(run: Run, files: Path) -> None:
         assert out.startswith(start)
 
 
-def test_margin_passes_fails_and_is_undecided(run: Run, files: Path) -> None:
+def test_margin_passes_fails_and_is_undecided(run: Call, files: Path) -> None:
     common = ("--annotations", "val.json", "--metrics", "AP,AP75", *OTHER)
     code, out, err = run("a0.json", "b0.json", *common, "--margin", "0.5")
     assert code == 0
@@ -127,7 +115,7 @@ def test_margin_passes_fails_and_is_undecided(run: Run, files: Path) -> None:
     assert run("a0.json", "a0.json", *common, "--margin", "0")[0] == 0
 
 
-def test_several_seeds_by_commas(run: Run, files: Path) -> None:
+def test_several_seeds_by_commas(run: Call, files: Path) -> None:
     a, b = (",".join(f"{name}{seed}.json" for seed in range(3)) for name in "ab")
     code, out, _ = run(a, b, "--annotations", "val.json", "--metrics", "AP", *OTHER)
     assert code == 0
@@ -168,7 +156,7 @@ def store_rows(root: Path, seeds: tuple[int, ...] = (0,)) -> list[str]:
     return digests
 
 
-def test_rows_digests_and_their_files_are_the_same_comparison(run: Run, tmp_path: Path) -> None:
+def test_rows_digests_and_their_files_are_the_same_comparison(run: Call, tmp_path: Path) -> None:
     a, b = store_rows(tmp_path / "results")
     rows = ("tscode-table1:FCOS", "tscode-table1:fcos + sce")
     numbers = []
@@ -188,7 +176,7 @@ def test_rows_digests_and_their_files_are_the_same_comparison(run: Run, tmp_path
     assert "On shapes easy 128 px, val 15, 15 images" in out
 
 
-def test_rows_of_several_seeds_fail_closed(run: Run, tmp_path: Path) -> None:
+def test_rows_of_several_seeds_fail_closed(run: Call, tmp_path: Path) -> None:
     store_rows(tmp_path / "results", (0, 1))
     rows = ("tscode-table1:FCOS", "tscode-table1:FCOS + SCE", *SMALL)
     code, out, _ = run(*rows, "--seeds", "0,1")
@@ -228,7 +216,7 @@ ANNOTATED = ("--annotations", "val.json")
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(
-    run: Run, files: Path, words: tuple[str, ...], said: str
+    run: Call, files: Path, words: tuple[str, ...], said: str
 ) -> None:
     (files / "bad.json").write_text('[{"image_id": 1')
     (files / "odd.json").write_text('[{"bbox": [1, 2, 3, 4]}]')
@@ -238,7 +226,7 @@ def test_mistakes_are_one_line_and_exit_2(
     assert said in line
 
 
-def test_sides_that_do_not_go_together(run: Run, files: Path) -> None:
+def test_sides_that_do_not_go_together(run: Call, files: Path) -> None:
     digests = store_rows(files / "results")
     code, _, err = run(digests[0], "a0.json", *ANNOTATED, *SMALL)
     assert code == 2

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import Call
 from made_coco import make_coco
 from made_voc import make_voc
-from typer.testing import CliRunner
-
-from detbench.cli import main as entry
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DETBENCH_DATA", raising=False)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        done = CliRunner().invoke(entry.app, ["data", *words], prog_name="detbench")
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.stdout, done.stderr
-
-    return run
+def call(call: Call) -> Call:
+    """Run ``detbench data``."""
+    return partial(call, "data")
 
 
 def test_list(call: Call, tmp_path: Path) -> None:

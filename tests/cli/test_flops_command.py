@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-
-from detbench.cli.main import main
+from commands import Call
 
 KEYS = {
     "table",
@@ -25,15 +25,13 @@ KEYS = {
 }
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as end:
-        main(["flops", *arguments])
-    captured = capsys.readouterr()
-    return end.value.code, captured.out, captured.err
+@pytest.fixture
+def run(call: Call) -> Call:
+    return partial(call, "flops")
 
 
-def test_json(capsys):
-    code, out, _ = run(capsys, "fcos-r50", "tscode-table3", "--format", "json")
+def test_json(run):
+    code, out, _ = run("fcos-r50", "tscode-table3", "--format", "json")
     assert code == 0
     items = json.loads(out)
     assert all(set(item) >= KEYS for item in items)
@@ -46,8 +44,8 @@ def test_json(capsys):
     assert {item["table"] for item in items[1:]} == {"tscode-table3"}
 
 
-def test_terminal_by_part(capsys):
-    code, out, _ = run(capsys, "gfl-r50", "--by-part")
+def test_terminal_by_part(run):
+    code, out, _ = run("gfl-r50", "--by-part")
     assert code == 0
     line = next(line for line in out.splitlines() if "gfl-r50" in line)
     words = ["gfl-r50", "gfl-r50", "208.39", "32.22", "208.39", "32.22"]
@@ -55,10 +53,8 @@ def test_terminal_by_part(capsys):
     assert "Not counted by mmdet: add, mul, upsample_nearest2d" in out
 
 
-def test_csv_of_another_input_has_no_published_gflops(capsys):
-    code, out, _ = run(
-        capsys, "retinanet-r50", "--input", "1333x800", "--format", "csv", "--by-part"
-    )
+def test_csv_of_another_input_has_no_published_gflops(run):
+    code, out, _ = run("retinanet-r50", "--input", "1333x800", "--format", "csv", "--by-part")
     assert code == 0
     [row] = csv.DictReader(io.StringIO(out))
     assert f"{float(row['gflops']):.2f}" == "250.34"
@@ -79,8 +75,8 @@ def test_csv_of_another_input_has_no_published_gflops(capsys):
         (("--protocol", "thop"), "thop"),
     ],
 )
-def test_mistakes_are_one_line(capsys, arguments, message):
-    code, out, err = run(capsys, *arguments)
+def test_mistakes_are_one_line(run, arguments, message):
+    code, out, err = run(*arguments)
     assert code == 2
     assert out == ""
     assert len(err.splitlines()) == 1

@@ -1,11 +1,12 @@
 """``detbench latency``."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
+from commands import Call
 
-from detbench.cli.main import main
 from detbench.recipe import load
 
 QUICK = ("--input", "65x33", "--iterations", "2", "--warmup", "0", "--classes", "3")
@@ -24,15 +25,13 @@ def table(tmp_path):
     return str(path)
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as end:
-        main(["latency", *arguments])
-    captured = capsys.readouterr()
-    return end.value.code, captured.out, captured.err
+@pytest.fixture
+def run(call: Call) -> Call:
+    return partial(call, "latency")
 
 
-def test_terminal(capsys, table):
-    code, out, err = run(capsys, table, *QUICK)
+def test_terminal(run, table):
+    code, out, err = run(table, *QUICK)
     assert code == 0
     lines = [line.split() for line in out.splitlines()]
     steps = [" ".join(line[2:-3]) for line in lines if line[:2] == ["light", "light"]]
@@ -49,8 +48,8 @@ def test_terminal(capsys, table):
     assert "0 passes to warm up, 2 to measure, on cpu" in err
 
 
-def test_json_keeps_every_sample(capsys, table):
-    code, out, _ = run(capsys, table, *QUICK, "--no-nms", "--format", "json", "--device", "cpu")
+def test_json_keeps_every_sample(run, table):
+    code, out, _ = run(table, *QUICK, "--no-nms", "--format", "json", "--device", "cpu")
     assert code == 0
     [found] = json.loads(out)
     assert (found["table"], found["row"], found["detector"]) == ("light", "light", "fcos-r50")
@@ -72,8 +71,8 @@ def test_json_keeps_every_sample(capsys, table):
         ((), "Missing argument"),
     ],
 )
-def test_mistakes_are_one_line(capsys, arguments, message):
-    code, out, err = run(capsys, *arguments)
+def test_mistakes_are_one_line(run, arguments, message):
+    code, out, err = run(*arguments)
     assert code == 2
     assert out == ""
     assert len(err.splitlines()) == 1
@@ -81,7 +80,7 @@ def test_mistakes_are_one_line(capsys, arguments, message):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_cuda_that_is_not_there(capsys):
-    code, _, err = run(capsys, "fcos-r50", "--device", "cuda")
+def test_cuda_that_is_not_there(run):
+    code, _, err = run("fcos-r50", "--device", "cuda")
     assert code == 2
     assert "no usable CUDA device" in err

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import Call
 from PIL import Image
 
 from detbench.build import build_detector
-from detbench.cli.main import main
 from detbench.cli.subjects import source
 from detbench.data.shapes_plan import CATEGORIES
 from detbench.errors import DataError
@@ -23,24 +23,12 @@ from detbench.runner import plan
 from detbench.training import weights
 
 SMALL = ("--profile", "smoke", "--set", "data.size=64", "--set", "data.val=2")
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    monkeypatch.chdir(tmp_path)
-    for name in ("DETBENCH_RESULTS", "DETBENCH_DATA"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(("predict", *words))
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return run
+def call(call: Call) -> Call:
+    """Run ``detbench predict``."""
+    return partial(call, "predict")
 
 
 def trained(path: Path, name: str = "fcos-r50", classes: int = len(CATEGORIES)) -> str:

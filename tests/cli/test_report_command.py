@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import exit_code
 
-from detbench.cli.main import main
 from detbench.recipe import load
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
@@ -16,18 +16,8 @@ from detbench.runner import plan as plans
 METRICS = ("AP", "APs", "APm", "APl", "gflops", *(f"AP{p}" for p in range(50, 100, 5)))
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("DETBENCH_RESULTS", "DETBENCH_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
 def _call(*words: str) -> int:
-    with pytest.raises(SystemExit) as end:
-        main(["report", *words])
-    return int(end.value.code or 0)
+    return exit_code("report", *words)
 
 
 def _fill(root: Path, profile: str, value: float, rows: str = "FCOS*") -> None:

@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from commands import Call
 
-from detbench.cli import main as entry
 from detbench.recipe import resolve
 from detbench.recipe.digest import digest
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan
 
-Call = Callable[..., tuple[int, str, str]]
 TABLE = "tscode-table1"
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DETBENCH_RESULTS", raising=False)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        done = CliRunner().invoke(entry.app, ["results", *words], prog_name="detbench")
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.stdout, done.stderr
-
-    return run
+def call(call: Call) -> Call:
+    """Run ``detbench results``."""
+    return partial(call, "results")
 
 
 def measure(root: Path, row: str, seed: int = 0, ap: float = 0.25, **more: Any) -> str:

@@ -2,26 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import exit_code
 
-from detbench.cli.main import main
 from detbench.recipe import load
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("DETBENCH_RESULTS", "DETBENCH_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-def _call(*words: str) -> int:
-    with pytest.raises(SystemExit) as end:
-        main(words)
-    return int(end.value.code or 0)
 
 
 def _fill(root: Path, failed: int = 0) -> None:
@@ -41,7 +27,7 @@ def _fill(root: Path, failed: int = 0) -> None:
 def test_missing_data_is_one_line_before_anything_runs(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _call("run", "tscode-table1", "--profile", "paper") == 2
+    assert exit_code("run", "tscode-table1", "--profile", "paper") == 2
     said = capsys.readouterr()
     [line] = said.err.splitlines()
     assert "data/coco/annotations/instances_train2017.json is not there" in line
@@ -51,7 +37,7 @@ def test_missing_data_is_one_line_before_anything_runs(
 
 def test_two_mistakes_are_both_said(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--rows", "FCSO", "--set", "trainig.batch=2")
-    assert _call("run", "tscode-table1", "--profile", "smoke", *words) == 2
+    assert exit_code("run", "tscode-table1", "--profile", "smoke", *words) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert "did you mean" in said[0] + said[1]
@@ -61,11 +47,11 @@ def test_a_complete_table_is_printed_and_nothing_said(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _fill(folder / "results")
-    assert _call("run", "tscode-table1", "--profile", "smoke") == 0
+    assert exit_code("run", "tscode-table1", "--profile", "smoke") == 0
     first = capsys.readouterr()
     assert first.err == ""
     assert first.out.rstrip().endswith("24 of 24 done.")
-    assert _call("run", "tscode-table1", "--profile", "smoke") == 0
+    assert exit_code("run", "tscode-table1", "--profile", "smoke") == 0
     assert capsys.readouterr().out == first.out
 
 
@@ -73,13 +59,13 @@ def test_stored_failures_are_named_and_give_exit_code_1(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _fill(folder / "results", failed=1)
-    assert _call("run", "tscode-table1", "--profile", "smoke", "--format", "markdown") == 1
+    assert exit_code("run", "tscode-table1", "--profile", "smoke", "--format", "markdown") == 1
     said = capsys.readouterr()
     assert "1 cell failed in an earlier run and is left out: --retry-failed" in said.err
     assert "detbench: FCOS failed: NaN, alas" in said.err
     assert "FCOS: failed: NaN, alas" in said.out
     # A report states what is stored; that a cell failed is no failure of the report.
-    assert _call("report", "tscode-table1", "--profile", "smoke") == 0
+    assert exit_code("report", "tscode-table1", "--profile", "smoke") == 0
 
 
 def test_report_json_of_one_table_is_an_object_and_of_all_a_list(
@@ -87,18 +73,18 @@ def test_report_json_of_one_table_is_an_object_and_of_all_a_list(
 ) -> None:
     _fill(folder / "elsewhere")
     monkeypatch.setenv("DETBENCH_RESULTS", str(folder / "elsewhere"))
-    assert _call("report", "tscode-table1", "--profile", "smoke", "--format", "json") == 0
+    assert exit_code("report", "tscode-table1", "--profile", "smoke", "--format", "json") == 0
     one = json.loads(capsys.readouterr().out)
     assert one["id"] == "tscode-table1"
     assert one["cells"] == {"done": 24, "failed": 0, "missing": 0}
     assert one["rows"][0]["measured"]["AP"] == 25.0
     assert one["rows"][0]["published"]["AP"] == 38.7
-    assert _call("report", "--profile", "smoke", "--format", "json") == 0
+    assert exit_code("report", "--profile", "smoke", "--format", "json") == 0
     assert one in json.loads(capsys.readouterr().out)
 
 
 def test_report_of_an_empty_store_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _call("report", "--profile", "smoke") == 0
+    assert exit_code("report", "--profile", "smoke") == 0
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("nothing is stored in results: detbench run")

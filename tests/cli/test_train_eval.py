@@ -3,13 +3,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Call
 
-from detbench.cli.main import main
 from detbench.evaluation import results
 from detbench.training import loop
 
@@ -24,23 +23,6 @@ SETTINGS = (
     "inference.score_threshold=0.0",
 )
 SMALL = ["--profile", "smoke", *(part for one in SETTINGS for part in ("--set", one))]
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return call
 
 
 def annotations(path: Path) -> dict[str, Any]:
@@ -60,44 +42,44 @@ ANN = ["--annotations", "ann.json"]
 FOUND = [{"image_id": 1, "category_id": 3, "bbox": [10, 10, 40, 40], "score": 0.9}]
 
 
-def test_train_then_eval_give_the_same_numbers(run: Run, tmp_path: Path) -> None:
-    code, out, err = run("train", "fcos-r50", *SMALL, "--out", "here", "--format", "json")
+def test_train_then_eval_give_the_same_numbers(call: Call, tmp_path: Path) -> None:
+    code, out, err = call("train", "fcos-r50", *SMALL, "--out", "here", "--format", "json")
     assert (code, "train 2/2" in err, "training from scratch" in err) == (0, True, True)
     trained = json.loads(out)["rows"][0]
     names = {"weights.pt", "curve.jsonl", "checkpoint.pt", "detections.json.gz"}
     assert {entry.name for entry in (tmp_path / "here").iterdir()} == names
 
     options = ["--weights", "here/weights.pt", "--save", "again.json", "--format", "json"]
-    code, out, _ = run("eval", "fcos-r50", *SMALL, *options)
+    code, out, _ = call("eval", "fcos-r50", *SMALL, *options)
     assert (code, json.loads(out)["rows"][0]) == (0, trained)
     kept = results.read(tmp_path / "again.json")
     assert kept == results.read(tmp_path / "here" / "detections.json.gz")
     assert len(kept) > 0
 
-    code, out, _ = run("eval", "--results", "again.json", *SMALL, "--format", "json")
+    code, out, _ = call("eval", "--results", "again.json", *SMALL, "--format", "json")
     again = json.loads(out)["rows"][0]
     assert (code, again | {"name": ""}) == (0, trained | {"name": ""})
 
 
 def test_train_again_does_nothing_and_other_settings_are_refused(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run("train", "fcos-r50", *SMALL)
+    first = call("train", "fcos-r50", *SMALL)
     monkeypatch.setattr(loop, "_step", lambda *_: pytest.fail("trained again"))
-    second = run("train", "fcos-r50", *SMALL)
+    second = call("train", "fcos-r50", *SMALL)
     assert (first[0], second[0], first[1]) == (0, 0, second[1])
-    code, _, err = run("train", "fcos-r50", *SMALL, "--set", "training.optimizer.lr=0.5")
+    code, _, err = call("train", "fcos-r50", *SMALL, "--set", "training.optimizer.lr=0.5")
     assert code == 2
     assert "belongs to a run with other settings" in err.splitlines()[-1]
 
 
-def test_eval_of_a_file(run: Run, tmp_path: Path) -> None:
+def test_eval_of_a_file(call: Call, tmp_path: Path) -> None:
     annotations(tmp_path / "ann.json")
     results.write(tmp_path / "found.json.gz", FOUND)
     files = ["--results", "found.json.gz", *ANN]
     rows = []
     for engine in ("faster", "pycocotools"):
-        code, out, _ = run("eval", *files, "--evaluator", engine, "--format", "json")
+        code, out, _ = call("eval", *files, "--evaluator", engine, "--format", "json")
         assert code == 0
         rows.append(json.loads(out)["rows"][0])
     ap = 51 / 101 * 100  # one of two found: 51 of the 101 recall points
@@ -105,11 +87,11 @@ def test_eval_of_a_file(run: Run, tmp_path: Path) -> None:
         assert row["AP"] == pytest.approx(ap)
         assert (row["APm"], row["APs"], row["APl"]) == (pytest.approx(100), 0, None)
         assert row["notes"]["APl"].startswith("no object of this size")
-    code, out, _ = run("eval", *files, "--set", "evaluation.area_scale=0.1")
+    code, out, _ = call("eval", *files, "--set", "evaluation.area_scale=0.1")
     assert "squares of 3.2 and 9.6 pixels" in out
-    code, out, _ = run("eval", *files, "--thresholds", "--format", "csv")
+    code, out, _ = call("eval", *files, "--thresholds", "--format", "csv")
     assert "AP50,AP55,AP60" in out
-    code, out, _ = run("eval", "--results", "found.json.gz", "--dataset", "coco:ann.json:nowhere")
+    code, out, _ = call("eval", "--results", "found.json.gz", "--dataset", "coco:ann.json:nowhere")
     assert (code, f"{ap:.2f}" in out) == (0, True)
 
 
@@ -174,7 +156,7 @@ def bad_files(folder: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(
-    run: Run,
+    call: Call,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -184,15 +166,15 @@ def test_mistakes_are_one_line_and_exit_2(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     bad_files(tmp_path)
-    code, out, err = run(*arguments)
+    code, out, err = call(*arguments)
     told = [line for line in err.splitlines() if line.startswith("detbench")]
     assert (code, out, len(told)) == (2, "", 1), err
     assert said in told[0]
     assert "Traceback" not in err
 
 
-def test_nan_ends_with_exit_1(run: Run) -> None:
+def test_nan_ends_with_exit_1(call: Call) -> None:
     lr = ["--set", "training.optimizer.lr=1e30", "--set", "training.schedule.rise=0.0"]
-    code, out, err = run("train", "fcos-r50", *SMALL, *lr)
+    code, out, err = call("train", "fcos-r50", *SMALL, *lr)
     assert (code, out) == (1, "")
     assert "not finite at iteration 2 of 2" in err.splitlines()[-1]

@@ -10,30 +10,21 @@ from typing import Any
 import pytest
 import reference_weights as reference
 import torch
-from typer.testing import CliRunner
+from commands import Call
 
 from detbench.build import build_detector
-from detbench.cli import main as entry
 from detbench.recipe import resolve
 from detbench.training import lookup, stock, weights
 
 NAME = "ResNet50_Weights.IMAGENET1K_V1"
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.chdir(tmp_path)
+def call(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Run a command line where torch.hub has a folder of its own."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch" / "hub"))
-
-    def run(*words: str) -> tuple[int, str, str]:
-        done = CliRunner().invoke(entry.app, words, prog_name="detbench")
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.stdout, done.stderr
-
-    return run
+    return call
 
 
 @pytest.fixture
