@@ -31,7 +31,7 @@ class Rescorer:
     def __call__(self, rows: list[Measurement], detections: list[dict[str, Any]]) -> str:
         """What does not agree, in a sentence; empty if all of a cell's numbers do."""
         try:
-            cell = Cell.model_validate_json(_recipe(rows))
+            cell = Cell.of_plain(rows[0].provenance.get("recipe"))
         except ValidationError:
             return f"{UNSCORED}its recipe is one of another detbench"
         if digest(cell) != rows[0].digest:
@@ -43,12 +43,6 @@ class Rescorer:
         except DetbenchError as error:
             return f"{UNSCORED}{' '.join(str(error).split())}"
         return _disagreement(rows, metrics)
-
-
-def _recipe(rows: list[Measurement]) -> str:
-    import json
-
-    return json.dumps(rows[0].provenance.get("recipe"))
 
 
 def _disagreement(rows: list[Measurement], metrics: dict[str, float | None]) -> str:

@@ -2,33 +2,32 @@
 
 A row's baseline is the one it names, else the table's, else the first row of its part of the table
 (after the last line the paper draws). Differences come from stored detections alone; nothing is
-trained. They are kept as JSON in ``<results>/work/differences/``, named by what they depend on.
+trained. They are kept as JSON in ``<results>/work/differences/``.
 
 No torch.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from detbench.errors import DetbenchError
 from detbench.evaluation.bootstrap import REPLICATES, Difference, difference
 from detbench.evaluation.matching import Matches, match
-from detbench.evaluation.truth import Truths
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
-from detbench.results import kept
+from detbench.results.kept import Kept
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, PlannedRow, Task
 
-log = logging.getLogger("detbench")
-METHOD = 1
-"""Raise it when differences are computed otherwise: what was kept before is computed again."""
+Found = Mapping[str, Difference]
+KEPT: Kept[Found] = Kept(
+    folder="differences",
+    method=1,
+    dump=lambda found: {name: asdict(one) for name, one in found.items()},
+    load=lambda plain: {name: Difference(**one) for name, one in plain.items()},
+)
 Progress = Callable[[int, int], None]
 
 
@@ -43,7 +42,7 @@ class Change:
     """
 
     baseline: str | None
-    found: Mapping[str, Difference] = field(default_factory=dict)
+    found: Found = field(default_factory=dict)
     reason: str = ""
 
 
@@ -76,7 +75,7 @@ def differences(
 
 
 class _Bench:
-    """Ground truth of one table and matches of its baselines, each made once.
+    """Matches of one table's baselines, each made once.
 
     Other rows' matches are let go: on COCO each takes 50 MB, and a sweep has 85 rows.
     """
@@ -84,7 +83,7 @@ class _Bench:
     def __init__(self, plan: Plan, store: Store, metrics: tuple[str, ...], replicates: int) -> None:
         self.store = store
         self.metrics, self.replicates = metrics, replicates
-        self._truths = Truths(plan.data_root)
+        self._truths = plan.truths
         self._matches: dict[str, Matches] = {}
 
     def change(
@@ -97,19 +96,23 @@ class _Bench:
         reason = self._why_not(baseline, reference, planned)
         if reason or reference is None:
             return Change(baseline, reason=reason)
-        key = self._key(reference.train, planned.train)
-        found = _read(self.store, key, self.metrics)
-        if found is not None:
-            return Change(baseline, found)
-        if tell is not None:
-            tell()
-        try:
+
+        def compute() -> Found:
+            if tell is not None:
+                tell()
             a = [self._baseline(task) for task in reference.train]
             b = [self._match(task) for task in planned.train]
-            found = difference(a, b, self.metrics, self.replicates)
+            return difference(a, b, self.metrics, self.replicates)
+
+        sides = [
+            [[task.digest, self.store.fingerprint(task.digest)] for task in row.train]
+            for row in (reference, planned)
+        ]
+        parts = [sides, list(self.metrics), self.replicates]
+        try:
+            found = KEPT.of(self.store, planned.train[0].digest, parts, compute)
         except DetbenchError as error:
             return Change(baseline, reason=" ".join(str(error).split()))
-        _keep(self.store, key, found)
         return Change(baseline, found)
 
     def _why_not(self, baseline: str, reference: PlannedRow | None, planned: PlannedRow) -> str:
@@ -131,13 +134,6 @@ class _Bench:
             return f"its baseline {baseline} was evaluated otherwise"
         return ""
 
-    def _key(self, a: Sequence[Task], b: Sequence[Task]) -> str:
-        sides = [
-            [[task.digest, self.store.fingerprint(task.digest)] for task in side] for side in (a, b)
-        ]
-        parts = [METHOD, sides, list(self.metrics), self.replicates]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
     def _baseline(self, task: Task) -> Matches:
         if task.digest not in self._matches:
             self._matches[task.digest] = self._match(task)
@@ -154,31 +150,3 @@ def _protocol(task: Task) -> tuple[str, str]:
     assert isinstance(task.cell, Cell)
     evaluation = task.cell.evaluation.model_copy(update={"batch": 1})
     return digest(task.cell.data), digest(evaluation)
-
-
-_MEMORY: dict[str, dict[str, Difference]] = {}
-"""What was found in this process: a store that cannot be written keeps nothing."""
-
-
-def _path(store: Store, key: str) -> Path:
-    return store.work("differences") / f"{key}.json"
-
-
-def _read(store: Store, key: str, metrics: Sequence[str]) -> dict[str, Difference] | None:
-    """What was kept, if it is whole."""
-    if key in _MEMORY:
-        return _MEMORY[key]
-    try:
-        content = kept.read(_path(store, key))
-        found = {name: Difference(**content["differences"][name]) for name in metrics}
-    except (KeyError, TypeError):
-        return None
-    _MEMORY[key] = found
-    return found
-
-
-def _keep(store: Store, key: str, found: dict[str, Difference]) -> None:
-    """Remember; a folder that cannot be written only costs the time again."""
-    _MEMORY[key] = found
-    plain = {name: asdict(one) for name, one in found.items()}
-    kept.keep(_path(store, key), {"method": METHOD, "differences": plain})

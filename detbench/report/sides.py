@@ -6,7 +6,6 @@ No torch.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,9 +92,8 @@ def _cell(store: Store, key: str) -> Cell | None:
     stored = store.get(key)
     if stored is None or stored.status != "done":
         return None
-    recipe = stored.rows[0].provenance.get("recipe")
     try:
-        return Cell.model_validate_json(json.dumps(recipe))
+        return Cell.of_plain(stored.rows[0].provenance.get("recipe"))
     except ValueError as error:
         raise StoreError(
             f"cell {key[:12]} was made by another version of detbench: give its detections file "

@@ -5,13 +5,61 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from detbench.errors import StoreError
 from detbench.results.files import write_atomic
+from detbench.results.store import Store
 
 log = logging.getLogger("detbench")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kept(Generic[T]):
+    """Values of one kind: remembered in this process, and in ``<results>/work/<folder>/``.
+
+    Attributes:
+        method: raise it when values are computed otherwise; kept ones are computed again.
+        dump: a value as plain data.
+        load: its inverse; raises KeyError or TypeError for data of another form.
+        memory: what was found in this process: a store that cannot be written keeps nothing.
+    """
+
+    folder: str
+    method: int
+    dump: Callable[[T], Any]
+    load: Callable[[Any], T]
+    memory: dict[str, T] = field(default_factory=dict)
+
+    def of(self, store: Store, name: str, parts: Any, compute: Callable[[], T]) -> T:
+        """``compute()``, unless it was computed before for equal ``parts``.
+
+        Args:
+            name: the digest of a cell it is about; its file's name begins with it.
+            parts: plain data; all that the value depends on, but for the method.
+        """
+        key = f"{name}-{_checksum(parts)[:16]}"
+        if key in self.memory:
+            return self.memory[key]
+        path = store.work(self.folder) / f"{key}.json"
+        found = self._read(path)
+        if found is None:
+            found = (compute(),)
+            keep(path, {"method": self.method, "value": self.dump(found[0])})
+        self.memory[key] = found[0]
+        return found[0]
+
+    def _read(self, path: Path) -> tuple[T] | None:
+        """What was kept, which may be none itself, if it is whole and of this method."""
+        try:
+            content = read(path)
+            return (self.load(content["value"]),) if content["method"] == self.method else None
+        except (KeyError, TypeError):
+            return None
 
 
 def read(path: Path) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from detbench.data.sources import seen_in_training, why_missing
 from detbench.errors import DataError
+from detbench.evaluation.truth import Truths
 from detbench.recipe import load, resolve
 from detbench.recipe.columns import choose as choose_columns
 from detbench.recipe.digest import digest, training
@@ -83,6 +85,11 @@ class Plan:
     rows: tuple[PlannedRow, ...]
     warnings: tuple[str, ...] = ()
     data_root: Path | None = None
+
+    @cached_property
+    def truths(self) -> Truths:
+        """What stored detections are scored against."""
+        return Truths(self.data_root)
 
     @property
     def tasks(self) -> tuple[Task, ...]:

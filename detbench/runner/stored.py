@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -121,6 +120,6 @@ def _near(known: Names, cell: CellFiles, origin: dict[str, Any]) -> Near | None:
     if cell.kind != "train-eval":
         return None
     try:
-        return known.near(Cell.model_validate_json(json.dumps(origin.get("recipe"))))
+        return known.near(Cell.of_plain(origin.get("recipe")))
     except ValidationError:  # of a failed cell, which has none, or of another detbench
         return None

@@ -46,9 +46,9 @@ TABLE = Table(
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh() -> None:
     """No memory of another test's store."""
-    monkeypatch.setattr(differences, "_MEMORY", {})
+    differences.KEPT.memory.clear()
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     first = differences.differences(plan, store, progress=lambda *at: told.append(at))
     assert told == [(1, 5), (3, 5), (4, 5)]
     assert len(list(store.work("differences").iterdir())) == 3
-    monkeypatch.setattr(differences, "_MEMORY", {})
+    differences.KEPT.memory.clear()
     monkeypatch.setattr(differences, "match", None)
     # The data set need not be there any more.
     elsewhere = replace(plan, data_root=None)
@@ -234,7 +234,7 @@ def test_a_damaged_cache_is_computed_again(tmp_path: Path, store: Store, content
     first = differences.differences(plan, store, replicates=30)
     for path in store.work("differences").iterdir():
         path.write_bytes(content)
-    differences._MEMORY.clear()
+    differences.KEPT.memory.clear()
     assert differences.differences(plan, store, replicates=30) == first
 
 

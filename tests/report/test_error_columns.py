@@ -27,8 +27,8 @@ WORDS = ("--profile", "smoke", "--set", OVERRIDES[0], "--set", OVERRIDES[1], "--
 
 
 @pytest.fixture(autouse=True)
-def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(error_columns, "_MEMORY", {})
+def forget() -> None:
+    error_columns.KEPT.memory.clear()
 
 
 def planned(columns: str = "AP,errors", seeds: tuple[int, ...] = (0,)) -> Plan:
@@ -105,7 +105,7 @@ def test_they_are_computed_once_for_the_same_detections(
     monkeypatch.setattr(error_columns, "error_types", lambda *a: calls.append(1) or error_types(*a))
     for _ in range(2):
         ablation.sheet(plan, Store(tmp_path))
-        error_columns._MEMORY.clear()
+        error_columns.KEPT.memory.clear()
     assert len(calls) == 1
     [path] = (tmp_path / "work" / "errors").iterdir()
     assert path.name.startswith(plan.rows[0].train[0].digest)
@@ -114,7 +114,7 @@ def test_they_are_computed_once_for_the_same_detections(
     ablation.sheet(plan, Store(tmp_path))
     assert len(calls) == 2
     kept.keep(path, kept.read(path) | {"method": 0})
-    error_columns._MEMORY.clear()
+    error_columns.KEPT.memory.clear()
     ablation.sheet(plan, Store(tmp_path))
     assert len(calls) == 3
 
