@@ -57,7 +57,7 @@ def fill(store: Store, task: Task, seed: int | None = 0, **values: float | None)
         [
             Measurement(
                 *(task.digest, task.kind, metric, value, "fraction", {"images": 200}, seed),
-                reason="" if value is not None else "no such object",
+                reason="" if value is not None else "no object of this size among the val images",
                 provenance=PROVENANCE,
             )
             for metric, value in values.items()

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from report.made_store import fill
 
 from detbench.recipe import load
 from detbench.recipe.table import Row, Table
@@ -11,7 +12,7 @@ from detbench.report import ablation, table
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
-from detbench.runner.plan import Plan, Task
+from detbench.runner.plan import Plan
 
 TABLE = Table(
     id="own-table1",
@@ -54,31 +55,14 @@ def _plan(profile: str = "smoke", seeds: tuple[int, ...] = (0,), *overrides: str
     return plans.make(TABLE, load.profile(profile), seeds, None, overrides)
 
 
-def _fill(store: Store, task: Task, seed: int = 0, **values: float | None) -> None:
-    rows = [
-        Measurement(
-            task.digest,
-            task.kind,
-            metric,
-            value,
-            "",
-            {"images": 200},
-            seed,
-            reason="" if value is not None else "no object of this size among the val images",
-        )
-        for metric, value in values.items()
-    ]
-    store.add(rows)
-
-
 def _fill_all(store: Store, plan: Plan) -> None:
     fcos, atss = plan.rows[:2]
     assert fcos.cost is not None
     assert atss.cost is not None
-    _fill(store, fcos.train[0], AP=0.3064, APs=None)
-    _fill(store, atss.train[0], AP=0.3956, APs=0.1)
-    _fill(store, fcos.cost, gflops=200.5894)
-    _fill(store, atss.cost, gflops=206.31)
+    fill(store, fcos.train[0], AP=0.3064, APs=None)
+    fill(store, atss.train[0], AP=0.3956, APs=0.1)
+    fill(store, fcos.cost, gflops=200.5894)
+    fill(store, atss.cost, gflops=206.31)
 
 
 def _lines(plan: Plan, store: Store) -> list[str]:
@@ -194,12 +178,12 @@ def test_seeds_give_mean_deviation_and_number_and_fail_closed(store: Store) -> N
     plan = _plan("smoke", (0, 1, 2))
     cells = plan.rows[0].train
     assert [task.label for task in cells] == ["FCOS, seed 0", "FCOS, seed 1", "FCOS, seed 2"]
-    _fill(store, cells[0], 0, AP=0.30, APs=0.1)
-    _fill(store, cells[1], 1, AP=0.31, APs=0.1)
+    fill(store, cells[0], 0, AP=0.30, APs=0.1)
+    fill(store, cells[1], 1, AP=0.31, APs=0.1)
     [first, *_] = ablation.payload(plan, store)["rows"]
     assert first["measured"]["AP"] is None
     assert first["reasons"]["AP"] == "FCOS, seed 2: not run"
-    _fill(store, cells[2], 2, AP=0.32, APs=0.1)
+    fill(store, cells[2], 2, AP=0.32, APs=0.1)
     assert "| FCOS | FCOS | 31.0 ± 1.0 | 10.0 ± 0.0 |" in "\n".join(_lines(plan, store))
     assert "Mean ± standard deviation over n = 3 seeds." in _lines(plan, store)
     [first, *_] = ablation.payload(plan, store)["rows"]
@@ -248,7 +232,7 @@ def test_report_and_an_idle_run_import_no_torch(tmp_path: Path) -> None:
     name = load.tables()[0]
     plan = plans.make(load.table(name), load.profile("smoke"))
     for task in plan.tasks:
-        _fill(Store(root), task, AP=0.25, gflops=200.0)
+        fill(Store(root), task, AP=0.25, gflops=200.0)
     outputs = []
     for words in (["run", name, "--format", "markdown"], ["report", name], ["report"]):
         command = [sys.executable, "-c", code, *words, "--profile", "smoke"]
