@@ -10,9 +10,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torchvision.ops import roi_align
 
 FINEST = 56
+SMALL = 1024
+"""Cells of a map up to which RoIAlign's gradient is taken by matrix products on the CPU."""
 
 
 def assign_levels(rois: Tensor, count: int) -> Tensor:
@@ -41,9 +44,76 @@ def align(
 
 
 def _align(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
-    return roi_align(
-        level, rois.to(level.dtype), size, 1.0 / stride, sampling_ratio=0, aligned=True
-    )
+    rois = rois.to(level.dtype)
+    if len(rois) and level.device.type == "cpu" and level[0, 0].numel() <= SMALL:
+        pooled: Tensor = _SmallAlign.apply(level, stride, rois, size)
+        return pooled
+    return roi_align(level, rois, size, 1.0 / stride, sampling_ratio=0, aligned=True)
+
+
+class _SmallAlign(torch.autograd.Function):
+    """Torchvision's RoIAlign, whose gradient is two matrix products on the CPU.
+
+    Bilinear reading, the mean over a bin's samples, and zero outside the map are each a product of
+    what they are along y and along x: pooled = R F C', with a matrix R of rows and C of columns for
+    each RoI; hence dF = R' G C. On small maps that takes a half to a fifth of the time of
+    torchvision's loop over channels and samples, and is the same up to rounding.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(rois)
+        ctx.shape, ctx.stride = level.shape, stride
+        return roi_align(level, rois, size, 1.0 / stride, sampling_ratio=0, aligned=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (rois,) = ctx.saved_tensors
+        batch, channels, height, width = ctx.shape
+        size = gradient.shape[-1]
+        image = rois[:, 0].long()
+        counts = torch.bincount(image, minlength=batch)
+        most = int(counts.max())
+        order = image.argsort(stable=True)
+        nth = torch.empty_like(order)
+        nth[order] = torch.arange(len(rois)) - (counts.cumsum(0) - counts)[image[order]]
+        slot = image * most + nth  # images have equally many, some of them empty
+        edges = rois[:, 1:].to(gradient.dtype) / ctx.stride - 0.5
+        rows = gradient.new_zeros(batch * most, size, height)
+        rows[slot] = _weights(edges[:, 1], edges[:, 3], size, height)
+        columns = _weights(edges[:, 0], edges[:, 2], size, width)
+        # (K, size C, size) to (K, size C, W): a bin's row is kept, its column becomes cells.
+        wide = gradient.transpose(1, 2).reshape(len(rois), size * channels, size) @ columns
+        lines = gradient.new_zeros(batch * most, size * channels, width)
+        lines[slot] = wide
+        whole = rows.reshape(batch, most * size, height).transpose(1, 2) @ lines.reshape(
+            batch, most * size, channels * width
+        )
+        return whole.reshape(batch, height, channels, width).transpose(1, 2), None, None, None
+
+
+def _weights(low: Tensor, high: Tensor, size: int, cells: int) -> Tensor:
+    """What each cell of an axis adds to each bin, (K, size, cells).
+
+    Args:
+        low, high: (K,), the RoIs' ends, 0 at the centre of the first cell.
+    """
+    side = (high - low) / size
+    samples = side.ceil().clamp(min=0)  # of a bin: at most one cell apart
+    nth = torch.arange(max(int(samples.max()), 1), dtype=low.dtype)
+    each = samples.clamp(min=1)[:, None]
+    bins = torch.arange(size, dtype=low.dtype)[:, None]
+    at = bins + ((nth + 0.5) / each)[:, None]
+    at = low[:, None, None] + at * side[:, None, None]
+    counts = (nth < samples[:, None])[:, None] & (at >= -1) & (at <= cells)
+    at = at.clamp(0, cells - 1)
+    first = at.long().clamp(max=max(cells - 2, 0))
+    share = counts / each[..., None]
+    weights = low.new_zeros(len(low), size, cells)
+    weights.scatter_add_(2, first, (first + 1 - at) * share)
+    weights.scatter_add_(2, (first + 1).clamp(max=cells - 1), (at - first) * share)
+    return weights
 
 
 def deformable(

@@ -29,6 +29,32 @@ def test_align_is_torchvisions_on_each_level():
         assert torch.allclose(pooled[index], expected[0], atol=1e-6)
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 20), (1, 1), (1, 6), (30, 34)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gradient_of_align_on_small_maps_is_torchvisions(height, width, dtype):
+    generator = torch.Generator().manual_seed(1)
+    corner = torch.rand(40, 2, generator=generator) * torch.tensor([4.0 * width, 4.0 * height]) - 9
+    side = torch.rand(40, 2, generator=generator) * 90
+    side[::7, 0] = 0  # without samples
+    image = torch.randint(0, 3, (40, 1), generator=generator) * 2.0  # images 1 and 3 have none
+    rois = torch.cat((image, corner, corner + side), dim=1)
+    rois = torch.cat((rois, rois.new_tensor([[0, -500, -500, -400, -400], [2, 50, 50, 20, 20]])))
+    level = torch.randn(5, 3, height, width, generator=generator, dtype=dtype)
+    weights = torch.randn(len(rois), 3, 4, 4, generator=generator, dtype=dtype)
+    found = []
+    for pool in (
+        lambda x: ops.align([x], [4], rois, 4),
+        lambda x: roi_align(x, rois.to(dtype), 4, 1 / 4, sampling_ratio=0, aligned=True),
+    ):
+        leaf = level.clone().requires_grad_()
+        pooled = pool(leaf)
+        (pooled * weights).sum().backward()
+        found.append((pooled.detach(), leaf.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1].abs().sum() > 0
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-4, atol=1e-5)
+
+
 def test_no_rois_at_all():
     nothing = ROIS[:0]
     assert ops.align(LEVELS, STRIDES, nothing, 7).shape == (0, 3, 7, 7)
