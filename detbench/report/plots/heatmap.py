@@ -54,7 +54,9 @@ def draw(maps: Sequence[Map], title: str, note: str = "", unit: str = "AP (%)") 
         made.colorbar(image, ax=axes[: len(maps)], label=unit, shrink=0.8)
         for ax in axes[len(maps) :]:
             ax.remove()
-        canvas.caption(made, title, note)
+        blank = any(value is None for one in maps for row in one.values for value in row)
+        key = "Framed: the best of a map." + (" Hatched: not measured." if blank else "")
+        canvas.caption(made, title, f"{note} {key}".strip())
     return made
 
 
