@@ -223,6 +223,7 @@ def test_commands_about_damaged_stores(root: Path, rows: bytes, found: bytes) ->
 
 KEY = "k" * 64
 KEPT = {"AP": Difference(0.01, -0.02, 0.03, 0.4, 0.3, 0.31, 1, 1, 1000, "images", None, None)}
+AGAIN: dict[str, Difference] = {}
 
 
 @budget(60, 600)
@@ -230,12 +231,14 @@ KEPT = {"AP": Difference(0.01, -0.02, 0.03, 0.4, 0.3, 0.31, 1, 1, 1000, "images"
 def test_bytes_of_kept_differences(root: Path, data: st.DataObject) -> None:
     """Damage is computed again, never believed."""
     store = Store(root)
-    differences._keep(store, KEY, KEPT)
-    path = differences._path(store, KEY)
+    shutil.rmtree(store.work("differences"), ignore_errors=True)
+    differences.KEPT.memory.clear()
+    assert differences.KEPT.of(store, KEY, [1], lambda: KEPT) == KEPT
+    [path] = store.work("differences").iterdir()
     path.write_bytes(data.draw(damaged(path.read_bytes())))
-    differences._MEMORY.clear()
+    differences.KEPT.memory.clear()
 
     def use() -> None:
-        assert differences._read(store, KEY, ["AP"]) in (None, KEPT)
+        assert differences.KEPT.of(store, KEY, [1], lambda: AGAIN) in (AGAIN, KEPT)
 
     assert judge(use)
