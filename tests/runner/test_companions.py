@@ -66,17 +66,19 @@ def test_a_cell_of_two_processes_is_the_same_cell(tmp_path: Path) -> None:
 
 def test_a_killed_companion_costs_a_restart_of_the_cell(tmp_path: Path) -> None:
     store, screen = Store(tmp_path), io.StringIO()
+    one = task("training.iterations=40")
+    curve = store.work(one.work) / "curve.jsonl"
 
     def kill() -> None:
         end = time.monotonic() + 60
-        while time.monotonic() < end and "train" not in screen.getvalue():
-            time.sleep(0.05)
+        while time.monotonic() < end and not (curve.is_file() and curve.stat().st_size):
+            time.sleep(0.02)
         for process in companions():
             process.kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    outcome = compute(store, task("training.iterations=40"), screen)
+    outcome = compute(store, one, screen)
     killer.join()
     said = screen.getvalue()
     assert "FCOS: process 2 of 2 of the cell was killed by SIGKILL; it is started again" in said
