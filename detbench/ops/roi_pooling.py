@@ -70,6 +70,8 @@ class _SmallAlign(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (rois,) = ctx.saved_tensors
+        given = gradient.dtype
+        gradient = gradient.to(torch.promote_types(given, torch.float32))
         batch, channels, height, width = ctx.shape
         size = gradient.shape[-1]
         image = rois[:, 0].long()
@@ -90,7 +92,8 @@ class _SmallAlign(torch.autograd.Function):
         whole = rows.reshape(batch, most * size, height).transpose(1, 2) @ lines.reshape(
             batch, most * size, channels * width
         )
-        return whole.reshape(batch, height, channels, width).transpose(1, 2), None, None, None
+        whole = whole.reshape(batch, height, channels, width).transpose(1, 2)
+        return whole.to(given), None, None, None
 
 
 def _weights(low: Tensor, high: Tensor, size: int, cells: int) -> Tensor:

@@ -55,6 +55,28 @@ def test_the_gradient_of_align_on_small_maps_is_torchvisions(height, width, dtyp
     assert torch.allclose(found[0][1], found[1][1], rtol=1e-4, atol=1e-5)
 
 
+def test_that_gradient_is_torchvisions_in_bf16_too():
+    generator = torch.Generator().manual_seed(1)
+    corner = torch.rand(40, 2, generator=generator) * torch.tensor([100.0, 80.0])
+    side = torch.rand(40, 2, generator=generator) * 60
+    image = torch.randint(0, 2, (40, 1), generator=generator).float()
+    rois = torch.cat((image, corner, corner + side), dim=1)
+    level = torch.randn(2, 3, 30, 34, generator=generator).bfloat16()
+    weights = torch.randn(40, 3, 4, 4, generator=generator)
+    found = []
+    for pool in (
+        lambda x: ops.align([x], [4], rois, 4),
+        lambda x: roi_align(x, rois.bfloat16(), 4, 1 / 4, sampling_ratio=0, aligned=True),
+    ):
+        leaf = level.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            pooled = pool(leaf)
+        (pooled.float() * weights).sum().backward()
+        found.append((pooled.detach(), leaf.grad.float()))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.allclose(found[0][1], found[1][1], rtol=0.01, atol=1e-3)
+
+
 def test_no_rois_at_all():
     nothing = ROIS[:0]
     assert ops.align(LEVELS, STRIDES, nothing, 7).shape == (0, 3, 7, 7)
