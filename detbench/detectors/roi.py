@@ -93,7 +93,9 @@ class RoiDetector(nn.Module):
 
     def _task_pyramids(self, maps: list[Tensor], levels: list[Tensor]) -> PerTask[RoiPyramid]:
         def make(module: nn.Module) -> RoiPyramid:
-            return RoiPyramid(module(maps, levels)[: len(self.strides)], self.strides)
+            # Once here instead of in every pooling: RoIAlign reads a channel's rows one by one.
+            own = [level.contiguous() for level in module(maps, levels)[: len(self.strides)]]
+            return RoiPyramid(own, self.strides)
 
         return self.features.tasks.map(make)
 
