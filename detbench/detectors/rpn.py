@@ -17,6 +17,9 @@ from detbench.stages.assignment import BACKGROUND, IouAssigner
 from detbench.stages.assignment.sampling import sample_mask
 from detbench.structures import Targets
 
+FEW = 4
+"""Times as many boxes as are wanted that NMS tries first."""
+
 
 @dataclass(frozen=True)
 class RpnSettings:
@@ -46,9 +49,18 @@ class ScoredBoxes:
     levels: Tensor
 
     def suppressed(self, iou: float, count: int) -> Tensor:
-        """The best ``count`` boxes that survive NMS at ``iou``, (<= count, 4), best first."""
-        kept = batched_nms(self.boxes, self.scores, self.levels, iou)[:count]
-        return self.boxes[kept]
+        """The best ``count`` boxes that survive NMS at ``iou``, (<= count, 4), best first.
+
+        NMS goes from the best box down, so those that survive among the best few survive among
+        all: the rest is looked at only where the few do not yield ``count``.
+        """
+        order = self.scores.argsort(descending=True, stable=True)
+        for most in (FEW * count, len(order)):
+            first = order[:most]
+            kept = batched_nms(self.boxes[first], self.scores[first], self.levels[first], iou)
+            if len(kept) >= count or most >= len(order):
+                break
+        return self.boxes[first[kept[:count]]]
 
 
 class Rpn(nn.Module):

@@ -27,8 +27,9 @@ def sample_mask(eligible: Tensor, count: int | Tensor, fraction: float = 1.0) ->
         (B, N), bool; all eligible ones of a row that has no more than allowed.
     """
     limit = torch.as_tensor(count, device=eligible.device) * fraction
-    order = uniform(eligible.shape, eligible.device) + (~eligible).float()
-    rank = order.argsort(dim=1).argsort(dim=1)
+    order = (uniform(eligible.shape, eligible.device) + (~eligible).float()).argsort(dim=1)
+    place = torch.arange(eligible.shape[1], device=eligible.device)
+    rank = torch.empty_like(order).scatter_(1, order, place.expand_as(order))
     return eligible & (rank < limit.floor())
 
 
