@@ -108,7 +108,7 @@ class _BranchMaker:
             embedding=embedding,
             embedding_size=size,
             classes=self.classes,
-            box_outputs=4 if supervision.loc.class_agnostic else 4 * self.classes,
+            box_outputs=supervision.loc.outputs(self.classes),
             unfocused=supervision.unfocused is not None,
             classifies=classifies,
         )

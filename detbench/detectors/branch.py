@@ -40,7 +40,7 @@ class Branch(nn.Module):
         embedding: first layer of the shift networks, if an option of sampling shifts.
         embedding_size: side of the plain pooled feature it reads.
         classes: without background.
-        box_outputs: 4, or 4 per class.
+        box_outputs: 4, or 4 per class, or 4 more for the background.
         unfocused: each task's head also predicts the other task.
         classifies: false for a loc-only round, which has no scores.
     """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.model import Anchors, Fraction, Positive
@@ -181,6 +181,8 @@ class BoxLoss(Spec):
     Attributes:
         beta: 0 is L1.
         class_agnostic: one box per proposal instead of one per class.
+        background: the layer has a box for background too, which nothing teaches or reads
+            (MMDetection 1.x).
         stds: of the deltas.
         normaliser: proposals the sum is divided by: the task's own ``sampled`` ones, or those of
             ``both`` tasks' sets (Decoupled R-CNN's code).
@@ -190,8 +192,19 @@ class BoxLoss(Spec):
     beta: Weight = 0.0
     weight: Weight = 1.0
     class_agnostic: bool = False
+    background: Literal[True] | None = None
     stds: Stds = (0.1, 0.1, 0.2, 0.2)
     normaliser: Literal["sampled", "both"] = "sampled"
+
+    @model_validator(mode="after")
+    def _one_box_has_no_class(self) -> Self:
+        if self.background and self.class_agnostic:
+            raise ValueError("give 'background' or 'class_agnostic', not both")
+        return self
+
+    def outputs(self, classes: int) -> int:
+        """Numbers that the box layer predicts for each proposal."""
+        return 4 if self.class_agnostic else 4 * (classes + bool(self.background))
 
 
 class Unfocused(Spec):

@@ -115,6 +115,28 @@ def test_the_sibling_reads_what_the_shift_networks_pooled(monkeypatch):
     assert len(calls) == 1
 
 
+def test_the_box_of_the_background_learns_nothing_and_is_not_read():
+    torch.manual_seed(0)
+    detector = build_detector(LIGHT[TSD], 12).train()
+    images = torch.randn(2, 3, 128, 128)
+    targets = Targets.pad([objects(9), objects(4)], [torch.arange(9), torch.arange(4)])
+    torch.stack(list(detector.losses(images, targets).values())).sum().backward()
+    for branch in (detector.main, detector.sibling):
+        gradient = branch.loc.weight.grad
+        assert len(gradient) == 4 * 13
+        assert gradient[:48].abs().sum() > 0
+        assert not gradient[48:].any()
+    detector.eval()
+    sizes = torch.tensor([[128, 128]] * 2)
+    with torch.no_grad():
+        before = detector.detect(images, sizes)
+        detector.main.loc.bias[48:] += 9
+        after = detector.detect(images, sizes)
+    for one, other in zip(before, after, strict=True):
+        assert torch.equal(one.boxes, other.boxes)
+        assert one.labels.max() < 12
+
+
 def test_contradictions_are_said_all_at_once():
     settings = LIGHT[TSD]
     readout = settings.readout.model_copy(update={"cls": "max", "cls_rounds": (2,)})

@@ -348,6 +348,12 @@ def test_mistakes_inside_rounds(override: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_one_box_for_all_classes_has_none_for_the_background() -> None:
+    with pytest.raises(RecipeError) as caught:
+        apply(CASCADE, ["rounds[0].loc.background=true"])
+    assert "give 'background' or 'class_agnostic', not both" in str(caught.value)
+
+
 def test_a_row_of_one_skeleton_cannot_replace_the_others_tables(tmp_path: Path) -> None:
     path = tmp_path / "t.toml"
     path.write_text(
