@@ -68,3 +68,37 @@ def test_the_right_figures_of_modulated_convolutions(label):
     count = flops.count(detector, (1333, 800), "mmdet").gflops
     assert row.misprints["gflops"].endswith(f"v2 has {count:.2f}")
     assert row.misprints["params_m"].endswith(f"v2 has {parameters.millions(detector):.2f}")
+
+
+def test_table_11s_further_stages_are_the_released_codes():
+    """Layer by layer: shouwangzhe134/Decoupled-R-CNN, double_refine_bbox_head.py."""
+    cells, proposals = 49, 1000
+
+    def conv(inputs: int, outputs: int, side: int) -> int:
+        return cells * inputs * outputs * side**2
+
+    def norm(channels: int) -> int:
+        return cells * 2 * channels
+
+    def relu(channels: int) -> int:
+        return cells * channels
+
+    widening = conv(256, 256, 3) + norm(256) + relu(256) + relu(1024)
+    widening += 2 * (conv(256, 1024, 1) + norm(1024))
+    block = conv(1024, 256, 1) + conv(256, 256, 3) + conv(256, 1024, 1)
+    block += 2 * (norm(256) + relu(256)) + norm(1024) + relu(1024)
+    average = cells * 1024
+    stage = proposals * (widening + 4 * block + average + 1024 * 4)
+    rows = {row.label: row for row in load.table("decoupled-rcnn-table11").rows}
+    cascaded = rows["R50 cascaded Double-Head"]
+    found, single = (
+        measured("decoupled-rcnn-table11", row)["gflops"]
+        for row in (cascaded, rows["R50 Double-Head"])
+    )
+    assert found - single == pytest.approx(2 * stage / 1e9, abs=1e-6)
+    # What would give the printed figure, which those layers do not.
+    more = 2 * 4 * proposals * relu(1024) / 1e9
+    assert fixed(found + more, 2) == fixed(cascaded.published["gflops"], 2)
+    assert fixed(found, 2) in cascaded.misprints["gflops"]
+    last = rows["R101 cascaded Double-Head"]
+    assert fixed(measured("decoupled-rcnn-table11", last)["gflops"], 2) in last.misprints["gflops"]
