@@ -15,6 +15,9 @@ from torchvision.ops import roi_align
 FINEST = 56
 SMALL = 1024
 """Cells of a map up to which RoIAlign is computed by matrix products on the CPU."""
+LINES = 2**24
+"""Numbers between the two products, for RoIs that are spread evenly over the images, up to which
+it is: their memory is passing, but 16 images with 512 RoIs each would need gigabytes."""
 
 
 def assign_levels(rois: Tensor, count: int) -> Tensor:
@@ -46,7 +49,9 @@ def _align(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
     """Positions and sums in float32 at least: bfloat16 is off by pixels at 1000."""
     exact = torch.promote_types(level.dtype, torch.float32)
     maps, rois = level.to(exact), rois.to(exact)
-    if len(rois) and level.device.type == "cpu" and level[0, 0].numel() <= SMALL:
+    lines = len(rois) * size * level.shape[1] * level.shape[-1]
+    small = level[0, 0].numel() <= SMALL and 0 < lines <= LINES
+    if level.device.type == "cpu" and small:
         pooled = _align_small(maps, stride, rois, size)
     else:
         pooled = roi_align(maps, rois, size, 1.0 / stride, sampling_ratio=0, aligned=True)

@@ -57,6 +57,17 @@ def test_align_on_small_maps_and_its_gradient_are_torchvisions(height, width, dt
         assert torch.allclose(ours, theirs, rtol=close, atol=close)
 
 
+@pytest.mark.parametrize(("lines", "small"), [(4 * 7 * 3 * 20 - 1, False), (4 * 7 * 3 * 20, True)])
+def test_what_would_need_much_memory_is_left_to_torchvision(monkeypatch, lines, small):
+    used = []
+    monkeypatch.setattr(ops, "LINES", lines)
+    monkeypatch.setattr(
+        ops, "roi_align", lambda *given, **more: used.append(1) or roi_align(*given, **more)
+    )
+    ops.align(LEVELS[2:], STRIDES[2:], ROIS, 7)
+    assert bool(used) != small
+
+
 @pytest.mark.parametrize("side", [34, 50], ids=["small", "torchvision's"])
 def test_in_bf16_regions_are_read_where_they_are(side):
     """Coordinates are not rounded to bfloat16, which has steps of 4 pixels at 1000."""
