@@ -14,7 +14,7 @@ from torchvision.ops import roi_align
 
 FINEST = 56
 SMALL = 1024
-"""Cells of a map up to which RoIAlign is computed by matrix products on the CPU."""
+"""Cells of a map up to which RoIAlign trains by matrix products on the CPU."""
 LINES = 2**24
 """Numbers between the two products, for RoIs that are spread evenly over the images, up to which
 it is: their memory is passing, but 16 images with 512 RoIs each would need gigabytes."""
@@ -51,7 +51,7 @@ def _align(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
     maps, rois = level.to(exact), rois.to(exact)
     lines = len(rois) * size * level.shape[1] * level.shape[-1]
     small = level[0, 0].numel() <= SMALL and 0 < lines <= LINES
-    if level.device.type == "cpu" and small:
+    if small and level.requires_grad and level.device.type == "cpu":
         pooled = _align_small(maps, stride, rois, size)
     else:
         pooled = roi_align(maps, rois, size, 1.0 / stride, sampling_ratio=0, aligned=True)
@@ -63,8 +63,8 @@ def _align_small(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
 
     Bilinear reading, the mean over a bin's samples, and zero outside the map are each a product of
     what they are along y and along x: pooled = R F C', with a matrix R of rows and C of columns for
-    each RoI. On small maps that takes a fraction of the time of torchvision's loop over channels
-    and samples on the CPU, and so does its gradient; both are the same up to rounding.
+    each RoI. On small maps its gradient takes a fraction of the time of torchvision's loop over
+    channels and samples on the CPU; both ways are the same up to rounding.
     """
     batch, channels, height, width = level.shape
     image = rois[:, 0].long()
