@@ -7,18 +7,15 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
 from detbench.ops.boxes import clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import Delta, smooth_l1
+from detbench.ops.suppression import survivors
 from detbench.sharing import normaliser
 from detbench.stages.assignment import BACKGROUND, IouAssigner
 from detbench.stages.assignment.sampling import sample_mask
 from detbench.structures import Targets
-
-FEW = 4
-"""Times as many boxes as are wanted that NMS tries first."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +46,8 @@ class ScoredBoxes:
     levels: Tensor
 
     def suppressed(self, iou: float, count: int) -> Tensor:
-        """The best ``count`` boxes that survive NMS at ``iou``, (<= count, 4), best first.
-
-        NMS goes from the best box down, so those that survive among the best few survive among
-        all: the rest is looked at only where the few do not yield ``count``.
-        """
-        order = self.scores.argsort(descending=True, stable=True)
-        for most in (FEW * count, len(order)):
-            first = order[:most]
-            kept = batched_nms(self.boxes[first], self.scores[first], self.levels[first], iou)
-            if len(kept) >= count or most >= len(order):
-                break
-        return self.boxes[first[kept[:count]]]
+        """The best ``count`` boxes that survive NMS at ``iou``, (<= count, 4), best first."""
+        return self.boxes[survivors(self.boxes, self.scores, self.levels, iou, count)]
 
 
 class Rpn(nn.Module):

@@ -8,6 +8,9 @@ from torchvision.ops import batched_nms
 
 from detbench.structures import Detections
 
+FEW = 4
+"""Times as many boxes as are wanted that ``survivors`` looks at first."""
+
 
 def best_pairs(scores: Tensor, threshold: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The best (candidate, class) pairs of one level.
@@ -25,6 +28,28 @@ def best_pairs(scores: Tensor, threshold: float, count: int) -> tuple[Tensor, Te
     values, order = flat[kept].sort(descending=True, stable=True)
     chosen = kept[order[:count]]
     return values[:count], chosen // scores.shape[1], chosen % scores.shape[1]
+
+
+def survivors(boxes: Tensor, scores: Tensor, groups: Tensor, iou: float, count: int) -> Tensor:
+    """The best ``count`` boxes that survive NMS at ``iou`` within their groups.
+
+    NMS goes from the best box down, so those that survive among the best few survive among all:
+    the rest is looked at only where the few do not yield ``count``.
+
+    Args:
+        boxes: (K, 4), xyxy; K may be 0.
+        scores, groups: (K,).
+
+    Returns:
+        Their indices, (<= count,), best first.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    for most in (FEW * count, len(order)):
+        first = order[:most]
+        kept = batched_nms(boxes[first], scores[first], groups[first], iou)
+        if len(kept) >= count or most >= len(order):
+            break
+    return first[kept[:count]]
 
 
 def suppress(

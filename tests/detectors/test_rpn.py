@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from detbench.detectors import rpn
 from detbench.detectors.rpn import ScoredBoxes
+from detbench.ops import suppression
 
 
 def made(count: int, spread: float, seed: int = 0) -> ScoredBoxes:
@@ -36,7 +36,7 @@ def test_what_survives_among_the_best_few_survives_among_all(monkeypatch, spread
         seen.append(len(given[0]))
         return batched_nms(*given)
 
-    monkeypatch.setattr(rpn, "batched_nms", counted)
+    monkeypatch.setattr(suppression, "batched_nms", counted)
     found = boxes.suppressed(0.5, 50)
     assert torch.equal(found, of_all(boxes, 0.5, 50))
     assert seen == [200, 900][:looks]
