@@ -43,7 +43,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.measure import flops, machine
 from detbench.measure.timing import Timing, interleaved
 from detbench.recipe import load

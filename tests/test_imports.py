@@ -20,7 +20,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"results"},
-    {"build"},
+    {"assembly"},
     {"data"},
     {"detectors"},
     {"stages"},

@@ -115,7 +115,7 @@ def _measure(
     weights: Path | None,
     classes: int,
 ) -> Latency:
-    from detbench.build import build_detector
+    from detbench.assembly import build_detector
     from detbench.measure import latency
     from detbench.training.weights import load_file
 

@@ -113,7 +113,7 @@ def command(
     source = subjects.source(images, annotations, cell.data, root)
     single.log_to_stderr()
 
-    from detbench.build import build_detector
+    from detbench.assembly import build_detector
     from detbench.measure.device import resolve
     from detbench.training import seeding
     from detbench.training.weights import load_file

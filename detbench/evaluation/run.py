@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from detbench import data
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.data.loading import EvalLoader, Processes
 from detbench.evaluation import scoring
 from detbench.evaluation.coco import Evaluator

@@ -146,7 +146,7 @@ def costs(wanted: Iterable[Subject], input: tuple[int, int], protocol: CountProt
 def _count(
     subject: Subject, spec: Detector, input: tuple[int, int], protocol: CountProtocol
 ) -> tuple[Count, float, float]:
-    from detbench.build import build_detector
+    from detbench.assembly import build_detector
     from detbench.measure import flops, meta, parameters
 
     try:

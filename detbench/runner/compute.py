@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils import deterministic
 
 from detbench import __version__, data
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.data.sources import label
 from detbench.evaluation.run import score
 from detbench.evaluation.scoring import rules

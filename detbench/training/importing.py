@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.detectors.fitting import Fit, compare
 from detbench.detectors.importer import translate
 from detbench.recipe import resolve

@@ -80,7 +80,7 @@ def train(
         WeightsError: initial weights do not fit, or ``work`` has another cell's checkpoint.
     """
     from detbench import data
-    from detbench.build import build_detector
+    from detbench.assembly import build_detector
 
     device, training = torch.device(device), cell.training
     seeding.choose_determinism(device)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from made_coco import make_coco
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.cli.main import main
 from detbench.recipe import resolve
 from detbench.training import weights

@@ -12,7 +12,7 @@ import torch
 from commands import Call
 from PIL import Image
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.cli.subjects import source
 from detbench.data.shapes_plan import CATEGORIES
 from detbench.errors import DataError

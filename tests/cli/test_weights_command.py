@@ -12,7 +12,7 @@ import reference_weights as reference
 import torch
 from commands import Call
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.recipe import resolve
 from detbench.training import lookup, stock, weights
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.detectors.dense import DenseDetector
 from detbench.recipe import load, resolve
 from detbench.structures import Targets

@@ -6,7 +6,7 @@ import pytest
 import reference_weights as reference
 import torch
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.detectors.importer import import_mmdet
 from detbench.recipe import load
 from detbench.recipe.detector import Dense, Detector

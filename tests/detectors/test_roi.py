@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.errors import RecipeError
 from detbench.ops.roi_pooling import align
 from detbench.recipe import load, resolve

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.data import Sample, transforms
 from detbench.errors import CellFailed
 from detbench.evaluation.look import in_original, look

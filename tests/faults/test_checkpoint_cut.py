@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from detbench import data
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.evaluation.run import Scored
 from detbench.recipe import resolve
 from detbench.runner import compute

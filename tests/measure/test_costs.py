@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.errors import RecipeError
 from detbench.measure import flops, parameters
 from detbench.measure.catalogue import Cost, costs, subjects

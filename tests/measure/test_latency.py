@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.errors import RecipeError
 from detbench.measure import latency
 from detbench.measure.latency import Settings, measure

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.measure import meta
 from detbench.recipe import load
 

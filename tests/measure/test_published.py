@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.measure import flops
 from detbench.recipe import load, resolve
 

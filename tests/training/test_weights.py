@@ -197,7 +197,7 @@ def test_files_without_weights(tmp_path: Path) -> None:
 
 def test_mmdetection_goes_to_the_importer(tmp_path: Path) -> None:
     """A checkpoint of MMDetection with wrong keys is the importer's error, with the file's name."""
-    from detbench.build import build_detector
+    from detbench.assembly import build_detector
     from detbench.recipe import resolve
 
     cell = resolve.cell("retinanet-r50", "smoke").cell

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from detbench.build.common import backbone_of, custom, grid_of, neck_of, per_task
+from detbench.assembly.common import backbone_of, custom, grid_of, neck_of, per_task
 from detbench.detectors import dense
 from detbench.detectors.tasks import TaskModules
 from detbench.errors import RecipeError
@@ -20,7 +20,7 @@ from detbench.stages import assignment, features, heads, supervision
 
 
 def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector:
-    """Build a dense detector; see ``build.build_detector``."""
+    """Build a dense detector; see ``assembly.build_detector``."""
     backbone = backbone_of(settings.backbone)
     first, levels = settings.neck.first, settings.neck.levels
     neck = neck_of(settings.neck, backbone.channels[first - 2 :])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detbench.build import build_detector
+from detbench.assembly import build_detector
 from detbench.errors import RecipeError
 from detbench.evaluation.run import score
 from detbench.measure import flops

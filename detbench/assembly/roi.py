@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from detbench.assembly.common import backbone_of, custom, grid_of, neck_of, per_task
 from detbench.backbones.fpn import Fpn
-from detbench.build.common import backbone_of, custom, grid_of, neck_of, per_task
 from detbench.detectors.branch import Branch
 from detbench.detectors.readout import Readout
 from detbench.detectors.roi import RoiDetector
@@ -39,7 +39,7 @@ from detbench.stages.supervision.roi import BoxLoss, CrossEntropy
 
 
 def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
-    """Build an RoI detector; see ``build.build_detector``."""
+    """Build an RoI detector; see ``assembly.build_detector``."""
     _check(settings)
     on_c4 = isinstance(settings.neck, spec.C4)
     backbone = backbone_of(settings.backbone, stages=3 if on_c4 else 4)

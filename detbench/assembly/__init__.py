@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from detbench.build.dense import build_dense
-from detbench.build.roi import build_roi
+from detbench.assembly.dense import build_dense
+from detbench.assembly.roi import build_roi
 from detbench.recipe.detector import Dense, Detector, Roi
 
 
