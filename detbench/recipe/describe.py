@@ -142,4 +142,6 @@ def training(spec: Training) -> str:
     parts.append(f"sides {short} / {spec.input.long} px, flip {spec.input.flip:g}")
     if spec.precision != "fp32":
         parts.append(spec.precision)
+    if spec.average is not None:
+        parts.append(f"moving average of the weights, decay {spec.average.decay:g}")
     return "; ".join(parts)

@@ -132,6 +132,20 @@ class OneCycle(Spec):
     rise: Fraction = 0.2
 
 
+class Ema(Spec):
+    """Evaluate an exponential moving average of the weights (Polyak and Juditsky 1992).
+
+    After iteration t it is a <- d a + (1 - d) w, with d the smaller of ``decay`` and
+    (1 + t) / (10 + t), over weights and running statistics alike; it starts from the initial ones.
+
+    Attributes:
+        decay: about 1 / (1 - ``decay``) iterations count.
+    """
+
+    kind: Literal["ema"]
+    decay: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Training(Spec):
     """One run of training.
 
@@ -139,6 +153,7 @@ class Training(Spec):
         epochs, iterations: the length; exactly one is given. Steps' drops are in the same unit.
         batch: images per step, over all devices.
         clip: largest gradient norm; none is no clipping.
+        average: of the weights, to be evaluated and kept; none takes those of the last iteration.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast (fp16 with loss scaling).
         channels_last: memory format of the network.
         weights: ``default`` takes the backbone's, ``none`` starts from scratch; or a name or file.
@@ -155,6 +170,7 @@ class Training(Spec):
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="kind")]
     schedule: Annotated[Steps | OneCycle, Field(discriminator="kind")] = Steps(kind="steps")
     clip: Annotated[float, Field(gt=0)] | None = None
+    average: Ema | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     weights: str = "default"

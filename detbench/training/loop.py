@@ -27,6 +27,7 @@ from detbench.recipe.experiment import Cell, Training
 from detbench.sharing import sharing
 from detbench.structures import Batch
 from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
+from detbench.training.average import Average
 from detbench.training.curve import Curve
 from detbench.training.distributed import ALONE, Losses, Team
 from detbench.training.meter import Meter
@@ -72,7 +73,8 @@ def train(
         team: the processes that train it, of which the first alone needs ``work``.
 
     Returns:
-        The trained detector, on ``device``, in every process.
+        The trained detector, on ``device``, in every process; its weights are the averaged ones
+        where ``training.average`` asks for them.
 
     Raises:
         CellFailed: the loss became NaN or infinite.
@@ -122,6 +124,7 @@ class Run:
     Attributes:
         losses: the detector's.
         drawing: what processes draw from together; none in a single one.
+        average: of its weights; none where the last ones are wanted.
     """
 
     detector: nn.Module
@@ -132,6 +135,7 @@ class Run:
     device: torch.device
     team: Team
     drawing: torch.Generator | None
+    average: Average | None
 
 
 def fit(
@@ -173,6 +177,8 @@ def fit(
         for done in range(start + 1, total + 1):
             rate = schedule.rate(training, done - 1, loader.iterations_per_epoch)
             _guarded_step(run, next(batches), rate, done, meter)
+            if run.average is not None:
+                run.average.update(done)
             now = time.monotonic()
             look, due = team.agree(
                 now - looked >= READ_EVERY_S or done in (start + 1, total),
@@ -188,6 +194,8 @@ def fit(
                 saved = time.monotonic()
     if start < total:
         save(total)
+    if run.average is not None:
+        run.average.put()
 
 
 def _prepare(
@@ -208,6 +216,7 @@ def _prepare(
         device=device,
         team=team,
         drawing=drawing,
+        average=None if training.average is None else Average(detector, training.average),
     )
 
 
@@ -264,12 +273,15 @@ def _report(report: Report, progress: Progress, save: Any, team: Team) -> None:
 
 
 def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> None:
+    """Write a checkpoint, whose ``detector`` is what would be evaluated now."""
+    averaged = run.average.state() if run.average else {}
     checkpoint.save(
         path,
         {
             "identity": identity,
             "iteration": iteration,
-            "detector": run.detector.state_dict(),
+            "detector": {**run.detector.state_dict(), **averaged},
+            "current": run.average.current() if run.average else {},
             "optimiser": run.optimiser.state_dict(),
             "scaler": run.scaler.state_dict(),
             "random": seeding.states(run.device, run.drawing),
@@ -294,6 +306,8 @@ def _resume(run: Run, content: dict[str, Any] | None, path: Path, identity: str,
         )
     try:
         run.detector.load_state_dict(content["detector"])
+        if run.average is not None:
+            run.average.restore(content["detector"], content["current"])
         run.optimiser.load_state_dict(content["optimiser"])
         run.scaler.load_state_dict(content["scaler"])
         seeding.restore(content["random"], run.device, run.drawing)

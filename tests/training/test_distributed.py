@@ -86,6 +86,7 @@ def assert_close(one: Path, other: Path, iterations: int = 4, tolerance: float =
 CASES = {
     "dense": ("gfl-r50",),
     "batch norm": ("fcos-r50",),
+    "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
     "rest": ("retinanet-r50", "data.train=10", *STEADY),
     "regions": ("faster-rcnn-r50", *STEADY),
     "two heads": ("double-head-ext-r50", "training.iterations=2", *STEADY),
@@ -114,7 +115,7 @@ def test_losses_and_detections_are_those_of_one_process(tmp_path: Path) -> None:
     together(shared, 3, cases=[*cases(shared), begun, done])
 
     for name, case in CASES.items():
-        settings = dict(s.split("=") for s in case[1:])
+        settings = dict(s.split("=", 1) for s in case[1:])
         assert_close(alone / name, shared / name, int(settings.get("training.iterations", 4)))
     assert_close(alone / "regions", shared / "begun")
     found, expected = (

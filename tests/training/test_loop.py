@@ -28,6 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "adamw": ADAMW,
     "bf16": {"precision": "bf16", "channels_last": False},
     "fp16": {"precision": "fp16"},
+    "averaged": {"average": {"kind": "ema", "decay": 0.9}},
 }
 
 
