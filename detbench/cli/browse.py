@@ -65,6 +65,7 @@ def command(
     """Draw pages of a data set's images with their objects' boxes and class names.
 
     Crowds (on Pascal VOC difficult objects), which are not learnt from, are dashed and named so.
+    Of training scenes that are drawn by seed, those of seed 0.
     Writes DATASET-SPLIT-001.png and so on to --out; prints their paths.
     """
     from detbench.data import load
@@ -101,9 +102,10 @@ def _data(dataset: str | None, profile: str | None) -> Data:
 def _title(data: Data, split: str) -> str:
     from detbench.data.sources import label
 
+    by_seed = data.kind == "shapes" and data.scenes == "by-seed"
     if split == "val":
-        return label(data)
-    return label(data).split(", val")[0] + f", {split}"
+        return label(data.model_copy(update={"scenes": None}) if by_seed else data)
+    return label(data).split(", val")[0] + f", {split}" + (", seed 0" if by_seed else "")
 
 
 def _chosen(

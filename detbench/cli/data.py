@@ -147,7 +147,8 @@ def convert(
     """Write DATASET, or a part of it, as COCO JSON: DIR/annotations/instances_train.json and _val.
 
     Scenes of shapes are drawn to DIR/train and DIR/val, of the size and number that --profile or
-    --set data.* ask for. What to give --dataset then is printed.
+    --set data.* ask for; of training scenes that are drawn by seed, those of seed 0. What to give
+    --dataset then is printed.
     """
     from detbench.cli import single
     from detbench.cli.patience import patient
@@ -265,6 +266,8 @@ def _convert_sheet(written: list[Written], said: str, data: Data) -> Sheet:
         Column("folder", "Images in"),
     )
     notes = [f"Use it by --dataset {shlex.quote(said)}"]
+    if data.kind == "shapes" and data.scenes == "by-seed":
+        notes.append("The training scenes are those of seed 0.")
     if data.kind == "voc":
         notes.append("Difficult objects are crowds in it; VOC's own AP is measured on voc only.")
     return Sheet("", columns, rows, tuple(notes))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import statistics
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from detbench.recipe import describe
 from detbench.recipe.digest import digest, training
@@ -50,15 +53,22 @@ def seconds(store: Store, cell: Cell, done: set[str]) -> list[float]:
         stored = store.get(name)
         origin = stored.rows[0].provenance if stored else {}
         past = origin.get("recipe", {}) if origin.get("trained", True) else {}
-        if past.get("training") != cell.training.model_dump(mode="json"):
-            continue
-        if past.get("data") != cell.data.model_dump(mode="json"):
+        if not _alike(past, cell):
             continue
         started, ended = origin.get("started"), origin.get("ended")
         if started and ended:
             span = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
             found.append(span.total_seconds())
     return found
+
+
+def _alike(past: dict[str, Any], cell: Cell) -> bool:
+    """Whether a stored recipe has the cell's data and training, whatever releases added since."""
+    try:
+        other = Cell.of_plain(past)
+    except ValidationError:  # of another release
+        return False
+    return other.data == cell.data and other.training == cell.training
 
 
 def iterations(cell: Cell) -> int | None:

@@ -76,13 +76,14 @@ class Dataset(Protocol):
         ...
 
 
-def load(data: Data, split: Split, root: Path) -> Dataset:
+def load(data: Data, split: Split, root: Path, seed: int = 0) -> Dataset:
     """Open one split of a data set.
 
     Args:
         data: which one.
         split: ``train`` or ``val``.
         root: the data folder; ``shapes`` and ``coco-json`` do not use it.
+        seed: of the cell, for training scenes that are drawn by it.
 
     Raises:
         DataError: it is missing, damaged or inconsistent.
@@ -91,7 +92,9 @@ def load(data: Data, split: Split, root: Path) -> Dataset:
         from detbench.data import shapes
 
         count = data.train if split == "train" else data.val
-        return shapes.Shapes(split, count, data.size, data.variant, data.version)
+        by_seed = split == "train" and data.scenes == "by-seed"
+        drawn = seed if by_seed else None
+        return shapes.Shapes(split, count, data.size, data.variant, data.version, drawn)
     from detbench.data import coco
     from detbench.data.sources import devkit, lists, pair
 

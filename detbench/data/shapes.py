@@ -1,8 +1,8 @@
 """The embedded data set ``shapes``: scenes drawn on demand, in COCO form, the same everywhere.
 
-A scene is a pure function of (version, variant, split, index, size): the same bytes on every
-machine, in every process and library version. What it may hold is in ``shapes_plan``, how it is
-drawn in ``shapes_draw``.
+A scene is a pure function of (version, variant, split, index, size) and, where training scenes are
+drawn by seed, of the seed: the same bytes on every machine, in every process and library version.
+What it may hold is in ``shapes_plan``, how it is drawn in ``shapes_draw``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ VERSION = 1
 SMALLEST = 32
 
 _SPLITS = {"train": 0, "val": 1}
+_BY_SEED = 2  # more splits after those two, one a seed
 _VISIBLE = 0.4  # an object or its context with less than this to be seen is left out
 _CACHE_BYTES = 512 * 2**20
 
@@ -54,6 +55,7 @@ class Shapes:
         size: side in pixels, 32 or more.
         variant: ``full`` or ``easy``.
         version: of the drawing code; only the one this release draws.
+        seed: draws other scenes than both splits have, each seed its own; none is the split's.
 
     Scenes are kept in memory once drawn where all of them fit into 512 MB.
 
@@ -68,6 +70,7 @@ class Shapes:
         size: int = 512,
         variant: str = "full",
         version: int = VERSION,
+        seed: int | None = None,
     ) -> None:
         if version != VERSION:
             raise DataError(
@@ -84,7 +87,8 @@ class Shapes:
         self.sizes = [(size, size)] * count
         self.trainable = range(count)  # every scene has an object
         self.in_memory = count * 3 * size * size <= _CACHE_BYTES
-        self._key = (version, VARIANTS[variant].code, _SPLITS[split])
+        which = (_SPLITS[split],) if seed is None else (_BY_SEED, seed)
+        self._key = (version, VARIANTS[variant].code, *which)
         self._variant = VARIANTS[variant]
         self._annotations: dict[int, Annotations] = {}
         self._images: dict[int, NDArray[np.uint8]] = {}

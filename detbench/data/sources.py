@@ -125,12 +125,15 @@ def seen_in_training(data: Data) -> str | None:
 def label(data: Data, limit: int | None = None) -> str:
     """The name of a data set's val split in a protocol, as in "shapes easy 128 px, val 250".
 
+    It says where seeds were trained on scenes of their own.
+
     Args:
         limit: only the first this many images are used.
     """
     if isinstance(data, Shapes):
         count = data.val if limit is None else min(limit, data.val)
-        return f"shapes {data.variant} {data.size} px, val {count}"
+        drawn = ", training scenes drawn by seed" if data.scenes == "by-seed" else ""
+        return f"shapes {data.variant} {data.size} px, val {count}{drawn}"
     if isinstance(data, Coco):
         name = f"COCO {data.val}"
     elif isinstance(data, Voc):

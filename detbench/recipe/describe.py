@@ -114,7 +114,8 @@ def _value(value: Any) -> str:
 def data(spec: Data) -> str:
     """A data set in a few words."""
     if isinstance(spec, Shapes):
-        return f"shapes ({spec.variant}, {spec.size} px, {spec.train} train, {spec.val} val)"
+        drawn = " drawn by seed" if spec.scenes == "by-seed" else ""
+        return f"shapes ({spec.variant}, {spec.size} px, {spec.train} train{drawn}, {spec.val} val)"
     if isinstance(spec, Coco):
         return f"COCO {spec.train} / {spec.val}"
     if isinstance(spec, Voc):

@@ -22,6 +22,8 @@ class Shapes(Spec):
         train, val: numbers of scenes. The splits never share a scene.
         variant: ``full``, or ``easy`` with fewer, larger objects and less clutter.
         version: of the drawing code; a change of what is drawn changes it.
+        scenes: ``by-seed`` draws the training scenes of each seed anew, so that what seeds differ
+            by covers the data too; none trains every seed on the same. The val split has no seed.
     """
 
     kind: Literal["shapes"]
@@ -30,6 +32,7 @@ class Shapes(Spec):
     val: Positive = 500
     variant: Literal["full", "easy"] = "full"
     version: Positive = 1
+    scenes: Literal["by-seed"] | None = None
 
 
 class Coco(Spec):

@@ -86,7 +86,7 @@ def train(
 
     device, training = torch.device(device), cell.training
     seeding.choose_determinism(device)
-    dataset = data.load(cell.data, "train", data_root)
+    dataset = data.load(cell.data, "train", data_root, cell.seed)
     _check_val(dataset, data.load(cell.data, "val", data_root))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, len(dataset.categories))

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from detbench.cli import browse
 from detbench.errors import DataError, RecipeError
+from detbench.recipe.experiment import Shapes
 from detbench.report import pictures
 
 Call = Callable[..., list[str]]
@@ -43,6 +44,12 @@ def test_pages_of_the_embedded_data_set(call: Call) -> None:
             sizes.append(picture.size)
     assert sizes[0][0] > sizes[1][0]  # two columns, and the last image alone
     assert sizes[0][1] > 1.5 * sizes[1][1]
+
+
+def test_training_scenes_drawn_by_seed_are_named() -> None:
+    drawn = Shapes(kind="shapes", size=48, train=3, val=2, variant="easy", scenes="by-seed")
+    assert browse._title(drawn, "train") == "shapes easy 48 px, train, seed 0"
+    assert browse._title(drawn, "val") == "shapes easy 48 px, val 2"
 
 
 def test_every_image_is_on_one_page_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

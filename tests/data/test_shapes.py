@@ -39,6 +39,26 @@ def test_scenes_are_the_same_everywhere(scene, digest):
     assert fingerprint(*scene) == digest
 
 
+def images(dataset):
+    return {dataset.sample(index).image.numpy().tobytes() for index in range(len(dataset))}
+
+
+def test_training_scenes_by_seed(tmp_path):
+    """Each seed has its own, none of the fixed ones or of val; val is the same for all."""
+    fixed = experiment.Shapes(kind="shapes", size=48, train=6, val=6)
+    drawn = fixed.model_copy(update={"scenes": "by-seed"})
+    sets = [data.load(fixed, "train", tmp_path), data.load(fixed, "val", tmp_path)]
+    sets += [data.load(drawn, "train", tmp_path, seed) for seed in (0, 1, 2, 2**40)]
+    assert len(set.union(*map(images, sets))) == 36
+    assert images(data.load(fixed, "train", tmp_path, 3)) == images(sets[0])
+    assert images(data.load(drawn, "val", tmp_path, 3)) == images(sets[1])
+    again = data.load(drawn, "train", tmp_path, 2)
+    assert images(again) == images(sets[4])
+    assert again.annotations(0).boxes.tolist() == sets[4].sample(0).boxes.tolist()
+    first = sets[3].sample(0).image.numpy().tobytes()
+    assert hashlib.sha256(first).hexdigest()[:16] == "5112544c0ad23a16"
+
+
 def test_same_in_another_process():
     scene = ("val", 128, "full", 5)
     code = f"import test_shapes as t; print(t.fingerprint(*{scene!r}))"

@@ -57,6 +57,11 @@ def test_a_pair_is_relative_to_the_current_directory(tmp_path, monkeypatch):
     [
         (SHAPES, None, "shapes easy 128 px, val 250"),
         (SHAPES, 20, "shapes easy 128 px, val 20"),
+        (
+            SHAPES.model_copy(update={"scenes": "by-seed"}),
+            20,
+            "shapes easy 128 px, val 20, training scenes drawn by seed",
+        ),
         (SHAPES, 900, "shapes easy 128 px, val 250"),
         (COCO, None, "COCO val2017"),
         (COCO, 100, "COCO val2017, first 100"),

@@ -76,6 +76,26 @@ def test_the_seed_decides(tmp_path: Path) -> None:
     assert not same(state(tmp_path / "a"), state(tmp_path / "c"))
 
 
+def test_training_scenes_by_seed_follow_the_cells_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    class Watched(loop.TrainLoader):
+        def __init__(self, dataset: Any, *arguments: Any) -> None:
+            super().__init__(dataset, *arguments)
+            seen.append(dataset.sample(0).image.numpy().tobytes())
+
+    monkeypatch.setattr(loop, "TrainLoader", Watched)
+    short = "training.iterations=1"
+    for changes in ((short,), (short, "data.scenes=by-seed")):
+        for seed in (0, 1):
+            made = cell("fcos-r50", *changes, seed=seed)
+            train(made, tmp_path / f"{len(changes)}-{seed}")
+    assert seen[0] == seen[1]
+    assert len(set(seen[1:])) == 3
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_trains(tmp_path: Path, precision: str) -> None:
     # At 64 pixels P6 is a single cell, and oneDNN's bf16 gradient of a strided 3x3 convolution on a
