@@ -88,7 +88,7 @@ def command(
     store = Store(common.results_root(results))
     missing = list(plan.standing(store, chosen.tasks).missing)
     findings = [
-        Finding("recipe", "ok", f"{chosen.table.id}: {len(chosen.rows)} rows, no mistakes"),
+        Finding("recipe", "ok", f"{chosen.table.id}: {_counted(chosen)}, no mistakes"),
         *_data(chosen, root, read_data),
         *_weights(chosen),
         *_disk(chosen, missing, store.root),
@@ -99,6 +99,12 @@ def command(
     common.emit(_sheet(chosen, payload, findings, guess), format, payload)
     if any(finding.status == "mend" for finding in findings):
         raise typer.Exit(2)
+
+
+def _counted(chosen: Plan) -> str:
+    """``9 rows, 3 cells``: rows may share one."""
+    cells = {digest for row in chosen.rows for digest in row.digests}
+    return f"{len(chosen.rows)} rows, {len(cells)} cell{'' if len(cells) == 1 else 's'}"
 
 
 def _cells(chosen: Plan) -> list[Cell]:
@@ -156,7 +162,7 @@ def _disk(chosen: Plan, missing: list[Task], root: Path) -> list[Finding]:
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         advice = "choose another folder with --results or $DETBENCH_RESULTS"
         return [Finding("results", "mend", f"{folder} cannot be written: {advice}")]
-    trainings = sum(task.kind == "train-eval" for task in missing)
+    trainings = len({task.work for task in missing if task.kind == "train-eval"})
     millions = LIGHT_MILLIONS if chosen.profile.light else PAPER_MILLIONS
     needed = (trainings + CHECKPOINT_COPIES * (trainings > 0)) * millions * BYTES_PER_WEIGHT / 1e3
     free = shutil.disk_usage(folder).free / 1e9
@@ -170,7 +176,9 @@ def _estimate(missing: list[Task], store: Store) -> str:
     from detbench.cli import estimate
     from detbench.recipe.experiment import Cell
 
-    cells = [task.cell for task in missing if isinstance(task.cell, Cell)]
+    # Rows that read out one training in several ways need it once.
+    runs = {task.work: task.cell for task in missing if isinstance(task.cell, Cell)}
+    cells = list(runs.values())
     if not cells:
         return "nothing to train"
     done = {name for name, status in store.listing().items() if status == "done"}
@@ -188,6 +196,7 @@ def _payload(chosen: Plan, store: Store, findings: list[Finding], guess: str) ->
             "seed": getattr(task.cell, "seed", None),
             "digest": task.digest,
             "status": store.status(task.digest),
+            "same_cell_as": (row.same if task.kind == "train-eval" else "") or None,
         }
         for row in chosen.rows
         for task in (*row.train, *([row.cost] if row.cost else []))
@@ -210,7 +219,7 @@ def _sheet(chosen: Plan, payload: dict[str, Any], findings: list[Finding], guess
     rows = []
     for cell in payload["cells"]:
         shared = first.setdefault(cell["digest"], cell["row"])
-        status = cell["status"] if shared == cell["row"] else f"same as {shared}"
+        status = cell["status"] if shared == cell["row"] else f"same cell as {shared}"
         seed = cell["seed"]
         rows.append(
             (

@@ -88,23 +88,38 @@ def command(
     Needs detections only, trains nothing. The interval resamples the images, the same for both;
     with several seeds it covers their spread too. With --margin M the exit code is 0 if, in every
     one of --metrics (classes of --by-class aside), the lower end of the interval is at or above −M,
-    and 1 if it is below: B is worse by more than M, or the images are too few to rule it out.
+    and 1 if it is below: B is worse by more than M, or the images are too few to rule it out. Of two
+    names of one cell a line says so.
     """
     from detbench.report import comparison
-    from detbench.report.sides import names as called
+    from detbench.report import sides as given
 
     wanted = _wanted(metrics, replicates, margin)
     root, store_root = common.data_root(data_root), common.results_root(results)
     sides = _sides((a, b), profile, seeds, set_ or (), dataset, root, store_root)
+    names = given.names(*sides)
+    if said := given.same(*sides):
+        _say_same(*names, said, margin, format)
+        return
     asked = (profile, dataset, set_ or ())
     ground, evaluation, source = _ground_truth(sides, annotations, asked, root)
     found, images, classes = _differences(sides, ground, evaluation, wanted, by_class, replicates)
-    names = called(*sides)
     compared = comparison.Comparison(*names, found, classes, images, source, margin)
     common.emit(comparison.sheet(compared), format, comparison.payload(compared))
     if compared.breaches:
         common.say(f"detbench: {comparison.margin_sentence(compared)}")
         raise typer.Exit(1)
+
+
+def _say_same(a: str, b: str, said: str, margin: float | None, format: common.FormatName) -> None:
+    """Print that two names are one cell's: a line, or what scripts read."""
+    from detbench.report import comparison
+
+    sheet, payload = comparison.of_one_cell(a, b, said, margin)
+    if format in ("markdown", "latex"):
+        common.write(f"{said}\n")
+    else:
+        common.emit(sheet, format, payload)
 
 
 def _wanted(metrics: str, replicates: int, margin: float | None) -> list[str]:

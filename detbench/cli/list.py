@@ -52,7 +52,7 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
         counts = {
             profile: count
             for profile, digests in known.get(name, {}).items()
-            if (count := sum(digest in done for digest in digests))
+            if (count := len(done.intersection(digests)))
         }
         listed = ", ".join(f"{profile} {count}" for profile, count in counts.items())
         rows.append(
@@ -83,7 +83,7 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
         Column("runnable", "Run here", right=True),
         Column("measured", "Measured"),
     )
-    note = f"Measured: rows per profile with seed 0 in {results}."
+    note = f"Measured: cells per profile with seed 0 in {results}; rows may share one."
     return Sheet("", columns, tuple(rows), (note,)), payload
 
 

@@ -61,6 +61,7 @@ def sheet(plan: Plan, store: Store) -> Sheet:
         rows=tuple(_entries(plan, row, blocks, found) for row in rows),
         notes=tuple(_notes(plan, store, found)),
         breaks=frozenset(breaks - {0}),
+        same=frozenset(index for index, row in enumerate(rows) if row.planned.same),
     )
 
 
@@ -157,7 +158,10 @@ def _entries(
     plan: Plan, row: RowNumbers, blocks: list[Block], found: dict[str, Change]
 ) -> tuple[Entry, ...]:
     recipe = row.planned.row
-    entries = [text(recipe.label, " ".join(recipe.notes) or None)]
+    note = " ".join(recipe.notes) or None
+    # csv has no footnotes, so there it is told in a column of its own.
+    same = (("same_cell_as", row.planned.same),) if row.planned.same else ()
+    entries = [Entry(recipe.label, recipe.label, note, more=same)]
     entries += [text(recipe.columns.get(name)) for name in plan.table.labels]
     for block in blocks:
         if block.kind in ("change", "p"):
@@ -269,11 +273,15 @@ def _notes(plan: Plan, store: Store, found: dict[str, Change]) -> list[str]:
 
 
 def status_line(plan: Plan, store: Store) -> str:
-    """How many of the cells are done."""
+    """How many of the cells are done, each counted once, and how many rows have another's."""
     stand = standing(store, plan.tasks)
     kinds = Counter({"failed": len(stand.failed), "missing": len(stand.missing)})
     rest = "".join(f", {count} {name}" for name, count in kinds.items() if count)
-    return f"Cells: {len(stand.done)} of {len(plan.tasks)} done{rest}."
+    line = f"Cells: {len(stand.done)} of {len(plan.tasks)} done{rest}."
+    same = sum(bool(row.same) for row in plan.rows)
+    if not same:
+        return line
+    return f"{line} {same} row{'s have' if same > 1 else ' has'} the same cell as another row."
 
 
 def _data(plan: Plan) -> str:
@@ -319,6 +327,7 @@ def _json_row(plan: Plan, row: RowNumbers, change: Change | None) -> dict[str, A
         "settings": dict(recipe.columns),
         "fidelity": recipe.fidelity,
         "status": row.status,
+        "same_cell_as": row.planned.same or None,
         "measured": {metric: number.value for metric, number in row.measured.items()},
         "sd": {metric: number.sd for metric, number in row.measured.items()},
         "n": {m: one.seeds if one.value is not None else 0 for m, one in row.measured.items()},

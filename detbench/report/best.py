@@ -2,7 +2,7 @@
 
 A column is measured or published, never both, so the two are judged apart. Numbers that are printed
 alike are equally good. Less is better of costs and errors. Differences have no best, and a misprint
-is none.
+is none; nor is what a row that has the cells of another is measured to have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def mark(sheet: Sheet) -> Sheet:
     strong = {
         (row, index)
         for index, column in enumerate(sheet.columns)
-        for row in _best(column, [line[index] for line in sheet.rows])
+        for row in _best(column, [line[index] for line in sheet.rows], sheet.same)
     }
     rows = tuple(
         tuple(
@@ -37,7 +37,7 @@ def mark(sheet: Sheet) -> Sheet:
     return replace(sheet, rows=rows)
 
 
-def _best(column: Column, entries: Sequence[Entry]) -> list[int]:
+def _best(column: Column, entries: Sequence[Entry], same: frozenset[int]) -> list[int]:
     metric = column.key.removeprefix(PUBLISHED)
     if metric not in METRICS:
         return []
@@ -45,6 +45,7 @@ def _best(column: Column, entries: Sequence[Entry]) -> list[int]:
         index: _shown(entry)
         for index, entry in enumerate(entries)
         if entry.text
+        and not (index in same and not column.key.startswith(PUBLISHED))
         and isinstance(entry.value, int | float)
         and not (column.key.startswith(PUBLISHED) and entry.note)
     }

@@ -33,12 +33,15 @@ KEPT: Kept[Found] = Kept(
 def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[Found]], str]:
     """Every done row's metrics, one mapping per seed, in [0, 1]; and why rows are left out.
 
-    A row without detections, or whose ground truth is not there, is left out.
+    A row without detections, or whose ground truth is not there, is left out; so is one that has
+    the cells of a row above it.
     """
     found: dict[str, list[Found]] = {}
     reason = ""
     for planned in plan.rows:
-        if not planned.train or any(store.status(t.digest) != "done" for t in planned.train):
+        if planned.same or not planned.train:
+            continue
+        if any(store.status(t.digest) != "done" for t in planned.train):
             continue
         try:
             found[planned.row.label] = [_of_task(store, t, plan.truths) for t in planned.train]

@@ -52,20 +52,24 @@ class Comparison:
 
 def sheet(compared: Comparison) -> Sheet:
     """One row for each metric, in percent and points."""
-    columns = (
-        Column("metric", "Metric"),
-        Column("a", _short(compared.a), "A", right=True),
-        Column("b", _short(compared.b), "B", right=True),
-        Column("difference", "B − A", right=True),
-        Column("low", "from", "95 %", right=True),
-        Column("high", "to", "95 %", right=True),
-        Column("p", "p", right=True),
-    )
+    columns = _columns(compared.a, compared.b)
     rows = tuple(_row(name, one) for name, one in compared.found.items())
     first = len(compared.main)
     breaks = frozenset({first}) if compared.by_class else frozenset()
     title = f"{compared.b} against {compared.a}"
     return Sheet(title, columns, rows, tuple(notes(compared)), breaks)
+
+
+def _columns(a: str, b: str) -> tuple[Column, ...]:
+    return (
+        Column("metric", "Metric"),
+        Column("a", _short(a), "A", right=True),
+        Column("b", _short(b), "B", right=True),
+        Column("difference", "B − A", right=True),
+        Column("low", "from", "95 %", right=True),
+        Column("high", "to", "95 %", right=True),
+        Column("p", "p", right=True),
+    )
 
 
 def _short(name: str) -> str:
@@ -174,11 +178,27 @@ def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def of_one_cell(a: str, b: str, said: str, margin: float | None) -> tuple[Sheet, dict[str, Any]]:
+    """What is printed of two names of the same cell: a sentence, and no row; and its payload.
+
+    Args:
+        said: the sentence.
+    """
+    found = {"a": a, "b": b, "same_cell": True, "images": None, "ground_truth": None}
+    return Sheet("", _columns(a, b), (), (said,)), {
+        **found,
+        "metrics": {},
+        "margin": None if margin is None else {"points": margin, "passed": True, "breaches": []},
+        "notes": [said],
+    }
+
+
 def payload(compared: Comparison) -> dict[str, Any]:
     """What ``--format json`` prints; AP and AR in percent, differences in points."""
     return {
         "a": compared.a,
         "b": compared.b,
+        "same_cell": False,
         "images": compared.images,
         "ground_truth": compared.source,
         "metrics": {

@@ -119,8 +119,12 @@ class _Bench:
         """Why two rows cannot be compared; empty if they can. All seeds of both, or nothing."""
         if not planned.train:
             return planned.reason
+        if planned.same:
+            return planned.same_cell
         if reference is None:
             return f"its baseline {baseline} is not among these rows"
+        if planned.digests == reference.digests:
+            return f"same cell as its baseline {baseline}"
         if not reference.train:
             return f"its baseline {baseline} is not run here: {reference.reason}"
         for task in (*planned.train, *reference.train):

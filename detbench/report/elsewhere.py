@@ -9,9 +9,9 @@ from detbench.runner.plan import Plan
 
 
 def others(plan: Plan, store: Store) -> dict[str, int]:
-    """Profile -> how many of the table's rows are stored under it, for those with any.
+    """Profile -> how many of the table's cells are stored under it, for those with any.
 
-    The plan's own profile is left out, and rows that the plan has too. Profiles are taken as they
+    The plan's own profile is left out, and cells that the plan has too. Profiles are taken as they
     are, without the plan's changes, with seed 0.
     """
     stored = store.listing()
@@ -19,7 +19,7 @@ def others(plan: Plan, store: Store) -> dict[str, int]:
     if not any(digest not in own for digest in stored):
         return {}
     counts = {
-        profile: sum(digest in stored and digest not in own for digest in digests)
+        profile: sum(digest in stored and digest not in own for digest in set(digests))
         for profile, digests in _digests(plan, store).items()
         if profile != plan.profile.id
     }
@@ -44,7 +44,7 @@ def sentence(plan: Plan, store: Store) -> str | None:
     if not found:
         return None
     listed = ", ".join(
-        f"{count} row{'s' if count > 1 else ''} with profile {name}"
+        f"{count} cell{'s' if count > 1 else ''} with profile {name}"
         for name, count in found.items()
     )
     return f"Also stored, and not shown: {listed}. Profiles are never mixed in a table."

@@ -47,9 +47,12 @@ class RowNumbers:
 
 
 def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
-    """Read one row's numbers, for the table's columns."""
+    """Read one row's numbers, for the table's columns.
+
+    Of rows that have the same cells the first alone has their numbers; costs are each one's own.
+    """
     cells = [(task, store.get(task.digest)) for task in planned.train]
-    reason = planned.reason or _why(cells, plan)
+    reason = planned.reason or planned.same_cell or _why(cells, plan)
     cost = store.get(planned.cost.digest) if planned.cost else None
     no_cost = "" if planned.cost is None else _why([(planned.cost, cost)], plan)
     measured = {}

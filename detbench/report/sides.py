@@ -35,12 +35,15 @@ class Side:
         read: one for each seed, giving COCO results.
         where: of each, for messages.
         cell: what made them; none of files from elsewhere.
+        digests: of the stored cells they are from, one for each seed; empty if any is from
+            elsewhere.
     """
 
     name: str
     read: tuple[Callable[[], Any], ...]
     where: tuple[str, ...]
     cell: Cell | None = None
+    digests: tuple[str, ...] = ()
 
 
 def find(name: str, store: Store, choose: ChoosePlan) -> Side:
@@ -77,14 +80,25 @@ def _files(paths: Sequence[Path]) -> Side:
     name = ", ".join(path.name for path in paths)
     cells = [_cell_beside(path) for path in paths]
     readers = tuple(lambda path=path: files.read(path) for path in paths)
-    return Side(name, readers, tuple(map(str, paths)), cells[0] if all(cells) else None)
+    digests = tuple(_digest_beside(path) for path in paths)
+    return Side(
+        name,
+        readers,
+        tuple(map(str, paths)),
+        cells[0] if all(cells) else None,
+        digests if all(digests) else (),
+    )
+
+
+def _digest_beside(path: Path) -> str:
+    """Digest of the cell whose detections a file is; empty if it lies in no store."""
+    found = STORED.fullmatch(path.name)
+    return found[1] if found and path.parent.name == "cells" else ""
 
 
 def _cell_beside(path: Path) -> Cell | None:
-    found = STORED.fullmatch(path.name)
-    if not found or path.parent.name != "cells":
-        return None
-    return _cell(Store(path.parent.parent), found[1])
+    key = _digest_beside(path)
+    return _cell(Store(path.parent.parent), key) if key else None
 
 
 def _cell(store: Store, key: str) -> Cell | None:
@@ -114,7 +128,7 @@ def _digest(beginning: str, store: Store) -> Side:
     cell = _cell(store, key)
     if cell is None:
         raise StoreError(f"digest '{beginning}': its measurements are missing in {store.root}")
-    return Side(key[:12], (lambda: store.detections(key),), (f"cell {key[:12]}",), cell)
+    return Side(key[:12], (lambda: store.detections(key),), (f"cell {key[:12]}",), cell, (key,))
 
 
 def _row(plan: Plan, label: str, store: Store) -> Side:
@@ -143,7 +157,22 @@ def _row(plan: Plan, label: str, store: Store) -> Side:
     cell = planned.train[0].cell
     assert isinstance(cell, Cell)
     where = tuple(f"{plan.table.id}:{task.label}" for task in planned.train)
-    return Side(planned.row.label, readers, where, cell)
+    return Side(planned.row.label, readers, where, cell, planned.digests)
+
+
+def same(a: Side, b: Side) -> str:
+    """A sentence where both sides are the same stored cells, of which nothing can differ; else
+    empty.
+    """
+    if not a.digests or set(a.digests) != set(b.digests):
+        return ""
+    one, other = names(a, b)
+    many = len(a.digests) > 1
+    keys = ", ".join(key[:12] for key in a.digests)
+    return (
+        f"{one} and {other} are the same cell{'s' if many else ''} ({keys}): there is nothing to "
+        "compare."
+    )
 
 
 def names(a: Side, b: Side) -> tuple[str, str]:

@@ -66,6 +66,8 @@ class Sheet:
         columns, rows: every row has one entry per column.
         notes: sentences below the table, after the footnotes.
         breaks: indices of rows before which a rule is drawn.
+        same: indices of rows whose cells a row above has too: none of their measured numbers can
+            be the best of its column.
     """
 
     title: str
@@ -73,6 +75,7 @@ class Sheet:
     rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = ()
     breaks: frozenset[int] = field(default_factory=frozenset)
+    same: frozenset[int] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
         keys = [column.key for column in self.columns]

@@ -54,6 +54,8 @@ class PlannedRow:
         differs: settings (``training.weights``) in which the cells depart from what the paper ran.
         same_detector: nothing was changed of the paper's detector, so its cost is comparable.
         reason: why there is nothing to train; else empty.
+        same: label of the row above whose cells these are too, so that they tell nothing more;
+            else empty. Rows that differ in their readout alone have cells of their own.
     """
 
     row: Row
@@ -62,6 +64,17 @@ class PlannedRow:
     differs: tuple[str, ...] = ()
     same_detector: bool = True
     reason: str = ""
+    same: str = ""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of its trainings, one for each seed."""
+        return tuple(task.digest for task in self.train)
+
+    @property
+    def same_cell(self) -> str:
+        """What is said in place of its numbers where another row has its cells; else empty."""
+        return f"same cell as {self.same}" if self.same else ""
 
     @property
     def comparable(self) -> bool:
@@ -118,7 +131,9 @@ def make(
     for one in resolved:
         by_label.setdefault(one.row.label, []).append(one)
     same = not detector_only(overrides)
-    planned = tuple(_row(table, group, papers[label], same) for label, group in by_label.items())
+    planned = _told_apart(
+        [_row(table, group, papers[label], same) for label, group in by_label.items()]
+    )
     cells = [one.cell for one in resolved if one.cell is not None]
     seen = [warning for cell in cells if (warning := seen_in_training(cell.data))]
     warnings = dict.fromkeys([*(text for one in resolved for text in one.warnings), *seen])
@@ -190,6 +205,16 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)
     return PlannedRow(first.row, train, cost, tuple(differs), same, first.reason)
+
+
+def _told_apart(rows: Iterable[PlannedRow]) -> tuple[PlannedRow, ...]:
+    """The rows, each that has the cells of one above it with that one's label."""
+    first: dict[tuple[str, ...], str] = {}
+    found = []
+    for row in rows:
+        label = first.setdefault(row.digests, row.row.label) if row.train else row.row.label
+        found.append(replace(row, same="" if label == row.row.label else label))
+    return tuple(found)
 
 
 def _label(row: Row, one: ResolvedRow, group: list[ResolvedRow]) -> str:

@@ -90,8 +90,8 @@ def test_list_tables(tmp_path: Path) -> None:
 def test_list_counts_what_is_measured_in_every_table_that_shares_it(tmp_path: Path) -> None:
     store_one(tmp_path / "results", "FCOS + SCE", 2)
     measured = [table["measured"] for table in as_json("list")]
-    # Table 2 prints this row twice.
-    assert measured[:3] == [{"smoke": 1}, {"smoke": 2}, {"smoke": 1}]
+    # Table 2 prints this row twice, and it is one cell.
+    assert measured[:3] == [{"smoke": 1}, {"smoke": 1}, {"smoke": 1}]
     assert not any(measured[3:])
 
 
@@ -178,6 +178,20 @@ def test_check_lists_the_cells(tmp_path: Path) -> None:
     assert [cell["digest"] for cell in training if cell["status"] == "done"] == [done]
     assert {check["status"] for check in report["checks"]} == {"ok"}
     assert {check["name"] for check in report["checks"]} == {"recipe", "data", "weights", "disk"}
+
+
+def test_check_counts_cells_and_trainings_not_rows() -> None:
+    report = as_json("check", "tscode-table2", "--profile", "smoke")
+    assert report["checks"][0]["message"] == "tscode-table2: 8 rows, 7 cells, no mistakes"
+    assert report["estimate"].startswith("7 to train, ")
+    twice = {cell["row"]: cell["same_cell_as"] for cell in report["cells"] if cell["same_cell_as"]}
+    assert twice == {"conv 3x3 (among kernels)": "conv 3x3"}
+    printed = detbench("check", "tscode-table2", "--profile", "smoke").stdout
+    assert printed.count("same cell as conv 3x3") == 2  # its training, and its costs
+    # One training that is read out in four ways.
+    report = as_json("check", "double-head-table3", "--profile", "smoke")
+    assert report["checks"][0]["message"] == "double-head-table3: 4 rows, 4 cells, no mistakes"
+    assert report["estimate"].startswith("1 to train, ")
 
 
 def test_check_estimates_from_cells_of_the_same_kind(tmp_path: Path) -> None:

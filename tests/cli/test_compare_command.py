@@ -176,6 +176,37 @@ def test_rows_digests_and_their_files_are_the_same_comparison(run: Call, tmp_pat
     assert "On shapes easy 128 px, val 15, 15 images" in out
 
 
+@pytest.mark.parametrize("format", ["terminal", "markdown", "latex"])
+def test_two_names_of_one_cell_are_a_line(run: Call, tmp_path: Path, format: str) -> None:
+    a, b = store_rows(tmp_path / "results")
+    file = f"results/cells/train-eval-{a}.detections.json.gz"
+    for first, second in (
+        ("tscode-table1:FCOS", "tscode-table1:fcos"),
+        ("tscode-table1:FCOS", a[:9]),
+        (file, "tscode-table1:FCOS"),
+        (a, a),
+    ):
+        code, out, err = run(first, second, *SMALL, "--format", format, "--margin", "0")
+        assert (code, err) == (0, "")
+        assert re.fullmatch(rf".* and .* are the same cell \({a[:12]}\): .* compare\.\n", out)
+    code, out, _ = run(a, b, *SMALL, "--format", format)
+    assert "same cell" not in out
+
+
+def test_scripts_read_that_two_names_are_one_cell(run: Call, tmp_path: Path) -> None:
+    store_rows(tmp_path / "results", (0, 1))
+    words = ("tscode-table1:FCOS", "tscode-table1:FCOS", *SMALL, "--seeds", "0,1", "--format")
+    found = json.loads(run(*words, "json", "--margin", "1")[1])
+    assert (found["same_cell"], found["metrics"]) == (True, {})
+    assert found["margin"] == {"points": 1.0, "passed": True, "breaches": []}
+    assert "are the same cells (" in found["notes"][0]
+    code, out, err = run(*words, "csv")
+    assert (code, out) == (0, "metric,a,b,difference,low,high,p\n")
+    assert "are the same cells (" in err
+    other = json.loads(run(words[0], "tscode-table1:FCOS + SCE", *words[2:], "json")[1])
+    assert (other["same_cell"], list(other["metrics"])) == (False, ["AP", "AP50", "AP75"])
+
+
 def test_rows_of_several_seeds_fail_closed(run: Call, tmp_path: Path) -> None:
     store_rows(tmp_path / "results", (0, 1))
     rows = ("tscode-table1:FCOS", "tscode-table1:FCOS + SCE", *SMALL)

@@ -135,7 +135,7 @@ def test_other_profiles_are_named_in_every_form(
 ) -> None:
     _fill(folder / "results", "small", 0.9)
     _fill(folder / "results", "smoke", 0.25, "FCOS")
-    said = "Also stored, and not shown: 4 rows with profile small."
+    said = "Also stored, and not shown: 4 cells with profile small."
     for format in ("markdown", "terminal", "latex", "html"):
         assert _call(*WORDS, "--format", format) == 0
         printed = " ".join(capsys.readouterr().out.split())

@@ -6,7 +6,7 @@ import statistics
 
 from detbench.recipe.table import ERRORS
 from detbench.report import ablation, error_columns, grids, intervals
-from detbench.report.figures.source import MOST_ROWS, Picture, Source, mean, published_on
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, of_cells, published_on
 from detbench.report.numbers import PERCENT
 from detbench.report.plots import differences, errors, heatmap
 
@@ -43,7 +43,7 @@ def of_errors(source: Source) -> Picture | str:
     found: dict[str, dict[str, float]] = {}
     reason = "no row is done"
     for row in source.rows:
-        if row.status != "done":
+        if row.status != "done" or row.planned.same:
             continue
         costs = {}
         for column in ERRORS:
@@ -70,7 +70,7 @@ def of_grid(source: Source) -> list[Picture | str]:
     if grid is None:
         return []
     plan = source.plan
-    measured = {row.planned.row.label: mean(row, "AP") for row in source.rows}
+    measured = _once(source, set(grid.labels.values()))
     published = {row.planned.row.label: row.planned.row.published.get("AP") for row in source.rows}
     made: list[Picture | str] = []
     for name, values, note in (
@@ -87,6 +87,18 @@ def of_grid(source: Source) -> list[Picture | str]:
             what = f"AP over {grid.x} and {grid.y}, {whose}"
             made.append(_map(source, name, what, maps, note))
     return made
+
+
+def _once(source: Source, labels: set[str]) -> dict[str, float | None]:
+    """AP of some rows, of those that have the same cells the first one's alone."""
+    found: dict[str, float | None] = {}
+    seen: set[tuple[str, ...]] = set()
+    for row in source.rows:
+        label, cells = row.planned.row.label, row.planned.digests
+        if label in labels:
+            found[label] = None if cells in seen else of_cells(row, "AP")
+            seen.add(cells)
+    return found
 
 
 def _map(source: Source, name: str, what: str, maps: list[heatmap.Map], note: str) -> Picture:

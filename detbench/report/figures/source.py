@@ -76,7 +76,14 @@ class Source:
 
 
 def mean(row: RowNumbers, metric: str) -> float | None:
-    """A row's mean over its seeds in percent; none unless every seed is done and has the number."""
+    """A row's mean over its seeds in percent; none unless every seed is done and has the number,
+    or where a row above it has the same cells: a cell has one mark.
+    """
+    return None if row.planned.same else of_cells(row, metric)
+
+
+def of_cells(row: RowNumbers, metric: str) -> float | None:
+    """``mean``, whoever else has the same cells."""
     if row.status != "done":
         return None
     values = [stored.value(metric) for stored in row.stored]
