@@ -16,7 +16,7 @@ from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid, anchor_grid, point_grid
 from detbench.pertask import PerTask
 from detbench.recipe import model as spec
-from detbench.recipe.base import Custom, PerTaskSpec
+from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.validate import suggest
 
 
@@ -25,6 +25,13 @@ def per_task(settings: PerTaskSpec[Any], make: Callable[[Any], Any]) -> PerTask[
     if settings.shared:
         return PerTask.both(make(settings.of("cls")))
     return PerTask(make(settings.of("cls")), make(settings.of("loc")))
+
+
+def given(settings: Spec, but: set[str] | None = None) -> dict[str, Any]:
+    """An option's settings, ``but`` some, as arguments of its module; one that is left out has the
+    module's default.
+    """
+    return settings.model_dump(exclude={"kind"} | (but or set()), exclude_none=True)
 
 
 def backbone_of(settings: spec.Backbone, stages: int = 4) -> Any:
@@ -68,6 +75,7 @@ def grid_of(settings: spec.Candidates) -> Grid:
                 settings.ratios,
                 settings.offset,
                 settings.octaves,
+                settings.whole is True,
             )
         case spec.Points():
             return point_grid(settings.offset)

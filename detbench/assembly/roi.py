@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from detbench.assembly.common import backbone_of, custom, grid_of, neck_of, per_task
+from detbench.assembly.common import backbone_of, custom, given, grid_of, neck_of, per_task
 from detbench.backbones.fpn import Fpn
 from detbench.detectors.branch import Branch
 from detbench.detectors.readout import Readout
@@ -35,6 +35,8 @@ from detbench.stages import heads, sampling
 from detbench.stages.assignment import IouAssigner
 from detbench.stages.assignment.sampling import ProposalSampler
 from detbench.stages.features.own import Own, Shared
+from detbench.stages.initial import OutputInit
+from detbench.stages.sampling.regions import Settings
 from detbench.stages.supervision.roi import BoxLoss, CrossEntropy
 
 
@@ -93,7 +95,7 @@ class _BranchMaker:
         classifies: bool = True,
     ) -> Branch:
         samplers = per_task(sampled, self._sampling)
-        embedding, size = self._embedding(sampled)
+        embedding, reads = self._embedding(sampled)
         branch_heads = PerTask(
             self._head(made_of.of("cls"), sampled.of("cls")),
             self._head(made_of.of("loc"), sampled.of("loc")),
@@ -106,9 +108,10 @@ class _BranchMaker:
             sampling=TaskModules(samplers),
             heads=TaskModules(branch_heads),
             embedding=embedding,
-            embedding_size=size,
+            reads=reads,
             classes=self.classes,
             box_outputs=supervision.loc.outputs(self.classes),
+            init=PerTask(_init(supervision.cls, 0.01), _init(supervision.loc, 0.001)),
             unfocused=supervision.unfocused is not None,
             classifies=classifies,
         )
@@ -118,30 +121,34 @@ class _BranchMaker:
         sampled = settings.sampling or self.settings.sampling
         return self(sampled, settings.heads, supervision, classifies=settings.tasks == "both")
 
-    def _embedding(self, sampled: PerTaskSpec[Any]) -> tuple[sampling.Embedding | None, int]:
+    def _embedding(self, sampled: PerTaskSpec[Any]) -> tuple[sampling.Embedding | None, Settings]:
         shifted = [
             each
             for each in (sampled.of("cls"), sampled.of("loc"))
             if isinstance(each, option.Pointwise | option.Translated)
         ]
         if not shifted:
-            return None, 0
-        if len({(each.size, each.hidden) for each in shifted}) > 1:
+            return None, (0, 1.0, 0, True)
+        if len({(each.size, each.hidden, each.init, each.reads) for each in shifted}) > 1:
             raise RecipeError(
                 "sampling: cls and loc share the first layer of their shift networks, so their "
-                "'size' and 'hidden' must agree"
+                "'size', 'hidden', 'init' and 'reads' must agree"
             )
-        size = shifted[0].size
-        return sampling.Embedding(self.channels * size**2, shifted[0].hidden), size
+        first = shifted[0]
+        inputs = self.channels * first.size**2
+        init = first.init or "kaiming-normal"
+        reads = first.reads or option.Reads()
+        how = (first.size, 1.0, reads.samples or 0, reads.aligned is not False)
+        return sampling.Embedding(inputs, first.hidden, init), how
 
     def _sampling(self, settings: option.RoiSampling) -> nn.Module:
         match settings:
             case option.RoiAlign():
-                return sampling.Align(settings.size, settings.scale)
+                return sampling.Align(**given(settings))
             case option.Pointwise():
-                return sampling.Pointwise(**settings.model_dump(exclude={"kind"}))
+                return sampling.Pointwise(**given(settings, but={"reads"}))
             case option.Translated():
-                return sampling.Translated(**settings.model_dump(exclude={"kind"}))
+                return sampling.Translated(**given(settings, but={"reads"}))
             case Custom():
                 return custom(settings, channels=self.channels)
 
@@ -149,9 +156,9 @@ class _BranchMaker:
         size = getattr(sampled, "size", 7)
         match settings:
             case option.Fc():
-                return heads.Fc(self.channels, size, settings.depth, settings.channels)
+                return heads.Fc(self.channels, size, **given(settings))
             case option.Conv():
-                return heads.Conv(self.channels, **settings.model_dump(exclude={"kind"}))
+                return heads.Conv(self.channels, **given(settings))
             case option.Res5():
                 return self._res5()
             case Custom():
@@ -267,11 +274,16 @@ def _losses(settings: option.RoiSupervision) -> BranchLosses:
         cls=CrossEntropy(settings.cls.weight),
         loc=_box_loss(settings.loc),
         unfocused=None if unfocused is None else PerTask(unfocused.cls, unfocused.loc),
-        over_both=settings.loc.normaliser == "both",
+        divisor=settings.loc.normaliser,
         margins=PerTask(None, None)
         if constraint is None
         else PerTask(constraint.cls_margin, constraint.loc_margin),
+        without_positives=(constraint and constraint.without_positives) or "as-others",
     )
+
+
+def _init(settings: option.CrossEntropy | option.BoxLoss, usual: float) -> OutputInit:
+    return usual if settings.init is None else settings.init
 
 
 def _box_loss(settings: option.BoxLoss) -> BoxLoss:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from detbench.detectors.tasks import TaskModules
 from detbench.pertask import PerTask
+from detbench.stages.initial import OutputInit, output
 from detbench.stages.sampling import Embedding, RoiPyramid
+from detbench.stages.sampling.regions import Settings
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,20 @@ class HeadOutput:
     deltas: Tensor | None
     references: Tensor
 
+    @property
+    def scores(self) -> Tensor:
+        """The logits, of a head that classifies."""
+        if self.logits is None:
+            raise ValueError("a head is asked for scores that it does not predict")
+        return self.logits
+
+    @property
+    def boxes(self) -> Tensor:
+        """The deltas, of a head that localises."""
+        if self.deltas is None:
+            raise ValueError("a head is asked for boxes that it does not predict")
+        return self.deltas
+
 
 class Branch(nn.Module):
     """One branch.
@@ -38,9 +53,10 @@ class Branch(nn.Module):
     Args:
         sampling, heads: per task.
         embedding: first layer of the shift networks, if an option of sampling shifts.
-        embedding_size: side of the plain pooled feature it reads.
+        reads: how the plain feature that it reads is pooled, as ``RoiPyramid.align`` takes it.
         classes: without background.
         box_outputs: 4, or 4 per class, or 4 more for the background.
+        init: how the layers that predict start, see ``stages.initial``.
         unfocused: each task's head also predicts the other task.
         classifies: false for a loc-only round, which has no scores.
     """
@@ -50,9 +66,10 @@ class Branch(nn.Module):
         sampling: TaskModules,
         heads: TaskModules,
         embedding: Embedding | None,
-        embedding_size: int,
+        reads: Settings,
         classes: int,
         box_outputs: int,
+        init: PerTask[OutputInit] = PerTask(0.01, 0.001),  # noqa: B008 - frozen
         unfocused: bool = False,
         classifies: bool = True,
     ) -> None:
@@ -60,12 +77,12 @@ class Branch(nn.Module):
         self.sampling = sampling
         self.heads = heads
         self.embedding = embedding
-        self.embedding_size = embedding_size
+        self.reads = reads
         widths: PerTask[int] = heads.tasks.map(lambda head: head.channels)  # type: ignore[arg-type,return-value]
-        self.cls = _output(widths.cls, classes + 1, 0.01) if classifies else None
-        self.loc = _output(widths.loc, box_outputs, 0.001)
-        self.unfocused_cls = _output(widths.loc, classes + 1, 0.01) if unfocused else None
-        self.unfocused_loc = _output(widths.cls, box_outputs, 0.001) if unfocused else None
+        self.cls = output(widths.cls, classes + 1, init.cls) if classifies else None
+        self.loc = output(widths.loc, box_outputs, init.loc)
+        self.unfocused_cls = output(widths.loc, classes + 1, init.cls) if unfocused else None
+        self.unfocused_loc = output(widths.cls, box_outputs, init.loc) if unfocused else None
 
     def forward(
         self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor], tasks: tuple[str, ...]
@@ -92,7 +109,7 @@ class Branch(nn.Module):
         where = (id(pyramid), id(rois))
         if sampling.shifts and where not in done:
             assert self.embedding is not None
-            done[where] = self.embedding(pyramid.align(rois, self.embedding_size))
+            done[where] = self.embedding(pyramid.align(rois, *self.reads))
         key = (*where, id(sampling))
         if key not in done:
             done[key] = sampling(pyramid, rois, done.get(where))
@@ -111,14 +128,6 @@ class Branch(nn.Module):
         logits = None if to_cls is None else to_cls(vector)
         deltas = None if to_loc is None else to_loc(vector)
         return HeadOutput(logits, deltas, references)
-
-
-def _output(inputs: int, outputs: int, std: float) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.normal_(layer.weight, std=std)
-    with torch.no_grad():
-        layer.bias.zero_()
-    return layer
 
 
 def branch_parts(branch: Branch) -> dict[str, nn.Module]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from detbench.detectors.branch import Branch, HeadOutput, branch_parts
 from detbench.detectors.readout import Readout
+from detbench.detectors.roi_losses import branch_losses, constraint_losses, decode, decode_all
 from detbench.detectors.roi_settings import (
     BranchLosses,
     RoiInference,
@@ -30,7 +31,7 @@ from detbench.ops.suppression import best_pairs, suppress
 from detbench.pertask import PerTask
 from detbench.stages.assignment.sampling import ProposalSampler, Rois, pad
 from detbench.stages.sampling import RoiPyramid
-from detbench.stages.supervision.roi import BoxLoss, constraint_cls, constraint_loc
+from detbench.stages.supervision.roi import BoxLoss
 from detbench.structures import Detections, Targets
 
 COUNTED_PROPOSALS = 1000
@@ -121,14 +122,14 @@ class RoiDetector(nn.Module):
         flat = rois.map(lambda r: r.flat())
         outputs = self.main(pyramids, flat, ("cls", "loc"))
         rows = rois.cls.rows if rois.shared else rois.cls.rows + rois.loc.rows
-        losses |= self._branch_losses(outputs, rois, targets, self.main_losses, "", rows)
-        if self.sibling is not None:
-            assert self.sibling_losses is not None
-            beside = self.sibling(pyramids, flat, ("cls", "loc"))
-            losses |= self._branch_losses(
-                beside, rois, targets, self.sibling_losses, "sibling_", rows
-            )
-            losses |= self._constraint(outputs, beside, rois, targets)
+        own, classes = self.main_losses, self.num_classes
+        losses |= branch_losses(outputs, rois, targets, own, classes, rows)
+        if self.sibling is not None and self.sibling_losses is not None:
+            beside, theirs = self.sibling(pyramids, flat, ("cls", "loc")), self.sibling_losses
+            named = branch_losses(beside, rois, targets, theirs, classes, rows)
+            losses |= {f"sibling_{name}": value for name, value in named.items()}
+            pair = PerTask(own, theirs)
+            losses |= constraint_losses(outputs, beside, rois, targets, pair, classes)
         if self.rounds:
             losses |= self._round_losses(pyramids, outputs, rois, targets, sizes, rows)
         return losses
@@ -137,80 +138,6 @@ class RoiDetector(nn.Module):
         count = task.train_count if self.training else task.test_count
         boxes, valid = pad([image.suppressed(task.nms, count) for image in scored])
         return task.sampler.sample(boxes, valid, targets)
-
-    def _branch_losses(
-        self,
-        outputs: PerTask[HeadOutput | None],
-        rois: PerTask[Rois],
-        targets: Targets,
-        settings: BranchLosses,
-        prefix: str,
-        both_rows: Tensor,
-    ) -> dict[str, Tensor]:
-        total = both_rows if settings.over_both else rois.loc.rows
-
-        def classify(output: HeadOutput | None, task: Rois) -> Tensor:
-            assert output is not None
-            assert output.logits is not None
-            labels = task.labels(targets, self.num_classes)
-            return settings.cls(output.logits, labels, task.valid.flatten())
-
-        def localise(output: HeadOutput | None, task: Rois) -> Tensor:
-            assert output is not None
-            assert output.deltas is not None
-            return settings.loc(
-                output.deltas,
-                output.references,
-                task.goals(targets),
-                task.labels(targets, self.num_classes),
-                task.positive,
-                total,
-            )
-
-        losses = {f"{prefix}loc": localise(outputs.loc, rois.loc)}
-        if outputs.cls is not None and outputs.cls.logits is not None:
-            losses[f"{prefix}cls"] = classify(outputs.cls, rois.cls)
-        if settings.unfocused is not None:
-            weights = settings.unfocused
-            losses[f"{prefix}unfocused_cls"] = weights.cls * classify(outputs.loc, rois.loc)
-            losses[f"{prefix}unfocused_loc"] = weights.loc * localise(outputs.cls, rois.cls)
-        return losses
-
-    def _constraint(
-        self,
-        main: PerTask[HeadOutput | None],
-        sibling: PerTask[HeadOutput | None],
-        rois: PerTask[Rois],
-        targets: Targets,
-    ) -> dict[str, Tensor]:
-        margins, losses = self.main_losses.margins, {}
-        if margins.cls is not None:
-            labels = rois.cls.labels(targets, self.num_classes)
-            assert main.cls is not None
-            assert sibling.cls is not None
-            assert main.cls.logits is not None
-            assert sibling.cls.logits is not None
-            losses["constraint_cls"] = constraint_cls(
-                sibling.cls.logits, main.cls.logits, labels, rois.cls.valid.flatten(), margins.cls
-            )
-        if margins.loc is not None:
-            labels = rois.loc.labels(targets, self.num_classes)
-            assert self.sibling_losses is not None
-            losses["constraint_loc"] = constraint_loc(
-                self._decode(sibling.loc, self.sibling_losses.loc, labels),
-                self._decode(main.loc, self.main_losses.loc, labels),
-                rois.loc.goals(targets),
-                rois.loc.positive,
-                margins.loc,
-            )
-        return losses
-
-    @staticmethod
-    def _decode(output: HeadOutput | None, loss: BoxLoss, labels: Tensor) -> Tensor:
-        assert output is not None
-        assert output.deltas is not None
-        deltas = loss.of_class(output.deltas.float(), labels)
-        return loss.code.decode(deltas, output.references)
 
     def _round_losses(
         self,
@@ -237,7 +164,7 @@ class RoiDetector(nn.Module):
                 at: tuple[nn.Module, BoxLoss, PerTask[HeadOutput | None]] = (branch, loss, outputs),
                 whole: PerTask[Rois] = rois,
             ) -> Rois:
-                boxes = self._refine(*at, task, whole, pyramids, targets)
+                boxes = self._refine(*at, task, whole, sampler, pyramids, targets)
                 usable = task.valid & ~task.truth
                 return sampler.sample(clip(boxes, sizes[:, None]), usable, targets)
 
@@ -245,10 +172,9 @@ class RoiDetector(nn.Module):
             rois = rois.zip(samplers, refine)
             tasks = ("cls", "loc") if settings.classifies else ("loc",)
             outputs = following(pyramids, rois.map(lambda task: task.flat()), tasks)
-            named = self._branch_losses(
-                outputs, rois, targets, settings.losses, f"round{number}_", rows
-            )
-            losses |= {name: settings.weight * value for name, value in named.items()}
+            named = branch_losses(outputs, rois, targets, settings.losses, self.num_classes, rows)
+            weight = settings.weight
+            losses |= {f"round{number}_{name}": weight * each for name, each in named.items()}
             branch, loss = following, settings.losses.loc
         return losses
 
@@ -260,13 +186,15 @@ class RoiDetector(nn.Module):
         outputs: PerTask[HeadOutput | None],
         task: Rois,
         rois: PerTask[Rois],
+        sampler: ProposalSampler,
         pyramids: PerTask[RoiPyramid],
         targets: Targets,
     ) -> Tensor:
         """(B, R, 4): a round's boxes of one task's proposals.
 
         Class-specific boxes are those of the label, or of the best class for background. The cls
-        set's own boxes are computed here where the tasks' proposals differ.
+        set's own boxes are computed here where the tasks' proposals differ. The background of a
+        positive sampler goes on as it is.
         """
         output = outputs.loc
         if task is not rois.loc:
@@ -276,7 +204,10 @@ class RoiDetector(nn.Module):
         if logits is not None and task is rois.cls and not loss.class_agnostic:
             best = logits[:, :-1].argmax(dim=1)
             labels = torch.where(labels == self.num_classes, best, labels)
-        return self._decode(output, loss, labels).reshape(task.boxes.shape)
+        boxes = decode(output, loss, labels).reshape(task.boxes.shape)
+        if sampler.only_positive:
+            return torch.where((task.matched >= 0)[..., None], boxes, task.boxes)
+        return boxes
 
     # --- test -------------------------------------------------------------------------------
 
@@ -318,18 +249,18 @@ class RoiDetector(nn.Module):
         localised = [chosen]
         for number in range(2, max(last, *self.readout.cls_rounds) + 1):
             branch, settings = self.rounds[number - 2], self.round_settings[number - 2]
-            boxes = self._decode(chosen, losses[-1], self._best_class(logits, losses[-1], rois))
+            boxes = decode(chosen, losses[-1], self._best_class(logits, losses[-1], rois))
             boxes = clip(boxes, sizes.to(boxes.device)[rois[:, 0].long()])
             rois = torch.cat((rois[:, :1], boxes), dim=1)
             tasks = ("cls", "loc") if settings.classifies else ("loc",)
             outputs = branch(pyramids, PerTask.both(rois), tasks)
-            assert outputs.loc is not None
-            chosen, logits = outputs.loc, _logits(outputs) if settings.classifies else logits
+            chosen = self.readout.boxes_from(outputs)
+            logits = _logits(outputs) if settings.classifies else logits
             every.append(outputs)
             losses.append(settings.losses.loc)
             localised.append(chosen)
         scores = self.readout.scores([every[number - 1] for number in self.readout.cls_rounds])
-        return scores, self._all_boxes(localised[last - 1], losses[last - 1])
+        return scores, decode_all(localised[last - 1], losses[last - 1])
 
     def _main_tasks(self) -> tuple[str, ...]:
         if self.rounds or self.main.heads.shared:
@@ -341,15 +272,6 @@ class RoiDetector(nn.Module):
         if logits is None or loss.class_agnostic:
             return torch.zeros(len(rois), dtype=torch.int64, device=rois.device)
         return logits[:, :-1].argmax(dim=1)
-
-    @staticmethod
-    def _all_boxes(output: HeadOutput, loss: BoxLoss) -> Tensor:
-        assert output.deltas is not None
-        deltas = output.deltas.float()
-        if loss.class_agnostic:
-            return loss.code.decode(deltas, output.references)
-        shaped = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
-        return loss.code.decode(shaped, output.references[:, None])
 
     def detect(self, images: Tensor, sizes: Tensor) -> list[Detections]:
         """Detections of each image, best first, clipped to its size.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from detbench.pertask import PerTask
 from detbench.stages.assignment.sampling import ProposalSampler
-from detbench.stages.supervision.roi import BoxLoss, CrossEntropy
+from detbench.stages.supervision.roi import BoxLoss, CrossEntropy, WithoutPositives
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,17 @@ class BranchLosses:
     Attributes:
         cls, loc: of the focused tasks.
         unfocused: weights of the unfocused losses, or none.
-        over_both: divide box losses by the proposals of both tasks' sets.
+        divisor: of box losses, see ``recipe.roi.BoxLoss``.
         margins: of the progressive constraint per task; none leaves one out.
+        without_positives: how images without positives count in it.
     """
 
     cls: CrossEntropy
     loc: BoxLoss
     unfocused: PerTask[float] | None = None
-    over_both: bool = False
+    divisor: Literal["sampled", "both", "twice"] = "sampled"
     margins: PerTask[float | None] = PerTask(None, None)  # noqa: RUF009 - frozen
+    without_positives: WithoutPositives = "as-others"
 
 
 @dataclass(frozen=True)

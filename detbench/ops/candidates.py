@@ -34,10 +34,13 @@ class Grid:
     Attributes:
         shapes: per candidate of a cell its (width, height) in strides; (0, 0) for points.
         offset: position of the first centre in strides.
+        whole: anchors of the first cell are rounded to whole pixels, halves of x2 and y2 like those
+            of the pixel before them (MMDetection 1.x, where they name the last pixel).
     """
 
     shapes: tuple[tuple[float, float], ...]
     offset: float
+    whole: bool = False
 
     @property
     def per_cell(self) -> int:
@@ -55,6 +58,10 @@ class Grid:
                 (xs.expand(height, width), ys[:, None].expand(height, width)), dim=-1
             ).reshape(-1, 1, 2)
             half = shapes * (stride / 2)
+            if self.whole:
+                middle = self.offset * stride
+                low, high = (middle - half).round(), (middle + half - 1).round() + 1
+                centers, half = centers - middle + (low + high) / 2, (high - low) / 2
             level = torch.cat((centers - half, centers + half), dim=-1).reshape(-1, 4)
             boxes.append(level)
             counts.append(len(level))
@@ -65,7 +72,12 @@ class Grid:
 
 
 def anchor_grid(
-    size: float, scales: int, ratios: tuple[float, ...], offset: float, octaves: int = 1
+    size: float,
+    scales: int,
+    ratios: tuple[float, ...],
+    offset: float,
+    octaves: int = 1,
+    whole: bool = False,
 ) -> Grid:
     """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios first."""
     shapes = []
@@ -73,7 +85,7 @@ def anchor_grid(
         for index in range(scales * octaves):
             side = size * 2 ** (index / scales)
             shapes.append((side / ratio**0.5, side * ratio**0.5))
-    return Grid(tuple(shapes), offset)
+    return Grid(tuple(shapes), offset, whole)
 
 
 def point_grid(offset: float) -> Grid:

@@ -5,12 +5,14 @@ RoIs are (K, 5): image index and xyxy in pixels of the input.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import roi_align
+
+Pooling = Literal["aligned", "whole-pixels"]
 
 FINEST = 56
 SMALL = 1024
@@ -27,38 +29,56 @@ def assign_levels(rois: Tensor, count: int) -> Tensor:
 
 
 def align(
-    levels: list[Tensor], strides: list[int], rois: Tensor, size: int, scale: float = 1.0
+    levels: list[Tensor],
+    strides: list[int],
+    rois: Tensor,
+    size: int,
+    scale: float = 1.0,
+    samples: int = 0,
+    aligned: bool = True,
 ) -> Tensor:
     """RoIAlign, each RoI on its level, (K, C, size, size); K may be 0.
 
     RoIs are enlarged by ``scale`` about their centres, but keep the level of their own size, as in
     MMDetection. One synchronisation with the device, to learn how many RoIs each level has.
+
+    Args:
+        levels, strides: the pyramid.
+        rois: (K, 5).
+        size: bins a side.
+        samples: along a bin's side; 0 takes one for each cell that it covers.
+        aligned: false reads half a cell to the right and below, and RoIs are a cell wide and high
+            at least.
     """
     whole, rois = rois, scaled(rois, scale)
     if len(levels) == 1 or rois.is_meta:
-        return _align(levels[0], strides[0], rois, size)
+        return _align(levels[0], strides[0], rois, size, samples, aligned)
     groups = _by_level(assign_levels(whole, len(levels)), len(levels))
     pooled = [
-        _align(x, stride, rois[group], size)
+        _align(x, stride, rois[group], size, samples, aligned)
         for x, stride, group in zip(levels, strides, groups, strict=True)
     ]
     return _merged(pooled, groups)
 
 
-def _align(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
+def _align(
+    level: Tensor, stride: int, rois: Tensor, size: int, samples: int, aligned: bool
+) -> Tensor:
     """Positions and sums in float32 at least: bfloat16 is off by pixels at 1000."""
     exact = torch.promote_types(level.dtype, torch.float32)
     maps, rois = level.to(exact), rois.to(exact)
     lines = len(rois) * size * level.shape[1] * level.shape[-1]
     small = level[0, 0].numel() <= SMALL and 0 < lines <= LINES
     if small and level.requires_grad and level.device.type == "cpu":
-        pooled = _align_small(maps, stride, rois, size)
+        pooled = _align_small(maps, stride, rois, size, samples, aligned)
     else:
-        pooled = roi_align(maps, rois, size, 1.0 / stride, sampling_ratio=0, aligned=True)
+        pooled = roi_align(maps, rois, size, 1.0 / stride, samples, aligned)
     return pooled.to(level.dtype)
 
 
-def _align_small(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
+def _align_small(
+    level: Tensor, stride: int, rois: Tensor, size: int, samples: int = 0, aligned: bool = True
+) -> Tensor:
     """Torchvision's RoIAlign by two matrix products.
 
     Bilinear reading, the mean over a bin's samples, and zero outside the map are each a product of
@@ -78,9 +98,14 @@ def _align_small(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
     def spread(weights: Tensor) -> Tensor:
         return weights.new_zeros(batch * most, *weights.shape[1:]).index_copy_(0, slot, weights)
 
-    edges = rois[:, 1:].detach() / stride - 0.5
-    rows = spread(_weights(edges[:, 1], edges[:, 3], size, height))
-    columns = spread(_weights(edges[:, 0], edges[:, 2], size, width))
+    edges = rois[:, 1:].detach() / stride
+    if aligned:
+        edges = edges - 0.5
+    else:
+        low, high = edges.split(2, dim=1)
+        edges = torch.cat((low, torch.maximum(high, low + 1)), dim=1)
+    rows = spread(_weights(edges[:, 1], edges[:, 3], size, height, samples))
+    columns = spread(_weights(edges[:, 0], edges[:, 2], size, width, samples))
     with torch.autocast("cpu", enabled=False):
         wide = level.transpose(1, 2).reshape(batch, height, channels * width)
         lines = rows.reshape(batch, most * size, height) @ wide
@@ -88,14 +113,15 @@ def _align_small(level: Tensor, stride: int, rois: Tensor, size: int) -> Tensor:
     return bins.index_select(0, slot).reshape(-1, size, channels, size).transpose(1, 2)
 
 
-def _weights(low: Tensor, high: Tensor, size: int, cells: int) -> Tensor:
+def _weights(low: Tensor, high: Tensor, size: int, cells: int, fixed: int = 0) -> Tensor:
     """What each cell of an axis adds to each bin, (K, size, cells).
 
     Args:
         low, high: (K,), the RoIs' ends, 0 at the centre of the first cell.
+        fixed: samples of a bin; 0 takes as many as have them at most one cell apart.
     """
     side = (high - low) / size
-    samples = side.ceil().clamp(min=0)  # of a bin: at most one cell apart
+    samples = torch.full_like(side, fixed) if fixed else side.ceil().clamp(min=0)
     nth = torch.arange(max(int(samples.max()), 1), dtype=low.dtype)
     each = samples.clamp(min=1)[:, None]
     bins = torch.arange(size, dtype=low.dtype)[:, None]
@@ -115,9 +141,9 @@ def deformable(
     levels: list[Tensor],
     strides: list[int],
     rois: Tensor,
-    shifts: Tensor,
+    shares: Tensor,
     size: int,
-    rounding: bool = False,
+    pooling: Pooling = "aligned",
     samples: int = 4,
 ) -> Tensor:
     """RoI pooling whose bins are shifted, differentiable in the shifts (TSD, eq. 6).
@@ -127,19 +153,22 @@ def deformable(
     Args:
         levels, strides: the pyramid.
         rois: (K, 5); no gradient reaches them.
-        shifts: (K, size, size, 2) or (K, 1, 1, 2): (x, y) of every bin in input pixels.
+        shares: (K, size, size, 2) or (K, 1, 1, 2): shift of every bin along (x, y) as a share of
+            the region's sides.
         size: bins a side.
-        rounding: round the RoI to whole pixels of its map first and shift it by half a pixel, as
-            TSD's released kernel does; the level stays that of the unrounded RoI.
+        pooling: ``aligned`` is RoIAlign with shifts. ``whole-pixels`` is TSD's released kernel: the
+            region's corners are rounded to whole pixels of the input, samples start at the left and
+            top edge of their part of the bin, and those more than half a cell outside the map are
+            left out of the mean (a bin without any is 0). The level is that of the region itself.
 
     Returns:
         (K, C, size, size).
     """
     if len(levels) == 1 or rois.is_meta:
-        return _deformable(levels[0], strides[0], rois, shifts, size, rounding, samples)
+        return _deformable(levels[0], strides[0], rois, shares, size, pooling, samples)
     groups = _by_level(assign_levels(rois, len(levels)), len(levels))
     pooled = [
-        _deformable(x, stride, rois[group], shifts[group], size, rounding, samples)
+        _deformable(x, stride, rois[group], shares[group], size, pooling, samples)
         for x, stride, group in zip(levels, strides, groups, strict=True)
     ]
     return _merged(pooled, groups)
@@ -187,53 +216,75 @@ def _deformable(
     level: Tensor,
     stride: int,
     rois: Tensor,
-    shifts: Tensor,
+    shares: Tensor,
     size: int,
-    rounding: bool,
+    pooling: Pooling,
     samples: int,
 ) -> Tensor:
-    boxes = rois[:, 1:].to(shifts.dtype)
-    if rounding:
-        low = boxes[:, :2].round() / stride - 0.5
-        high = (boxes[:, 2:].round() + 1) / stride - 0.5
+    boxes = rois[:, 1:].to(shares.dtype)
+    nth = torch.arange(size * samples, device=level.device)
+    if pooling == "whole-pixels":
+        # The kernel's x2 is a region's last pixel, one less than ours.
+        low = _whole(boxes[:, :2]) / stride - 0.5
+        high = (_whole(boxes[:, 2:] - 1) + 1) / stride - 0.5
+        least, within, edge, dropped = 0.1, 0.0, 0.5, True
     else:
         low, high = boxes[:, :2] / stride - 0.5, boxes[:, 2:] / stride - 0.5
-    extent = (high - low).clamp(min=0.1 if rounding else 0.0)
+        least, within, edge, dropped = 0.0, 0.5, 1.0, False
+    extent = (high - low).clamp(min=least)[:, None, None]
     # Position of every sample as a share of the RoI: bin, then sample within the bin.
-    share = (torch.arange(size * samples, device=level.device) + 0.5) / (size * samples)
+    share = (nth + within) / (size * samples)
     grid = torch.stack(torch.meshgrid(share, share, indexing="xy"), dim=-1)
-    points = low[:, None, None] + grid * extent[:, None, None]
-    shift = (shifts / stride).expand(-1, size, size, 2)
-    points = points + shift.repeat_interleave(samples, 1).repeat_interleave(samples, 2)
-    return bilinear(level, rois[:, 0].long(), points, samples)
+    moved = shares.expand(-1, size, size, 2)
+    moved = moved.repeat_interleave(samples, 1).repeat_interleave(samples, 2)
+    points = low[:, None, None] + (grid + moved) * extent
+    return bilinear(level, rois[:, 0].long(), points, samples, edge, dropped)
 
 
-def bilinear(level: Tensor, image: Tensor, points: Tensor, samples: int = 1) -> Tensor:
+def _whole(positions: Tensor) -> Tensor:
+    """The nearest whole number, halves away from zero (``torch.round``: to the even one)."""
+    return positions.sign() * (positions.abs() + 0.5).floor()
+
+
+def bilinear(
+    level: Tensor,
+    image: Tensor,
+    points: Tensor,
+    samples: int = 1,
+    edge: float = 1.0,
+    dropped: bool = False,
+) -> Tensor:
     """Read a map at real-valued positions, differentiable in both; outside it is zero.
 
-    Positions are clamped to the map within one pixel of its edge, as RoIAlign does.
+    Positions are clamped to the map within ``edge`` cells of its outer centres, by default one as
+    in RoIAlign.
 
     Args:
         level: (B, C, H, W).
         image: (K,), which image each group of points reads.
         points: (K, h, w, 2), (x, y), 0 at the centre of the first cell.
         samples: average squares of this many points a side; divides h and w.
+        dropped: points outside are no part of the average, instead of zeros.
 
     Returns:
         (K, C, h / samples, w / samples).
     """
     size = points.new_tensor([level.shape[-1], level.shape[-2]])
-    inside = ((points > -1) & (points < size)).all(dim=-1, keepdim=True)
+    inside = ((points >= -edge) & (points <= size - 1 + edge)).all(dim=-1, keepdim=True)
     within = torch.minimum(points.clamp(min=0), size - 1)
     # Torch's own sampler, whose corners are the outer cells' outer corners; at -3 it reads zeros.
     grid = torch.where(inside, (2 * within + 1) / size - 1, -3.0)
     if len(level) == 1:
-        return _read(level, grid, samples)
-    order = image.argsort(stable=True)
-    counts = torch.bincount(image, minlength=len(level)).tolist()
-    parts = zip(level.split(1), grid[order].split(counts), strict=True)
-    read = torch.cat([_read(one, where, samples) for one, where in parts])
-    return read[order.argsort()]
+        read = _read(level, grid, samples)
+    else:
+        order = image.argsort(stable=True)
+        counts = torch.bincount(image, minlength=len(level)).tolist()
+        parts = zip(level.split(1), grid[order].split(counts), strict=True)
+        read = torch.cat([_read(one, where, samples) for one, where in parts])[order.argsort()]
+    if not dropped or len(read) == 0:
+        return read
+    share = F.avg_pool2d(inside.permute(0, 3, 1, 2).to(read.dtype), samples)
+    return read / share.clamp(min=1 / samples**2)
 
 
 def _read(level: Tensor, grid: Tensor, samples: int) -> Tensor:

@@ -59,11 +59,30 @@ class RoiAlign(Spec):
     Attributes:
         size: side of the pooled map.
         scale: proposals are enlarged by this about their centre first (Double-Head's code: 1.3).
+        samples: points along a bin's side; none takes one for each cell that it covers.
+        aligned: false reads half a cell to the right and below, as RoIAlign did at first
+            (MMDetection 1.x, maskrcnn-benchmark).
     """
 
     kind: Literal["roi-align"]
     size: Positive = 7
     scale: Annotated[float, Field(gt=0)] = 1.0
+    samples: Positive | None = None
+    aligned: Literal[False] | None = None
+
+
+LinearInit = Literal["xavier-uniform", "kaiming-normal", "kaiming-uniform", "default"]
+"""How linear layers start, see ``detbench.stages.initial``."""
+
+OutputInit = Annotated[float, Field(gt=0)] | Literal["default"]
+"""How layers that predict start: normal with this deviation, or as PyTorch's."""
+
+
+class Reads(Spec):
+    """How the plain feature that shift networks read is pooled; fields as in ``RoiAlign``."""
+
+    samples: Positive | None = None
+    aligned: Literal[False] | None = None
 
 
 class Pointwise(Spec):
@@ -73,14 +92,20 @@ class Pointwise(Spec):
         size: side of the pooled map.
         gamma: share of the proposal's sides by which an output of 1 shifts.
         hidden: width of the network that predicts the shifts.
-        rounding: round proposals to whole pixels of the map, as TSD's released code does.
+        pooling: ``aligned`` as RoIAlign with four samples along a bin's side; ``whole-pixels`` as
+            TSD's released code, which rounds proposals to whole pixels and reads each bin at the
+            left and top edges of its quarters.
+        init: how that network starts; by default as released (``kaiming-normal``).
+        reads: how the feature that it reads is pooled; by default as ``RoiAlign`` does.
     """
 
     kind: Literal["pointwise"]
     size: Positive = 7
     gamma: Annotated[float, Field(gt=0)] = 0.1
     hidden: Positive = 256
-    rounding: bool = False
+    pooling: Literal["aligned", "whole-pixels"] = "aligned"
+    init: LinearInit | None = None
+    reads: Reads | None = None
 
 
 class Translated(Spec):
@@ -90,7 +115,9 @@ class Translated(Spec):
     size: Positive = 7
     gamma: Annotated[float, Field(gt=0)] = 0.1
     hidden: Positive = 256
-    rounding: bool = False
+    pooling: Literal["aligned", "whole-pixels"] = "aligned"
+    init: LinearInit | None = None
+    reads: Reads | None = None
 
 
 RoiSampling = Annotated[RoiAlign | Pointwise | Translated | Custom, Field(discriminator="kind")]
@@ -106,7 +133,10 @@ class RandomSampler(Spec):
 
 
 class PositiveSampler(Spec):
-    """Positives only, up to ``count`` per image (Decoupled R-CNN's code)."""
+    """Positives, up to ``count`` per image, and background to fill up (Decoupled R-CNN's code).
+
+    The background teaches no boxes. Further rounds (``rounds``) refine the positives alone.
+    """
 
     kind: Literal["positive"]
     count: Positive = 512
@@ -137,11 +167,16 @@ RoiAssignment = Annotated[Proposals | Custom, Field(discriminator="kind")]
 
 
 class Fc(Spec):
-    """``depth`` fully connected layers with ReLU."""
+    """``depth`` fully connected layers with ReLU.
+
+    Attributes:
+        init: how they start; by default ``xavier-uniform``, as in MMDetection.
+    """
 
     kind: Literal["fc"]
     depth: Positive = 2
     channels: Positive = 1024
+    init: LinearInit | None = None
 
 
 class Conv(Spec):
@@ -151,12 +186,15 @@ class Conv(Spec):
         blocks: residual blocks, the first of which widens to ``channels``.
         non_local: a non-local block before every block but the first.
         channels: of the result.
+        init: how convolutions start: He's ``fan-out`` normal (the default), in the widening block
+            alone (``fan-out-first``, MMDetection), or PyTorch's ``default`` (the authors' code).
     """
 
     kind: Literal["conv"]
     blocks: Positive = 3
     non_local: bool = False
     channels: Positive = 1024
+    init: Literal["fan-out", "fan-out-first", "default"] | None = None
 
 
 class Res5(Spec):
@@ -169,10 +207,15 @@ RoiHead = Annotated[Fc | Conv | Res5 | Custom, Field(discriminator="kind")]
 
 
 class CrossEntropy(Spec):
-    """Softmax cross-entropy over the classes and background."""
+    """Softmax cross-entropy over the classes and background.
+
+    Attributes:
+        init: how the layer that predicts starts; by default normal with a deviation of 0.01.
+    """
 
     kind: Literal["cross-entropy"]
     weight: Weight = 1.0
+    init: OutputInit | None = None
 
 
 class BoxLoss(Spec):
@@ -184,8 +227,10 @@ class BoxLoss(Spec):
         background: the layer has a box for background too, which nothing teaches or reads
             (MMDetection 1.x).
         stds: of the deltas.
-        normaliser: proposals the sum is divided by: the task's own ``sampled`` ones, or those of
-            ``both`` tasks' sets (Decoupled R-CNN's code).
+        normaliser: proposals the sum is divided by: the task's own ``sampled`` ones, those of
+            ``both`` tasks' sets (Decoupled R-CNN's code), or ``twice`` the task's own (there, in
+            further rounds, where one set is left).
+        init: how the layer that predicts starts; by default normal with a deviation of 0.001.
     """
 
     kind: Literal["box"]
@@ -194,7 +239,8 @@ class BoxLoss(Spec):
     class_agnostic: bool = False
     background: Literal[True] | None = None
     stds: Stds = (0.1, 0.1, 0.2, 0.2)
-    normaliser: Literal["sampled", "both"] = "sampled"
+    normaliser: Literal["sampled", "both", "twice"] = "sampled"
+    init: OutputInit | None = None
 
     @model_validator(mode="after")
     def _one_box_has_no_class(self) -> Self:
@@ -222,10 +268,16 @@ class Unfocused(Spec):
 class ProgressiveConstraint(Spec):
     """The main branch must beat its sibling by a margin (TSD, eq. 7 and 8), for each task that has
     one.
+
+    Attributes:
+        cls_margin, loc_margin: of a mean over all sampled proposals, and over positives.
+        without_positives: what an image without positives adds to the means: its proposals
+            ``as-others`` (the default, the text), or ``one-zero`` to each (TSD's released code).
     """
 
     cls_margin: Weight | None = None
     loc_margin: Weight | None = None
+    without_positives: Literal["as-others", "one-zero"] | None = None
 
 
 class RoiSupervision(Spec):

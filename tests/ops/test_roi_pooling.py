@@ -33,7 +33,10 @@ def test_align_is_torchvisions_on_each_level():
 @pytest.mark.parametrize(
     ("dtype", "close"), [(torch.float32, 3e-5), (torch.float64, 1e-12)], ids=["single", "double"]
 )
-def test_align_on_small_maps_and_its_gradient_are_torchvisions(height, width, dtype, close):
+@pytest.mark.parametrize(("samples", "aligned"), [(0, True), (2, False)], ids=["new", "old"])
+def test_align_on_small_maps_and_its_gradient_are_torchvisions(
+    height, width, dtype, close, samples, aligned
+):
     generator = torch.Generator().manual_seed(1)
     corner = torch.rand(40, 2, generator=generator) * torch.tensor([4.0 * width, 4.0 * height]) - 9
     side = torch.rand(40, 2, generator=generator) * 90
@@ -45,8 +48,8 @@ def test_align_on_small_maps_and_its_gradient_are_torchvisions(height, width, dt
     weights = torch.randn(len(rois), 3, 4, 4, generator=generator, dtype=dtype)
     found = []
     for pool in (
-        lambda x: ops.align([x], [4], rois, 4),
-        lambda x: roi_align(x, rois.to(dtype), 4, 1 / 4, sampling_ratio=0, aligned=True),
+        lambda x: ops.align([x], [4], rois, 4, 1.0, samples, aligned),
+        lambda x: roi_align(x, rois.to(dtype), 4, 1 / 4, samples, aligned),
     ):
         leaf = level.clone().requires_grad_()
         pooled = pool(leaf)
@@ -106,15 +109,15 @@ def test_deformable_without_shifts_is_align_with_four_samples():
 
 
 def test_one_shift_for_all_bins_is_a_translated_region():
-    shift = torch.tensor([6.0, -3.0])
+    share = torch.tensor([0.3, -0.2])
     moved = ROIS.clone()
-    moved[:, 1:] += shift.repeat(2)
-    ours = ops.deformable(LEVELS, STRIDES, ROIS, shift.expand(4, 1, 1, 2), 7)
+    moved[:, 1:] += (share * (ROIS[:, 3:] - ROIS[:, 1:3])).repeat(1, 2)
+    ours = ops.deformable(LEVELS, STRIDES, ROIS, share.expand(4, 1, 1, 2), 7)
     assert torch.allclose(ours, ops.deformable(LEVELS, STRIDES, moved, torch.zeros(4, 1, 1, 2), 7),
                           atol=1e-5)  # fmt: skip
 
 
-def literal(level, stride, roi, shifts, size, samples=4):
+def literal(level, stride, roi, shares, size, samples=4):
     """Equation 6 of TSD, one bilinear read at a time."""
     height, width = level.shape[-2:]
 
@@ -133,7 +136,8 @@ def literal(level, stride, roi, shifts, size, samples=4):
     result = torch.zeros(level.shape[1], size, size)
     for row in range(size):
         for column in range(size):
-            dx, dy = (shifts[row, column] / stride).tolist()
+            dx, dy = shares[row, column].tolist()
+            dx, dy = dx * (right - left), dy * (bottom - top)
             for i in range(samples):
                 for j in range(samples):
                     x = left + (column + (j + 0.5) / samples) * (right - left) / size + dx
@@ -143,22 +147,23 @@ def literal(level, stride, roi, shifts, size, samples=4):
 
 
 def test_deformable_is_equation_6():
-    shifts = torch.randn(4, 3, 3, 2, generator=torch.Generator().manual_seed(1)) * 10
-    ours = ops.deformable(LEVELS, STRIDES, ROIS, shifts, 3)
+    shares = torch.randn(4, 3, 3, 2, generator=torch.Generator().manual_seed(1)) * 0.1
+    ours = ops.deformable(LEVELS, STRIDES, ROIS, shares, 3)
     for index, level in enumerate(ops.assign_levels(ROIS, 3).tolist()):
-        expected = literal(LEVELS[level], STRIDES[level], ROIS[index], shifts[index], 3)
+        expected = literal(LEVELS[level], STRIDES[level], ROIS[index], shares[index], 3)
         assert torch.allclose(ours[index], expected, atol=1e-4)
 
 
-def test_gradients_reach_maps_and_shifts():
+@pytest.mark.parametrize("pooling", ["aligned", "whole-pixels"])
+def test_gradients_reach_maps_and_shifts(pooling):
     level = torch.randn(1, 2, 9, 11, dtype=torch.float64, requires_grad=True)
-    shifts = (torch.randn(2, 2, 2, 2, dtype=torch.float64) * 0.7).requires_grad_()
+    shares = (torch.randn(2, 2, 2, 2, dtype=torch.float64) * 0.02).requires_grad_()
     rois = torch.tensor([[0, 4.3, 5.1, 40.2, 31.7], [0, 20.1, 9.9, 60.3, 33.3]]).double()
 
-    def pool(level, shifts):
-        return ops.deformable([level], [4], rois, shifts, 2, samples=2)
+    def pool(level, shares):
+        return ops.deformable([level], [4], rois, shares, 2, pooling, samples=2)
 
-    assert torch.autograd.gradcheck(pool, (level, shifts), eps=1e-6, atol=1e-4)
+    assert torch.autograd.gradcheck(pool, (level, shares), eps=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (4, 1)])
@@ -171,15 +176,16 @@ def test_outside_is_zero_on_the_narrowest_maps_too(height, width):
 
 
 @pytest.mark.parametrize("change", [0.2, -0.2])
-def test_rounding_reads_whole_pixels(change):
-    shifts = torch.zeros(4, 1, 1, 2)
+def test_whole_pixels_are_read_of_rounded_regions(change):
+    shares = torch.zeros(4, 1, 1, 2)
     moved = ROIS.clone()
     moved[:, 1:] += change
-    same = ops.deformable(LEVELS, STRIDES, moved, shifts, 7, rounding=True)
-    assert torch.equal(same, ops.deformable(LEVELS, STRIDES, ROIS, shifts, 7, rounding=True))
+    whole = ops.deformable(LEVELS, STRIDES, ROIS, shares, 7, "whole-pixels")
+    same = ops.deformable(LEVELS, STRIDES, moved, shares, 7, "whole-pixels")
+    assert torch.equal(same, whole)
     assert not torch.equal(
-        ops.deformable(LEVELS, STRIDES, moved, shifts, 7),
-        ops.deformable(LEVELS, STRIDES, ROIS, shifts, 7),
+        ops.deformable(LEVELS, STRIDES, moved, shares, 7),
+        ops.deformable(LEVELS, STRIDES, ROIS, shares, 7),
     )
 
 

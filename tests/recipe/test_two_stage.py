@@ -208,7 +208,7 @@ def test_heads_of_double_head() -> None:
     assert (reverse.supervision.cls.weight, reverse.supervision.loc.weight) == (2.5, 2.0)
     assert detector("double-head-table1", "conv-head").heads.shared
     deep = detector("double-head-table2", "K = 7, non-local").heads.of("loc")
-    assert deep == Conv(kind="conv", blocks=4, non_local=True)
+    assert deep == Conv(kind="conv", blocks=4, non_local=True, init="default")
 
 
 def test_weights_of_figure_6() -> None:
@@ -248,7 +248,8 @@ def test_slips_of_the_paper_are_flagged() -> None:
 def test_a_light_network_keeps_what_a_row_compares() -> None:
     found = cells("decoupled-rcnn-table11", "smoke")["R50 cascaded Double-Head"].detector
     assert isinstance(found, Roi)
-    assert found.heads.of("loc") == Conv(kind="conv", blocks=5, channels=128)
+    expected = Conv(kind="conv", blocks=5, channels=128, init="fan-out-first")
+    assert found.heads.of("loc") == expected
     assert [one.heads.of("loc") for one in found.rounds] == [found.heads.of("loc")] * 2
     assert found.sampling.of("loc").scale == 1.3  # type: ignore[union-attr]
     assert (found.assignment.of("cls").nms, found.assignment.of("loc").nms) == (0.7, 0.85)  # type: ignore[union-attr]
@@ -268,8 +269,10 @@ def test_light_networks_keep_deformable_convolutions_and_siblings() -> None:
     tsd = cells("tsd-table3", "smoke")["TSD"].detector
     assert isinstance(tsd, Roi)
     assert tsd.sibling is not None
-    assert tsd.sibling.heads.of("cls") == Fc(kind="fc", channels=128)
-    assert tsd.sampling.of("cls") == Pointwise(kind="pointwise", size=4, hidden=64)
+    assert tsd.sibling.heads.of("cls") == Fc(kind="fc", channels=128, init="kaiming-normal")
+    shifted = tsd.sampling.of("cls")
+    assert isinstance(shifted, Pointwise)
+    assert (shifted.size, shifted.hidden, shifted.pooling) == (4, 64, "whole-pixels")
 
 
 # --- own recipes ----------------------------------------------------------------------------------

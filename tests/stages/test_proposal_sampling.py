@@ -39,12 +39,12 @@ def test_ground_truth_is_added_and_marked():
     assert torch.equal(rois.boxes[0][rois.truth[0]], TARGETS.boxes[0])
 
 
-def test_positive_sampler_takes_no_background_but_counts_its_rows():
-    sampler = ProposalSampler(count=512, fraction=1.0, add_ground_truth=False, only_positive=True)
+def test_positive_sampler_takes_all_positives_and_fills_up_with_background():
+    sampler = ProposalSampler(count=60, fraction=1.0, add_ground_truth=False, only_positive=True)
     rois = sampler.sample(*proposals(), TARGETS)
-    assert not (rois.matched == BACKGROUND).any()
-    assert rois.valid.sum(dim=1).tolist() == [40, 0]
-    assert rois.rows.item() == rois.valid.numel()
+    assert rois.positive.reshape(2, 60).sum(dim=1).tolist() == [40, 0]
+    assert (rois.matched == BACKGROUND).sum(dim=1).tolist() == [20, 30]
+    assert rois.rows.item() == 90
 
 
 def test_no_proposals_and_no_objects():

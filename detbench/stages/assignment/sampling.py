@@ -1,11 +1,11 @@
-"""Which of the assigned proposals teach: random and positive-only samplers, for batches.
+"""Which of the assigned proposals teach: samplers for batches.
 
 Everything keeps a fixed size, so that a training step on a GPU does not wait for a count.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,8 +43,7 @@ class Rois:
         matched: (B, R): index of the object, or ``BACKGROUND``; ``IGNORE`` in padding.
         truth: (B, R), bool: the box is a ground truth's own.
         rows: scalar, at least 1: proposals that a box loss is divided by (over several processes
-            see ``detbench.sharing.normaliser``). Those of a positive-only sampler count as if
-            random background filled them up, as in Decoupled R-CNN's code.
+            see ``detbench.sharing.normaliser``).
     """
 
     boxes: Tensor
@@ -89,9 +88,10 @@ class ProposalSampler:
     Attributes:
         positive, negative: IoU at or above which a proposal is positive, below which background.
         count: proposals per image.
-        fraction: largest share of positives; 1 with ``only_positive``.
+        fraction: largest share of positives; background fills up.
         add_ground_truth: the objects' own boxes are proposals too.
-        only_positive: background teaches nothing (Decoupled R-CNN's regression sampler).
+        only_positive: further rounds refine positives alone, background goes on as it is
+            (Decoupled R-CNN's code).
     """
 
     positive: float = 0.5
@@ -110,14 +110,9 @@ class ProposalSampler:
             truth = torch.cat((targets.valid, truth), dim=1)
         matched = self._match(boxes, valid, targets)
         keep = sample_mask(matched >= 0, self.count, self.fraction)
-        if not self.only_positive:
-            left = (self.count - keep.sum(dim=1, keepdim=True)).clamp(min=0)
-            keep = keep | sample_mask(matched == BACKGROUND, left)
-        rois = _gather(boxes, matched, truth, keep, min(self.count, boxes.shape[1]))
-        if self.only_positive:
-            rows = torch.full_like(rois.valid.sum(), rois.valid.numel())
-            return replace(rois, rows=normaliser(rows))
-        return rois
+        left = (self.count - keep.sum(dim=1, keepdim=True)).clamp(min=0)
+        keep = keep | sample_mask(matched == BACKGROUND, left)
+        return _gather(boxes, matched, truth, keep, min(self.count, boxes.shape[1]))
 
     def _match(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Tensor:
         if targets.boxes.shape[1] == 0:

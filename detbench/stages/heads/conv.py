@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+
+from detbench.stages.initial import convolution
+
+ConvInit = Literal["fan-out", "fan-out-first", "default"]
 
 
 class Conv(nn.Module):
@@ -16,17 +22,25 @@ class Conv(nn.Module):
         inputs: channels of the pooled features.
         blocks: residual blocks.
         non_local, channels: see above. Norms are live, as in the paper.
+        init: how convolutions start: He's ``fan-out`` in every block, in the first alone
+            (``fan-out-first``, MMDetection), or PyTorch's ``default`` (the authors' code).
+            Non-local blocks start as the identity in each.
     """
 
     def __init__(
-        self, inputs: int, blocks: int = 3, non_local: bool = False, channels: int = 1024
+        self,
+        inputs: int,
+        blocks: int = 3,
+        non_local: bool = False,
+        channels: int = 1024,
+        init: ConvInit = "fan-out",
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [Widening(inputs, channels)]
+        layers: list[nn.Module] = [Widening(inputs, channels, init != "default")]
         for _ in range(blocks - 1):
             if non_local:
                 layers.append(NonLocal(channels))
-            layers.append(Bottleneck(channels))
+            layers.append(Bottleneck(channels, init == "fan-out"))
         self.layers = nn.Sequential(*layers)
         self.channels = channels
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -36,9 +50,8 @@ class Conv(nn.Module):
         return self.pool(self.layers(features)).flatten(1)
 
 
-def _unit(inputs: int, outputs: int, kernel: int, relu: bool) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+def _unit(inputs: int, outputs: int, kernel: int, relu: bool, fan_out: bool) -> nn.Sequential:
+    conv = convolution(inputs, outputs, kernel, fan_out)
     layers: list[nn.Module] = [conv, nn.BatchNorm2d(outputs)]
     if relu:
         layers.append(nn.ReLU(inplace=True))
@@ -48,11 +61,11 @@ def _unit(inputs: int, outputs: int, kernel: int, relu: bool) -> nn.Sequential:
 class Widening(nn.Module):
     """Figure 5 (a): 3x3 and 1x1 convolutions beside a 1x1 shortcut."""
 
-    def __init__(self, inputs: int, channels: int) -> None:
+    def __init__(self, inputs: int, channels: int, fan_out: bool = True) -> None:
         super().__init__()
-        self.conv1 = _unit(inputs, inputs, 3, relu=True)
-        self.conv2 = _unit(inputs, channels, 1, relu=False)
-        self.shortcut = _unit(inputs, channels, 1, relu=False)
+        self.conv1 = _unit(inputs, inputs, 3, relu=True, fan_out=fan_out)
+        self.conv2 = _unit(inputs, channels, 1, relu=False, fan_out=fan_out)
+        self.shortcut = _unit(inputs, channels, 1, relu=False, fan_out=fan_out)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,12 +75,12 @@ class Widening(nn.Module):
 class Bottleneck(nn.Module):
     """Figure 5 (b): 1x1, 3x3, 1x1 at a quarter of the width, beside the input."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, fan_out: bool = True) -> None:
         super().__init__()
         inner = max(1, channels // 4)
-        self.conv1 = _unit(channels, inner, 1, relu=True)
-        self.conv2 = _unit(inner, inner, 3, relu=True)
-        self.conv3 = _unit(inner, channels, 1, relu=False)
+        self.conv1 = _unit(channels, inner, 1, relu=True, fan_out=fan_out)
+        self.conv2 = _unit(inner, inner, 3, relu=True, fan_out=fan_out)
+        self.conv3 = _unit(inner, channels, 1, relu=False, fan_out=fan_out)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,8 +90,8 @@ class Bottleneck(nn.Module):
 class NonLocal(nn.Module):
     """Figure 5 (c), as in the authors' code: dot products over the cells, divided by their count.
 
-    The inner width is half of the channels, in four groups. The last convolution starts at zero, so
-    that the block starts as the identity; a ReLU follows the sum.
+    The inner width is half of the channels, in four groups. The last convolution starts at zero,
+    the others as PyTorch has them: the block starts as the identity. A ReLU follows the sum.
     """
 
     def __init__(self, channels: int, groups: int = 4) -> None:
@@ -91,10 +104,6 @@ class NonLocal(nn.Module):
         self.out = nn.Conv2d(self.inner, channels, 1)
         self.norm = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
-        for layer in (self.query, self.key, self.value):
-            nn.init.normal_(layer.weight, std=0.01)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from detbench.stages.initial import LinearInit, linear
+
 
 class Fc(nn.Module):
     """``depth`` linear layers with ReLU on the flattened region (FPN, section 4.2).
@@ -12,17 +14,22 @@ class Fc(nn.Module):
         inputs: channels of the pooled features.
         size: their side.
         depth, channels: of the layers.
+        init: how they start, see ``stages.initial``.
     """
 
-    def __init__(self, inputs: int, size: int = 7, depth: int = 2, channels: int = 1024) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        size: int = 7,
+        depth: int = 2,
+        channels: int = 1024,
+        init: LinearInit = "xavier-uniform",
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width = inputs * size * size
         for _ in range(depth):
-            layer = nn.Linear(width, channels)
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-            layers += [layer, nn.ReLU(inplace=True)]
+            layers += [linear(width, channels, init), nn.ReLU(inplace=True)]
             width = channels
         self.layers = nn.Sequential(*layers)
         self.channels = channels

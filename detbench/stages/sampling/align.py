@@ -13,14 +13,20 @@ class Align(nn.Module):
     Args:
         size: side of the pooled map.
         scale: enlargement about the centre (1.3 in Double-Head's code).
+        samples, aligned: see ``ops.roi_pooling.align``.
     """
 
     shifts = False
 
-    def __init__(self, size: int = 7, scale: float = 1.0) -> None:
+    def __init__(
+        self, size: int = 7, scale: float = 1.0, samples: int = 0, aligned: bool = True
+    ) -> None:
         super().__init__()
         self.size = size
         self.scale = scale
+        self.samples = samples
+        self.aligned = aligned
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
-        return Pooled(pyramid.align(rois, self.size, self.scale), rois[:, 1:])
+        read = pyramid.align(rois, self.size, self.scale, self.samples, self.aligned)
+        return Pooled(read, rois[:, 1:])

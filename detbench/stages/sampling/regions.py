@@ -8,6 +8,8 @@ from torch import Tensor
 
 from detbench.ops.roi_pooling import align
 
+Settings = tuple[int, float, int, bool]
+
 
 @dataclass(frozen=True)
 class RoiPyramid:
@@ -20,17 +22,20 @@ class RoiPyramid:
 
     levels: list[Tensor]
     strides: list[int]
-    _pooled: dict[tuple[int, int, float], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _pooled: dict[tuple[int, *Settings], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    def align(self, rois: Tensor, size: int, scale: float = 1.0) -> Tensor:
+    def align(
+        self, rois: Tensor, size: int, scale: float = 1.0, samples: int = 0, aligned: bool = True
+    ) -> Tensor:
         """``ops.roi_pooling.align``; what a branch has pooled the others are given.
 
         TSD's shift networks and its sibling read the same features. They are kept with the
         ``rois`` they are of, whose identity could otherwise be another tensor's later.
         """
-        key = (id(rois), size, scale)
+        settings: Settings = (size, scale, samples, aligned)
+        key = (id(rois), *settings)
         if key not in self._pooled:
-            self._pooled[key] = rois, align(self.levels, self.strides, rois, size, scale)
+            self._pooled[key] = rois, align(self.levels, self.strides, rois, *settings)
         return self._pooled[key][1]
 
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detbench.ops.roi_pooling import deformable
+from detbench.ops.roi_pooling import Pooling, deformable
+from detbench.stages.initial import LinearInit, linear
 from detbench.stages.sampling.regions import Pooled, RoiPyramid
 
 
@@ -16,30 +17,21 @@ class Embedding(nn.Module):
     Args:
         inputs: values of a pooled feature, C s s.
         hidden: of the result.
+        init: see ``stages.initial``.
     """
 
-    def __init__(self, inputs: int, hidden: int = 256) -> None:
+    def __init__(self, inputs: int, hidden: int = 256, init: LinearInit = "kaiming-normal") -> None:
         super().__init__()
-        self.layer = nn.Linear(inputs, hidden)
-        nn.init.kaiming_uniform_(self.layer.weight, a=1)
-        nn.init.zeros_(self.layer.bias)
+        self.layer = linear(inputs, hidden, init)
 
     def forward(self, features: Tensor) -> Tensor:
         """(K, C, s, s) to (K, hidden)."""
         return F.relu(self.layer(features.flatten(1)))
 
 
-def _shift_network(hidden: int, outputs: int) -> nn.Sequential:
-    network = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-    for layer in (network[0], network[2]):
-        assert isinstance(layer, nn.Linear)
-        nn.init.kaiming_uniform_(layer.weight, a=1)
-        nn.init.zeros_(layer.bias)
-    return network
-
-
-def _sides(rois: Tensor) -> Tensor:
-    return rois[:, 3:5] - rois[:, 1:3]
+def _shift_network(hidden: int, outputs: int, init: LinearInit) -> nn.Sequential:
+    first, last = linear(hidden, hidden, init), linear(hidden, outputs, init)
+    return nn.Sequential(first, nn.ReLU(), last)
 
 
 class Pointwise(nn.Module):
@@ -49,28 +41,33 @@ class Pointwise(nn.Module):
         size: bins a side.
         gamma: share of the proposal's sides by which an output of 1 shifts.
         hidden: width of the embedding.
-        rounding: see ``ops.roi_pooling.deformable``.
+        pooling: see ``ops.roi_pooling.deformable``.
+        init: of the shift network, see ``stages.initial``.
     """
 
     shifts = True
 
     def __init__(
-        self, size: int = 7, gamma: float = 0.1, hidden: int = 256, rounding: bool = False
+        self,
+        size: int = 7,
+        gamma: float = 0.1,
+        hidden: int = 256,
+        pooling: Pooling = "aligned",
+        init: LinearInit = "kaiming-normal",
     ) -> None:
         super().__init__()
         self.size = size
         self.gamma = gamma
-        self.rounding = rounding
-        self.network = _shift_network(hidden, 2 * size * size)
+        self.pooling = pooling
+        self.network = _shift_network(hidden, 2 * size * size, init)
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
         """Outputs are all x shifts, then all y shifts, as in TSD's code."""
         assert embedding is not None
-        shares = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
-        shifts = self.gamma * shares.permute(0, 2, 3, 1) * _sides(rois)[:, None, None]
-        features = deformable(
-            pyramid.levels, pyramid.strides, rois, shifts, self.size, self.rounding
-        )
+        outputs = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
+        shares = self.gamma * outputs.permute(0, 2, 3, 1)
+        levels, strides = pyramid.levels, pyramid.strides
+        features = deformable(levels, strides, rois, shares, self.size, self.pooling)
         return Pooled(features, rois[:, 1:])
 
 
@@ -83,23 +80,23 @@ class Translated(nn.Module):
     shifts = True
 
     def __init__(
-        self, size: int = 7, gamma: float = 0.1, hidden: int = 256, rounding: bool = False
+        self,
+        size: int = 7,
+        gamma: float = 0.1,
+        hidden: int = 256,
+        pooling: Pooling = "aligned",
+        init: LinearInit = "kaiming-normal",
     ) -> None:
         super().__init__()
         self.size = size
         self.gamma = gamma
-        self.rounding = rounding
-        self.network = _shift_network(hidden, 2)
+        self.pooling = pooling
+        self.network = _shift_network(hidden, 2, init)
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
         assert embedding is not None
-        shift = self.gamma * self.network(embedding).float() * _sides(rois)
-        features = deformable(
-            pyramid.levels,
-            pyramid.strides,
-            rois,
-            shift[:, None, None],
-            self.size,
-            self.rounding,
-        )
+        share = self.gamma * self.network(embedding).float()
+        levels, strides, size = pyramid.levels, pyramid.strides, self.size
+        features = deformable(levels, strides, rois, share[:, None, None], size, self.pooling)
+        shift = share * (rois[:, 3:5] - rois[:, 1:3])
         return Pooled(features, rois[:, 1:] + torch.cat((shift, shift), dim=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from torch import Tensor
 from detbench.ops.boxes import aligned_iou
 from detbench.ops.coding import Delta, smooth_l1
 from detbench.sharing import normaliser
+
+WithoutPositives = Literal["as-others", "one-zero"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,13 @@ class BoxLoss:
 
 
 def constraint_cls(
-    sibling: Tensor, main: Tensor, labels: Tensor, valid: Tensor, margin: float
+    sibling: Tensor,
+    main: Tensor,
+    labels: Tensor,
+    valid: Tensor,
+    positive: Tensor,
+    margin: float,
+    without_positives: WithoutPositives = "as-others",
 ) -> Tensor:
     """The main branch's probability of the label must exceed the sibling's (TSD, eq. 7).
 
@@ -84,28 +93,53 @@ def constraint_cls(
     all sampled proposals, background included.
 
     Args:
-        sibling, main: logits (K, C + 1); labels, valid: (K,).
+        sibling, main: logits (B R, C + 1), R proposals of each image; labels (B R,).
+        valid, positive: (B, R), bool.
+        without_positives: what an image without positives adds to the mean: its proposals
+            ``as-others``, or ``one-zero`` for all of them (TSD's code).
     """
     at = labels[:, None]
     before = sibling.detach().float().softmax(dim=1).gather(1, at)[:, 0]
     after = main.float().softmax(dim=1).gather(1, at)[:, 0]
-    wanted = torch.minimum(torch.full_like(before, margin), 1 - before)
-    return ((before + wanted - after).clamp(min=0) * valid).sum() / normaliser(valid.sum())
+    hinge = _hinge(before, after, margin).reshape(valid.shape)
+    if without_positives == "one-zero":
+        valid = valid & positive.any(dim=1, keepdim=True)
+    return _mean(hinge, valid, positive, without_positives)
 
 
 def constraint_loc(
-    sibling: Tensor, main: Tensor, goals: Tensor, positive: Tensor, margin: float
+    sibling: Tensor,
+    main: Tensor,
+    goals: Tensor,
+    positive: Tensor,
+    margin: float,
+    without_positives: WithoutPositives = "as-others",
 ) -> Tensor:
     """The main branch's IoU with the object must exceed the sibling's (TSD, eq. 8).
 
     A mean over positives; nothing without any.
 
     Args:
-        sibling, main, goals: decoded boxes and objects, (K, 4), xyxy; positive: (K,), bool.
+        sibling, main, goals: decoded boxes and objects, (B R, 4), xyxy; positive: (B, R), bool.
+        without_positives: see ``constraint_cls``; images that have none add nothing or
+            ``one-zero``.
     """
     anywhere = goals.new_tensor([0.0, 0.0, 1.0, 1.0])
-    before = aligned_iou(torch.where(positive[:, None], sibling.detach(), anywhere), goals)
-    after = aligned_iou(torch.where(positive[:, None], main, anywhere), goals)
+    counted = positive.flatten()[:, None]
+    before = aligned_iou(torch.where(counted, sibling.detach(), anywhere), goals)
+    after = aligned_iou(torch.where(counted, main, anywhere), goals)
+    hinge = _hinge(before, after, margin).reshape(positive.shape)
+    return _mean(hinge, positive, positive, without_positives)
+
+
+def _hinge(before: Tensor, after: Tensor, margin: float) -> Tensor:
     wanted = torch.minimum(torch.full_like(before, margin), 1 - before)
-    hinge = (before + wanted - after).clamp(min=0)
-    return (hinge * positive).sum() / normaliser(positive.sum())
+    return (before + wanted - after).clamp(min=0)
+
+
+def _mean(hinge: Tensor, counted: Tensor, positive: Tensor, without: WithoutPositives) -> Tensor:
+    """Mean of (B, R) where ``counted``, and of one 0 for each image that has none, if so wanted."""
+    count = counted.sum()
+    if without == "one-zero":
+        count = count + (~positive.any(dim=1)).sum()
+    return (hinge * counted).sum() / normaliser(count)
