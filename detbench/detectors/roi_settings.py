@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -72,3 +73,9 @@ class RoiPredictions:
     scores: Tensor
     boxes: Tensor
     counts: list[int]
+
+
+def samplers(proposals: PerTask[TaskProposals], rounds: list[RoundSettings]) -> list[Any]:
+    """Whatever chooses proposals, the main branch's and each round's."""
+    main = [*proposals, *(task.sampler for task in proposals)]
+    return main + [sampler for one in rounds for sampler in one.samplers]

@@ -101,6 +101,10 @@ class ProposalSampler:
     add_ground_truth: bool = True
     only_positive: bool = False
 
+    def at(self, positive: float) -> ProposalSampler:
+        """That of a round on refined boxes, whose one threshold is ``positive``."""
+        return replace(self, positive=positive, negative=positive)
+
     def sample(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Rois:
         """Draw from (B, P, 4) proposals, (B, P) of them valid; P and the objects may be none."""
         truth = torch.zeros_like(valid)

@@ -60,6 +60,7 @@ class Pointwise(nn.Module):
         super().__init__()
         self.size = size
         self.gamma = gamma
+        self.hidden = hidden
         self.rounding = rounding
         self.network = _shift_network(hidden, 2 * size * size)
 
@@ -88,6 +89,7 @@ class Translated(nn.Module):
         super().__init__()
         self.size = size
         self.gamma = gamma
+        self.hidden = hidden
         self.rounding = rounding
         self.network = _shift_network(hidden, 2)
 
