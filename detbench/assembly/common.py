@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from detbench.assembly import contract
 from detbench.backbones.fpn import Fpn
 from detbench.backbones.resnet import ResNet
 from detbench.errors import RecipeError
@@ -40,7 +41,9 @@ def backbone_of(settings: spec.Backbone, stages: int = 4) -> Any:
         case spec.ResNet():
             return ResNet(**settings.model_dump(exclude={"kind", "weights"}), stages=stages)
         case Custom():
-            return custom(settings, needs=("channels",))
+            made = custom(settings, needs=("channels",))
+            contract.backbone(settings, made, stages)
+            return made
 
 
 def neck_of(settings: spec.Neck, inputs: list[int]) -> Any:
@@ -56,13 +59,15 @@ def neck_of(settings: spec.Neck, inputs: list[int]) -> Any:
                 bottom_up=settings.paths == "pafpn",
             )
         case spec.CustomNeck():
-            return custom(
+            made = custom(
                 settings,
                 needs=("channels",),
                 inputs=inputs,
                 channels=settings.channels,
                 levels=settings.levels,
             )
+            contract.neck(settings, made, inputs, settings.levels)
+            return made
 
 
 def grid_of(settings: spec.Candidates) -> Grid:

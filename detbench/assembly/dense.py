@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from detbench.assembly import contract
 from detbench.assembly.common import backbone_of, custom, grid_of, neck_of, per_task
 from detbench.detectors import dense
 from detbench.detectors.tasks import TaskModules
 from detbench.errors import RecipeError
+from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode, Delta, Distance, Distribution
 from detbench.pertask import PerTask
 from detbench.recipe import detector as recipe
@@ -25,9 +28,11 @@ def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector
     first, levels = settings.neck.first, settings.neck.levels
     neck = neck_of(settings.neck, backbone.channels[first - 2 :])
     below = backbone.channels[first - 3] if first > 2 else 3
-    maps = per_task(settings.features, lambda o: _features(o, neck.channels, below))
+    make = _FeaturesMaker(neck.channels, below, first, levels)
+    maps = per_task(settings.features, make)
     towers = _towers(settings, maps)
     grid, code = grid_of(settings.candidates), _code(settings.boxes)
+    teach = _Teaching(grid, code, [2 ** (first + level) for level in range(levels)], num_classes)
     quality = settings.supervision.quality
     predictor = dense.DensePredictor(
         channels=towers.map(lambda tower: tower.channels),
@@ -47,8 +52,8 @@ def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector
         predictor=predictor,
         grid=grid,
         code=code,
-        assigners=per_task(settings.assignment, _assigner),
-        supervision=_supervision(settings.supervision),
+        assigners=per_task(settings.assignment, teach.assigner),
+        supervision=teach.supervision(settings.supervision),
         inference=dense.Inference(**settings.inference.model_dump()),
         num_classes=num_classes,
     )
@@ -74,17 +79,34 @@ def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
     return PerTask.both(make("cls"))
 
 
-def _features(settings: option.Features, channels: int, below: int) -> Any:
-    match settings:
-        case option.Level():
-            return features.Level(channels)
-        case option.Sce():
-            return features.Sce(channels, **settings.model_dump(exclude={"kind"}))
-        case option.Dpe():
-            return features.Dpe(channels, below, **settings.model_dump(exclude={"kind"}))
-        case Custom():
-            needs = ("channels", "coarseness")
-            return custom(settings, needs, channels=channels, below_channels=below)
+@dataclass(frozen=True)
+class _FeaturesMaker:
+    """Makes the features of one task.
+
+    Attributes:
+        channels, below: widths of the pyramid and of the map under it.
+        first, levels: of the pyramid.
+    """
+
+    channels: int
+    below: int
+    first: int
+    levels: int
+
+    def __call__(self, settings: option.Features) -> Any:
+        channels, below = self.channels, self.below
+        match settings:
+            case option.Level():
+                return features.Level(channels)
+            case option.Sce():
+                return features.Sce(channels, **settings.model_dump(exclude={"kind"}))
+            case option.Dpe():
+                return features.Dpe(channels, below, **settings.model_dump(exclude={"kind"}))
+            case Custom():
+                needs = ("channels", "coarseness")
+                made = custom(settings, needs, channels=channels, below_channels=below)
+                contract.features(settings, made, channels, below, self.first, self.levels)
+                return made
 
 
 def _head(settings: option.Head, inputs: int, deformable: tuple[int, ...]) -> Any:
@@ -99,7 +121,9 @@ def _head(settings: option.Head, inputs: int, deformable: tuple[int, ...]) -> An
             return heads.Tower(inputs, deformable=deformable, **kept)
         case Custom():
             positions = {"deformable": deformable} if deformable else {}
-            return custom(settings, ("channels",), inputs=inputs, **positions)
+            made = custom(settings, ("channels",), inputs=inputs, **positions)
+            contract.head(settings, made, inputs)
+            return made
 
 
 def _code(settings: spec.BoxCoding) -> BoxCode:
@@ -112,42 +136,60 @@ def _code(settings: spec.BoxCoding) -> BoxCode:
             return Distribution(settings.bins)
 
 
-def _assigner(settings: option.Assignment) -> Any:
-    match settings:
-        case option.IouAssignment():
-            return assignment.IouAssigner(**settings.model_dump(exclude={"kind"}))
-        case option.FcosAssignment():
-            return assignment.FcosAssigner(settings.radius, settings.range_factor)
-        case option.AtssAssignment():
-            return assignment.AtssAssigner(settings.top_k)
-        case Custom():
-            return custom(settings, ("assign",))
+@dataclass(frozen=True)
+class _Teaching:
+    """Makes the assigners and losses of one detector.
 
+    Attributes:
+        grid, code, strides, classes: of the detector, for those of a user's own.
+    """
 
-def _supervision(settings: option.DenseSupervision) -> dense.Supervision:
-    quality = settings.quality
-    return dense.Supervision(
-        cls=_cls_loss(settings.cls),
-        loc=_loc_loss(settings.loc),
-        quality=None if quality is None else supervision.Centerness(quality.task, quality.weight),
-    )
+    grid: Grid
+    code: BoxCode
+    strides: list[int]
+    classes: int
 
+    def assigner(self, settings: option.Assignment) -> Any:
+        match settings:
+            case option.IouAssignment():
+                return assignment.IouAssigner(**settings.model_dump(exclude={"kind"}))
+            case option.FcosAssignment():
+                return assignment.FcosAssigner(settings.radius, settings.range_factor)
+            case option.AtssAssignment():
+                return assignment.AtssAssigner(settings.top_k)
+            case Custom():
+                made = custom(settings, ("assign",))
+                contract.assigner(settings, made, self.grid, self.strides, self.classes)
+                return made
 
-def _cls_loss(settings: option.ClsLoss) -> Any:
-    match settings:
-        case option.Focal():
-            return supervision.Focal(settings.alpha, settings.gamma, settings.weight)
-        case option.QualityFocal():
-            return supervision.QualityFocal(settings.beta, settings.weight)
-        case Custom():
-            return custom(settings, ("needs_quality",))
+    def supervision(self, settings: option.DenseSupervision) -> dense.Supervision:
+        quality = settings.quality
+        return dense.Supervision(
+            cls=self._cls_loss(settings.cls),
+            loc=self._loc_loss(settings.loc),
+            quality=None
+            if quality is None
+            else supervision.Centerness(quality.task, quality.weight),
+        )
 
+    def _cls_loss(self, settings: option.ClsLoss) -> Any:
+        match settings:
+            case option.Focal():
+                return supervision.Focal(settings.alpha, settings.gamma, settings.weight)
+            case option.QualityFocal():
+                return supervision.QualityFocal(settings.beta, settings.weight)
+            case Custom():
+                made = custom(settings, ("needs_quality",))
+                contract.cls_loss(settings, made, self.classes)
+                return made
 
-def _loc_loss(settings: option.LocLoss) -> Any:
-    match settings:
-        case option.L1():
-            return supervision.L1(settings.beta, settings.weight)
-        case option.Giou():
-            return supervision.Giou(**settings.model_dump(exclude={"kind"}))
-        case Custom():
-            return custom(settings)
+    def _loc_loss(self, settings: option.LocLoss) -> Any:
+        match settings:
+            case option.L1():
+                return supervision.L1(settings.beta, settings.weight)
+            case option.Giou():
+                return supervision.Giou(**settings.model_dump(exclude={"kind"}))
+            case Custom():
+                made = custom(settings)
+                contract.loc_loss(settings, made, self.grid, self.strides, self.code)
+                return made

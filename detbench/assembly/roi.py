@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
+from detbench.assembly import contract
 from detbench.assembly.common import backbone_of, custom, given, grid_of, neck_of, per_task
 from detbench.backbones.fpn import Fpn
+from detbench.backbones.resnet import ResNet
 from detbench.detectors.branch import Branch
 from detbench.detectors.readout import Readout
 from detbench.detectors.roi import RoiDetector
@@ -53,17 +55,18 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
     if isinstance(settings.neck, spec.Fpn):
         strides = [2 ** (settings.neck.first + level) for level in range(settings.neck.levels)]
     pooled = strides if neck is None else strides[: len(neck.lateral)]
-    make = _BranchMaker(settings, channels, backbone.channels[-1], num_classes)
+    make = _BranchMaker(settings, channels, backbone.channels[-1], num_classes, pooled)
+    proposals = per_task(settings.assignment, partial(_proposals, rounds=bool(settings.rounds)))
     sibling = settings.sibling
     return RoiDetector(
         backbone=backbone,
         neck=neck,
         rpn=_rpn(settings.rpn, channels, strides),
         features=TaskModules(
-            per_task(settings.features, _features_maker(settings, backbone, neck))
+            per_task(settings.features, _features_maker(backbone, neck, len(strides)))
         ),
         strides=pooled,
-        proposals=per_task(settings.assignment, _proposals),
+        proposals=proposals,
         main=make(settings.sampling, settings.heads, settings.supervision),
         losses=_losses(settings.supervision),
         sibling=None
@@ -71,7 +74,7 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
         else make(sibling.sampling, sibling.heads, sibling.supervision),
         sibling_losses=None if sibling is None else _losses(sibling.supervision),
         rounds=[make.round(each) for each in settings.rounds],
-        round_settings=[_round(settings, each) for each in settings.rounds],
+        round_settings=[_round(proposals, each) for each in settings.rounds],
         readout=Readout(**settings.readout.model_dump()),
         inference=RoiInference(**settings.inference.model_dump()),
         num_classes=num_classes,
@@ -81,8 +84,11 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
 class _BranchMaker:
     """Makes the branches of one detector, which share its pyramid and classes."""
 
-    def __init__(self, settings: Roi, channels: int, c4: int, classes: int) -> None:
+    def __init__(
+        self, settings: Roi, channels: int, c4: int, classes: int, strides: list[int]
+    ) -> None:
         self.settings = settings
+        self.strides = strides
         self.channels = channels
         self.c4 = c4
         self.classes = classes
@@ -95,10 +101,16 @@ class _BranchMaker:
         classifies: bool = True,
     ) -> Branch:
         samplers = per_task(sampled, self._sampling)
-        embedding, reads = self._embedding(sampled)
+        embedding, reads = self._embedding(sampled, samplers)
+        sizes = {sampler.size for sampler in samplers}
+        if made_of.shared and len(sizes) > 1 and isinstance(made_of.both, option.Fc | Custom):
+            raise RecipeError(
+                f"heads.both: a shared head reads regions of one size, but sampling.cls gives "
+                f"{samplers.cls.size} and sampling.loc {samplers.loc.size}"
+            )
         branch_heads = PerTask(
-            self._head(made_of.of("cls"), sampled.of("cls")),
-            self._head(made_of.of("loc"), sampled.of("loc")),
+            self._head(made_of.of("cls"), samplers.cls.size),
+            self._head(made_of.of("loc"), samplers.loc.size),
         )
         if made_of.shared:
             branch_heads = PerTask.both(branch_heads.cls)
@@ -121,25 +133,30 @@ class _BranchMaker:
         sampled = settings.sampling or self.settings.sampling
         return self(sampled, settings.heads, supervision, classifies=settings.tasks == "both")
 
-    def _embedding(self, sampled: PerTaskSpec[Any]) -> tuple[sampling.Embedding | None, Settings]:
-        shifted = [
-            each
-            for each in (sampled.of("cls"), sampled.of("loc"))
-            if isinstance(each, option.Pointwise | option.Translated)
+    def _embedding(
+        self, sampled: PerTaskSpec[Any], samplers: PerTask[Any]
+    ) -> tuple[sampling.Embedding | None, Settings]:
+        shifting = [
+            (each, made)
+            for each, made in ((sampled.of("cls"), samplers.cls), (sampled.of("loc"), samplers.loc))
+            if getattr(made, "shifts", False)
         ]
-        if not shifted:
+        if not shifting:
             return None, (0, 1.0, 0, True)
-        if len({(each.size, each.hidden, each.init, each.reads) for each in shifted}) > 1:
+        sizes = {(made.size, made.hidden) for _, made in shifting}
+        # Modules of one's own leave these to the other task.
+        looks = {(each.init, each.reads) for each, _ in shifting if not isinstance(each, Custom)}
+        if len(sizes) > 1 or len(looks) > 1:
             raise RecipeError(
                 "sampling: cls and loc share the first layer of their shift networks, so their "
                 "'size', 'hidden', 'init' and 'reads' must agree"
             )
-        first = shifted[0]
-        inputs = self.channels * first.size**2
-        init = first.init or "kaiming-normal"
-        reads = first.reads or option.Reads()
-        how = (first.size, 1.0, reads.samples or 0, reads.aligned is not False)
-        return sampling.Embedding(inputs, first.hidden, init), how
+        size, hidden = sizes.pop()
+        init, reads = looks.pop() if looks else (None, None)
+        reads = reads or option.Reads()
+        how = (size, 1.0, reads.samples or 0, reads.aligned is not False)
+        embedding = sampling.Embedding(self.channels * size**2, hidden, init or "kaiming-normal")
+        return embedding, how
 
     def _sampling(self, settings: option.RoiSampling) -> nn.Module:
         match settings:
@@ -150,10 +167,11 @@ class _BranchMaker:
             case option.Translated():
                 return sampling.Translated(**given(settings, but={"reads"}))
             case Custom():
-                return custom(settings, channels=self.channels)
+                made = custom(settings, ("size",), channels=self.channels)
+                contract.sampling(settings, made, self.channels, self.strides)
+                return made
 
-    def _head(self, settings: option.RoiHead, sampled: option.RoiSampling) -> Any:
-        size = getattr(sampled, "size", 7)
+    def _head(self, settings: option.RoiHead, size: int) -> Any:
         match settings:
             case option.Fc():
                 return heads.Fc(self.channels, size, **given(settings))
@@ -162,7 +180,9 @@ class _BranchMaker:
             case option.Res5():
                 return self._res5()
             case Custom():
-                return custom(settings, inputs=self.channels, size=size)
+                made = custom(settings, ("channels",), inputs=self.channels, size=size)
+                contract.roi_head(settings, made, self.channels, size)
+                return made
 
     def _res5(self) -> heads.Res5:
         backbone = self.settings.backbone
@@ -228,7 +248,7 @@ def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
 
 
 def _features_maker(
-    settings: Roi, backbone: Any, neck: Fpn | None
+    backbone: Any, neck: Fpn | None, levels: int
 ) -> Callable[[option.RoiFeatures], nn.Module]:
     def make(chosen: option.RoiFeatures) -> nn.Module:
         match chosen:
@@ -237,16 +257,24 @@ def _features_maker(
             case option.Own():
                 if neck is None:
                     raise RecipeError("features: 'own' needs a pyramid; give a neck of kind 'fpn'")
+                if not isinstance(backbone, ResNet):
+                    raise RecipeError(
+                        "features: 'own' copies stages of a backbone of kind 'resnet'"
+                    )
                 first = round(math.log2(chosen.stride)) - 1
                 stages = nn.ModuleList(copy.deepcopy(stage) for stage in backbone.stages[first:])
                 return Own(stages, copy.deepcopy(neck), first)
             case Custom():
-                return custom(chosen, channels=backbone.channels)
+                made = custom(chosen, channels=backbone.channels)
+                width = backbone.channels[-1] if neck is None else neck.channels
+                pooled = 1 if neck is None else len(neck.lateral)
+                contract.roi_features(chosen, made, backbone.channels, width, levels, pooled)
+                return made
 
     return make
 
 
-def _proposals(settings: option.RoiAssignment) -> Any:
+def _proposals(settings: option.RoiAssignment, rounds: bool) -> Any:
     match settings:
         case option.Proposals():
             sampler = settings.sampler
@@ -265,7 +293,10 @@ def _proposals(settings: option.RoiAssignment) -> Any:
                 ),
             )
         case Custom():
-            return custom(settings)
+            needs = ("nms", "train_count", "test_count", "sampler")
+            made = custom(settings, needs)
+            contract.proposals(settings, made, rounds)
+            return made
 
 
 def _losses(settings: option.RoiSupervision) -> BranchLosses:
@@ -290,14 +321,10 @@ def _box_loss(settings: option.BoxLoss) -> BoxLoss:
     return BoxLoss(Delta(settings.stds), settings.beta, settings.weight, settings.class_agnostic)
 
 
-def _round(settings: Roi, each: option.Round) -> RoundSettings:
-    def sampler(chosen: option.RoiAssignment) -> ProposalSampler:
-        first = _proposals(chosen).sampler
-        return replace(first, positive=each.positive, negative=each.positive)
-
+def _round(proposals: PerTask[TaskProposals], each: option.Round) -> RoundSettings:
     return RoundSettings(
         classifies=each.tasks == "both",
-        samplers=per_task(settings.assignment, sampler),
+        samplers=proposals.map(lambda task: task.sampler.at(each.positive)),
         losses=_losses(option.RoiSupervision(loc=each.loc)),
         weight=each.weight,
     )

@@ -28,9 +28,9 @@ EXAMPLES = (
 )
 
 BYTES_PER_WEIGHT = 4
-CHECKPOINT_COPIES = 9
-"""A checkpoint holds the weights and up to two moments of the optimiser; that before it is kept,
-and the next one is written beside both."""
+CHECKPOINT_COPIES = 12
+"""A checkpoint holds the weights, their average and up to two moments of the optimiser; that before
+it is kept, and the next one is written beside both."""
 LIGHT_MILLIONS = 15.0
 """Parameters to reckon with in a small profile's network, and in one nobody has published."""
 PAPER_MILLIONS = 60.0

@@ -107,7 +107,7 @@ class Branch(nn.Module):
         """One task's output; pooling and embedding that are in ``done`` are not done again."""
         sampling = getattr(self.sampling.tasks, task)
         where = (id(pyramid), id(rois))
-        if sampling.shifts and where not in done:
+        if getattr(sampling, "shifts", False) and where not in done:
             assert self.embedding is not None
             done[where] = self.embedding(pyramid.align(rois, *self.reads))
         key = (*where, id(sampling))
@@ -133,8 +133,11 @@ class Branch(nn.Module):
 def branch_parts(branch: Branch) -> dict[str, nn.Module]:
     """The branch's modules by what they serve, each once."""
     parts: dict[str, nn.Module] = {}
-    if branch.embedding is not None:
-        parts["shared sampling"] = branch.embedding
+    shared: list[nn.Module] = [] if branch.embedding is None else [branch.embedding]
+    if branch.sampling.shared and not branch.heads.shared and list(branch.sampling.parameters()):
+        shared.append(branch.sampling)
+    if shared:
+        parts["shared sampling"] = nn.ModuleList(shared)
     if branch.heads.shared:
         parts["shared head"] = nn.ModuleList([branch.sampling, branch.heads])
     for task in ("cls", "loc"):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detbench.detectors.tasks import TaskModules
+from detbench.detectors.tasks import TaskModules, modules_in
 from detbench.ops.boxes import aligned_iou, clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import BoxCode
@@ -189,6 +189,7 @@ class DenseDetector(nn.Module):
         self.code = code
         self.assigners = assigners
         self.supervision = supervision
+        self.own = modules_in(*assigners, supervision.cls, supervision.loc)
         self.inference = inference
         self.num_classes = num_classes
 

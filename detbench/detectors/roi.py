@@ -22,9 +22,10 @@ from detbench.detectors.roi_settings import (
     RoiPredictions,
     RoundSettings,
     TaskProposals,
+    samplers,
 )
 from detbench.detectors.rpn import Rpn, ScoredBoxes
-from detbench.detectors.tasks import TaskModules
+from detbench.detectors.tasks import TaskModules, modules_in
 from detbench.ops.boxes import clip
 from detbench.ops.soft_suppression import soft_suppress
 from detbench.ops.suppression import best_pairs, suppress
@@ -75,6 +76,7 @@ class RoiDetector(nn.Module):
         self.features = features
         self.strides = strides
         self.proposals = proposals
+        self.own = modules_in(*samplers(proposals, round_settings))
         self.main = main
         self.main_losses = losses
         self.sibling = sibling
@@ -168,8 +170,8 @@ class RoiDetector(nn.Module):
                 usable = task.valid & ~task.truth
                 return sampler.sample(clip(boxes, sizes[:, None]), usable, targets)
 
-            samplers = settings.samplers if classify else PerTask.both(settings.samplers.loc)
-            rois = rois.zip(samplers, refine)
+            drawing = settings.samplers if classify else PerTask.both(settings.samplers.loc)
+            rois = rois.zip(drawing, refine)
             tasks = ("cls", "loc") if settings.classifies else ("loc",)
             outputs = following(pyramids, rois.map(lambda task: task.flat()), tasks)
             named = branch_losses(outputs, rois, targets, settings.losses, self.num_classes, rows)
@@ -205,7 +207,7 @@ class RoiDetector(nn.Module):
             best = logits[:, :-1].argmax(dim=1)
             labels = torch.where(labels == self.num_classes, best, labels)
         boxes = decode(output, loss, labels).reshape(task.boxes.shape)
-        if sampler.only_positive:
+        if getattr(sampler, "only_positive", False):  # one of the user's own may not say
             return torch.where((task.matched >= 0)[..., None], boxes, task.boxes)
         return boxes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -75,3 +75,9 @@ class RoiPredictions:
     scores: Tensor
     boxes: Tensor
     counts: list[int]
+
+
+def samplers(proposals: PerTask[TaskProposals], rounds: list[RoundSettings]) -> list[Any]:
+    """Whatever chooses proposals, the main branch's and each round's."""
+    main = [*proposals, *(task.sampler for task in proposals)]
+    return main + [sampler for one in rounds for sampler in one.samplers]

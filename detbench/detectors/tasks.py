@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from detbench.pertask import PerTask
@@ -28,3 +30,12 @@ class TaskModules(nn.Module):
         if self.shared:
             return PerTask.both(self.both)
         return PerTask(self.cls, self.loc)
+
+
+def modules_in(*rules: Any) -> nn.ModuleList:
+    """The modules among assigners and losses, each once, for a detector to own.
+
+    Those of detbench are none, and have nothing that trains or is kept. A user's own may have: so
+    it is moved, trained, saved and restored as the rest.
+    """
+    return nn.ModuleList({id(rule): rule for rule in rules if isinstance(rule, nn.Module)}.values())

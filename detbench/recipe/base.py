@@ -23,13 +23,15 @@ class Custom(Spec):
     """A module of the user's own, by import path.
 
     ``target`` is called with ``arguments`` and, by keyword, what the stage tells every option; what
-    it returns is used as follows. B images, N candidates, C classes, G objects.
+    it returns is used as follows. B images, N candidates, C classes, G objects, K regions. Every
+    attribute that is named must be there.
 
     ==================  ==============================  ===========================================
     table of a recipe   called with                     what it makes
     ==================  ==============================  ===========================================
-    backbone            nothing                         module: images (B, 3, H, W) -> [C2 .. C5],
-                                                        strides 4 to 32; ``channels``, their widths
+    backbone            nothing                         module: images (B, 3, H, W) of any size ->
+                                                        [C2 .. C5], strides 4 to 32 (to C4 on a neck
+                                                        of kind 'c4'); ``channels``, their widths
     neck                ``inputs``, widths of the maps  module: [maps] -> [P_first ..], ``levels``
                         from C_first; ``channels``,     many, each half the size; ``channels``,
                         ``levels``                      their width
@@ -49,14 +51,38 @@ class Custom(Spec):
     supervision.loc     nothing                         ``(LocInputs) -> {"loc": scalar, ...}``
     ==================  ==============================  ===========================================
 
-    That is for dense detectors. Those with proposals differ in four: features are called with
-    ``channels`` of C2 to C5 and map (backbone maps, pyramid levels) to levels; sampling with
-    ``channels``; heads with ``inputs`` and ``size`` and map (K, inputs, size, size) to
-    (K, ``channels``); assignment is an object as ``detectors.roi_settings.TaskProposals``.
+    That is for dense detectors, of which sampling has no custom option. Those with proposals have
+    the backbone in common, and these, in a sibling's and each round's tables too:
+
+    ==================  ==============================  ===========================================
+    table of a recipe   called with                     what it makes
+    ==================  ==============================  ===========================================
+    features.*          ``channels``, widths of the     module: (backbone maps, pyramid levels) ->
+                        backbone's maps                 levels, of the pyramid's shapes
+    sampling.*          ``channels`` of the levels      module: (RoiPyramid, rois (K, 5), embedding)
+                                                        -> Pooled, (K, channels, size, size) and the
+                                                        boxes that deltas are relative to, (K, 4);
+                                                        ``size``. With ``shifts = True`` and
+                                                        ``hidden``, embedding is (K, hidden), from
+                                                        a layer that both tasks share; else unused
+    assignment.*        nothing                         ``nms``, ``train_count``, ``test_count``;
+                                                        ``sampler``, with ``sample(boxes (B, P, 4),
+                                                        valid (B, P), targets) -> Rois`` and, where
+                                                        there are rounds, ``at(positive) ->
+                                                        sampler``, of a round with that threshold
+    heads.*             ``inputs``, ``size``            module: (K, inputs, size, size) -> (K,
+                                                        channels); ``channels``
+    ==================  ==============================  ===========================================
 
     ``Pyramid``, ``Assignment`` and ``LocInputs`` are in ``detbench.stages.{features, assignment,
-    supervision}``, ``Targets`` in ``detbench.structures``; shapes are in their docstrings. Padding
-    in ``Targets`` is not ``valid``, and G may be 0. One ``both`` is one object for both tasks.
+    supervision}``, ``RoiPyramid`` and ``Pooled`` in ``detbench.stages.sampling``, ``Rois`` in
+    ``detbench.stages.assignment.sampling``, ``Targets`` in ``detbench.structures``; shapes are in
+    their docstrings. Padding in ``Targets`` is not ``valid``; G, K and P may be 0. One ``both`` is
+    one object for both tasks. An assigner, sampler or loss that is a module is the detector's: what
+    it has is trained, moved and kept.
+
+    Each is tried on a tiny input when it is built, in evaluation mode: state that training
+    accumulates is a buffer, and changes in training mode only.
 
     Attributes:
         target: ``package.module:Class``, importable from the current folder or ``PYTHONPATH``.

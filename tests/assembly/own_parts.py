@@ -111,6 +111,40 @@ class Distance:
         return {"loc": (apart * inputs.assignment.positive).sum() / inputs.assignment.normaliser}
 
 
+class Counting(nn.Module):
+    """``Nearest``, and how many batches it has seen: state that training accumulates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nearest = Nearest()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def assign(
+        self,
+        candidates: Candidates,
+        targets: Targets,
+        predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    ) -> Assignment:
+        self.seen += float(self.training)
+        return self.nearest.assign(candidates, targets, predictions)
+
+
+class Learnt(nn.Module):
+    """``CrossEntropy`` with a weight of its own (Kendall et al. 2018)."""
+
+    needs_quality = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, assignment: Assignment, quality: Tensor | None
+    ) -> Tensor:
+        loss = CrossEntropy()(logits, labels, assignment, quality)
+        return loss * (-self.log_variance).exp() + self.log_variance
+
+
 class WithoutChannels(nn.Module):
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -120,3 +154,8 @@ class Faulty(nn.Module):
     def __init__(self, inputs: Any) -> None:
         super().__init__()
         self.channels = len(inputs)  # a number has no length
+
+
+class Dividing(Head):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (1 // 0)

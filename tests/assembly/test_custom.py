@@ -15,7 +15,7 @@ from detbench.measure import flops
 from detbench.recipe import resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
-from detbench.training import loop
+from detbench.training import checkpoint, loop
 
 HERE = Path(__file__).parent
 SMALL = (
@@ -123,3 +123,81 @@ def test_a_module_of_the_current_folder_is_found(
     (tmp_path / "lying_here.py").write_text("from own_parts import Head\n")
     changed = 'heads={ both = { kind = "custom", target = "lying_here:Head" } }'
     assert build_detector(cell(changed).detector, 3) is not None
+
+
+def test_rules_that_are_modules_are_trained_and_kept(tmp_path: Path) -> None:
+    """An assigner's buffer and a loss's parameter: trained, in the checkpoint, and resumed."""
+    made = cell(f"assignment={{ both = {own('Counting')} }}", f"supervision.cls={own('Learnt')}")
+    detector = loop.train(made, tmp_path, tmp_path, CPU, lambda _: None)
+    saved = checkpoint.load(tmp_path / loop.CHECKPOINT)["detector"]
+    [seen] = [value for name, value in saved.items() if name.endswith(".seen")]
+    [weight] = [value for name, value in saved.items() if name.endswith(".log_variance")]
+    assert float(seen) == 5
+    assert float(weight) != 0
+    again = build_detector(made.detector, 12)
+    again.load_state_dict(detector.state_dict())
+    assert float(again.assigners.cls.seen) == 5
+    assert again.assigners.cls is again.assigners.loc
+
+
+HEAD, FEATURES = "heads={ both = %s }", "features={ both = %s }"
+ASSIGNMENT, CLS, LOC = "assignment={ both = %s }", "supervision.cls=%s", "supervision.loc=%s"
+NECK = "neck=%s"
+FORWARD = "def forward(self, *given): return "
+WRONG = [
+    (HEAD, "self.channels = 7", FORWARD + "given[0]", "where (1, 7, 4, 4) is wanted"),
+    (HEAD, "self.channels = 7.0", FORWARD + "1", "'channels' is 7.0 and must be a whole number"),
+    (HEAD, "self.channels = 7", "def forward(self): pass", "called as forward(features): too many"),
+    (FEATURES, "self.channels = 3; self.coarseness = 4", FORWARD + "1", "and must be 1 or 2"),
+    (
+        FEATURES,
+        "self.channels = 64; self.coarseness = 2",
+        FORWARD + "given[0].levels",
+        "gives (1, 64, 32, 32), (1, 64, 16, 16), (1, 64, 8, 8), (1, 64, 4, 4), (1, 64, 2, 2) for",
+    ),
+    ("backbone=%s", "self.channels = [4] * 3", FORWARD + "[]", "'channels' are 3, where C2 to C5"),
+    ("backbone=%s", "self.channels = 4", FORWARD + "[]", "'channels' is 4, and not a list"),
+    ("backbone=%s", "self.channels = [4] * 4", FORWARD + "[]", "gives nothing for an image of 64"),
+    (NECK, "self.channels = 4", FORWARD + "given[0]", "for 3 maps of the backbone, where (1, 4"),
+    (ASSIGNMENT, "pass", "assign = 3", "what it makes has no assign(candidates, targets, predi"),
+    (ASSIGNMENT, "pass", "def assign(self, a, b): pass", "called as assign(candidates, targets, p"),
+    (ASSIGNMENT, "pass", "def assign(self, *a): pass", "gives a NoneType for 2 images with 1 obj"),
+    (
+        ASSIGNMENT,
+        "pass",
+        "def assign(self, *a): return Assignment(torch.zeros(3), torch.zeros(()))",
+        "gives (3), () for 2 images with 1 objects in the first, where (2, ",
+    ),
+    (CLS, "self.needs_quality = False", "def forward(self, a): return 1", "its loss is called as"),
+    (CLS, "self.needs_quality = False", FORWARD + "given[0]", "for 2 images of 4 candidates, w"),
+    (LOC, "pass", FORWARD + "torch.zeros(())", "gives a Tensor for 2 images, and not scalars by"),
+    (LOC, "pass", FORWARD + "{'loc': torch.zeros(2)}", "gives (2) for 2 images, where () is wan"),
+]
+
+
+@pytest.mark.parametrize(("place", "body", "forward", "said"), WRONG)
+def test_what_breaks_the_contract_is_one_line_when_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, body: str, forward: str, said: str
+) -> None:
+    name = f"mine_{abs(hash((place, body, forward)))}"
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    lines = "\n        ".join(["super().__init__()", *body.split("; ")])
+    (tmp_path / f"{name}.py").write_text(
+        "import torch\nfrom torch import nn\nfrom detbench.stages.assignment import Assignment\n"
+        "class Mine(nn.Module):\n"
+        f"    def __init__(self, **given):\n        {lines}\n    {forward}\n"
+    )
+    target = own("Mine").replace("own_parts", name)
+    with pytest.raises(RecipeError) as caught:
+        build_detector(cell(place % target).detector, 3)
+    [line] = caught.value.mistakes
+    assert line.startswith(f"target '{name}:Mine': ")
+    assert said in line
+
+
+def test_an_error_in_a_trial_says_what_it_was_tried_on() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        build_detector(cell(f"heads={{ both = {own('Dividing')} }}").detector, 3)
+    assert caught.value.__notes__ == [
+        "raised while own_parts:Dividing was tried on a map of 64 x 4 x 4, as it was built"
+    ]

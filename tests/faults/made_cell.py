@@ -1,27 +1,59 @@
-"""A cell that takes milliseconds, in this process: real training loop, files, locks and store."""
+"""A cell that takes milliseconds, in this process: only its network is a stand-in, and the time."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import standin
-import stub_run
+import torch
+from standin import Tiny
+from torch import Tensor
 
+from detbench import assembly
+from detbench.recipe import resolve
+from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
+from detbench.results import schema
 from detbench.results.files import Lock
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
-from detbench.runner import cell
+from detbench.runner import cell, compute
 from detbench.runner.job import TrainJob
-from detbench.training import weights
+from detbench.runner.plan import Task
+from detbench.structures import Detections
 
-ITERATIONS = 2
-[TASK] = stub_run.tasks(1)[1:]
+SMALL = (
+    "data.size=32",
+    "data.train=4",
+    "data.val=2",
+    "training.input.short=32",
+    "training.input.long=32",
+    "training.iterations=2",
+    "training.batch=2",
+    "training.checkpoint_every=1e-9",
+)
+
+
+def _task() -> Task:
+    made = resolve.cell("fcos-r50", "smoke", 0, SMALL).cell
+    assert made is not None
+    return Task(digest(made), "train-eval", "row", made)
+
+
+TASK = _task()
+
+
+class Small(Tiny):
+    """Detects one box in each image, with a score of what it has learnt."""
+
+    def detect(self, images: Tensor, sizes: Tensor) -> list[Detections]:
+        scores = self(images).mean(dim=(1, 2, 3)).sigmoid()
+        box, label = torch.tensor([[4.0, 4.0, 20.0, 20.0]]), torch.zeros(1, dtype=torch.int64)
+        return [Detections(box, score[None], label) for score in scores]
 
 
 class Channel:
@@ -31,21 +63,29 @@ class Channel:
         """Go on."""
 
 
-def train(job: TrainJob, work: Path, report: Any) -> cell.Measured:
-    """As ``compute.train_eval``, with a checkpoint after every iteration and a stand-in network."""
-    settings = standin.training(iterations=ITERATIONS, checkpoint_every=1e-9)
-    detector = standin.fit(work, settings, lambda at: report({}))
-    weights.save(work / "weights.pt", detector)
-    state = b"".join(one.numpy().tobytes() for one in detector.state_dict().values())
-    value = int(hashlib.sha256(state).hexdigest()[:12], 16) / 2**48
-    row = Measurement(job.digest, "train-eval", "AP", value, "fraction", {"images": 4}, 0)
-    return [row], [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": value}]
+@contextmanager
+def small_networks() -> Iterator[None]:
+    """Have detectors built as ``Small``, and every cell computed at one time."""
+
+    def build(settings: Any, classes: int) -> Small:
+        return Small()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (assembly, compute):
+            patch.setattr(module, "build_detector", build)
+        patch.setattr(compute, "now", lambda: "2026-01-01T00:00:00+00:00")
+        yield
 
 
 def job(root: Path) -> TrainJob:
     assert isinstance(TASK.cell, Cell)
     return TrainJob(
-        digest=TASK.digest, label="row", cell=TASK.cell, store=str(root), data_root=str(root)
+        digest=TASK.digest,
+        label="row",
+        cell=TASK.cell,
+        store=str(root),
+        data_root=str(root),
+        device="cpu",
     )
 
 
@@ -74,9 +114,21 @@ def run(root: Path) -> int:
     Raises:
         DetbenchError: which that process sends to its runner.
     """
-    with locks_of_a_process():
-        return cell._run_training(job(root), train, Channel())  # type: ignore[arg-type]
+    with locks_of_a_process(), small_networks():
+        return cell._run_training(job(root), compute.train_eval, Channel())  # type: ignore[arg-type]
 
 
-def content(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Store(root).cells.iterdir()}
+def content(root: Path) -> dict[str, Any]:
+    """What is stored, by its file: rows, and detections' bytes.
+
+    Whether this process trained the cell, or found its weights, is left out.
+    """
+    files = {path.name: path.read_bytes() for path in Store(root).cells.iterdir()}
+    return {
+        name: _rows(data) if name.endswith(".parquet") else data for name, data in files.items()
+    }
+
+
+def _rows(data: bytes) -> list[Measurement]:
+    rows = schema.from_bytes(data, "")
+    return [replace(row, provenance={**row.provenance, "trained": None}) for row in rows]

@@ -150,7 +150,7 @@ def test_a_newer_schema_is_refused_and_kept(
     root = tmp_path / "results"
     assert made_cell.run(root) == 0
     [path] = Store(root).cells.glob("*.parquet")
-    [row] = schema.from_bytes(path.read_bytes(), "")
+    row, *_ = schema.from_bytes(path.read_bytes(), "")
     monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
     newer = schema.to_bytes([replace(row, value=0.5)])
     monkeypatch.undo()
@@ -160,6 +160,7 @@ def test_a_newer_schema_is_refused_and_kept(
     assert path.read_bytes() == newer
     capsys.readouterr()
     words = ["tscode-table1", "--profile", "smoke", "--rows", "FCOS", "--results", str(root)]
+    words += [f"--set={change}" for change in made_cell.SMALL]
     with pytest.raises(SystemExit) as ended:
         main(["report", *words])
     lines = capsys.readouterr().err.splitlines()

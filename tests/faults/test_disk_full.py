@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import made_cell
 import namespace
@@ -18,7 +19,7 @@ FULL = os.environ.get("DETBENCH_FUZZ") == "full"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What an undisturbed run leaves."""
     root = tmp_path_factory.mktemp("whole") / "results"
     assert made_cell.run(root) == 0
@@ -43,7 +44,7 @@ def _writes(root: Path) -> list[int]:
     return [n for n, names in zip(numbers, alike, strict=True) if len(names) > 1 or n in (1, last)]
 
 
-def _fail_at(number: int, root: Path, once: bool, whole: dict[str, bytes]) -> str:
+def _fail_at(number: int, root: Path, once: bool, whole: dict[str, Any]) -> str:
     """Run with that write failing, then without; what was said."""
     disk, said = Disk(root, number, once), ""
     with disk.mounted():
@@ -61,7 +62,7 @@ def _fail_at(number: int, root: Path, once: bool, whole: dict[str, bytes]) -> st
 
 
 @pytest.mark.parametrize("once", [False, True], ids=["from then on", "once"])
-def test_every_write_may_fail(tmp_path: Path, whole: dict[str, bytes], once: bool) -> None:
+def test_every_write_may_fail(tmp_path: Path, whole: dict[str, Any], once: bool) -> None:
     """Each write of a cell in turn; results afterwards equal an undisturbed run's bit for bit."""
     numbers = _writes(tmp_path / "counted")
     assert len(numbers) > 50

@@ -5,7 +5,7 @@ Everything keeps a fixed size, so that a training step on a GPU does not wait fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -100,6 +100,10 @@ class ProposalSampler:
     fraction: float = 0.25
     add_ground_truth: bool = True
     only_positive: bool = False
+
+    def at(self, positive: float) -> ProposalSampler:
+        """That of a round on refined boxes, whose one threshold is ``positive``."""
+        return replace(self, positive=positive, negative=positive)
 
     def sample(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Rois:
         """Draw from (B, P, 4) proposals, (B, P) of them valid; P and the objects may be none."""

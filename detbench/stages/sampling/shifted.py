@@ -58,6 +58,7 @@ class Pointwise(nn.Module):
         super().__init__()
         self.size = size
         self.gamma = gamma
+        self.hidden = hidden
         self.pooling = pooling
         self.network = _shift_network(hidden, 2 * size * size, init)
 
@@ -90,6 +91,7 @@ class Translated(nn.Module):
         super().__init__()
         self.size = size
         self.gamma = gamma
+        self.hidden = hidden
         self.pooling = pooling
         self.network = _shift_network(hidden, 2, init)
 
