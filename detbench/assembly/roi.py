@@ -243,6 +243,7 @@ def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
             beta=settings.beta,
             train_candidates=settings.train_candidates,
             test_candidates=settings.test_candidates,
+            empty=settings.empty or "dropped",
         ),
     )
 

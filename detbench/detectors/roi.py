@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from detbench.detectors.branch import Branch, HeadOutput, branch_parts
 from detbench.detectors.readout import Readout
-from detbench.detectors.roi_losses import branch_losses, constraint_losses, decode, decode_all
+from detbench.detectors.roi_losses import (
+    branch_losses,
+    constraint_losses,
+    decode,
+    decode_all,
+    run_output,
+)
 from detbench.detectors.roi_settings import (
     BranchLosses,
     RoiInference,
@@ -206,7 +212,7 @@ class RoiDetector(nn.Module):
         if logits is not None and task is rois.cls and not loss.class_agnostic:
             best = logits[:, :-1].argmax(dim=1)
             labels = torch.where(labels == self.num_classes, best, labels)
-        boxes = decode(output, loss, labels).reshape(task.boxes.shape)
+        boxes = decode(run_output(output), loss, labels).reshape(task.boxes.shape)
         if getattr(sampler, "only_positive", False):  # one of the user's own may not say
             return torch.where((task.matched >= 0)[..., None], boxes, task.boxes)
         return boxes
@@ -256,7 +262,7 @@ class RoiDetector(nn.Module):
             rois = torch.cat((rois[:, :1], boxes), dim=1)
             tasks = ("cls", "loc") if settings.classifies else ("loc",)
             outputs = branch(pyramids, PerTask.both(rois), tasks)
-            chosen = self.readout.boxes_from(outputs)
+            chosen = run_output(outputs.loc)
             logits = _logits(outputs) if settings.classifies else logits
             every.append(outputs)
             losses.append(settings.losses.loc)

@@ -34,10 +34,10 @@ def branch_losses(
 
     def classify(output: HeadOutput | None, task: Rois) -> Tensor:
         labels = task.labels(targets, classes)
-        return settings.cls(_given(output).scores, labels, task.valid.flatten())
+        return settings.cls(run_output(output).scores, labels, task.valid.flatten())
 
     def localise(output: HeadOutput | None, task: Rois) -> Tensor:
-        output = _given(output)
+        output = run_output(output)
         return settings.loc(
             output.boxes,
             output.references,
@@ -86,8 +86,8 @@ def constraint_losses(
     losses = {}
     if ours.margins.cls is not None:
         losses["constraint_cls"] = constraint_cls(
-            _given(sibling.cls).scores,
-            _given(main.cls).scores,
+            run_output(sibling.cls).scores,
+            run_output(main.cls).scores,
             rois.cls.labels(targets, classes),
             rois.cls.valid,
             rois.cls.matched >= 0,
@@ -97,8 +97,8 @@ def constraint_losses(
     if ours.margins.loc is not None:
         labels = rois.loc.labels(targets, classes)
         losses["constraint_loc"] = constraint_loc(
-            decode(_given(sibling.loc), theirs.loc, labels),
-            decode(_given(main.loc), ours.loc, labels),
+            decode(run_output(sibling.loc), theirs.loc, labels),
+            decode(run_output(main.loc), ours.loc, labels),
             rois.loc.goals(targets),
             rois.loc.matched >= 0,
             ours.margins.loc,
@@ -124,7 +124,8 @@ def decode_all(output: HeadOutput, loss: BoxLoss) -> Tensor:
     return loss.code.decode(shaped, output.references[:, None])
 
 
-def _given(output: HeadOutput | None) -> HeadOutput:
+def run_output(output: HeadOutput | None) -> HeadOutput:
+    """The output of a head that was run."""
     if output is None:
-        raise ValueError("a loss asks a head that was not run")
+        raise ValueError("a head is asked for an output, but was not run")
     return output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,7 @@ class RpnSettings:
     beta: float = 0.0
     train_candidates: int = 2000
     test_candidates: int = 1000
+    empty: Literal["dropped", "kept"] = "dropped"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class ScoredBoxes:
     """One image's best boxes of every level before NMS.
 
     Attributes:
-        boxes: (K, 4), xyxy, clipped to the image, with positive sides.
+        boxes: (K, 4), xyxy, clipped to the image; those outside of it have no area, and are dropped
+            or kept (see ``recipe.roi.Rpn``).
         scores: (K,), objectness in [0, 1].
         levels: (K,), level of each; NMS is within a level.
     """
@@ -44,6 +47,11 @@ class ScoredBoxes:
     boxes: Tensor
     scores: Tensor
     levels: Tensor
+
+    def with_area(self) -> ScoredBoxes:
+        """Those with positive sides."""
+        real = ((self.boxes[:, 2:] - self.boxes[:, :2]) > 0).all(dim=1).nonzero()[:, 0]
+        return ScoredBoxes(self.boxes[real], self.scores[real], self.levels[real])
 
     def suppressed(self, iou: float, count: int) -> Tensor:
         """The best ``count`` boxes that survive NMS at ``iou``, (<= count, 4), best first."""
@@ -142,10 +150,9 @@ class Rpn(nn.Module):
         found = []
         for image, size in enumerate(sizes):
             clipped = clip(all_boxes[image], size.to(all_boxes.device))
-            real = ((clipped[:, 2:] - clipped[:, :2]) > 0).all(dim=1).nonzero()[:, 0]
-            found.append(
-                ScoredBoxes(clipped[real], all_scores[image][real], all_levels[image][real])
-            )
+            boxes_of = ScoredBoxes(clipped, all_scores[image], all_levels[image])
+            kept = self.settings.empty == "kept"
+            found.append(boxes_of if kept else boxes_of.with_area())
         return found
 
 

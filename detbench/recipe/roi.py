@@ -23,6 +23,8 @@ class Rpn(Spec):
         border: anchors that leave the image by more pixels than this teach nothing; none keeps all.
         beta: of the smooth L1 on its boxes; 0 is L1.
         train_candidates, test_candidates: best anchors of each level before NMS.
+        empty: proposals that lie outside of the image, and so have no area, are ``dropped`` (the
+            default, MMDetection 3) or ``kept`` (MMDetection 1 and 2, maskrcnn-benchmark).
     """
 
     channels: Positive = 256
@@ -36,6 +38,7 @@ class Rpn(Spec):
     beta: Weight = 0.0
     train_candidates: Positive = 2000
     test_candidates: Positive = 1000
+    empty: Literal["dropped", "kept"] | None = None
 
 
 class Own(Spec):

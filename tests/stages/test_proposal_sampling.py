@@ -47,6 +47,16 @@ def test_positive_sampler_takes_all_positives_and_fills_up_with_background():
     assert rois.rows.item() == 90
 
 
+def test_an_object_added_is_its_own_even_where_another_has_the_same_box():
+    box = torch.tensor([10.0, 10.0, 50.0, 50.0])
+    flat = torch.tensor([20.0, 20.0, 20.0, 40.0])
+    targets = Targets.pad([torch.stack((box, box, flat))], [torch.tensor([3, 5, 1])])
+    boxes, valid = pad([box[None]])
+    rois = ProposalSampler(count=9, fraction=1.0).sample(boxes, valid, targets)
+    assert rois.matched[0][rois.matched[0] >= 0].tolist() == [0, 1, 0]
+    assert rois.truth.tolist() == [[True, True, False, False]]  # one without area teaches nothing
+
+
 def test_no_proposals_and_no_objects():
     boxes, valid = pad([torch.zeros(0, 4), torch.zeros(0, 4)])
     nothing = Targets.pad([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)

@@ -89,7 +89,8 @@ class ProposalSampler:
         positive, negative: IoU at or above which a proposal is positive, below which background.
         count: proposals per image.
         fraction: largest share of positives; background fills up.
-        add_ground_truth: the objects' own boxes are proposals too.
+        add_ground_truth: the objects' own boxes are proposals too, each matched to its own object,
+            even where another has the same box.
         only_positive: further rounds refine positives alone, background goes on as it is
             (Decoupled R-CNN's code).
     """
@@ -108,11 +109,11 @@ class ProposalSampler:
     def sample(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Rois:
         """Draw from (B, P, 4) proposals, (B, P) of them valid; P and the objects may be none."""
         truth = torch.zeros_like(valid)
+        matched = self._match(boxes, valid, targets)
         if self.add_ground_truth:
             boxes = torch.cat((targets.boxes, boxes), dim=1)
-            valid = torch.cat((targets.valid, valid), dim=1)
             truth = torch.cat((targets.valid, truth), dim=1)
-        matched = self._match(boxes, valid, targets)
+            matched = torch.cat((_itself(targets), matched), dim=1)
         keep = sample_mask(matched >= 0, self.count, self.fraction)
         left = (self.count - keep.sum(dim=1, keepdim=True)).clamp(min=0)
         keep = keep | sample_mask(matched == BACKGROUND, left)
@@ -127,6 +128,13 @@ class ProposalSampler:
             matched = torch.where(best >= self.positive, index, IGNORE)
             matched = matched.masked_fill(best < self.negative, BACKGROUND)
         return matched.masked_fill(~valid, IGNORE)
+
+
+def _itself(targets: Targets) -> Tensor:
+    """(B, G): each object is matched to itself; one without area, and padding, is ignored."""
+    real = targets.valid & ((targets.boxes[..., 2:] - targets.boxes[..., :2]) > 0).all(dim=-1)
+    index = torch.arange(real.shape[1], device=real.device).expand_as(real)
+    return index.masked_fill(~real, IGNORE)
 
 
 def _gather(boxes: Tensor, matched: Tensor, truth: Tensor, keep: Tensor, count: int) -> Rois:
