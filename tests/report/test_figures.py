@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report.made_store import all_metrics, curve, fail, fill, make
+from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
 from detbench.evaluation.bootstrap import Difference
 from detbench.recipe import load
+from detbench.recipe.experiment import CocoJson
 from detbench.report import ablation, error_columns, figures
 from detbench.report.differences import Change
 from detbench.report.figures import Latencies, Pictures
@@ -117,13 +118,20 @@ def test_latency_is_drawn_where_it_is_known(store: Store) -> None:
     assert points.get_xydata().tolist() == [[12.5, 30.0]]
 
 
-def test_rows_on_different_data_share_no_axes(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(figures, "measured_on", lambda plan: "VOC 2007_test and COCO val2017")
-    found = figures.pictures(make(), store)
+def test_rows_on_different_data_share_no_axes(store: Store) -> None:
+    fcos, atss, *_ = TABLE.rows
+    other = atss.model_copy(update={"schedule": "voc-decoupled-rcnn"})
+    table = TABLE.model_copy(update={"rows": (fcos, other)})
+    found = figures.pictures(plans.make(table, load.profile("paper")), store)
     assert found.found == ()
-    assert found.absent[0].startswith("No plots: rows are measured on VOC 2007_test and COCO")
+    assert found.absent[0].startswith("No plots: rows are measured on COCO val2017 and VOC 2007_te")
+
+
+def test_a_name_of_one_data_set_may_have_an_and_in_it(store: Store) -> None:
+    own = CocoJson(kind="coco-json", annotations="cats and dogs.json", images="pictures")
+    plan = plans.make(TABLE, load.profile("smoke"), data=own)
+    assert figures.measured_on(plan) == "cats and dogs.json"
+    assert list(_named(figures.pictures(plan, store))) == ["gflops"]
 
 
 def _difference(value: float) -> Difference:

@@ -156,6 +156,8 @@ def test_the_command(found: dict[str, Any]) -> None:
 def test_the_probe_of_this_machine() -> None:
     found = probe.probe()
     assert "error" not in found
+    assert set(found) == set(SOUND)  # what the tests above make up is what there is
+    assert set(found["devices"][0]) == set(SOUND["devices"][0])
     assert found["ops"] == ""
     assert (found["devices"][0]["name"], found["devices"][0]["error"]) == ("cpu", "")
 

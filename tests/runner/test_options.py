@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import queue
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from detbench.errors import DeviceError
+from detbench.recipe import resolve
 from detbench.runner import options
-from detbench.runner.launchers.local import Local
+from detbench.runner.job import TrainJob
+from detbench.runner.launchers import Inbox
+from detbench.runner.launchers.local import Child, Local
 from detbench.runner.options import Options, default_jobs, gpus
 
 
@@ -61,46 +66,82 @@ def test_run_is_not_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None
         Options(Path("data")).settled(light=False)
 
 
-class Fake:
-    """In place of a child: what it was given."""
+SAYS = 'printf "{\\"gpus\\": \\"%s\\"}\\n" "${CUDA_VISIBLE_DEVICES-none}"; cat > /dev/null'
+"""A cell's process that says which GPUs it sees, and ends when it is let go."""
 
-    code = None
-
-    def __init__(self, *arguments: Any) -> None:
-        self.seen = arguments[-1].get("CUDA_VISIBLE_DEVICES")
-
-
-def started(monkeypatch: pytest.MonkeyPatch, count: int, **more: Any) -> list[Any]:
-    from detbench.runner.launchers import local
-
-    monkeypatch.setattr(local, "Child", Fake)
-    launcher = Local(Options(Path("data"), "cuda", **more))
-    return [launcher.start("key", None, Path(), queue.Queue()) for _ in range(count)]  # type: ignore[arg-type]
+JOB = TrainJob(
+    digest="d" * 64,
+    label="row",
+    cell=resolve.cell("fcos-r50", "smoke").cell,
+    store="",
+    data_root="",
+)
 
 
-def test_cells_take_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch, eight: None) -> None:
-    found = started(monkeypatch, 4, jobs=4, gpus_per_cell=2)
-    assert [one.seen for one in found] == ["0,1", "2,3", "4,5", "6,7"]
-    found = started(monkeypatch, 3, jobs=3)
-    assert [one.seen for one in found] == ["0", "1", "2"]
+class Children:
+    """Real children of a launcher, with that command."""
+
+    def __init__(self, folder: Path, **more: Any) -> None:
+        self.launcher = Local(Options(Path("data"), "cuda", command=("sh", "-c", SAYS), **more))
+        self.folder = folder
+        self.inbox: Inbox = queue.Queue()
+        self.started: list[Child] = []
+
+    def start(self) -> str:
+        """Start one; what it says it sees."""
+        key = str(len(self.started))
+        self.started.append(self.launcher.start(key, JOB, self.folder / key, self.inbox))
+        heard = self.inbox.get(timeout=20)
+        assert heard.key == key
+        assert heard.event is not None
+        return str(heard.event["gpus"])
+
+    def end(self, child: Child) -> None:
+        child.stop(signal.SIGKILL)
+        child.close()
+
+
+@pytest.fixture
+def children(tmp_path: Path) -> Iterator[Callable[..., Children]]:
+    made: list[Children] = []
+
+    def make(**more: Any) -> Children:
+        made.append(Children(tmp_path / str(len(made)), **more))
+        return made[-1]
+
+    yield make
+    for each in made:
+        for child in each.started:
+            each.end(child)
+
+
+def test_cells_take_gpus_of_their_own(children: Callable[..., Children], eight: None) -> None:
+    pairs = children(jobs=4, gpus_per_cell=2)
+    assert [pairs.start() for _ in range(4)] == ["0,1", "2,3", "4,5", "6,7"]
+    ones = children(jobs=3)
+    assert [ones.start() for _ in range(3)] == ["0", "1", "2"]
     # More cells than GPUs share them.
-    found = started(monkeypatch, 10, jobs=10)
-    assert [one.seen for one in found] == [*"01234567", "0", "1"]
+    shared = children(jobs=10)
+    assert [shared.start() for _ in range(10)] == [*"01234567", "0", "1"]
 
 
-def test_a_place_is_taken_again_with_its_gpus(monkeypatch: pytest.MonkeyPatch, eight: None) -> None:
-    from detbench.runner.launchers import local
+def test_a_place_is_taken_again_with_its_gpus(
+    children: Callable[..., Children], eight: None
+) -> None:
+    both = children(jobs=2)
+    assert [both.start(), both.start()] == ["0", "1"]
+    both.end(both.started[0])
+    while (heard := both.inbox.get(timeout=20)).event is not None:
+        assert heard.key == "0"
+    assert both.start() == "0"
+    with pytest.raises(ValueError, match="more cells at once than places"):
+        both.start()
 
-    monkeypatch.setattr(local, "Child", Fake)
-    launcher = Local(Options(Path("data"), "cuda", jobs=2))
-    inbox: Any = queue.Queue()
-    job: Any = None
-    first, second = (launcher.start("key", job, Path(), inbox) for _ in range(2))
-    first.code = 0  # type: ignore[misc]
-    assert launcher.start("key", job, Path(), inbox).seen == first.seen == "0"  # type: ignore[attr-defined]
-    assert second.seen == "1"  # type: ignore[attr-defined]
 
-
-def test_one_gpu_is_left_to_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_gpu_is_left_to_cuda(
+    children: Callable[..., Children], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What this process sees, its cells see."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    assert [one.seen for one in started(monkeypatch, 2, jobs=2)] == [None, None]
+    both = children(jobs=2)
+    assert [both.start(), both.start()] == ["5", "5"]

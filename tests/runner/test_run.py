@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+import stub_cell
 import stub_run
 
 from detbench.errors import DataError, StoreError
@@ -86,6 +87,16 @@ def test_everything_is_computed_once_and_the_second_call_does_nothing(
     outcome = run(stub_run.tasks(3), store, stub_run.options(), refuse)
     assert outcome.computed == []
     assert _content(store) == before
+
+
+def test_a_stub_reports_what_a_cell_does() -> None:
+    from detbench.progress import Progress
+    from detbench.runner import compute
+
+    real = compute._event(Progress("train", 1, 20, 1.0, 1.0, 0))
+    assert {key: type(value) for key, value in stub_cell._event(1).items()} == {
+        key: type(value) for key, value in real.items()
+    }
 
 
 def test_only_what_is_missing_is_computed(store: Store, ledger: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detbench.report.figures import clouds, lines, rows
-from detbench.report.figures.source import Latencies, Picture, Source, measured_on
+from detbench.report.figures.source import Latencies, Picture, Source, data_sets, measured_on
 from detbench.report.numbers import row_numbers
 from detbench.results.store import Store
 from detbench.runner.plan import Plan
@@ -31,7 +31,7 @@ def pictures(plan: Plan, store: Store, latency: Latencies | None = None) -> Pict
     """
     numbers = [row_numbers(plan, planned, store) for planned in plan.rows]
     source = Source(plan, store, numbers, latency or Latencies({}, ""))
-    if " and " in measured_on(plan):
+    if len(data_sets(plan)) > 1:
         # One pair of axes would set side by side what cannot be compared.
         return Pictures(
             (), (f"No plots: rows are measured on {measured_on(plan)}: choose some by --rows.",)

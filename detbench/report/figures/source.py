@@ -91,11 +91,16 @@ def of_cells(row: RowNumbers, metric: str) -> float | None:
     return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
-def measured_on(plan: Plan) -> str:
-    """The data that the rows' cells are evaluated on, in words; empty where there are none."""
+def data_sets(plan: Plan) -> list[str]:
+    """What the rows' cells are evaluated on, each once."""
     cells = (task.cell for row in plan.rows for task in row.train)
     names = (label(one.data, one.evaluation.limit) for one in cells if isinstance(one, Cell))
-    return " and ".join(dict.fromkeys(names))
+    return list(dict.fromkeys(names))
+
+
+def measured_on(plan: Plan) -> str:
+    """The data that the rows' cells are evaluated on, in words; empty where there are none."""
+    return " and ".join(data_sets(plan))
 
 
 def published_on(plan: Plan) -> str:
