@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.model import Anchors, Fraction, Positive
+from detbench.recipe.scaling import Scaling, kept
 from detbench.recipe.stages import Level, Weight
 
 Stds = tuple[float, float, float, float]
@@ -24,6 +25,13 @@ class Rpn(Spec):
         beta: of the smooth L1 on its boxes; 0 is L1.
         train_candidates, test_candidates: best anchors of each level before NMS.
     """
+
+    scaling: ClassVar[Scaling] = {
+        "channels": "channels",
+        "train_candidates": "candidates",
+        "test_candidates": "candidates",
+        **kept("positive", "negative", "min_positive", "samples", "fraction", "border", "beta"),
+    }
 
     channels: Positive = 256
     anchors: Anchors = Anchors(kind="anchors", size=8.0, ratios=(0.5, 1.0, 2.0))
@@ -46,6 +54,8 @@ class Own(Spec):
             pyramid, 32 the pyramid alone.
     """
 
+    scaling: ClassVar[Scaling] = kept("stride")
+
     kind: Literal["own"]
     stride: Literal[8, 16, 32]
 
@@ -60,6 +70,8 @@ class RoiAlign(Spec):
         size: side of the pooled map.
         scale: proposals are enlarged by this about their centre first (Double-Head's code: 1.3).
     """
+
+    scaling: ClassVar[Scaling] = {"size": "pool", **kept("scale")}
 
     kind: Literal["roi-align"]
     size: Positive = 7
@@ -76,6 +88,8 @@ class Pointwise(Spec):
         rounding: round proposals to whole pixels of the map, as TSD's released code does.
     """
 
+    scaling: ClassVar[Scaling] = {"size": "pool", "gamma": "shift", "hidden": "channels"}
+
     kind: Literal["pointwise"]
     size: Positive = 7
     gamma: Annotated[float, Field(gt=0)] = 0.1
@@ -85,6 +99,8 @@ class Pointwise(Spec):
 
 class Translated(Spec):
     """One learnt shift of the whole proposal (TSD, eq. 3 and 4); fields as in ``Pointwise``."""
+
+    scaling: ClassVar[Scaling] = {"size": "pool", "gamma": "shift", "hidden": "channels"}
 
     kind: Literal["translated"]
     size: Positive = 7
@@ -99,6 +115,8 @@ RoiSampling = Annotated[RoiAlign | Pointwise | Translated | Custom, Field(discri
 class RandomSampler(Spec):
     """``count`` proposals per image, at most ``fraction`` of them positive, the rest background."""
 
+    scaling: ClassVar[Scaling] = {"count": "samples", **kept("fraction")}
+
     kind: Literal["random"]
     count: Positive = 512
     fraction: Fraction = 0.25
@@ -107,6 +125,8 @@ class RandomSampler(Spec):
 
 class PositiveSampler(Spec):
     """Positives only, up to ``count`` per image (Decoupled R-CNN's code)."""
+
+    scaling: ClassVar[Scaling] = {"count": "samples"}
 
     kind: Literal["positive"]
     count: Positive = 512
@@ -121,6 +141,12 @@ class Proposals(Spec):
         train_count, test_count: proposals per image after NMS.
         positive, negative: IoU thresholds.
     """
+
+    scaling: ClassVar[Scaling] = {
+        "train_count": "proposals",
+        "test_count": "proposals",
+        **kept("nms", "positive", "negative"),
+    }
 
     kind: Literal["proposals"]
     nms: Fraction = 0.7
@@ -139,6 +165,8 @@ RoiAssignment = Annotated[Proposals | Custom, Field(discriminator="kind")]
 class Fc(Spec):
     """``depth`` fully connected layers with ReLU."""
 
+    scaling: ClassVar[Scaling] = {"channels": "roi", **kept("depth")}
+
     kind: Literal["fc"]
     depth: Positive = 2
     channels: Positive = 1024
@@ -153,6 +181,8 @@ class Conv(Spec):
         channels: of the result.
     """
 
+    scaling: ClassVar[Scaling] = {"channels": "roi", **kept("blocks")}
+
     kind: Literal["conv"]
     blocks: Positive = 3
     non_local: bool = False
@@ -162,6 +192,8 @@ class Conv(Spec):
 class Res5(Spec):
     """The backbone's last stage on 14x14 RoIs, then the average (Faster R-CNN on C4)."""
 
+    scaling: ClassVar[Scaling] = {}
+
     kind: Literal["res5"]
 
 
@@ -170,6 +202,8 @@ RoiHead = Annotated[Fc | Conv | Res5 | Custom, Field(discriminator="kind")]
 
 class CrossEntropy(Spec):
     """Softmax cross-entropy over the classes and background."""
+
+    scaling: ClassVar[Scaling] = kept("weight")
 
     kind: Literal["cross-entropy"]
     weight: Weight = 1.0
@@ -187,6 +221,8 @@ class BoxLoss(Spec):
         normaliser: proposals the sum is divided by: the task's own ``sampled`` ones, or those of
             ``both`` tasks' sets (Decoupled R-CNN's code).
     """
+
+    scaling: ClassVar[Scaling] = kept("beta", "weight", "stds")
 
     kind: Literal["box"]
     beta: Weight = 0.0
@@ -215,6 +251,8 @@ class Unfocused(Spec):
         loc: weight of the box loss of the cls head.
     """
 
+    scaling: ClassVar[Scaling] = kept("cls", "loc")
+
     cls: Weight
     loc: Weight
 
@@ -224,12 +262,16 @@ class ProgressiveConstraint(Spec):
     one.
     """
 
+    scaling: ClassVar[Scaling] = kept("cls_margin", "loc_margin")
+
     cls_margin: Weight | None = None
     loc_margin: Weight | None = None
 
 
 class RoiSupervision(Spec):
     """Losses of a branch."""
+
+    scaling: ClassVar[Scaling] = {}
 
     cls: CrossEntropy = CrossEntropy(kind="cross-entropy")
     loc: BoxLoss = BoxLoss(kind="box")
@@ -246,6 +288,8 @@ class RoiSupervision(Spec):
 class Branch(Spec):
     """A second branch, trained beside the main one and dropped at test (TSD's sibling head)."""
 
+    scaling: ClassVar[Scaling] = {}
+
     sampling: PerTaskSpec[RoiSampling]
     heads: PerTaskSpec[RoiHead]
     supervision: RoiSupervision = RoiSupervision()
@@ -260,6 +304,8 @@ class Round(Spec):
         weight: of the round's losses.
         heads: as in the main branch; ``both`` is also given for a loc-only round.
     """
+
+    scaling: ClassVar[Scaling] = kept("positive", "weight")
 
     tasks: Literal["loc", "both"] = "loc"
     positive: Fraction = 0.5
@@ -281,6 +327,8 @@ class Readout(Spec):
         loc_round: round whose boxes are taken; none is the last.
     """
 
+    scaling: ClassVar[Scaling] = kept("cls_rounds", "loc_round")
+
     cls: Literal["cls", "loc", "max", "average", "complementary"] = "cls"
     loc: Literal["loc", "cls"] = "loc"
     cls_rounds: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)
@@ -297,6 +345,8 @@ class RoiInference(Spec):
         soft: linear soft-NMS (Bodla et al. 2017) instead, with this lowest score; none is hard NMS.
         max_detections: per image.
     """
+
+    scaling: ClassVar[Scaling] = kept("score_threshold", "nms", "soft", "max_detections")
 
     score_threshold: Fraction = 0.05
     nms: Annotated[float, Field(gt=0, le=1)] = 0.5

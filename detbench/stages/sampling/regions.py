@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from detbench.ops.roi_pooling import align
+from detbench.ops.roi_pooling import FINEST, align
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,12 @@ class RoiPyramid:
     Attributes:
         levels: (B, C, H_l, W_l), fine to coarse.
         strides: of each.
+        finest: side in pixels from which RoIs are on the finest level; of twice of it on the next.
     """
 
     levels: list[Tensor]
     strides: list[int]
+    finest: float = FINEST
     _pooled: dict[tuple[int, int, float], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def align(self, rois: Tensor, size: int, scale: float = 1.0) -> Tensor:
@@ -30,7 +32,8 @@ class RoiPyramid:
         """
         key = (id(rois), size, scale)
         if key not in self._pooled:
-            self._pooled[key] = rois, align(self.levels, self.strides, rois, size, scale)
+            pooled = align(self.levels, self.strides, rois, size, scale, self.finest)
+            self._pooled[key] = rois, pooled
         return self._pooled[key][1]
 
 

@@ -69,7 +69,13 @@ class Pointwise(nn.Module):
         shares = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
         shifts = self.gamma * shares.permute(0, 2, 3, 1) * _sides(rois)[:, None, None]
         features = deformable(
-            pyramid.levels, pyramid.strides, rois, shifts, self.size, self.rounding
+            pyramid.levels,
+            pyramid.strides,
+            rois,
+            shifts,
+            self.size,
+            self.rounding,
+            finest=pyramid.finest,
         )
         return Pooled(features, rois[:, 1:])
 
@@ -101,5 +107,6 @@ class Translated(nn.Module):
             shift[:, None, None],
             self.size,
             self.rounding,
+            finest=pyramid.finest,
         )
         return Pooled(features, rois[:, 1:] + torch.cat((shift, shift), dim=1))
