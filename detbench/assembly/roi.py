@@ -27,6 +27,7 @@ from detbench.detectors.rpn import Rpn, RpnSettings
 from detbench.detectors.tasks import TaskModules
 from detbench.errors import RecipeError
 from detbench.ops.coding import Delta
+from detbench.ops.roi_pooling import FINEST
 from detbench.pertask import PerTask
 from detbench.recipe import model as spec
 from detbench.recipe import roi as option
@@ -66,6 +67,7 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
             per_task(settings.features, _features_maker(backbone, neck, len(strides)))
         ),
         strides=pooled,
+        finest=settings.finest_scale or FINEST,
         proposals=proposals,
         main=make(settings.sampling, settings.heads, settings.supervision),
         losses=_losses(settings.supervision),
@@ -188,13 +190,8 @@ class _BranchMaker:
         backbone = self.settings.backbone
         if not isinstance(backbone, spec.ResNet) or not isinstance(self.settings.neck, spec.C4):
             raise RecipeError("heads: 'res5' is the last stage of a ResNet, on a neck of kind 'c4'")
-        return heads.Res5(
-            self.c4,
-            max(8, round(512 * backbone.width)),
-            backbone.depth,
-            backbone.style,
-            backbone.norm,
-        )
+        left_out = {"kind", "weights", "frozen_stages", "deformable"}
+        return heads.Res5(self.c4, **backbone.model_dump(exclude=left_out))
 
 
 def _check(settings: Roi) -> None:

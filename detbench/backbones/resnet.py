@@ -5,7 +5,7 @@ Parameter names are torchvision's, so its checkpoints, timm's and MMDetection's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -30,16 +30,18 @@ class ResNet(nn.Module):
     """Residual network (He et al. 2016, Table 1) without its classifier.
 
     Args:
-        depth: a key of ``BLOCKS``.
+        depth: a key of ``BLOCKS``, which says what blocks there are and how many.
         style: where a down-sampling bottleneck strides: ``pytorch`` in the 3x3, ``caffe`` in the
             first 1x1.
-        groups, base_width: of the bottlenecks' 3x3 convolutions (ResNeXt).
+        groups, base_width: of the bottlenecks' 3x3 convolutions (ResNeXt): groups, and channels of
+            each in C2.
         frozen_stages: 0 freezes nothing, 1 the stem and C2, 2 also C3, and so on.
         norm: ``frozen`` neither updates statistics nor trains the affine parameters, ``eval``
             trains them on fixed statistics, ``batch`` is live.
-        width: multiplies every channel count.
+        width: multiplies every channel count; of grouped convolutions the number of groups.
         deformable: ``v1`` or ``v2`` convolutions for the 3x3 of C3 to C5 (Dai et al. 2017; Zhu et
             al. 2019), ``none`` for plain ones.
+        blocks: of C2 to C5 in place of the depth's numbers.
         stages: how many of C2..C5 are made; 3 for detectors on C4.
     """
 
@@ -53,6 +55,7 @@ class ResNet(nn.Module):
         norm: Literal["frozen", "eval", "batch"] = "eval",
         width: float = 1.0,
         deformable: Literal["none", "v1", "v2"] = "none",
+        blocks: Sequence[int] | None = None,
         stages: int = 4,
     ) -> None:
         super().__init__()
@@ -66,7 +69,7 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         inputs = planes[0]
         for stage, plane in enumerate(planes):
-            layer = residual_stage(depth, inputs, plane, stage, groups, base_width)
+            layer = residual_stage(depth, inputs, plane, stage, groups, base_width, width, blocks)
             setattr(self, f"layer{stage + 1}", layer)
             inputs = plane * expansion
         self.channels = [plane * expansion for plane in planes]
@@ -131,13 +134,28 @@ def _folded(stage: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def residual_stage(
-    depth: int, inputs: int, planes: int, stage: int, groups: int = 1, base_width: int = 64
+    depth: int,
+    inputs: int,
+    planes: int,
+    stage: int,
+    groups: int = 1,
+    base_width: int = 64,
+    width: float = 1.0,
+    counts: Sequence[int] | None = None,
 ) -> nn.Sequential:
-    """Residual blocks of one stage: 0 makes C2 at stride 1, 1 to 3 make C3 to C5 at stride 2."""
-    block, counts = BLOCKS[depth]
+    """Residual blocks of one stage: 0 makes C2 at stride 1, 1 to 3 make C3 to C5 at stride 2.
+
+    Args:
+        inputs, planes: channels, already multiplied by ``width``.
+        stage, counts: which one, and the blocks of each in place of the depth's.
+        depth, groups, base_width, width: as in ``ResNet``.
+    """
+    block, own_counts = BLOCKS[depth]
+    if groups > 1:  # narrower is fewer groups, each as wide as before
+        groups, base_width = max(1, round(groups * width)), round(base_width / width)
     outputs = planes * block.expansion
     blocks = []
-    for index in range(counts[stage]):
+    for index in range((counts or own_counts)[stage]):
         stride = 2 if stage > 0 and index == 0 else 1
         shortcut = None
         if stride != 1 or inputs != outputs:

@@ -51,6 +51,7 @@ class RoiDetector(nn.Module):
         backbone, neck: images to maps; ``neck`` is none on C4.
         rpn, proposals: proposals from the shared pyramid, and which of them each task takes.
         features, strides: per task the pyramid it pools from, and the strides of its maps.
+        finest: side in pixels of RoIs on its finest map; see ``ops.roi_pooling.assign_levels``.
         main, losses: the branch that is read out.
         sibling, sibling_losses: trained beside it.
         rounds, round_settings: on refined boxes.
@@ -64,6 +65,7 @@ class RoiDetector(nn.Module):
         rpn: Rpn,
         features: TaskModules,
         strides: list[int],
+        finest: float,
         proposals: PerTask[TaskProposals],
         main: Branch,
         losses: BranchLosses,
@@ -81,6 +83,7 @@ class RoiDetector(nn.Module):
         self.rpn = rpn
         self.features = features
         self.strides = strides
+        self.finest = finest
         self.proposals = proposals
         self.own = modules_in(*samplers(proposals, round_settings))
         self.main = main
@@ -104,7 +107,7 @@ class RoiDetector(nn.Module):
         def make(module: nn.Module) -> RoiPyramid:
             # Once here instead of in every pooling: RoIAlign reads a channel's rows one by one.
             own = [level.contiguous() for level in module(maps, levels)[: len(self.strides)]]
-            return RoiPyramid(own, self.strides)
+            return RoiPyramid(own, self.strides, self.finest)
 
         return self.features.tasks.map(make)
 

@@ -14,7 +14,8 @@ from torchvision.ops import roi_align
 
 Pooling = Literal["aligned", "whole-pixels"]
 
-FINEST = 56
+FINEST = 56.0
+"""Side in pixels of the RoIs that are on the finest level, and up to twice of it (FPN, eq. 1)."""
 SMALL = 1024
 """Cells of a map up to which RoIAlign trains by matrix products on the CPU."""
 LINES = 2**24
@@ -22,10 +23,10 @@ LINES = 2**24
 it is: their memory is passing, but 16 images with 512 RoIs each would need gigabytes."""
 
 
-def assign_levels(rois: Tensor, count: int) -> Tensor:
-    """Level of each RoI by its size (FPN, eq. 1 with k0 such that 56 pixels are level 0), (K,)."""
+def assign_levels(rois: Tensor, count: int, finest: float = FINEST) -> Tensor:
+    """Level of each RoI by its size (FPN, eq. 1 with k0 such that ``finest`` is level 0), (K,)."""
     size = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).clamp(min=0).sqrt()
-    return torch.floor(torch.log2(size / FINEST + 1e-6)).clamp(0, count - 1).long()
+    return torch.floor(torch.log2(size / finest + 1e-6)).clamp(0, count - 1).long()
 
 
 def align(
@@ -36,6 +37,7 @@ def align(
     scale: float = 1.0,
     samples: int = 0,
     aligned: bool = True,
+    finest: float = FINEST,
 ) -> Tensor:
     """RoIAlign, each RoI on its level, (K, C, size, size); K may be 0.
 
@@ -53,7 +55,7 @@ def align(
     whole, rois = rois, scaled(rois, scale)
     if len(levels) == 1 or rois.is_meta:
         return _align(levels[0], strides[0], rois, size, samples, aligned)
-    groups = _by_level(assign_levels(whole, len(levels)), len(levels))
+    groups = _by_level(assign_levels(whole, len(levels), finest), len(levels))
     pooled = [
         _align(x, stride, rois[group], size, samples, aligned)
         for x, stride, group in zip(levels, strides, groups, strict=True)
@@ -145,6 +147,7 @@ def deformable(
     size: int,
     pooling: Pooling = "aligned",
     samples: int = 4,
+    finest: float = FINEST,
 ) -> Tensor:
     """RoI pooling whose bins are shifted, differentiable in the shifts (TSD, eq. 6).
 
@@ -160,13 +163,14 @@ def deformable(
             region's corners are rounded to whole pixels of the input, samples start at the left and
             top edge of their part of the bin, and those more than half a cell outside the map are
             left out of the mean (a bin without any is 0). The level is that of the region itself.
+        finest: see ``assign_levels``.
 
     Returns:
         (K, C, size, size).
     """
     if len(levels) == 1 or rois.is_meta:
         return _deformable(levels[0], strides[0], rois, shares, size, pooling, samples)
-    groups = _by_level(assign_levels(rois, len(levels)), len(levels))
+    groups = _by_level(assign_levels(rois, len(levels), finest), len(levels))
     pooled = [
         _deformable(x, stride, rois[group], shares[group], size, pooling, samples)
         for x, stride, group in zip(levels, strides, groups, strict=True)

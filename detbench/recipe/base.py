@@ -6,17 +6,21 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
+from detbench.recipe.scaling import Scaling
+
 
 class Spec(BaseModel):
     """A table of a recipe: unknown keys are errors, values keep their type, nothing changes later.
 
     ``undigested`` names the fields that cannot change a result and so are no part of its identity;
     ``evaluated`` those that only evaluation reads, so that what is trained does not depend on them.
+    ``scaling`` says what a light profile does with each field that holds numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     undigested: ClassVar[frozenset[str]] = frozenset()
     evaluated: ClassVar[frozenset[str]] = frozenset()
+    scaling: ClassVar[Scaling] = {}
 
 
 class Custom(Spec):

@@ -28,6 +28,7 @@ from detbench.recipe.roi import (
     Round,
     Rpn,
 )
+from detbench.recipe.scaling import Scaling
 from detbench.recipe.stages import Assignment, DenseSupervision, Features, Head, Sampling
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
@@ -36,6 +37,8 @@ STAGES = ("features", "sampling", "assignment", "heads", "supervision")
 
 class Dense(Spec):
     """A dense (one-stage) detector: five stages on a shared pyramid."""
+
+    scaling: ClassVar[Scaling] = {}
 
     evaluated: ClassVar[frozenset[str]] = frozenset({"inference"})
 
@@ -60,7 +63,11 @@ class Roi(Spec):
         sibling: a second branch dropped at test.
         rounds: further rounds on refined boxes.
         readout: which head and round answers which task at test.
+        finest_scale: regions are pooled from the finest level up to twice this side in pixels, from
+            the next up to twice that, and so on (FPN, eq. 1); none is 56.
     """
+
+    scaling: ClassVar[Scaling] = {"finest_scale": "bounds"}
 
     evaluated: ClassVar[frozenset[str]] = frozenset({"readout", "inference"})
 
@@ -78,6 +85,7 @@ class Roi(Spec):
     rounds: tuple[Round, ...] = ()
     readout: Readout = Readout()
     inference: RoiInference = RoiInference()
+    finest_scale: Annotated[float, Field(gt=0)] | None = None
 
 
 Detector = Annotated[Dense | Roi, Field(discriminator="skeleton")]

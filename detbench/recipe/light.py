@@ -1,24 +1,17 @@
-"""The lighter network of a small profile: the same stages, narrower and on fewer proposals."""
+"""The lighter network of a small profile: the same stages, narrower and on fewer proposals.
+
+What becomes of a field is said where the field is, in its schema's ``scaling``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from detbench.recipe.base import PerTaskSpec, Spec
-from detbench.recipe.detector import Dense, Detector, Roi
-from detbench.recipe.model import Backbone, Fpn, ResNet
-from detbench.recipe.roi import (
-    Branch,
-    Conv,
-    Fc,
-    Pointwise,
-    Proposals,
-    RoiAlign,
-    Round,
-    Rpn,
-    Translated,
-)
-from detbench.recipe.stages import Tower
+from detbench.recipe.base import Custom, Spec
+from detbench.recipe.detector import Dense, Roi
+from detbench.recipe.model import ResNet
+from detbench.recipe.scaling import Rule
 from detbench.recipe.table import Light
 
 REFERENCE_CHANNELS = 256
@@ -27,114 +20,110 @@ REFERENCE_CHANNELS = 256
 REFERENCE_ROI = 1024
 """Width of an RoI detector's heads that a profile's ``roi`` stands for."""
 
+REFERENCE_POOL = 7
+"""Side of pooled maps that a profile's ``pool`` stands for."""
 
-def lighten(detector: Detector, light: Light) -> Detector:
+REFERENCE_FINEST = 56.0
+"""Side in pixels of regions on the finest level where a recipe does not say."""
+
+BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)} | {
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+"""Blocks of C2 to C5 by depth (He et al. 2016, Table 1; 10 as in timm)."""
+
+D = TypeVar("D", Dense, Roi)
+
+
+def lighten(detector: D, light: Light) -> D:
     """The detector with a small profile's network: its backbone, pyramid and widths.
 
-    What a row compares stays: deformable convolutions, stages, rounds, thresholds. Modules of the
-    user's own (``kind = "custom"``) stay as they are.
+    What a row compares stays: depth and cardinality of backbones in proportion, deformable
+    convolutions, stages, rounds, thresholds. Modules of the user's own (``kind = "custom"``) stay
+    as they are.
     """
-    changes: dict[str, Any] = {
-        "backbone": _backbone(detector.backbone, light),
-        "neck": _neck(detector.neck, light),
-    }
-    match detector:
-        case Dense():
-            changes["heads"] = _each(detector.heads, light)
-        case Roi():
-            changes |= _roi(detector, light)
-    return detector.model_copy(update=changes)
+    lighter: D = _lightened(detector, light)
+    return lighter
 
 
-def _roi(detector: Roi, light: Light) -> dict[str, Any]:
-    sibling = detector.sibling
-    return {
-        "rpn": _rpn(detector.rpn, light),
-        "sampling": _each(detector.sampling, light),
-        "assignment": _each(detector.assignment, light),
-        "heads": _each(detector.heads, light),
-        "sibling": None if sibling is None else _branch(sibling, light),
-        "rounds": tuple(_branch(one, light) for one in detector.rounds),
-    }
+def _lightened(value: Any, light: Light) -> Any:
+    """A schema with its fields as it says, and so on down."""
+    if isinstance(value, tuple):
+        return tuple(_lightened(item, light) for item in value)
+    if not isinstance(value, Spec) or isinstance(value, Custom):
+        return value
+    if isinstance(value, ResNet):
+        return _backbone(value, light)
+    changes = {}
+    for name in type(value).model_fields:
+        rule, old = type(value).scaling.get(name), getattr(value, name)
+        changes[name] = _lightened(old, light) if rule is None else RULES[rule](old, light)
+    return value.model_copy(update=changes)
 
 
-B = TypeVar("B", Branch, Round)
+def _backbone(backbone: ResNet, light: Light) -> ResNet:
+    """Fewer blocks in proportion to a ResNet-50's, and narrower; the rest is the recipe's.
+
+    Where a stage of a shallower network would have less than one block, the network is narrower by
+    as much as it has blocks too many.
+    """
+    own, reference = backbone.blocks or BLOCKS[backbone.depth], light.backbone
+    stages = zip(own, BLOCKS[50], reference.blocks, strict=True)
+    blocks = tuple(max(1, _nearest(mine * less / many)) for mine, many, less in stages)
+    wanted = sum(own) * sum(reference.blocks) / sum(BLOCKS[50])
+    width = _product(reference.width * backbone.width, min(1.0, wanted / sum(blocks)))
+    settings = {"blocks": blocks, "width": width, "weights": None}
+    return backbone.model_copy(update=reference.model_dump() | settings)
 
 
-def _branch(branch: B, light: Light) -> B:
-    sampling = None if branch.sampling is None else _each(branch.sampling, light)
-    return branch.model_copy(update={"heads": _each(branch.heads, light), "sampling": sampling})
+def _channels(width: int, light: Light) -> int:
+    return _eights(width * light.channels / REFERENCE_CHANNELS)
 
 
-def _each(pair: PerTaskSpec[Any], light: Light) -> PerTaskSpec[Any]:
-    found = {task: getattr(pair, task) for task in ("both", "cls", "loc")}
-    return pair.model_copy(
-        update={task: _option(option, light) for task, option in found.items() if option}
-    )
+def _roi(width: int, light: Light) -> int:
+    return _eights(width * (light.roi or 4 * light.channels) / REFERENCE_ROI)
 
 
-def _option(option: Spec, light: Light) -> Spec:
-    match option:
-        case Tower():
-            return option.model_copy(update={"channels": _scaled(option.channels, light)})
-        case Fc() | Conv():
-            share = (light.roi or 4 * light.channels) / REFERENCE_ROI
-            return option.model_copy(update={"channels": _eights(option.channels * share)})
-        case RoiAlign():
-            return option.model_copy(update={"size": _most(option.size, light.pool)})
-        case Pointwise() | Translated():
-            changes: dict[str, Any] = {
-                "hidden": _scaled(option.hidden, light),
-                "size": _most(option.size, light.pool),
-            }
-            return option.model_copy(update=changes)
-        case Proposals():
-            sampler = option.sampler
-            changes = {
-                "train_count": _most(option.train_count, light.proposals),
-                "test_count": _most(option.test_count, light.proposals),
-                "sampler": sampler.model_copy(
-                    update={"count": _most(sampler.count, light.samples)}
-                ),
-            }
-            return option.model_copy(update=changes)
-    return option
+def _pool(size: int, light: Light) -> int:
+    return size if light.pool is None else max(1, _nearest(size * light.pool / REFERENCE_POOL))
 
 
-def _backbone(backbone: Backbone, light: Light) -> Backbone:
-    if not isinstance(backbone, ResNet):
-        return backbone
-    if isinstance(light.backbone, ResNet) and backbone.deformable != "none":
-        return light.backbone.model_copy(update={"deformable": backbone.deformable})
-    return light.backbone
-
-
-def _neck(neck: Any, light: Light) -> Any:
-    if not isinstance(neck, Fpn):
-        return neck
-    changes: dict[str, Any] = {"channels": _scaled(neck.channels, light)}
-    changes |= {k: v for k in ("first", "levels") if (v := getattr(light, k)) is not None}
-    return neck.model_copy(update=changes)
-
-
-def _rpn(rpn: Rpn, light: Light) -> Rpn:
-    changes = {
-        "channels": _scaled(rpn.channels, light),
-        "anchors": rpn.anchors.model_copy(update={"size": rpn.anchors.size * light.anchors}),
-        "train_candidates": _most(rpn.train_candidates, light.candidates),
-        "test_candidates": _most(rpn.test_candidates, light.candidates),
-    }
-    return rpn.model_copy(update=changes)
+def _bounds(size: float | None, light: Light) -> float | None:
+    if light.bounds == 1:
+        return size
+    return _product(REFERENCE_FINEST if size is None else size, light.bounds)
 
 
 def _most(count: int, limit: int | None) -> int:
     return count if limit is None else min(count, limit)
 
 
-def _scaled(channels: int, light: Light) -> int:
-    return _eights(channels * light.channels / REFERENCE_CHANNELS)
-
-
 def _eights(channels: float) -> int:
     """The nearest multiple of 8, at least 8."""
-    return max(8, int(channels / 8 + 0.5) * 8)
+    return max(8, _nearest(channels / 8) * 8)
+
+
+def _product(one: float, other: float) -> float:
+    """Without the last digits, so that 0.1 of 0.1 is 0.01."""
+    return float(f"{one * other:.12g}")
+
+
+def _nearest(number: float) -> int:
+    return int(number + 0.5)
+
+
+RULES: dict[Rule, Callable[[Any, Light], Any]] = {
+    "kept": lambda value, light: value,
+    "channels": _channels,
+    "roi": _roi,
+    "pool": _pool,
+    "proposals": lambda count, light: _most(count, light.proposals),
+    "candidates": lambda count, light: _most(count, light.candidates),
+    "samples": lambda count, light: _most(count, light.samples),
+    "anchors": lambda size, light: _product(size, light.anchors),
+    "bounds": _bounds,
+    "shift": lambda gamma, light: _product(gamma, light.shift),
+    "first": lambda first, light: light.first or first,
+    "levels": lambda levels, light: light.levels or levels,
+}
+"""What each rule of ``recipe.scaling`` does; ``backbone`` is done for all fields at once."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from detbench.recipe.base import Custom, Spec
+from detbench.recipe.scaling import Scaling, kept
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -16,16 +17,30 @@ class ResNet(Spec):
     """ResNet or ResNeXt (He et al. 2016; Xie et al. 2017), returning C2 to C5.
 
     Attributes:
-        depth: number of layers. 10 is one basic block per stage, for small profiles.
+        depth: number of layers, which says what blocks there are and how many: basic ones up to
+            34, bottlenecks from 50. 10 is one basic block per stage.
+        blocks: of C2 to C5 in place of the depth's numbers, for small profiles.
+        groups, base_width: of the bottlenecks' 3x3 convolutions: groups, and channels of each in
+            C2.
         style: ``pytorch`` puts a down-sampling block's stride in its 3x3 convolution,
             ``caffe`` in its first 1x1.
         frozen_stages: 0 trains everything, 1 freezes the stem and C2, and so on; -1 too trains all.
         norm: ``frozen`` keeps statistics and affine parameters, ``eval`` trains the affine
             parameters on fixed statistics, ``batch`` is live.
-        width: multiplies every channel count (1 for the paper's network).
+        width: multiplies every channel count (1 for the paper's network); of grouped convolutions
+            the number of groups, not their width.
         deformable: deformable 3x3 convolutions in C3 to C5: ``v1`` offsets, ``v2`` also modulation.
         weights: what ``--weights`` means by default: a torchvision or timm name, or none.
     """
+
+    scaling: ClassVar[Scaling] = {
+        "depth": "backbone",
+        "groups": "backbone",
+        "base_width": "backbone",
+        "frozen_stages": "backbone",
+        "width": "backbone",
+        "blocks": "backbone",
+    }
 
     kind: Literal["resnet"]
     depth: Literal[10, 18, 34, 50, 101, 152]
@@ -36,7 +51,16 @@ class ResNet(Spec):
     norm: Literal["frozen", "eval", "batch"] = "eval"
     width: Annotated[float, Field(gt=0, le=1)] = 1.0
     deformable: Literal["none", "v1", "v2"] = "none"
+    blocks: tuple[Positive, Positive, Positive, Positive] | None = None
     weights: str | None = None
+
+    @model_validator(mode="after")
+    def _only_bottlenecks_have_groups(self) -> Self:
+        if self.depth < 50 and (self.groups > 1 or self.base_width != 64):
+            raise ValueError(
+                "basic blocks have no groups: 'groups' and 'base_width' need a depth of 50 or more"
+            )
+        return self
 
 
 Backbone = Annotated[ResNet | Custom, Field(discriminator="kind")]
@@ -54,6 +78,8 @@ class Fpn(Spec):
         paths: ``top-down`` is FPN, ``pafpn`` adds the bottom-up path (Liu et al. 2018).
     """
 
+    scaling: ClassVar[Scaling] = {"channels": "channels", "first": "first", "levels": "levels"}
+
     kind: Literal["fpn"]
     channels: Positive = 256
     first: Annotated[int, Field(ge=2, le=5)] = 3
@@ -65,6 +91,8 @@ class Fpn(Spec):
 
 class C4(Spec):
     """No pyramid: the detector reads C4, and the backbone's last stage is its head (Ren 2015)."""
+
+    scaling: ClassVar[Scaling] = {}
 
     kind: Literal["c4"]
 
@@ -86,6 +114,8 @@ RoiNeck = Annotated[Fpn | C4, Field(discriminator="kind")]
 class Pixels(Spec):
     """How an image in [0, 255] becomes the network's input: channel order, mean, deviation."""
 
+    scaling: ClassVar[Scaling] = kept("mean", "std")
+
     order: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
@@ -103,6 +133,11 @@ class Anchors(Spec):
         whole: their corners are rounded to whole pixels (MMDetection 1.x).
     """
 
+    scaling: ClassVar[Scaling] = {
+        "size": "anchors",
+        **kept("scales", "octaves", "ratios", "offset"),
+    }
+
     kind: Literal["anchors"]
     size: Annotated[float, Field(gt=0)] = 8.0
     scales: Positive = 1
@@ -114,6 +149,8 @@ class Anchors(Spec):
 
 class Points(Spec):
     """One point per cell, at ``offset`` strides from its corner."""
+
+    scaling: ClassVar[Scaling] = kept("offset")
 
     kind: Literal["points"]
     offset: Fraction = 0.5
@@ -128,6 +165,8 @@ class DeltaCoding(Spec):
     ``per_level_scale`` multiplies the prediction by a learnt scalar per level (ATSS).
     """
 
+    scaling: ClassVar[Scaling] = kept("stds")
+
     kind: Literal["delta"]
     stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     per_level_scale: bool = False
@@ -141,6 +180,8 @@ class DistanceCoding(Spec):
         per_level_scale: a learnt scalar per level before the activation.
     """
 
+    scaling: ClassVar[Scaling] = {}
+
     kind: Literal["distance"]
     activation: Literal["relu", "exp"] = "relu"
     per_level_scale: bool = True
@@ -148,6 +189,8 @@ class DistanceCoding(Spec):
 
 class DistributionCoding(Spec):
     """Each distance as a distribution over ``bins`` + 1 values 0..bins, in strides (GFL)."""
+
+    scaling: ClassVar[Scaling] = kept("bins")
 
     kind: Literal["distribution"]
     bins: Positive = 16
@@ -168,6 +211,10 @@ class DenseInference(Spec):
         nms: IoU above which the lower-scored box of the same class is dropped; 1 is off.
         max_detections: per image, after NMS.
     """
+
+    scaling: ClassVar[Scaling] = kept(
+        "score_threshold", "candidates_per_level", "nms", "max_detections"
+    )
 
     score_threshold: Fraction = 0.05
     candidates_per_level: Positive = 1000

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.model import Anchors, Fraction, Positive
+from detbench.recipe.scaling import Scaling, kept
 from detbench.recipe.stages import Level, Weight
 
 Stds = tuple[float, float, float, float]
@@ -26,6 +27,13 @@ class Rpn(Spec):
         empty: proposals that lie outside of the image, and so have no area, are ``dropped`` (the
             default, MMDetection 3) or ``kept`` (MMDetection 1 and 2, maskrcnn-benchmark).
     """
+
+    scaling: ClassVar[Scaling] = {
+        "channels": "channels",
+        "train_candidates": "candidates",
+        "test_candidates": "candidates",
+        **kept("positive", "negative", "min_positive", "samples", "fraction", "border", "beta"),
+    }
 
     channels: Positive = 256
     anchors: Anchors = Anchors(kind="anchors", size=8.0, ratios=(0.5, 1.0, 2.0))
@@ -49,6 +57,8 @@ class Own(Spec):
             pyramid, 32 the pyramid alone.
     """
 
+    scaling: ClassVar[Scaling] = kept("stride")
+
     kind: Literal["own"]
     stride: Literal[8, 16, 32]
 
@@ -67,6 +77,8 @@ class RoiAlign(Spec):
             (MMDetection 1.x, maskrcnn-benchmark).
     """
 
+    scaling: ClassVar[Scaling] = {"size": "pool", **kept("scale", "samples")}
+
     kind: Literal["roi-align"]
     size: Positive = 7
     scale: Annotated[float, Field(gt=0)] = 1.0
@@ -83,6 +95,8 @@ OutputInit = Annotated[float, Field(gt=0)] | Literal["default"]
 
 class Reads(Spec):
     """How the plain feature that shift networks read is pooled; fields as in ``RoiAlign``."""
+
+    scaling: ClassVar[Scaling] = kept("samples")
 
     samples: Positive | None = None
     aligned: Literal[False] | None = None
@@ -102,6 +116,8 @@ class Pointwise(Spec):
         reads: how the feature that it reads is pooled; by default as ``RoiAlign`` does.
     """
 
+    scaling: ClassVar[Scaling] = {"size": "pool", "gamma": "shift", "hidden": "channels"}
+
     kind: Literal["pointwise"]
     size: Positive = 7
     gamma: Annotated[float, Field(gt=0)] = 0.1
@@ -113,6 +129,8 @@ class Pointwise(Spec):
 
 class Translated(Spec):
     """One learnt shift of the whole proposal (TSD, eq. 3 and 4); fields as in ``Pointwise``."""
+
+    scaling: ClassVar[Scaling] = {"size": "pool", "gamma": "shift", "hidden": "channels"}
 
     kind: Literal["translated"]
     size: Positive = 7
@@ -129,6 +147,8 @@ RoiSampling = Annotated[RoiAlign | Pointwise | Translated | Custom, Field(discri
 class RandomSampler(Spec):
     """``count`` proposals per image, at most ``fraction`` of them positive, the rest background."""
 
+    scaling: ClassVar[Scaling] = {"count": "samples", **kept("fraction")}
+
     kind: Literal["random"]
     count: Positive = 512
     fraction: Fraction = 0.25
@@ -140,6 +160,8 @@ class PositiveSampler(Spec):
 
     The background teaches no boxes. Further rounds (``rounds``) refine the positives alone.
     """
+
+    scaling: ClassVar[Scaling] = {"count": "samples"}
 
     kind: Literal["positive"]
     count: Positive = 512
@@ -154,6 +176,12 @@ class Proposals(Spec):
         train_count, test_count: proposals per image after NMS.
         positive, negative: IoU thresholds.
     """
+
+    scaling: ClassVar[Scaling] = {
+        "train_count": "proposals",
+        "test_count": "proposals",
+        **kept("nms", "positive", "negative"),
+    }
 
     kind: Literal["proposals"]
     nms: Fraction = 0.7
@@ -176,6 +204,8 @@ class Fc(Spec):
         init: how they start; by default ``xavier-uniform``, as in MMDetection.
     """
 
+    scaling: ClassVar[Scaling] = {"channels": "roi", **kept("depth")}
+
     kind: Literal["fc"]
     depth: Positive = 2
     channels: Positive = 1024
@@ -193,6 +223,8 @@ class Conv(Spec):
             alone (``fan-out-first``, MMDetection), or PyTorch's ``default`` (the authors' code).
     """
 
+    scaling: ClassVar[Scaling] = {"channels": "roi", **kept("blocks")}
+
     kind: Literal["conv"]
     blocks: Positive = 3
     non_local: bool = False
@@ -202,6 +234,8 @@ class Conv(Spec):
 
 class Res5(Spec):
     """The backbone's last stage on 14x14 RoIs, then the average (Faster R-CNN on C4)."""
+
+    scaling: ClassVar[Scaling] = {}
 
     kind: Literal["res5"]
 
@@ -215,6 +249,8 @@ class CrossEntropy(Spec):
     Attributes:
         init: how the layer that predicts starts; by default normal with a deviation of 0.01.
     """
+
+    scaling: ClassVar[Scaling] = kept("weight", "init")
 
     kind: Literal["cross-entropy"]
     weight: Weight = 1.0
@@ -235,6 +271,8 @@ class BoxLoss(Spec):
             further rounds, where one set is left).
         init: how the layer that predicts starts; by default normal with a deviation of 0.001.
     """
+
+    scaling: ClassVar[Scaling] = kept("beta", "weight", "stds", "init")
 
     kind: Literal["box"]
     beta: Weight = 0.0
@@ -264,6 +302,8 @@ class Unfocused(Spec):
         loc: weight of the box loss of the cls head.
     """
 
+    scaling: ClassVar[Scaling] = kept("cls", "loc")
+
     cls: Weight
     loc: Weight
 
@@ -278,6 +318,8 @@ class ProgressiveConstraint(Spec):
             ``as-others`` (the default, the text), or ``one-zero`` to each (TSD's released code).
     """
 
+    scaling: ClassVar[Scaling] = kept("cls_margin", "loc_margin")
+
     cls_margin: Weight | None = None
     loc_margin: Weight | None = None
     without_positives: Literal["as-others", "one-zero"] | None = None
@@ -285,6 +327,8 @@ class ProgressiveConstraint(Spec):
 
 class RoiSupervision(Spec):
     """Losses of a branch."""
+
+    scaling: ClassVar[Scaling] = {}
 
     cls: CrossEntropy = CrossEntropy(kind="cross-entropy")
     loc: BoxLoss = BoxLoss(kind="box")
@@ -301,6 +345,8 @@ class RoiSupervision(Spec):
 class Branch(Spec):
     """A second branch, trained beside the main one and dropped at test (TSD's sibling head)."""
 
+    scaling: ClassVar[Scaling] = {}
+
     sampling: PerTaskSpec[RoiSampling]
     heads: PerTaskSpec[RoiHead]
     supervision: RoiSupervision = RoiSupervision()
@@ -315,6 +361,8 @@ class Round(Spec):
         weight: of the round's losses.
         heads: as in the main branch; ``both`` is also given for a loc-only round.
     """
+
+    scaling: ClassVar[Scaling] = kept("positive", "weight")
 
     tasks: Literal["loc", "both"] = "loc"
     positive: Fraction = 0.5
@@ -336,6 +384,8 @@ class Readout(Spec):
         loc_round: round whose boxes are taken; none is the last.
     """
 
+    scaling: ClassVar[Scaling] = kept("cls_rounds", "loc_round")
+
     cls: Literal["cls", "loc", "max", "average", "complementary"] = "cls"
     loc: Literal["loc", "cls"] = "loc"
     cls_rounds: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1,)
@@ -352,6 +402,8 @@ class RoiInference(Spec):
         soft: linear soft-NMS (Bodla et al. 2017) instead, with this lowest score; none is hard NMS.
         max_detections: per image.
     """
+
+    scaling: ClassVar[Scaling] = kept("score_threshold", "nms", "soft", "max_detections")
 
     score_threshold: Fraction = 0.05
     nms: Annotated[float, Field(gt=0, le=1)] = 0.5

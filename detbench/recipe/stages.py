@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from detbench.recipe.base import Custom, Spec
 from detbench.recipe.model import Positive
+from detbench.recipe.scaling import Scaling, kept
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -16,6 +17,8 @@ Weight = Annotated[float, Field(ge=0)]
 
 class Level(Spec):
     """The pyramid level itself."""
+
+    scaling: ClassVar[Scaling] = {}
 
     kind: Literal["level"]
 
@@ -29,6 +32,8 @@ class Sce(Spec):
         next_level: concatenate P_{l+1}.
         norm, conv_bias: of the convolution; the host head's norm.
     """
+
+    scaling: ClassVar[Scaling] = kept("kernel")
 
     kind: Literal["sce"]
     down: Literal["conv", "avg", "max"] = "conv"
@@ -46,6 +51,8 @@ class Dpe(Spec):
             itself, 1 and 2 the coarser ones, up-sampled. Their order does not matter.
         norm, conv_bias: of the strided convolution; the host head's.
     """
+
+    scaling: ClassVar[Scaling] = kept("levels")
 
     kind: Literal["dpe"]
     levels: Annotated[tuple[Literal[-1, 0, 1, 2], ...], Field(min_length=1)] = (-1, 0, 1)
@@ -68,6 +75,8 @@ Features = Annotated[Level | Sce | Dpe | Custom, Field(discriminator="kind")]
 class Regular(Spec):
     """Plain convolutions."""
 
+    scaling: ClassVar[Scaling] = {}
+
     kind: Literal["regular"]
 
 
@@ -77,6 +86,8 @@ class Deformable(Spec):
     Attributes:
         convs: 0-based positions.
     """
+
+    scaling: ClassVar[Scaling] = kept("convs")
 
     kind: Literal["deformable"]
     convs: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
@@ -94,6 +105,8 @@ class IouAssignment(Spec):
     ``min_positive`` (Faster R-CNN's RPN, RetinaNet).
     """
 
+    scaling: ClassVar[Scaling] = kept("positive", "negative", "min_positive")
+
     kind: Literal["iou"]
     positive: float = 0.5
     negative: float = 0.4
@@ -110,6 +123,8 @@ class FcosAssignment(Spec):
             [range_factor/2 x s, range_factor x s]; the first from 0, the last to infinity.
     """
 
+    scaling: ClassVar[Scaling] = {"range_factor": "bounds", **kept("radius")}
+
     kind: Literal["fcos"]
     radius: Weight = 1.5
     range_factor: Annotated[float, Field(gt=0)] = 8.0
@@ -117,6 +132,8 @@ class FcosAssignment(Spec):
 
 class AtssAssignment(Spec):
     """Adaptive threshold over the ``top_k`` nearest anchors of every level (ATSS, algorithm 1)."""
+
+    scaling: ClassVar[Scaling] = kept("top_k")
 
     kind: Literal["atss"]
     top_k: Positive = 9
@@ -138,6 +155,8 @@ class Tower(Spec):
         conv_bias: a bias beside the norm too; without a norm there always is one.
     """
 
+    scaling: ClassVar[Scaling] = {"channels": "channels", **kept("depth")}
+
     kind: Literal["tower"]
     depth: Annotated[int, Field(ge=0)] = 4
     channels: Positive = 256
@@ -153,6 +172,8 @@ Head = Annotated[Tower | Custom, Field(discriminator="kind")]
 class Focal(Spec):
     """Focal loss on sigmoid scores (RetinaNet, eq. 5)."""
 
+    scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
+
     kind: Literal["focal"]
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
     gamma: Weight = 2.0
@@ -162,6 +183,8 @@ class Focal(Spec):
 class QualityFocal(Spec):
     """Quality focal loss: the target is the IoU of the predicted box (GFL, eq. 4)."""
 
+    scaling: ClassVar[Scaling] = kept("beta", "weight")
+
     kind: Literal["quality-focal"]
     beta: Weight = 2.0
     weight: Weight = 1.0
@@ -169,6 +192,8 @@ class QualityFocal(Spec):
 
 class L1(Spec):
     """L1 on the box code; ``beta`` > 0 makes it smooth L1."""
+
+    scaling: ClassVar[Scaling] = kept("beta", "weight")
 
     kind: Literal["l1"]
     beta: Weight = 0.0
@@ -184,6 +209,8 @@ class Giou(Spec):
         least: the sum of the positives' weights is taken to be at least this.
     """
 
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
     kind: Literal["giou"]
     weighting: Literal["centerness", "score", "none"] = "none"
     weight: Weight = 1.0
@@ -193,6 +220,8 @@ class Giou(Spec):
 
 class Centerness(Spec):
     """Binary cross-entropy on centre-ness (FCOS, eq. 3), predicted on ``task``'s tower."""
+
+    scaling: ClassVar[Scaling] = kept("weight")
 
     kind: Literal["centerness"]
     task: Literal["cls", "loc"] = "loc"
@@ -205,6 +234,8 @@ LocLoss = Annotated[L1 | Giou | Custom, Field(discriminator="kind")]
 
 class DenseSupervision(Spec):
     """Losses of a dense detector; ``quality`` is the optional third output."""
+
+    scaling: ClassVar[Scaling] = {}
 
     cls: ClsLoss
     loc: LocLoss

@@ -9,7 +9,7 @@ from pydantic import Field
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Fidelity
 from detbench.recipe.experiment import Data, Evaluation, Training
-from detbench.recipe.model import Backbone, Positive
+from detbench.recipe.model import Positive
 
 REPLACEABLE = (
     "backbone",
@@ -255,21 +255,40 @@ class Grid(Spec):
     schedule: str | None = None
 
 
-class Light(Spec):
-    """The lighter network of a small profile.
+class LightResNet(Spec):
+    """The light counterpart of a ResNet-50, by which those of the other ResNets are made.
 
     Attributes:
-        backbone: replaces the recipe's.
+        blocks: of C2 to C5; a deeper network has more in proportion to a ResNet-50's 3, 4, 6, 3.
+        width: multiplies every channel count; of grouped convolutions the number of groups.
+        norm, frozen_stages: as in ``ResNet``.
+    """
+
+    blocks: tuple[Positive, Positive, Positive, Positive]
+    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    norm: Literal["frozen", "eval", "batch"] = "batch"
+    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = -1
+
+
+class Light(Spec):
+    """The lighter network of a small profile. What becomes of each field is in its schema's
+    ``scaling``, and why in ``docs/profiles.md``.
+
+    Attributes:
+        backbone: the light counterpart of a ResNet-50.
         channels: neck and head widths are scaled so that 256 becomes this.
         first, levels: of the pyramid.
         roi: widths of an RoI detector's heads are scaled so that 1024 becomes this.
-        pool: largest side of pooled maps.
+        pool: sides of pooled maps are scaled so that 7 becomes this.
         proposals, candidates: the most proposals per image, and per level before NMS.
         samples: the most proposals per image that teach.
-        anchors: multiplies the size of the RPN's anchors, for data whose objects are small.
+        anchors: multiplies the size of anchors, for data whose objects are small.
+        bounds: multiplies the object sizes at which one level of the pyramid gives way to the next,
+            in the pooling of regions and in FCOS's assignment.
+        shift: multiplies what an output of 1 of a shift network means.
     """
 
-    backbone: Backbone
+    backbone: LightResNet
     channels: Positive
     first: Annotated[int, Field(ge=2, le=5)] | None = None
     levels: Positive | None = None
@@ -279,6 +298,8 @@ class Light(Spec):
     candidates: Positive | None = None
     samples: Positive | None = None
     anchors: Annotated[float, Field(gt=0)] = 1.0
+    bounds: Annotated[float, Field(gt=0)] = 1.0
+    shift: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Profile(Spec):

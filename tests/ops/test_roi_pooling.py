@@ -19,6 +19,21 @@ ROIS = torch.tensor(
 
 def test_levels_follow_the_size():
     assert ops.assign_levels(ROIS, 3).tolist() == [0, 2, 1, 0]
+    assert ops.assign_levels(ROIS, 3, finest=28).tolist() == [1, 2, 2, 0]
+
+
+def test_pooling_reads_the_levels_that_the_finest_scale_says():
+    shifts = torch.zeros(len(ROIS), 1, 1, 2)
+    for scale in (14.0, 28.0):
+        levels = ops.assign_levels(ROIS, 3, scale).tolist()
+        assert levels != ops.assign_levels(ROIS, 3).tolist()
+        pooled = ops.align(LEVELS, STRIDES, ROIS, 7, finest=scale)
+        shifted = ops.deformable(LEVELS, STRIDES, ROIS, shifts, 7, finest=scale)
+        for index, level in enumerate(levels):
+            one = LEVELS[level : level + 1], STRIDES[level : level + 1], ROIS[index : index + 1]
+            assert torch.equal(pooled[index], ops.align(*one, 7)[0])
+            alone = ops.deformable(*one, shifts[:1], 7)[0]
+            assert torch.allclose(shifted[index], alone, atol=1e-6)
 
 
 def test_align_is_torchvisions_on_each_level():

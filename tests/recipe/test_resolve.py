@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from detbench.errors import RecipeError
@@ -12,8 +14,8 @@ from detbench.recipe.validate import parse
 TABLE = load.table("tscode-table1")
 
 
-def light(channels: int = 64, **settings: int) -> Light:
-    data = {"backbone": {"kind": "resnet", "depth": 10}, "channels": channels, **settings}
+def light(channels: int = 64, **settings: Any) -> Light:
+    data = {"backbone": {"blocks": (1, 1, 1, 1)}, "channels": channels, **settings}
     spec, mistakes = parse(Light, data, "test")
     assert spec is not None, mistakes
     return spec
@@ -79,7 +81,7 @@ def test_light_scales_the_network() -> None:
     (row,) = resolve.cells(TABLE, "paper", rows="FCOS + SCE")
     assert row.paper_detector is not None
     small = resolve.lighten(row.paper_detector, light(64, first=4, levels=3))
-    assert small.backbone.depth == 10  # type: ignore[union-attr]
+    assert (small.backbone.depth, small.backbone.blocks) == (50, (1, 1, 1, 1))  # type: ignore[union-attr]
     assert (small.neck.channels, small.neck.first, small.neck.levels) == (64, 4, 3)
     assert small.heads.of("cls").channels == 128  # type: ignore[union-attr]
     assert small.heads.of("loc").channels == 64  # type: ignore[union-attr]

@@ -253,7 +253,8 @@ def test_a_light_network_keeps_what_a_row_compares() -> None:
     assert [one.heads.of("loc") for one in found.rounds] == [found.heads.of("loc")] * 2
     assert found.sampling.of("loc").scale == 1.3  # type: ignore[union-attr]
     assert (found.assignment.of("cls").nms, found.assignment.of("loc").nms) == (0.7, 0.85)  # type: ignore[union-attr]
-    assert found.assignment.of("loc").sampler.count == 12  # type: ignore[union-attr]
+    assert found.assignment.of("loc").sampler.count == 192  # type: ignore[union-attr]
+    assert found.finest_scale == 14
     assert (found.neck.first, found.neck.extra) == (2, "pool")  # type: ignore[union-attr]
     assert (found.rpn.channels, found.rpn.anchors.size) == (64, 4.0)
 
@@ -272,7 +273,8 @@ def test_light_networks_keep_deformable_convolutions_and_siblings() -> None:
     assert tsd.sibling.heads.of("cls") == Fc(kind="fc", channels=128, init="kaiming-normal")
     shifted = tsd.sampling.of("cls")
     assert isinstance(shifted, Pointwise)
-    assert (shifted.size, shifted.hidden, shifted.pooling) == (4, 64, "whole-pixels")
+    assert (shifted.size, shifted.hidden, shifted.gamma) == (4, 64, 0.01)
+    assert shifted.pooling == "whole-pixels"
 
 
 # --- own recipes ----------------------------------------------------------------------------------

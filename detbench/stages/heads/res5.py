@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from detbench.backbones.resnet import BLOCKS, residual_stage, stride_in_first_conv
@@ -11,15 +13,25 @@ class Res5(nn.Module):
     """C5's residual blocks on each pooled region, then the average.
 
     Args:
-        inputs, planes: channels of C4 and of the stage's bottlenecks.
-        depth: of the backbone.
-        style: of the backbone.
+        inputs: channels of C4.
+        depth, style, groups, base_width, width, blocks: of the backbone.
         norm: as in the backbone; ``frozen`` or ``eval`` keep the statistics.
     """
 
-    def __init__(self, inputs: int, planes: int, depth: int, style: str, norm: str) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        depth: int,
+        style: str,
+        norm: str,
+        groups: int = 1,
+        base_width: int = 64,
+        width: float = 1.0,
+        blocks: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        self.layer4 = residual_stage(depth, inputs, planes, 3)
+        planes = max(8, round(512 * width))
+        self.layer4 = residual_stage(depth, inputs, planes, 3, groups, base_width, width, blocks)
         if style == "caffe":
             stride_in_first_conv(self.layer4)
         self.norm = norm

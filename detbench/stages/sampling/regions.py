@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from detbench.ops.roi_pooling import align
+from detbench.ops.roi_pooling import FINEST, align
 
 Settings = tuple[int, float, int, bool]
 
@@ -18,10 +18,12 @@ class RoiPyramid:
     Attributes:
         levels: (B, C, H_l, W_l), fine to coarse.
         strides: of each.
+        finest: side in pixels from which RoIs are on the finest level; of twice of it on the next.
     """
 
     levels: list[Tensor]
     strides: list[int]
+    finest: float = FINEST
     _pooled: dict[tuple[int, *Settings], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def align(
@@ -35,7 +37,8 @@ class RoiPyramid:
         settings: Settings = (size, scale, samples, aligned)
         key = (id(rois), *settings)
         if key not in self._pooled:
-            self._pooled[key] = rois, align(self.levels, self.strides, rois, *settings)
+            pooled = align(self.levels, self.strides, rois, *settings, finest=self.finest)
+            self._pooled[key] = rois, pooled
         return self._pooled[key][1]
 
 

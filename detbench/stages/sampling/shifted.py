@@ -68,7 +68,9 @@ class Pointwise(nn.Module):
         outputs = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
         shares = self.gamma * outputs.permute(0, 2, 3, 1)
         levels, strides = pyramid.levels, pyramid.strides
-        features = deformable(levels, strides, rois, shares, self.size, self.pooling)
+        features = deformable(
+            levels, strides, rois, shares, self.size, self.pooling, finest=pyramid.finest
+        )
         return Pooled(features, rois[:, 1:])
 
 
@@ -99,6 +101,22 @@ class Translated(nn.Module):
         assert embedding is not None
         share = self.gamma * self.network(embedding).float()
         levels, strides, size = pyramid.levels, pyramid.strides, self.size
-        features = deformable(levels, strides, rois, share[:, None, None], size, self.pooling)
+        features = deformable(
+            levels, strides, rois, share[:, None, None], size, self.pooling, finest=pyramid.finest
+        )
         shift = share * (rois[:, 3:5] - rois[:, 1:3])
         return Pooled(features, rois[:, 1:] + torch.cat((shift, shift), dim=1))
+
+
+def _pooled(
+    sampling: Pointwise | Translated, pyramid: RoiPyramid, rois: Tensor, shares: Tensor
+) -> Tensor:
+    return deformable(
+        pyramid.levels,
+        pyramid.strides,
+        rois,
+        shares,
+        sampling.size,
+        sampling.pooling,
+        finest=pyramid.finest,
+    )
