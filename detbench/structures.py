@@ -18,16 +18,30 @@ class Targets:
         labels: (B, G), int64, 0-based; padding is zero.
         valid: (B, G), bool; false for padding. G may be 0.
         sizes: (B, 2), height and width of each image before padding; none for no padding.
+        extents: (B, 2), those of each image padded for itself alone, which the batch may exceed;
+            none for no such padding. Places beyond them teach nothing.
     """
 
     boxes: Tensor
     labels: Tensor
     valid: Tensor
     sizes: Tensor | None = None
+    extents: Tensor | None = None
 
     @classmethod
-    def pad(cls, boxes: list[Tensor], labels: list[Tensor], sizes: Tensor | None = None) -> Targets:
-        """Stack each image's (n, 4) boxes and (n,) labels; any n, 0 included."""
+    def pad(
+        cls,
+        boxes: list[Tensor],
+        labels: list[Tensor],
+        sizes: Tensor | None = None,
+        multiple: int | None = None,
+    ) -> Targets:
+        """Stack each image's (n, 4) boxes and (n,) labels; any n, 0 included.
+
+        Args:
+            sizes: see above.
+            multiple: that images are padded to, where ``extents`` matter.
+        """
         count = max((len(image) for image in boxes), default=0)
         padded = torch.zeros(len(boxes), count, 4)
         padded_labels = torch.zeros(len(boxes), count, dtype=torch.int64)
@@ -36,7 +50,10 @@ class Targets:
             padded[index, : len(image_boxes)] = image_boxes
             padded_labels[index, : len(image_labels)] = image_labels
             valid[index, : len(image_boxes)] = True
-        return cls(padded, padded_labels, valid, sizes)
+        extents = None
+        if sizes is not None and multiple is not None:
+            extents = (sizes + multiple - 1) // multiple * multiple
+        return cls(padded, padded_labels, valid, sizes, extents)
 
     def padded(self, count: int) -> Targets:
         """The same objects in ``count`` places, no fewer than there are."""
@@ -48,6 +65,7 @@ class Targets:
             F.pad(self.labels, (0, more)),
             F.pad(self.valid, (0, more)),
             self.sizes,
+            self.extents,
         )
 
     def to(self, device: torch.device | str) -> Targets:
@@ -56,6 +74,7 @@ class Targets:
             self.labels.to(device, non_blocking=True),
             self.valid.to(device, non_blocking=True),
             None if self.sizes is None else self.sizes.to(device, non_blocking=True),
+            None if self.extents is None else self.extents.to(device, non_blocking=True),
         )
 
 

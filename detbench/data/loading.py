@@ -248,7 +248,9 @@ def _batch(images: list[_Image], pixels: Pixels, multiple: int) -> Batch:
     return Batch(
         images=transforms.normalise([s.image for s in samples], pixels, multiple),
         sizes=sizes,
-        targets=Targets.pad([s.boxes for s in samples], [s.labels for s in samples], sizes),
+        targets=Targets.pad(
+            [s.boxes for s in samples], [s.labels for s in samples], sizes, multiple
+        ),
         image_ids=[s.image_id for s in samples],
         scales=[image.scale for image in images],
         originals=[image.original for image in images],

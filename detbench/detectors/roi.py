@@ -36,7 +36,7 @@ from detbench.ops.boxes import clip
 from detbench.ops.soft_suppression import soft_suppress
 from detbench.ops.suppression import best_pairs, suppress
 from detbench.pertask import PerTask
-from detbench.stages.assignment.sampling import ProposalSampler, Rois, pad
+from detbench.stages.assignment.sampling import ProposalSampler, Rois, pad, with_index
 from detbench.stages.sampling import RoiPyramid
 from detbench.stages.supervision.roi import BoxLoss
 from detbench.structures import Detections, Targets
@@ -122,11 +122,8 @@ class RoiDetector(nn.Module):
         """
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)
-        size = (images.shape[-2], images.shape[-1])
-        losses = self.rpn.losses(cls, loc, targets, size)
-        sizes = targets.sizes
-        if sizes is None:
-            sizes = torch.tensor([size] * len(images), device=images.device)
+        sizes = _sizes(images, targets.sizes)
+        losses = self.rpn.losses(cls, loc, targets, sizes)
         scored = self.rpn.propose(cls, loc, sizes)
         rois = self.proposals.map(lambda task: self._sample(scored, task, targets))
         pyramids = self._task_pyramids(maps, levels)
@@ -233,15 +230,14 @@ class RoiDetector(nn.Module):
         """
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)
-        if sizes is None:
-            sizes = torch.tensor([images.shape[-2:]] * len(images), device=images.device)
+        sizes = _sizes(images, sizes)
         if images.is_meta:
             counts = [COUNTED_PROPOSALS] * len(images)
             rois = images.new_empty(sum(counts), 5)
         else:
             proposals = self._test_proposals(cls, loc, sizes)
             counts = [len(boxes) for boxes in proposals]
-            rois = _with_index(proposals)
+            rois = with_index(proposals)
         scores, boxes = self._predict(self._task_pyramids(maps, levels), rois, sizes)
         return RoiPredictions(scores, boxes, counts)
 
@@ -319,15 +315,12 @@ class RoiDetector(nn.Module):
         return parts | {f"round {n}": branch for n, branch in enumerate(self.rounds, start=2)}
 
 
+def _sizes(images: Tensor, sizes: Tensor | None) -> Tensor:
+    """(B, 2), height and width before padding; by default there is none."""
+    if sizes is not None:
+        return sizes
+    return torch.tensor([images.shape[-2:]] * len(images), device=images.device)
+
+
 def _logits(outputs: PerTask[HeadOutput | None]) -> Tensor | None:
     return None if outputs.cls is None else outputs.cls.logits
-
-
-def _with_index(boxes: list[Tensor]) -> Tensor:
-    """Each image's (n, 4) boxes to (K, 5)."""
-    return torch.cat(
-        [
-            torch.cat((image.new_full((len(image), 1), float(index)), image), dim=1)
-            for index, image in enumerate(boxes)
-        ]
-    )

@@ -94,18 +94,19 @@ class Rpn(nn.Module):
         return self.grid.lay(sizes, self.strides, cls[0])
 
     def losses(
-        self, cls: list[Tensor], loc: list[Tensor], targets: Targets, size: tuple[int, int]
+        self, cls: list[Tensor], loc: list[Tensor], targets: Targets, sizes: Tensor
     ) -> dict[str, Tensor]:
         """Binary cross-entropy and L1 over the sampled anchors, divided by their number.
 
         Args:
             cls, loc: of ``forward``.
-            size: height and width of the padded batch, for ``border``.
+            sizes: (B, 2), height and width of each image, for ``border``.
         """
         candidates = self.candidates(cls)
         logits, deltas = _flat(cls, 1)[..., 0].float(), _flat(loc, 4).float()
         anchors = candidates.boxes.expand(len(logits), -1, -1)
-        matched = self.settings.assigner.match(anchors, targets, self._inside(candidates, size))
+        usable = self._usable(candidates, targets, sizes)
+        matched = self.settings.assigner.match(anchors, targets, usable)
         positive = sample_mask(matched >= 0, self.settings.samples, self.settings.fraction)
         left = (self.settings.samples - positive.sum(dim=1, keepdim=True)).clamp(min=0)
         negative = sample_mask(matched == BACKGROUND, left)
@@ -120,14 +121,15 @@ class Rpn(nn.Module):
         losses["rpn_loc"] = (distance.sum(dim=-1) * positive).sum() / total
         return losses
 
-    def _inside(self, candidates: Candidates, size: tuple[int, int]) -> Tensor | None:
-        border = self.settings.border
+    def _usable(self, candidates: Candidates, targets: Targets, sizes: Tensor) -> Tensor | None:
+        """(B, N): anchors that may teach an image; none is all of them."""
+        within, border = candidates.within(targets.extents), self.settings.border
         if border is None:
-            return None
-        height, width = size
+            return within
         low = (candidates.boxes[:, :2] >= -border).all(dim=1)
-        limit = candidates.boxes.new_tensor([width + border, height + border])
-        return low & (candidates.boxes[:, 2:] < limit).all(dim=1)
+        limits = sizes.to(candidates.boxes).flip(1)[:, None] + border
+        inside = low & (candidates.boxes[:, 2:] < limits).all(dim=-1)
+        return inside if within is None else inside & within
 
     @torch.no_grad()
     def propose(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[ScoredBoxes]:

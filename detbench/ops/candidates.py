@@ -15,6 +15,7 @@ class Candidates:
     Attributes:
         boxes: (N, 4), xyxy; for points a box of no size.
         points: (N, 2), centres.
+        cells: (N, 2), x and y of the top left corner of each candidate's cell.
         strides: (N,), of each candidate's level.
         counts: candidates of each level; they sum to N.
         levels: stride of each level.
@@ -22,9 +23,23 @@ class Candidates:
 
     boxes: Tensor
     points: Tensor
+    cells: Tensor
     strides: Tensor
     counts: list[int]
     levels: list[int]
+
+    def within(self, extents: Tensor | None) -> Tensor | None:
+        """(B, N), bool: whose cells begin inside images of ``extents``; none is all of them.
+
+        A batch is as large as its largest images: cells in the padding of the others are no places
+        of theirs, as MMDetection's anchor heads have it.
+
+        Args:
+            extents: (B, 2), height and width, or none.
+        """
+        if extents is None:
+            return None
+        return (self.cells < extents.flip(1)[:, None]).all(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -50,13 +65,13 @@ class Grid:
         """Lay the candidates over maps of (height, width) ``sizes``, on ``like``'s device."""
         device = like.device
         shapes = torch.tensor(self.shapes, device=device)
-        boxes, counts, all_strides = [], [], []
+        boxes, corners, counts, all_strides = [], [], [], []
         for (height, width), stride in zip(sizes, strides, strict=True):
-            ys = (torch.arange(height, device=device) + self.offset) * stride
-            xs = (torch.arange(width, device=device) + self.offset) * stride
-            centers = torch.stack(
+            ys, xs = torch.arange(height, device=device), torch.arange(width, device=device)
+            cells = torch.stack(
                 (xs.expand(height, width), ys[:, None].expand(height, width)), dim=-1
             ).reshape(-1, 1, 2)
+            centers = (cells + self.offset) * stride
             half = shapes * (stride / 2)
             if self.whole:
                 middle = self.offset * stride
@@ -64,11 +79,13 @@ class Grid:
                 centers, half = centers - middle + (low + high) / 2, (high - low) / 2
             level = torch.cat((centers - half, centers + half), dim=-1).reshape(-1, 4)
             boxes.append(level)
+            corners.append((cells * stride).expand(-1, self.per_cell, 2).reshape(-1, 2))
             counts.append(len(level))
             all_strides.append(torch.full((len(level),), float(stride), device=device))
         stacked = torch.cat(boxes)
         points = (stacked[:, :2] + stacked[:, 2:]) / 2
-        return Candidates(stacked, points, torch.cat(all_strides), counts, list(strides))
+        strides_of = torch.cat(all_strides)
+        return Candidates(stacked, points, torch.cat(corners), strides_of, counts, list(strides))
 
 
 def anchor_grid(

@@ -21,7 +21,8 @@ class Rpn(Spec):
         channels: of its 3x3 convolution.
         positive, negative, min_positive: IoU thresholds of its assignment.
         samples, fraction: anchors per image in its loss, and the largest share of positives.
-        border: anchors that leave the image by more pixels than this teach nothing; none keeps all.
+        border: anchors that leave their image, without its padding, by more pixels than this teach
+            nothing; none keeps all.
         beta: of the smooth L1 on its boxes; 0 is L1.
         train_candidates, test_candidates: best anchors of each level before NMS.
         empty: proposals that lie outside of the image, and so have no area, are ``dropped`` (the

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detbench.ops.boxes import aligned_iou, centers, side_distances
 from detbench.ops.candidates import Candidates
-from detbench.stages.assignment.assignment import BACKGROUND, Assignment, per_image
+from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment, per_image
 from detbench.structures import Targets
 
 
@@ -33,29 +33,54 @@ class AtssAssigner:
     ) -> Assignment:
         batch, count = targets.valid.shape
         shape = (batch, len(candidates.points))
+        within = candidates.within(targets.extents)
         matched = targets.labels.new_full(shape, BACKGROUND)
-        if count == 0:
-            return Assignment(matched, per_image(matched >= 0))
-        nearby = self._nearby(candidates, targets)
-        boxes = targets.boxes[:, :, None]
-        iou = aligned_iou(candidates.boxes[nearby], boxes)
-        threshold = iou.mean(dim=-1, keepdim=True) + iou.std(dim=-1, keepdim=True)
-        inside = side_distances(candidates.points[nearby], boxes).amin(dim=-1) > 0.01
-        positive = (iou >= threshold) & inside & targets.valid[..., None]
-        matched = _resolve(shape, nearby, iou, positive)
+        if count:
+            nearby = self._nearby(candidates, targets, within)
+            boxes = targets.boxes[:, :, None]
+            iou = aligned_iou(candidates.boxes[nearby], boxes)
+            usable = None if within is None else _at(within, nearby)
+            inside = side_distances(candidates.points[nearby], boxes).amin(dim=-1) > 0.01
+            positive = (iou >= _threshold(iou, usable)) & inside & targets.valid[..., None]
+            if usable is not None:
+                positive = positive & usable
+            matched = _resolve(shape, nearby, iou, positive)
+        if within is not None:
+            matched = matched.masked_fill(~within, IGNORE)
         return Assignment(matched, per_image(matched >= 0))
 
-    def _nearby(self, candidates: Candidates, targets: Targets) -> Tensor:
-        """(B, G, K) indices of the nearest candidates, ``top_k`` a level or all it has."""
+    def _nearby(self, candidates: Candidates, targets: Targets, within: Tensor | None) -> Tensor:
+        """(B, G, K) indices of the nearest candidates, ``top_k`` a level or all it has.
+
+        Of a level that has fewer ``within`` an image, others are taken last, and do not count.
+        """
         middles = centers(targets.boxes)
         indices, start = [], 0
         for count in candidates.counts:
             points = candidates.points[start : start + count]
             squared = (middles[:, :, None] - points).square().sum(dim=-1)
+            if within is not None:
+                outside = ~within[:, None, start : start + count]
+                squared = squared.masked_fill(outside, torch.inf)
             nearest = squared.topk(min(self.top_k, count), dim=-1, largest=False).indices
             indices.append(nearest + start)
             start += count
         return torch.cat(indices, dim=-1)
+
+
+def _at(within: Tensor, nearby: Tensor) -> Tensor:
+    """(B, N) flags at (B, G, K) indices."""
+    return within.gather(1, nearby.flatten(1)).view_as(nearby)
+
+
+def _threshold(iou: Tensor, usable: Tensor | None) -> Tensor:
+    """(B, G, 1): mean and standard deviation, together, of each object's (B, G, K) overlaps."""
+    if usable is None:
+        return iou.mean(dim=-1, keepdim=True) + iou.std(dim=-1, keepdim=True)
+    number = usable.sum(dim=-1, keepdim=True)
+    mean = (iou * usable).sum(dim=-1, keepdim=True) / number
+    squared = ((iou - mean).square() * usable).sum(dim=-1, keepdim=True)
+    return mean + (squared / (number - 1)).sqrt()
 
 
 def _resolve(shape: tuple[int, int], nearby: Tensor, iou: Tensor, positive: Tensor) -> Tensor:

@@ -34,22 +34,24 @@ class IouAssigner:
         targets: Targets,
         predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
     ) -> Assignment:
-        matched = self.match(candidates.boxes.expand(len(targets.boxes), -1, -1), targets)
+        boxes = candidates.boxes.expand(len(targets.boxes), -1, -1)
+        matched = self.match(boxes, targets, candidates.within(targets.extents))
         return Assignment(matched, per_image(matched >= 0))
 
     def match(self, boxes: Tensor, targets: Targets, usable: Tensor | None = None) -> Tensor:
         """(B, N, 4) boxes to (B, N) matches; images without objects are all background.
 
-        Candidates that are not ``usable``, (N,), are ignored and match nothing.
+        Candidates that are not ``usable``, (B, N), are ignored and match nothing.
         """
         count = targets.boxes.shape[1]
         if count == 0:
             matched = boxes.new_full(boxes.shape[:2], BACKGROUND, dtype=torch.int64)
             return matched if usable is None else matched.masked_fill(~usable, IGNORE)
         iou = pairwise_iou(targets.boxes, boxes)
-        iou = iou.masked_fill(~targets.valid[..., None], -1.0)
+        pairs = targets.valid[..., None]
         if usable is not None:
-            iou = iou.masked_fill(~usable, -1.0)
+            pairs = pairs & usable[:, None]
+        iou = iou.masked_fill(~pairs, -1.0)
         best, index = iou.max(dim=1)
         matched = torch.full_like(index, IGNORE)
         matched = matched.masked_fill(best < self.negative, BACKGROUND)

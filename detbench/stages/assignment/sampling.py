@@ -159,3 +159,13 @@ def pad(boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
         padded[index, : len(image)] = image
         valid[index, : len(image)] = True
     return padded, valid
+
+
+def with_index(boxes: list[Tensor]) -> Tensor:
+    """Each image's (n, 4) boxes to (K, 5), image index first, as RoI operators take them."""
+    return torch.cat(
+        [
+            torch.cat((image.new_full((len(image), 1), float(index)), image), dim=1)
+            for index, image in enumerate(boxes)
+        ]
+    )
