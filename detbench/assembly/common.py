@@ -68,6 +68,7 @@ def grid_of(settings: spec.Candidates) -> Grid:
                 settings.ratios,
                 settings.offset,
                 settings.octaves,
+                bool(settings.whole_halves),
             )
         case spec.Points():
             return point_grid(settings.offset)

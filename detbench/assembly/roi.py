@@ -12,6 +12,7 @@ from torch import nn
 
 from detbench.assembly.common import backbone_of, custom, grid_of, neck_of, per_task
 from detbench.backbones.fpn import Fpn
+from detbench.backbones.resnet import kept_in_eval
 from detbench.detectors.branch import Branch
 from detbench.detectors.readout import Readout
 from detbench.detectors.roi import RoiDetector
@@ -167,6 +168,9 @@ class _BranchMaker:
             backbone.depth,
             backbone.style,
             backbone.norm,
+            backbone.groups,
+            backbone.base_width,
+            frozen=backbone.frozen_stages >= 4,
         )
 
 
@@ -230,13 +234,25 @@ def _features_maker(
             case option.Own():
                 if neck is None:
                     raise RecipeError("features: 'own' needs a pyramid; give a neck of kind 'fpn'")
-                first = round(math.log2(chosen.stride)) - 1
-                stages = nn.ModuleList(copy.deepcopy(stage) for stage in backbone.stages[first:])
-                return Own(stages, copy.deepcopy(neck), first)
+                return _own(backbone, neck, round(math.log2(chosen.stride)) - 1)
             case Custom():
                 return custom(chosen, channels=backbone.channels)
 
     return make
+
+
+def _own(backbone: Any, neck: Fpn, first: int) -> Own:
+    """Copies of the backbone's stages from ``first`` on (C2 is 0) and of the pyramid."""
+    stages = list(backbone.stages)[first:]
+    names = {id(module): name for name, module in backbone.named_modules()}
+    backbone.train()
+    return Own(
+        stages=nn.ModuleList(copy.deepcopy(stage) for stage in stages),
+        names=[names[id(stage)] for stage in stages],
+        neck=copy.deepcopy(neck),
+        first=first,
+        kept=[kept_in_eval(stage) for stage in stages],
+    )
 
 
 def _proposals(settings: option.RoiAssignment) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detbench.detectors.classes import ClassRows
 from detbench.detectors.tasks import TaskModules
 from detbench.pertask import PerTask
 from detbench.stages.sampling import Embedding, RoiPyramid
@@ -61,11 +62,24 @@ class Branch(nn.Module):
         self.heads = heads
         self.embedding = embedding
         self.embedding_size = embedding_size
+        self.boxes_by_class = box_outputs > 4 or classes == 1
         widths: PerTask[int] = heads.tasks.map(lambda head: head.channels)  # type: ignore[arg-type,return-value]
         self.cls = _output(widths.cls, classes + 1, 0.01) if classifies else None
         self.loc = _output(widths.loc, box_outputs, 0.001)
         self.unfocused_cls = _output(widths.loc, classes + 1, 0.01) if unfocused else None
         self.unfocused_loc = _output(widths.cls, box_outputs, 0.001) if unfocused else None
+
+    def per_class(self) -> dict[str, ClassRows]:
+        """Rows of the classes: a score, or the four sides of a box; the background's come last."""
+        layers = {"cls": 1, "unfocused_cls": 1}
+        if self.boxes_by_class:
+            layers |= {"loc": 4, "unfocused_loc": 4}
+        return {
+            f"{name}.{kind}": ClassRows(inner=inner)
+            for name, inner in layers.items()
+            if getattr(self, name) is not None
+            for kind in ("weight", "bias")
+        }
 
     def forward(
         self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor], tasks: tuple[str, ...]

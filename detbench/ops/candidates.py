@@ -34,10 +34,13 @@ class Grid:
     Attributes:
         shapes: per candidate of a cell its (width, height) in strides; (0, 0) for points.
         offset: position of the first centre in strides.
+        whole_halves: half the anchors' sides are rounded to whole pixels, their scales down to
+            whole ones before (torchvision).
     """
 
     shapes: tuple[tuple[float, float], ...]
     offset: float
+    whole_halves: bool = False
 
     @property
     def per_cell(self) -> int:
@@ -55,6 +58,8 @@ class Grid:
                 (xs.expand(height, width), ys[:, None].expand(height, width)), dim=-1
             ).reshape(-1, 1, 2)
             half = shapes * (stride / 2)
+            if self.whole_halves:
+                half = _whole_halves(half)
             level = torch.cat((centers - half, centers + half), dim=-1).reshape(-1, 4)
             boxes.append(level)
             counts.append(len(level))
@@ -64,8 +69,19 @@ class Grid:
         return Candidates(stacked, points, torch.cat(all_strides), counts, list(strides))
 
 
+def _whole_halves(half: Tensor) -> Tensor:
+    """Half the sides (A, 2) of anchors in whole pixels, of scales in whole pixels."""
+    scale = 2 * half.prod(dim=-1, keepdim=True).sqrt()
+    return (half * (scale + 1e-3).floor() / scale).round()
+
+
 def anchor_grid(
-    size: float, scales: int, ratios: tuple[float, ...], offset: float, octaves: int = 1
+    size: float,
+    scales: int,
+    ratios: tuple[float, ...],
+    offset: float,
+    octaves: int = 1,
+    whole_halves: bool = False,
 ) -> Grid:
     """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios first."""
     shapes = []
@@ -73,7 +89,7 @@ def anchor_grid(
         for index in range(scales * octaves):
             side = size * 2 ** (index / scales)
             shapes.append((side / ratio**0.5, side * ratio**0.5))
-    return Grid(tuple(shapes), offset)
+    return Grid(tuple(shapes), offset, whole_halves)
 
 
 def point_grid(offset: float) -> Grid:

@@ -100,6 +100,8 @@ class Anchors(Spec):
         octaves: doublings of the size.
         ratios: height / width.
         offset: centre of the first anchor in strides (0 is the cell's corner, 0.5 its centre).
+        whole_halves: half their sides are rounded to whole pixels, and scales between octaves down
+            to whole ones, as torchvision does.
     """
 
     kind: Literal["anchors"]
@@ -108,6 +110,7 @@ class Anchors(Spec):
     octaves: Positive = 1
     ratios: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     offset: Fraction = 0.0
+    whole_halves: Literal[True] | None = None
 
 
 class Points(Spec):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from detbench.backbones.resnet import BLOCKS, residual_stage, stride_in_first_conv
+from detbench.backbones.resnet import (
+    BLOCKS,
+    fix_statistics,
+    freeze_norms,
+    residual_stage,
+    stride_in_first_conv,
+)
 
 
 class Res5(nn.Module):
@@ -12,30 +20,42 @@ class Res5(nn.Module):
 
     Args:
         inputs, planes: channels of C4 and of the stage's bottlenecks.
-        depth: of the backbone.
-        style: of the backbone.
+        depth, style, groups, base_width: of the backbone.
         norm: as in the backbone; ``frozen`` or ``eval`` keep the statistics.
+        frozen: all of it, as a backbone whose four stages are frozen.
     """
 
-    def __init__(self, inputs: int, planes: int, depth: int, style: str, norm: str) -> None:
+    from_backbone: ClassVar[dict[str, str]] = {"layer4": "layer4"}
+
+    def __init__(
+        self,
+        inputs: int,
+        planes: int,
+        depth: int,
+        style: str,
+        norm: str,
+        groups: int = 1,
+        base_width: int = 64,
+        frozen: bool = False,
+    ) -> None:
         super().__init__()
-        self.layer4 = residual_stage(depth, inputs, planes, 3)
+        self.layer4 = residual_stage(depth, inputs, planes, 3, groups, base_width)
         if style == "caffe":
             stride_in_first_conv(self.layer4)
         self.norm = norm
         self.channels = planes * BLOCKS[depth][0].expansion
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
         if norm == "frozen":
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.requires_grad_(False)
+            freeze_norms(self)
 
     def train(self, mode: bool = True) -> Res5:
+        """Switch to training; what the backbone keeps in evaluation mode stays so here."""
         super().train(mode)
-        if self.norm != "batch":
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        if self.frozen or self.norm != "batch":
+            fix_statistics(self)
         return self
 
     def forward(self, features: Tensor) -> Tensor:
