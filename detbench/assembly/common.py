@@ -80,7 +80,7 @@ def grid_of(settings: spec.Candidates) -> Grid:
                 settings.ratios,
                 settings.offset,
                 settings.octaves,
-                settings.whole is True,
+                settings.rounding,
             )
         case spec.Points():
             return point_grid(settings.offset)

@@ -13,7 +13,7 @@ from torch import nn
 from detbench.assembly import contract
 from detbench.assembly.common import backbone_of, custom, given, grid_of, neck_of, per_task
 from detbench.backbones.fpn import Fpn
-from detbench.backbones.resnet import ResNet
+from detbench.backbones.resnet import ResNet, kept_in_eval
 from detbench.detectors.branch import Branch
 from detbench.detectors.readout import Readout
 from detbench.detectors.roi import RoiDetector
@@ -191,7 +191,8 @@ class _BranchMaker:
         if not isinstance(backbone, spec.ResNet) or not isinstance(self.settings.neck, spec.C4):
             raise RecipeError("heads: 'res5' is the last stage of a ResNet, on a neck of kind 'c4'")
         left_out = {"kind", "weights", "frozen_stages", "deformable"}
-        return heads.Res5(self.c4, **backbone.model_dump(exclude=left_out))
+        settings = backbone.model_dump(exclude=left_out)
+        return heads.Res5(self.c4, **settings, frozen=backbone.frozen_stages >= 4)
 
 
 def _check(settings: Roi) -> None:
@@ -259,9 +260,7 @@ def _features_maker(
                     raise RecipeError(
                         "features: 'own' copies stages of a backbone of kind 'resnet'"
                     )
-                first = round(math.log2(chosen.stride)) - 1
-                stages = nn.ModuleList(copy.deepcopy(stage) for stage in backbone.stages[first:])
-                return Own(stages, copy.deepcopy(neck), first)
+                return _own(backbone, neck, round(math.log2(chosen.stride)) - 1)
             case Custom():
                 made = custom(chosen, channels=backbone.channels)
                 width = backbone.channels[-1] if neck is None else neck.channels
@@ -270,6 +269,20 @@ def _features_maker(
                 return made
 
     return make
+
+
+def _own(backbone: Any, neck: Fpn, first: int) -> Own:
+    """Copies of the backbone's stages from ``first`` on (C2 is 0) and of the pyramid."""
+    stages = list(backbone.stages)[first:]
+    names = {id(module): name for name, module in backbone.named_modules()}
+    backbone.train()
+    return Own(
+        stages=nn.ModuleList(copy.deepcopy(stage) for stage in stages),
+        names=[names[id(stage)] for stage in stages],
+        neck=copy.deepcopy(neck),
+        first=first,
+        kept=[kept_in_eval(stage) for stage in stages],
+    )
 
 
 def _proposals(settings: option.RoiAssignment, rounds: bool) -> Any:

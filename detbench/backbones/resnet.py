@@ -63,6 +63,7 @@ class ResNet(nn.Module):
         planes = [max(8, round(64 * 2**stage * width)) for stage in range(stages)]
         self.norm = norm
         self.frozen_stages = frozen_stages
+        self.not_read = tuple(f"layer{stage}" for stage in range(stages + 1, 5))
         self.conv1 = nn.Conv2d(3, planes[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(planes[0])
         self.relu = nn.ReLU(inplace=True)
@@ -103,9 +104,7 @@ class ResNet(nn.Module):
         for module in self._frozen_modules():
             module.requires_grad_(False)
         if self.norm == "frozen":
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.requires_grad_(False)
+            freeze_norms(self)
 
     def train(self, mode: bool = True) -> ResNet:
         """Switch to training; what is frozen stays in evaluation mode."""
@@ -113,10 +112,27 @@ class ResNet(nn.Module):
         for module in self._frozen_modules():
             module.eval()
         if self.norm != "batch":
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            fix_statistics(self)
         return self
+
+
+def freeze_norms(network: nn.Module) -> None:
+    """Train no affine parameter of batch norms."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.requires_grad_(False)
+
+
+def fix_statistics(network: nn.Module) -> None:
+    """Put batch norms in evaluation mode, in place."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def kept_in_eval(network: nn.Module) -> tuple[str, ...]:
+    """Names of the modules of a network in training mode that are in evaluation mode."""
+    return tuple(name for name, module in network.named_modules() if not module.training)
 
 
 def _run(x: Tensor, stages: Iterable[Callable[[Tensor], Tensor]]) -> list[Tensor]:
@@ -183,6 +199,8 @@ class DeformableConv(nn.Module):
     Parameter names are MMDetection's: ``weight`` and ``conv_offset``. Offsets start at zero and
     modulation at one half.
     """
+
+    own_start = ("conv_offset",)
 
     def __init__(self, conv: nn.Conv2d, modulated: bool) -> None:
         super().__init__()

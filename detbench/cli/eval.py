@@ -37,7 +37,8 @@ def command(
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="A file of ours, an MMDetection checkpoint, or none for the untrained network.",
+            help="A file of ours, a checkpoint of MMDetection, torchvision or detectron2, or none "
+            "for the untrained network.",
             show_default=False,
         ),
     ] = None,

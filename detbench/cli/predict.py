@@ -52,7 +52,8 @@ def command(
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="The detector's weights: a file of ours or an MMDetection checkpoint.",
+            help="The detector's weights: a file of ours, or a checkpoint of MMDetection, "
+            "torchvision or detectron2.",
             show_default=False,
         ),
     ] = None,
@@ -120,7 +121,7 @@ def command(
 
     where = resolve(device)
     seeding.choose_determinism(where)
-    network = build_detector(cell.detector, len(source.names))
+    network = build_detector(cell.detector, source.names)
     try:
         load_file(network, file, whole=True)
     except WeightsError as error:

@@ -150,11 +150,9 @@ def _categories(data: Data, root: Path) -> list[tuple[int, str]]:
     from detbench.recipe.experiment import Coco
 
     if isinstance(data, Coco) and why_missing(data, root):
-        from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights as Known
+        from detbench.detectors.torchvision_importer import coco_classes
 
-        # Their list has COCO's ids as places; what has no class is called so.
-        named = enumerate(Known.COCO_V1.meta["categories"])
-        return [(i, name) for i, name in named if name not in ("__background__", "N/A")]
+        return list(zip(*coco_classes(), strict=True))
     single.require_data(data, root)
     return [(one.id, one.name) for one in load(data, "val", root).categories]
 

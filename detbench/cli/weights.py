@@ -92,7 +92,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A checkpoint of MMDetection, a file of ours, a state dict, or a backbone's.",
+            help="A checkpoint of MMDetection, torchvision or detectron2, a file of ours, a state "
+            "dict, or a backbone's.",
             show_default=False,
         ),
     ],
@@ -121,7 +122,8 @@ def import_(
             "--classes",
             min=1,
             metavar="N",
-            help="Number of classes; by default that of the detector's own data set.",
+            help="Number of classes; by default as many as FILE names, else those of the "
+            "detector's own data set.",
             show_default=False,
         ),
     ] = None,
@@ -152,6 +154,8 @@ def import_(
         if found.fit.matching:
             advice = f"{found.advice}--allow-partial takes what fits"
         raise WeightsError(f"{file}: does not fit {detector}: {advice}")
+    if found.differences and not allow_partial:
+        raise WeightsError(f"{file}: {importing.refusal(found)}")
     if output is not None:
         importing.write(found, output)
         common.say(f"{output}: {len(found.fit.matching)} parameters and buffers of {detector}")
@@ -209,7 +213,12 @@ def _fit_sheet(file: Path, detector: str, found: Imported) -> Sheet:
         ),
     )
     title = f"{file.name} ({found.origin}) as {detector} with {found.classes} classes"
-    return Sheet(title, columns, tuple(rows), tuple(_named(found.fit)))
+    said = [f"{found.origin}'s network differs: {each}" for each in _differences(found)]
+    return Sheet(title, columns, tuple(rows), (*_named(found.fit), *said))
+
+
+def _differences(found: Imported) -> tuple[str, ...]:
+    return (*found.differences, *found.remarks)
 
 
 def _named(fit: Fit, most: int = 10) -> list[str]:

@@ -107,6 +107,11 @@ def load(data: Data, split: Split, root: Path, seed: int = 0) -> Dataset:
     return coco.CocoDataset(annotations, images)
 
 
+def class_names(dataset: Dataset) -> list[str]:
+    """What the classes of a data set are called, in the order of the labels."""
+    return [category.name for category in dataset.categories]
+
+
 __all__ = [
     "Category",
     "Coco",
@@ -117,5 +122,6 @@ __all__ = [
     "Shapes",
     "Split",
     "Voc",
+    "class_names",
     "load",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from detbench.detectors.classes import ClassRows
 from detbench.detectors.tasks import TaskModules
 from detbench.pertask import PerTask
 from detbench.stages.initial import OutputInit, output
@@ -78,11 +79,24 @@ class Branch(nn.Module):
         self.heads = heads
         self.embedding = embedding
         self.reads = reads
+        self.boxes_by_class = box_outputs > 4 or classes == 1
         widths: PerTask[int] = heads.tasks.map(lambda head: head.channels)  # type: ignore[arg-type,return-value]
         self.cls = output(widths.cls, classes + 1, init.cls) if classifies else None
         self.loc = output(widths.loc, box_outputs, init.loc)
         self.unfocused_cls = output(widths.loc, classes + 1, init.cls) if unfocused else None
         self.unfocused_loc = output(widths.cls, box_outputs, init.loc) if unfocused else None
+
+    def per_class(self) -> dict[str, ClassRows]:
+        """Rows of the classes: a score, or the four sides of a box; the background's come last."""
+        layers = {"cls": 1, "unfocused_cls": 1}
+        if self.boxes_by_class:
+            layers |= {"loc": 4, "unfocused_loc": 4}
+        return {
+            f"{name}.{kind}": ClassRows(inner=inner)
+            for name, inner in layers.items()
+            if getattr(self, name) is not None
+            for kind in ("weight", "bias")
+        }
 
     def forward(
         self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor], tasks: tuple[str, ...]

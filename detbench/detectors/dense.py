@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detbench.detectors.classes import ClassRows
 from detbench.detectors.tasks import TaskModules, modules_in
 from detbench.ops.boxes import aligned_iou, clip
 from detbench.ops.candidates import Candidates, Grid
@@ -110,6 +111,7 @@ class DensePredictor(nn.Module):
     ) -> None:
         super().__init__()
         self.coarseness = coarseness
+        self.per_cell = per_cell
         self.quality_task = quality_task
         cells = coarseness.map(lambda factor: factor**2)
         self.cls = prediction(channels.cls, per_cell * classes * cells.cls, prior_bias(0.01))
@@ -133,6 +135,11 @@ class DensePredictor(nn.Module):
             factor = getattr(self.coarseness, self.quality_task)
             quality = self._on_grid(self.quality, maps, factor, sizes)
         return Predictions(cls, loc, quality)
+
+    def per_class(self) -> dict[str, ClassRows]:
+        """Rows of the classes: for each candidate of a cell, for each cell under a coarse one."""
+        rows = ClassRows(self.per_cell, self.coarseness.cls**2)
+        return {"cls.weight": rows, "cls.bias": rows}
 
     @staticmethod
     def _on_grid(
@@ -160,7 +167,13 @@ class DenseDetector(nn.Module):
         assigners: per task; one object if shared.
         supervision, inference: see above.
         num_classes: classes without background.
+
+    Attributes:
+        class_names: what the labels are called, in their order; none where nobody said.
     """
+
+    own_start = ("neck", "features", "heads", "predictor")
+    class_names: tuple[str, ...] | None = None
 
     def __init__(
         self,

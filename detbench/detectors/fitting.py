@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -78,16 +79,25 @@ def compare(own: dict[str, Tensor], given: dict[str, Tensor]) -> Fit:
     )
 
 
-def load(module: nn.Module, state: dict[str, Tensor], allow_partial: bool, origin: str) -> Fit:
+def load(
+    module: nn.Module,
+    state: dict[str, Tensor],
+    allow_partial: bool,
+    origin: str,
+    expected: Collection[str] | None = None,
+) -> Fit:
     """Load what fits, in place.
 
     Args:
+        expected: names of the module's that the file should have; by default all.
         origin: begins the message, as in "a.pt: made for another detector".
 
     Raises:
         WeightsError: something does not fit and ``allow_partial`` is off, or nothing fits.
     """
     own = module.state_dict()
+    if expected is not None:
+        own = {name: tensor for name, tensor in own.items() if name in expected}
     fit = compare(own, state)
     if not fit.whole and not (allow_partial and fit.matching):
         advice = "--allow-partial takes what fits" if fit.matching else "nothing fits"

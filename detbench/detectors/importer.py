@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 import torch
-from torch import Tensor, nn
-
-from detbench.detectors.fitting import Fit, load
+from torch import Tensor
 
 # MMDetection's name -> ours, as patterns of the whole name. The backbone keeps its names.
 RENAMES: tuple[tuple[str, str], ...] = (
@@ -58,20 +56,6 @@ def translate(state: dict[str, Tensor], laterals: int) -> dict[str, Tensor]:
     if scales:
         translated["predictor.scales"] = torch.stack([scales[level] for level in sorted(scales)])
     return translated
-
-
-def import_mmdet(detector: nn.Module, state: dict[str, Tensor], allow_partial: bool = False) -> Fit:
-    """Load an MMDetection state dict into a detector of ours, in place.
-
-    Returns:
-        What fits and what does not, under our names where MMDetection's have one.
-
-    Raises:
-        WeightsError: a name or a shape does not fit and ``allow_partial`` is off, or nothing fits.
-    """
-    laterals = len(getattr(getattr(detector, "neck", None), "lateral", ()))
-    origin = "the MMDetection weights do not fit this detector"
-    return load(detector, translate(state, laterals), allow_partial, origin)
 
 
 def _rename_roi(name: str) -> str | None:

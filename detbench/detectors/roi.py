@@ -55,7 +55,13 @@ class RoiDetector(nn.Module):
         main, losses: the branch that is read out.
         sibling, sibling_losses: trained beside it.
         rounds, round_settings: on refined boxes.
+
+    Attributes:
+        class_names: what the labels are called, in their order; none where nobody said.
     """
+
+    own_start = ("neck", "rpn", "features", "main", "sibling", "rounds")
+    class_names: tuple[str, ...] | None = None
 
     def __init__(
         self,

@@ -105,8 +105,8 @@ def load_and_score(
     """
     seeding.choose_determinism(device)
     seeding.seed_everything(cell.seed)
-    classes = len(data.load(cell.data, "val", data_root).categories)
-    detector = build_detector(cell.detector, classes)
+    names = data.class_names(data.load(cell.data, "val", data_root))
+    detector = build_detector(cell.detector, names)
     if weights != "none":
         load_file(detector, Path(weights), allow_partial, whole=True)
     return score(detector, cell, data_root, device, report, evaluator, team)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Rounding = Literal["corners", "halves"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,15 @@ class Grid:
     Attributes:
         shapes: per candidate of a cell its (width, height) in strides; (0, 0) for points.
         offset: position of the first centre in strides.
-        whole: anchors of the first cell are rounded to whole pixels, halves of x2 and y2 like those
-            of the pixel before them (MMDetection 1.x, where they name the last pixel).
+        rounding: of anchors to whole pixels. ``corners``: those of the first cell, halves of x2 and
+            y2 like those of the pixel before them (MMDetection 1.x, where they name the last
+            pixel). ``halves``: half the sides, their scales down to whole ones before
+            (torchvision).
     """
 
     shapes: tuple[tuple[float, float], ...]
     offset: float
-    whole: bool = False
+    rounding: Rounding | None = None
 
     @property
     def per_cell(self) -> int:
@@ -73,10 +78,12 @@ class Grid:
             ).reshape(-1, 1, 2)
             centers = (cells + self.offset) * stride
             half = shapes * (stride / 2)
-            if self.whole:
+            if self.rounding == "corners":
                 middle = self.offset * stride
                 low, high = (middle - half).round(), (middle + half - 1).round() + 1
                 centers, half = centers - middle + (low + high) / 2, (high - low) / 2
+            elif self.rounding == "halves":
+                half = _whole_halves(half)
             level = torch.cat((centers - half, centers + half), dim=-1).reshape(-1, 4)
             boxes.append(level)
             corners.append((cells * stride).expand(-1, self.per_cell, 2).reshape(-1, 2))
@@ -88,13 +95,19 @@ class Grid:
         return Candidates(stacked, points, torch.cat(corners), strides_of, counts, list(strides))
 
 
+def _whole_halves(half: Tensor) -> Tensor:
+    """Half the sides (A, 2) of anchors in whole pixels, of scales in whole pixels."""
+    scale = 2 * half.prod(dim=-1, keepdim=True).sqrt()
+    return (half * (scale + 1e-3).floor() / scale).round()
+
+
 def anchor_grid(
     size: float,
     scales: int,
     ratios: tuple[float, ...],
     offset: float,
     octaves: int = 1,
-    whole: bool = False,
+    rounding: Rounding | None = None,
 ) -> Grid:
     """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios first."""
     shapes = []
@@ -102,7 +115,7 @@ def anchor_grid(
         for index in range(scales * octaves):
             side = size * 2 ** (index / scales)
             shapes.append((side / ratio**0.5, side * ratio**0.5))
-    return Grid(tuple(shapes), offset, whole)
+    return Grid(tuple(shapes), offset, rounding)
 
 
 def point_grid(offset: float) -> Grid:

@@ -32,7 +32,7 @@ BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)
 }
 """Blocks of C2 to C5 by depth (He et al. 2016, Table 1; 10 as in timm)."""
 
-D = TypeVar("D", Dense, Roi)
+D = TypeVar("D", bound=Dense | Roi)
 
 
 def lighten(detector: D, light: Light) -> D:

@@ -130,7 +130,8 @@ class Anchors(Spec):
         octaves: doublings of the size.
         ratios: height / width.
         offset: centre of the first anchor in strides (0 is the cell's corner, 0.5 its centre).
-        whole: their corners are rounded to whole pixels (MMDetection 1.x).
+        rounding: to whole pixels: of their ``corners`` (MMDetection 1.x), or of half their sides,
+            with scales between octaves down to whole ones (``halves``, torchvision).
     """
 
     scaling: ClassVar[Scaling] = {
@@ -144,7 +145,7 @@ class Anchors(Spec):
     octaves: Positive = 1
     ratios: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     offset: Fraction = 0.0
-    whole: Literal[True] | None = None
+    rounding: Literal["corners", "halves"] | None = None
 
 
 class Points(Spec):

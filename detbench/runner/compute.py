@@ -75,8 +75,8 @@ def _trained_before(job: TrainJob, saved: Path, device: torch.device) -> nn.Modu
     """The network of a cell whose training is done, from its file."""
     choose_determinism(device)
     seed_everything(job.cell.seed)
-    classes = len(data.load(job.cell.data, "val", Path(job.data_root)).categories)
-    detector = build_detector(job.cell.detector, classes)
+    names = data.class_names(data.load(job.cell.data, "val", Path(job.data_root)))
+    detector = build_detector(job.cell.detector, names)
     weights.load_file(detector, saved, whole=True)
     detector.to(device)
     return detector.to(memory_format=memory_format(job.cell.training.channels_last))

@@ -13,9 +13,11 @@ import torch
 
 from detbench.errors import WeightsError
 from detbench.results.files import writing
+from detbench.training import pickled
 
 FORMAT = "detbench-checkpoint"
 VERSION = 1
+PICKLED = (".pkl", ".pickle")
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +147,8 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> Any:
-    """Read any file of ``torch.save`` or safetensors that holds only tensors and plain types.
+    """Read any file of ``torch.save``, safetensors or pickled arrays (``.pkl``) that holds only
+    tensors and plain types.
 
     Raises:
         WeightsError: missing, truncated, another kind of file, or one that would run code.
@@ -157,6 +160,8 @@ def read(path: Path) -> Any:
         raise WeightsError(f"{path}: no such file") from error
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if path.suffix in PICKLED and not zipfile.is_zipfile(path):
+        return pickled.read(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
+from detbench.backbones.pretrained import cover
+from detbench.detectors.elsewhere import Translated
 from detbench.detectors.fitting import Fit, compare
-from detbench.detectors.importer import translate
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Cell, Voc
 from detbench.training import weights
@@ -30,6 +31,7 @@ class Imported:
         parts: fit of each part of the network; what only the file has is under the part its name
             begins with.
         advice: what the mismatch looks like; empty or ending in "; ".
+        differences, remarks: see ``detectors.elsewhere.Translated``.
     """
 
     detector: nn.Module
@@ -39,6 +41,8 @@ class Imported:
     fit: Fit
     parts: dict[str, Fit]
     advice: str
+    differences: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def look(
@@ -53,19 +57,40 @@ def look(
     Args:
         detector: id or file of a recipe.
         profile, overrides: make its network, as a run's would.
-        classes: by default those of the data set of the recipe's schedule.
+        classes: by default as many as the file names, else those of the data set of the recipe's
+            schedule.
 
     Raises:
         RecipeError, WeightsError: mistakes in the names, or no file of weights.
     """
-    origin, state = weights.read(path)
+    content = weights.read(path)
     cell = resolve.cell(detector, profile, 0, overrides).cell
     assert cell is not None
-    count = classes or _own_classes(detector, profile, cell)
+    count = classes or len(content.classes or ()) or _own_classes(detector, profile, cell)
     network = build_detector(cell.detector, count)
-    ours = _our_names(network, state, origin)
-    fit = compare(network.state_dict(), ours)
-    return Imported(network, ours, origin, count, fit, _by_part(fit), _advice(fit, count))
+    if weights.is_backbone(network, content):
+        own = cover(network)
+        translated = Translated(weights.for_backbone(own, content.state))
+    else:
+        translated = weights.translate(network, content)
+    state = weights.join(network, translated, str(path), allow_partial=False)
+    fit = compare(network.state_dict(), state)
+    return Imported(
+        network,
+        state,
+        content.origin,
+        count,
+        fit,
+        _by_part(fit),
+        _advice(fit, count),
+        translated.differences,
+        translated.remarks,
+    )
+
+
+def refusal(found: Imported) -> str:
+    """Why weights whose parameters fit are not taken all the same; empty if they are."""
+    return Translated({}, None, found.differences).refusal(found.origin)
 
 
 def write(found: Imported, output: Path) -> None:
@@ -85,6 +110,9 @@ def plain(found: Imported) -> dict[str, Any]:
     return {
         "origin": found.origin,
         "classes": found.classes,
+        "class_names": weights.class_names(found.detector),
+        "differences": list(found.differences),
+        "remarks": list(found.remarks),
         "fits": found.fit.whole,
         **asdict(found.fit),
         "parts": {
@@ -104,18 +132,6 @@ def _own_classes(detector: str, profile: str, cell: Cell) -> int:
     paper = resolve.cell(detector, "paper").cell
     assert paper is not None
     return VOC_CLASSES if isinstance(paper.data, Voc) else COCO_CLASSES
-
-
-def _our_names(network: Any, state: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
-    """The file's tensors under the network's names."""
-    if origin == "MMDetection":
-        laterals = len(getattr(getattr(network, "neck", None), "lateral", ()))
-        return translate(state, laterals)
-    if set(state) & set(network.state_dict()):
-        return state
-    # A backbone's file, as torchvision's: without its classifier, and under our prefix.
-    kept = {k: v for k, v in state.items() if not k.startswith(weights.CLASSIFIER)}
-    return {f"backbone.{name}": tensor for name, tensor in kept.items()}
 
 
 def _by_part(fit: Fit) -> dict[str, Fit]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from detbench.data.loading import Processes, TrainLoader, worker_deaths
+from detbench.detectors import classes
 from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
 from detbench.recipe import digest
@@ -89,7 +90,7 @@ def train(
     dataset = data.load(cell.data, "train", data_root, cell.seed)
     _check_val(dataset, data.load(cell.data, "val", data_root))
     seeding.seed_everything(cell.seed)
-    detector = build_detector(cell.detector, len(dataset.categories))
+    detector = build_detector(cell.detector, data.class_names(dataset))
     share = Processes(rank=team.rank, world=team.world, here=team.here)
     loader = TrainLoader(
         dataset, training.input, cell.detector.pixels, training.batch, cell.seed, share
@@ -106,7 +107,9 @@ def train(
 
 def _check_val(train: Dataset, val: Dataset) -> None:
     """Look at the split that will be evaluated before the training, not after it."""
-    names = [[category.name for category in split.categories] for split in (train, val)]
+    from detbench.data import class_names
+
+    names = [class_names(split) for split in (train, val)]
     if names[0] == names[1]:
         return
     odd = sorted(set(names[0]) ^ set(names[1])) or ["their order"]
@@ -282,6 +285,7 @@ def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> No
             "iteration": iteration,
             "detector": {**run.detector.state_dict(), **averaged},
             "current": run.average.current() if run.average else {},
+            "classes": weights.class_names(run.detector),
             "optimiser": run.optimiser.state_dict(),
             "scaler": run.scaler.state_dict(),
             "random": seeding.states(run.device, run.drawing),
@@ -300,9 +304,14 @@ def _resume(run: Run, content: dict[str, Any] | None, path: Path, identity: str,
     seeding.seed_everything(seed, stream=1 + run.team.rank)
     if content is None:
         return 0
-    if content.get("identity") != identity:
+    other = "settings" if content.get("identity") != identity else ""
+    names, known = weights.class_names(run.detector), content.get("classes")
+    if not other and names and known and names != known:
+        same = classes.order(known, names) is not None
+        other = f"classes ({'their order' if same else classes.difference(known, names)})"
+    if other:
         raise WeightsError(
-            f"{path}: belongs to a run with other settings: choose another folder or delete it"
+            f"{path}: belongs to a run with other {other}: choose another folder or delete it"
         )
     try:
         run.detector.load_state_dict(content["detector"])

@@ -1,56 +1,36 @@
-"""Weights from a name, a file of ours, a backbone's file, or an MMDetection checkpoint.
+"""Weights from a name, a file of ours, a backbone's file, or a checkpoint of MMDetection,
+torchvision or detectron2.
 
 Nothing is downloaded unless the user gave its name: what a recipe has as default is used when it
 lies in the cache of torch hub or Hugging Face, and is otherwise an error that says what to do.
+
+A checkpoint that says what its classes are called is joined with the detector's by their names.
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from detbench.backbones.names import DROPPED, as_torchvision
+from detbench.backbones.pretrained import Cover, cover
+from detbench.detectors import classes, detectron2_importer, importer, torchvision_importer
+from detbench.detectors.elsewhere import Translated
 from detbench.detectors.fitting import Fit, load
 from detbench.errors import WeightsError
-from detbench.training import checkpoint, lookup
+from detbench.training import checkpoint, files, lookup
+from detbench.training.files import Content, read
+from detbench.training.named import Named, fetch, find
 
 logger = logging.getLogger(__name__)
 
+__all__ = ["Named", "fetch", "find", "initialise", "load_file", "read", "save"]
+
 State = dict[str, Tensor]
-Origin = Literal["detbench", "MMDetection", "other"]
-CLASSIFIER = ("fc.", "classifier.", "head.")
-
-# Of mmcv's open_mmlab.json what our recipes name. The end of a file's name begins its sha256.
-OPEN_MMLAB_ADDRESS = "https://download.openmmlab.com/pretrain/third_party/"
-OPEN_MMLAB_FILES = {
-    "detectron2/resnet50_caffe": "resnet50_msra-5891d200.pth",
-    "detectron2/resnet101_caffe": "resnet101_msra-6cc46731.pth",
-    "resnext101_32x4d": "resnext101_32x4d-a5af3160.pth",
-    "resnext101_64x4d": "resnext101_64x4d-ee2c6f71.pth",
-}
-
-
-@dataclass(frozen=True)
-class Named:
-    """Published backbone weights.
-
-    Attributes:
-        origin: ``torchvision``, ``timm`` or ``OpenMMLab``.
-        path: where they lie once they are here; none where that is not known before.
-        cached: whether they do.
-        load: reads them, from the network if they do not.
-    """
-
-    origin: str
-    path: Path | None
-    cached: bool
-    load: Callable[[], State]
+PARTIAL = "--allow-partial takes what fits"
 
 
 def initialise(
@@ -77,23 +57,31 @@ def initialise(
     if named is None:
         load_file(detector, Path(start.name).expanduser(), allow_partial)
     else:
-        _load_backbone(detector, fetch(start.name, named), start.name, allow_partial)
+        file = named.path.name if named.path else ""
+        content = files.of_state(fetch(start.name, named), file)
+        load_content(detector, content, start.name, allow_partial, whole=False)
 
 
 def save(path: Path, detector: nn.Module) -> None:
-    """Write the weights of a detector, on whatever device, for ``load_file``.
+    """Write the weights of a detector, on whatever device, and the names of its classes.
 
     Raises:
         StoreError: no space left, or the folder cannot be written.
     """
     state = {name: tensor.cpu() for name, tensor in detector.state_dict().items()}
-    checkpoint.save(path, {"detector": state})
+    checkpoint.save(path, {"detector": state, "classes": class_names(detector)})
+
+
+def class_names(detector: nn.Module) -> list[str] | None:
+    """What the classes of a detector are called, in the order of its labels, if it is known."""
+    names: tuple[str, ...] | None = getattr(detector, "class_names", None)
+    return None if names is None else list(names)
 
 
 def load_file(
     detector: nn.Module, path: Path, allow_partial: bool = False, whole: bool = False
 ) -> Fit:
-    """Load a file into ``detector``: a checkpoint of ours, MMDetection's, or a backbone's.
+    """Load a file into ``detector``: a checkpoint of ours or of elsewhere, or a backbone's.
 
     Args:
         whole: a file of the backbone alone will not do.
@@ -102,182 +90,130 @@ def load_file(
         What fitted, of the detector or, for a backbone's file, of the backbone.
 
     Raises:
-        WeightsError: missing, damaged, or made for another detector.
+        WeightsError: missing, damaged, or made for another detector or other classes.
     """
-    origin, state = read(path)
-    if origin == "detbench":
-        return _load(detector, state, str(path), allow_partial)
-    if origin == "MMDetection":
-        from detbench.detectors.importer import import_mmdet
-
-        try:
-            fit = import_mmdet(detector, state, allow_partial)
-        except WeightsError as error:
-            raise WeightsError(f"{path}: {error}") from error
-        if not fit.whole:
-            logger.warning("%s: loaded in part: keys %s", path, fit.sentence())
-    elif whole or set(state) & set(detector.state_dict()):
-        fit = _load(detector, state, str(path), allow_partial)
-    else:
-        fit = _load_backbone(detector, state, str(path), allow_partial)
-    logger.info("weights from %s", path)
-    return fit
+    return load_content(detector, read(path), str(path), allow_partial, whole)
 
 
-def read(path: Path) -> tuple[Origin, State]:
-    """The weights in a file by their names there, and whose file it is.
-
-    Raises:
-        WeightsError: missing, damaged, or not a file of weights.
-    """
-    content = checkpoint.read(path)
-    ours = isinstance(content, dict) and content.get("format") == checkpoint.FORMAT
-    key = "detector" if ours else "state_dict"
-    state = content.get(key, content) if isinstance(content, dict) else content
-    if not _is_state(state):
-        raise WeightsError(f"{path}: holds no tensors by name: not a file of weights")
-    if ours:
-        return "detbench", state
-    if any(name.startswith(("bbox_head.", "rpn_head.", "roi_head.")) for name in state):
-        return "MMDetection", state
-    return "other", state
-
-
-def find(name: str) -> Named:
-    """Look up a name of published weights, without touching the network.
+def load_content(
+    detector: Any,
+    content: Content,
+    name: str,
+    allow_partial: bool = False,
+    whole: bool = False,
+) -> Fit:
+    """Load what a file holds into ``detector``; arguments and errors are ``load_file``'s.
 
     Args:
-        name: ``ResNet50_Weights.IMAGENET1K_V1``, ``resnet50`` (the same, torchvision's first), a
-            name of timm's, as in ``resnet50.a1_in1k``, or one of OpenMMLab's that a recipe names,
-            as in ``open-mmlab://detectron2/resnet50_caffe``.
-
-    Raises:
-        WeightsError: nobody has it.
+        name: of the file, for messages.
     """
-    if name.startswith(lookup.OPEN_MMLAB):
-        return _open_mmlab(name)
-    named = _torchvision(name) or _timm(name)
-    if named is None:
-        from torchvision.models import list_models
-
-        close = difflib.get_close_matches(name, list_models(), 1)
-        hint = f", did you mean '{close[0]}'?" if close else ""
-        raise WeightsError(
-            f"weights '{name}': no such file, and no torchvision or timm weights of that name{hint}"
-        )
-    return named
-
-
-def _open_mmlab(name: str) -> Named:
-    file = OPEN_MMLAB_FILES.get(name.removeprefix(lookup.OPEN_MMLAB))
-    if file is None:
-        known = ", ".join(f"{lookup.OPEN_MMLAB}{one}" for one in OPEN_MMLAB_FILES)
-        raise WeightsError(f"weights '{name}': unknown (known are {known}): give a file instead")
-    # Where MMDetection keeps its own copy.
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-
-    def load() -> State:
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            begins = path.stem.rpartition("-")[2]
-            address = OPEN_MMLAB_ADDRESS + file
-            torch.hub.download_url_to_file(address, str(path), begins, progress=False)
-        return read(path)[1]
-
-    return Named("OpenMMLab", path, path.is_file(), load)
-
-
-def _torchvision(name: str) -> Named | None:
-    from torchvision.models import get_model_weights, get_weight, list_models
-
-    try:
-        if "_Weights." in name:
-            weights = get_weight(name)
-        elif name in list_models():
-            weights = get_model_weights(name)["IMAGENET1K_V1"]
-        else:
-            return None
-    except (ValueError, KeyError, AttributeError):
-        return None
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    return Named(
-        "torchvision",
-        cache,
-        cache.is_file(),
-        lambda: weights.get_state_dict(progress=False, check_hash=True),
-    )
-
-
-def _timm(name: str) -> Named | None:
-    import timm
-
-    try:
-        settings = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    except RuntimeError:  # the network is timm's, the part after the dot is not
-        settings = None
-    if settings is None:
-        return None
-
-    def load() -> State:
-        network: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
-        return dict(network.state_dict())
-
-    path, cached = _timm_cache(settings)
-    return Named("timm", path, cached, load)
-
-
-def _timm_cache(settings: Any) -> tuple[Path | None, bool]:
-    """Where timm's weights lie or would lie, and whether they do."""
-    if settings.hf_hub_id:
-        from huggingface_hub import try_to_load_from_cache
-
-        files = ("model.safetensors", "pytorch_model.bin")
-        found = (try_to_load_from_cache(settings.hf_hub_id, name) for name in files)
-        path = next((Path(one) for one in found if isinstance(one, str)), None)
-        return path, path is not None
-    if not settings.url:
-        return None, False
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(settings.url).name
-    return path, path.is_file()
-
-
-def fetch(name: str, named: Named | None = None) -> State:
-    """Weights by name: from the cache, else from the network, which fills the cache.
-
-    Raises:
-        WeightsError: there are none of that name, or they cannot be downloaded.
-    """
-    named = named or find(name)
-    try:
-        return named.load()
-    except (OSError, RuntimeError) as error:  # no network, or a hash that does not agree
-        reason = " ".join(str(getattr(error, "reason", error)).split()).partition(". ")[0]
-        raise WeightsError(
-            f"weights '{name}' cannot be downloaded: {reason}: give a file instead"
-        ) from error
-
-
-def _is_state(state: Any) -> bool:
-    return (
-        isinstance(state, dict)
-        and len(state) > 0
-        and all(isinstance(name, str) for name in state)
-        and all(isinstance(value, Tensor) for value in state.values())
-    )
-
-
-def _load_backbone(detector: nn.Module, state: State, name: str, allow_partial: bool) -> Fit:
-    parts: Any = detector
-    kept = {key: value for key, value in state.items() if not key.startswith(CLASSIFIER)}
-    fit = _load(parts.parts()["backbone"], kept, name, allow_partial)
-    logger.info("backbone weights: %s", name)
+    if not whole and is_backbone(detector, content):
+        own = cover(detector)
+        state = for_backbone(own, content.state)
+        fit = _load(detector, state, name, allow_partial, own)
+        logger.info("backbone weights: %s", name)
+        return fit
+    translated = translate(detector, content)
+    if (refusal := translated.refusal(content.origin)) and not allow_partial:
+        raise WeightsError(f"{name}: {refusal}")
+    state = join(detector, translated, name, allow_partial)
+    fit = _load(detector, state, name, allow_partial)
+    for remark in (*translated.differences, *translated.remarks):
+        logger.warning("%s: %s's network differs: %s", name, content.origin, remark)
+    logger.info("weights from %s", name)
     return fit
 
 
-def _load(module: nn.Module, state: State, name: str, allow_partial: bool) -> Fit:
+def is_backbone(detector: nn.Module, content: Content) -> bool:
+    """Whether a file is of a backbone alone."""
+    return content.origin == "other" and not set(content.state) & set(detector.state_dict())
+
+
+def for_backbone(own: Cover, state: State) -> State:
+    """A backbone's file under the names of a detector, once for each copy of a part.
+
+    Args:
+        own: what of the detector starts from it.
+
+    Returns:
+        What nobody reads keeps its name, but for what the detector does not need by design.
+    """
+    wanted = set(own.names.values())
+    if not wanted <= set(state):
+        state = as_torchvision(state)
+    taken = {name: state[there] for name, there in own.names.items() if there in state}
+    unread = tuple(f"{part}." for part in own.not_read)
+    return taken | {
+        name: tensor
+        for name, tensor in state.items()
+        if name not in wanted and not DROPPED.fullmatch(name) and not name.startswith(unread)
+    }
+
+
+def translate(detector: Any, content: Content) -> Translated:
+    """A file's tensors under the detector's names."""
+    match content.origin:
+        case "MMDetection":
+            laterals = len(getattr(getattr(detector, "neck", None), "lateral", ()))
+            return Translated(importer.translate(content.state, laterals), content.classes)
+        case "torchvision":
+            return torchvision_importer.translate(detector, content.state, content.file)
+        case "detectron2":
+            return detectron2_importer.translate(detector, content.state)
+    return Translated(content.state, content.classes)
+
+
+def join(detector: Any, given: Translated, name: str, allow_partial: bool) -> State:
+    """The tensors with the rows of classes in the order of the detector's class names.
+
+    A detector without class names gets the file's.
+
+    Raises:
+        WeightsError: other classes, and ``allow_partial`` is off. If it is on, the layers that have
+            rows of classes are left out.
+    """
+    wanted: tuple[str, ...] | None = getattr(detector, "class_names", None)
+    if given.classes is None:
+        if wanted is not None:
+            logger.warning(
+                "%s: does not name its classes: they are taken to be the data's, in their order "
+                "(%s)",
+                name,
+                ", ".join(wanted[:3]) + (", ..." if len(wanted) > 3 else ""),
+            )
+        return given.state
+    if wanted is None:
+        if len(given.classes) == getattr(detector, "num_classes", None):
+            detector.class_names = given.classes
+        return given.state
+    if given.classes == wanted:
+        return given.state
+    order = classes.order(given.classes, wanted)
+    rows = classes.class_rows(detector)
+    if order is None:
+        odd = classes.difference(given.classes, wanted)
+        said = f"{name}: its {len(given.classes)} classes are not the data's {len(wanted)}: {odd}"
+        if not allow_partial:
+            raise WeightsError(f"{said}: {PARTIAL}")
+        logger.warning("%s: the layers that tell classes apart are not loaded", said)
+        return {name: tensor for name, tensor in given.state.items() if name not in rows}
+    if order != sorted(order):
+        logger.warning("%s: its classes are in another order: joined by name", name)
+    count = len(order)
+    return given.state | {
+        key: rows[key].taken(given.state[key], order, count)
+        for key in rows
+        if key in given.state and len(given.state[key]) >= count * rows[key].outer * rows[key].inner
+    }
+
+
+def _load(
+    module: nn.Module, state: State, name: str, allow_partial: bool, own: Cover | None = None
+) -> Fit:
     """Load ``state`` where names and shapes agree; disagreement is an error unless allowed."""
     origin = f"{name}: made for another detector or number of classes"
-    fit = load(module, state, allow_partial, origin)
+    expected = None if own is None else set(own.names)
+    fit = load(module, state, allow_partial, origin, expected)
     if not fit.whole:
         logger.warning("%s: loaded in part: keys %s", name, fit.sentence())
     return fit

@@ -7,9 +7,9 @@ import reference_weights as reference
 import torch
 
 from detbench.assembly import build_detector
-from detbench.detectors.importer import import_mmdet
 from detbench.recipe import load
 from detbench.recipe.detector import Dense, Detector
+from detbench.training import files, weights
 
 CASES = reference.cases()
 OURS = sorted(name for name in CASES if name in set(load.detectors()))
@@ -68,7 +68,8 @@ def loaded(request):
     case = CASES[request.param]
     settings = load.detector(request.param).detector
     detector = build_detector(as_run(settings, case), 80)
-    assert import_mmdet(detector, reference.state_dict(case)).whole
+    given = files.of_state(reference.state_dict(case))
+    assert weights.load_content(detector, given, request.param, whole=True).whole
     return detector.eval(), case
 
 

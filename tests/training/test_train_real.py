@@ -118,3 +118,22 @@ def test_scores_are_those_of_the_detections(tmp_path: Path) -> None:
     truth = data.load(made.data, "val", tmp_path).ground_truth()
     assert found.metrics == evaluate(truth, found.detections, made.evaluation)
     assert {item["image_id"] for item in found.detections} == {1, 2, 3}
+
+
+def test_a_run_is_not_resumed_on_classes_in_another_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from detbench.data import shapes
+    from detbench.errors import WeightsError
+
+    train(cell("fcos-r50"), tmp_path)
+    names = list(shapes.CATEGORIES)
+    assert state(tmp_path)["classes"] == names
+    for changed, said in (
+        ([names[1], names[0], *names[2:]], r"other classes \(their order\)"),
+        (["door", *names[1:]], rf"only the file has {names[0]} and only the data has door"),
+    ):
+        monkeypatch.setattr(shapes, "CATEGORIES", tuple(changed))
+        with pytest.raises(WeightsError, match=said) as caught:
+            train(cell("fcos-r50"), tmp_path)
+        assert "\n" not in str(caught.value)

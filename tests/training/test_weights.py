@@ -6,29 +6,48 @@ from typing import Any
 
 import pytest
 import torch
-from standin import Tiny
-from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
+from detbench.assembly import build_detector
+from detbench.backbones.pretrained import cover
 from detbench.backbones.resnet import ResNet
 from detbench.errors import WeightsError
-from detbench.training import weights
+from detbench.recipe import load
+from detbench.recipe import model as spec
+from detbench.recipe.light import lighten
+from detbench.training import checkpoint, weights
 from detbench.training.checkpoint import save as save_checkpoint
 
 NAME = "ResNet18_Weights.IMAGENET1K_V1"
 CAFFE = "open-mmlab://detectron2/resnet50_caffe"
+KINDS = ("fcos-r50", "retinanet-r50", "faster-rcnn-r50", "faster-rcnn-r50-c4", "tsd-r50")
 
 
-class Detector(nn.Module):
-    """A real backbone with a head."""
+def made(
+    name: str = "fcos-r50", classes: int | list[str] = 3, depth: int = 18, **changes: Any
+) -> Any:
+    """A detector of the catalogue with a small profile's heads on a whole ResNet."""
+    settings = load.detector(name).detector
+    light = load.profile("smoke").light
+    assert light is not None
+    assert isinstance(settings.backbone, spec.ResNet)
+    update = {"depth": depth, "style": "pytorch", **changes}
+    backbone = settings.backbone.model_copy(update=update)
+    made_of = lighten(settings, light).model_copy(update={"backbone": backbone})
+    return build_detector(made_of, classes)
 
-    def __init__(self, depth: int = 18) -> None:
-        super().__init__()
-        self.backbone = ResNet(depth, frozen_stages=0)
-        self.head = nn.Conv2d(512, 3, 1)
 
-    def parts(self) -> dict[str, nn.Module]:
-        return {"backbone": self.backbone}
+OURS = {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
+
+
+def starts_from(detector: Any, state: dict[str, torch.Tensor]) -> bool:
+    """Whether every copy of a part of the backbone has the file's values."""
+    own = detector.state_dict()
+    return all(
+        torch.equal(own[name], state[there])
+        for name, there in cover(detector).names.items()
+        if not there.endswith("num_batches_tracked")
+    )
 
 
 @pytest.fixture
@@ -55,20 +74,27 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_none_is_scratch_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    weights.initialise(Tiny(), "none", NAME)
+    weights.initialise(made(norm="eval", frozen_stages=1), "none", NAME)
     assert "training from scratch" in caplog.text
-    assert "1 frozen tensors keep their random values" in caplog.text
+    assert "15 frozen tensors keep their random values" in caplog.text
 
 
-@pytest.mark.parametrize("wanted", ["default", NAME, "resnet18"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wanted", ["default", NAME, "resnet18", "file"])
 def test_cached_weights_are_loaded(
-    cached: dict[str, torch.Tensor], caplog: pytest.LogCaptureFixture, wanted: str
+    tmp_path: Path,
+    cached: dict[str, torch.Tensor],
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    wanted: str,
 ) -> None:
-    detector = Detector()
+    detector = made(kind)
+    if wanted == "file":
+        torch.save(cached, tmp_path / "r18.pth")
+        wanted = str(tmp_path / "r18.pth")
     with caplog.at_level(logging.INFO):
         weights.initialise(detector, wanted, NAME)
-    assert torch.equal(detector.backbone.layer4[1].conv2.weight, cached["layer4.1.conv2.weight"])
-    assert torch.equal(detector.backbone.bn1.running_var, cached["bn1.running_var"])
+    assert starts_from(detector, cached)
     assert "backbone weights" in caplog.text
 
 
@@ -91,14 +117,14 @@ def test_a_default_that_is_not_here_is_an_error_and_not_scratch(
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     with pytest.raises(WeightsError, match=said) as caught:
-        weights.initialise(Detector(), "default", default)
+        weights.initialise(made(), "default", default)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("offline")
 def test_a_named_download_that_fails_is_one_line() -> None:
     with pytest.raises(WeightsError, match=r"cannot be downloaded: no network") as caught:
-        weights.initialise(Detector(), NAME)
+        weights.initialise(made(), NAME)
     assert "\n" not in str(caught.value)
 
 
@@ -106,6 +132,8 @@ def test_openmmlabs_file_is_fetched_once_and_its_hash_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = {k: v for k, v in ResNet(50).state_dict().items() if "num_batches" not in k}
+    # OpenMMLab's file of MSRA's has these two, and MMDetection does not read them.
+    state |= {"conv1.bias": torch.zeros(64), "fc.weight": torch.zeros(1000, 2048)}
     asked: list[tuple[str, str]] = []
 
     def download(address: str, path: str, begins: str, progress: bool) -> None:
@@ -114,7 +142,7 @@ def test_openmmlabs_file_is_fetched_once_and_its_hash_checked(
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    detector = Detector(50)
+    detector = made(depth=50, style="caffe")
     for wanted in (CAFFE, CAFFE, "default"):
         weights.initialise(detector, wanted, CAFFE)
     assert asked == [
@@ -123,7 +151,7 @@ def test_openmmlabs_file_is_fetched_once_and_its_hash_checked(
             "5891d200",
         )
     ]
-    assert torch.equal(detector.backbone.conv1.weight, state["conv1.weight"])
+    assert starts_from(detector, state)
 
 
 def test_every_recipes_default_has_an_address() -> None:
@@ -137,13 +165,13 @@ def test_every_recipes_default_has_an_address() -> None:
 
 def test_unknown_name() -> None:
     with pytest.raises(WeightsError, match="did you mean 'resnet50'"):
-        weights.initialise(Detector(), "resnet5O")
+        weights.initialise(made(), "resnet5O")
     with pytest.raises(WeightsError, match="no torchvision or timm weights"):
-        weights.initialise(Detector(), "resnet50.nonsense")
+        weights.initialise(made(), "resnet50.nonsense")
 
 
 def test_backbone_of_another_depth(cached: dict[str, torch.Tensor]) -> None:
-    detector = Detector(34)
+    detector = made(depth=34)
     with pytest.raises(WeightsError, match=r"missing.*--allow-partial takes what fits") as caught:
         weights.initialise(detector, NAME)
     assert "\n" not in str(caught.value)
@@ -153,16 +181,16 @@ def test_backbone_of_another_depth(cached: dict[str, torch.Tensor]) -> None:
 
 def test_a_file_of_the_backbone(tmp_path: Path, cached: dict[str, torch.Tensor]) -> None:
     torch.save(cached, tmp_path / "r18.pth")
-    detector = Detector()
+    detector = made()
     weights.initialise(detector, str(tmp_path / "r18.pth"))
     assert torch.equal(detector.backbone.conv1.weight, cached["conv1.weight"])
     with pytest.raises(WeightsError, match="another detector"):
-        weights.load_file(Detector(), tmp_path / "r18.pth", whole=True)
+        weights.load_file(made(), tmp_path / "r18.pth", whole=True)
 
 
 @pytest.mark.parametrize("form", ["saved", "checkpoint", "plain", "safetensors"])
 def test_files_of_the_whole_detector(tmp_path: Path, form: str) -> None:
-    first, second = Detector(), Detector()
+    first, second = made(), made()
     path = tmp_path / ("a.safetensors" if form == "safetensors" else "a.pt")
     if form == "saved":
         weights.save(path, first)
@@ -180,9 +208,9 @@ def test_files_of_the_whole_detector(tmp_path: Path, form: str) -> None:
 
 
 def test_a_file_for_another_detector(tmp_path: Path) -> None:
-    weights.save(tmp_path / "a.pt", Tiny())
+    torch.save({"detector": {"other.weight": torch.zeros(2)}, **OURS}, tmp_path / "a.pt")
     with pytest.raises(WeightsError, match=r"made for another detector.*nothing fits") as caught:
-        weights.load_file(Detector(), tmp_path / "a.pt", allow_partial=True)
+        weights.load_file(made(), tmp_path / "a.pt", allow_partial=True)
     assert "\n" not in str(caught.value)
 
 
@@ -190,9 +218,9 @@ def test_files_without_weights(tmp_path: Path) -> None:
     for content in ({"epoch": 3}, [1, 2], {}):
         torch.save(content, tmp_path / "a.pt")
         with pytest.raises(WeightsError, match="holds no tensors by name"):
-            weights.load_file(Detector(), tmp_path / "a.pt")
+            weights.load_file(made(), tmp_path / "a.pt")
     with pytest.raises(WeightsError, match="is no file here"):
-        weights.initialise(Detector(), str(tmp_path / "none.pth"))
+        weights.initialise(made(), str(tmp_path / "none.pth"))
 
 
 def test_mmdetection_goes_to_the_importer(tmp_path: Path) -> None:

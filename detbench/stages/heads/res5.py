@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from detbench.backbones.resnet import BLOCKS, residual_stage, stride_in_first_conv
+from detbench.backbones.resnet import (
+    BLOCKS,
+    fix_statistics,
+    freeze_norms,
+    residual_stage,
+    stride_in_first_conv,
+)
 
 
 class Res5(nn.Module):
@@ -16,7 +23,10 @@ class Res5(nn.Module):
         inputs: channels of C4.
         depth, style, groups, base_width, width, blocks: of the backbone.
         norm: as in the backbone; ``frozen`` or ``eval`` keep the statistics.
+        frozen: all of it, as a backbone whose four stages are frozen.
     """
+
+    from_backbone: ClassVar[dict[str, str]] = {"layer4": "layer4"}
 
     def __init__(
         self,
@@ -28,6 +38,7 @@ class Res5(nn.Module):
         base_width: int = 64,
         width: float = 1.0,
         blocks: Sequence[int] | None = None,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         planes = max(8, round(512 * width))
@@ -37,17 +48,17 @@ class Res5(nn.Module):
         self.norm = norm
         self.channels = planes * BLOCKS[depth][0].expansion
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
         if norm == "frozen":
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.requires_grad_(False)
+            freeze_norms(self)
 
     def train(self, mode: bool = True) -> Res5:
+        """Switch to training; what the backbone keeps in evaluation mode stays so here."""
         super().train(mode)
-        if self.norm != "batch":
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        if self.frozen or self.norm != "batch":
+            fix_statistics(self)
         return self
 
     def forward(self, features: Tensor) -> Tensor:

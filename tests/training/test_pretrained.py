@@ -1,0 +1,289 @@
+"""A backbone's file in every detector of the catalogue and every row of every table.
+
+What a file covers loads whole, what it does not cover is on a list per option, and copies of the
+backbone's parts start from the file and are frozen as the backbone is.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck
+from torchvision.models.resnet import ResNet as TorchvisionResNet
+
+from detbench.assembly import build_detector
+from detbench.backbones.pretrained import copies, cover
+from detbench.backbones.resnet import BLOCKS, ResNet
+from detbench.recipe import load
+from detbench.recipe import model as spec
+from detbench.recipe.detector import Dense, Detector, Roi
+from detbench.recipe.digest import digest
+from detbench.recipe.light import lighten
+from detbench.recipe.resolve import paper_detector
+from detbench.structures import Targets
+from detbench.training import files, weights
+
+State = dict[str, Tensor]
+CLASSES = 3
+
+# What starts on its own, option by option; {at} is where the option stands.
+OWN_START = {
+    "fpn": r"neck\.(lateral|output|extra|down|second)\.\d+\.(weight|bias)",
+    "deformable backbone": r"backbone\.layer[234]\.\d+\.conv2\.conv_offset\.(weight|bias)",
+    "dense predictor": r"predictor\.((cls|loc|quality)\.(weight|bias)|scales)",
+    "rpn": r"rpn\.(conv|cls|loc)\.(weight|bias)",
+    "branch outputs": r"{at}(unfocused_)?(cls|loc)\.(weight|bias)",
+    "tower": r"heads\.(both|cls|loc)\.convs\.\d+\.(conv|norm)\.(weight|bias)",
+    "sce": r"features\.(both|cls|loc)\..*",
+    "dpe": r"features\.(both|cls|loc)\..*",
+    "own": r"features\.(both|cls|loc)\.neck\.(lateral|output|extra)\.\d+\.(weight|bias)",
+    "fc": r"{at}heads\.(both|cls|loc)\.layers\.\d+\.(weight|bias)",
+    "conv": r"{at}heads\.(both|cls|loc)\.layers\.\d+\..*",
+    "pointwise": r"{at}(embedding|sampling\.(both|cls|loc))\..*",
+    "translated": r"{at}(embedding|sampling\.(both|cls|loc))\..*",
+}
+NOTHING = {"level", "regular", "roi-align", "res5", "c4"}
+"""Options without parameters, or with those of a backbone's file alone."""
+
+
+@cache
+def subjects() -> dict[str, Detector]:
+    """Distinct detectors of the catalogue and of the tables, at paper size, by who has them."""
+    named = {name: load.detector(name).detector for name in load.detectors()}
+    for name in load.tables():
+        for row in load.table(name).rows:
+            if (detector := paper_detector(row)) is not None:
+                named[f"{name}:{row.label}"] = detector
+    distinct: dict[str, tuple[str, Detector]] = {}
+    for name, detector in named.items():
+        distinct.setdefault(_trained(detector), (name, detector))
+    return dict(distinct.values())
+
+
+def _trained(detector: Detector) -> str:
+    """What two detectors with the same parameters and losses share."""
+    changes: dict[str, Any] = {"inference": type(detector.inference)()}
+    if isinstance(detector, Roi):
+        changes["readout"] = type(detector.readout)()
+    return digest(detector.model_copy(update=changes))
+
+
+@cache
+def torchvision_file(depth: int, groups: int, base_width: int) -> State:
+    """The state dict of torchvision's own network, on meta tensors."""
+    with torch.device("meta"):
+        network = TorchvisionResNet(
+            Bottleneck, list(BLOCKS[depth][1]), groups=groups, width_per_group=base_width
+        )
+    return network.state_dict()
+
+
+def options(detector: Detector) -> set[tuple[str, str]]:
+    """The options that have parameters of their own, and where they stand."""
+    found = {("deformable backbone", "")} if detector.backbone.deformable != "none" else set()
+    found |= {(detector.neck.kind, "")}
+    if isinstance(detector, Dense):
+        found |= {("dense predictor", "")}
+        pairs = {"": (detector.features, detector.heads, detector.sampling)}
+    else:
+        found |= {("rpn", ""), *((each.kind, "") for each in _both(detector.features))}
+        pairs = {"main.": (detector.sampling, detector.heads)}
+        if detector.sibling is not None:
+            pairs["sibling."] = (detector.sibling.sampling, detector.sibling.heads)
+        for number, each in enumerate(detector.rounds):
+            pairs[f"rounds.{number}."] = (each.sampling or detector.sampling, each.heads)
+        found |= {("branch outputs", at) for at in pairs}
+    for at, several in pairs.items():
+        found |= {(each.kind, at) for pair in several for each in _both(pair)}
+    return {(kind, at) for kind, at in found if kind not in NOTHING}
+
+
+def _both(pair: Any) -> list[Any]:
+    return [pair.of("cls"), pair.of("loc")]
+
+
+def test_the_subjects_are_the_catalogue() -> None:
+    found = subjects()
+    assert len(found) > 90
+    heads = {kind for one in found.values() for kind, _ in options(one)}
+    assert heads == set(OWN_START)
+    assert any(name.startswith("tsd-table1") for name in found)
+
+
+@pytest.mark.filterwarnings("ignore:.*a no-op")  # counters of batch norms outside the file
+@pytest.mark.parametrize("name", subjects())
+def test_torchvisions_file_loads_whole_and_the_rest_is_listed(name: str) -> None:
+    settings = subjects()[name]
+    backbone = settings.backbone
+    assert isinstance(backbone, spec.ResNet)
+    with torch.device("meta"):
+        detector = build_detector(settings, 80)
+    state = torchvision_file(backbone.depth, backbone.groups, backbone.base_width)
+    assert weights.load_content(detector, files.of_state(state), "file").whole
+    covered = cover(detector)
+    assert not covered.unexplained
+    known = {name for name in state if not name.startswith("fc.")}
+    assert set(covered.names.values()) == known  # nothing in the file is left over
+    patterns = {OWN_START[kind].format(at=re.escape(at)) for kind, at in options(settings)}
+    for parameter in covered.own_start:
+        assert any(re.fullmatch(pattern, parameter) for pattern in patterns), parameter
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, parameter) for parameter in covered.own_start), pattern
+
+
+def test_what_is_on_no_list_is_an_error() -> None:
+    settings = subjects()["fcos-r50"]
+    with torch.device("meta"):
+        detector = build_detector(settings, 80)
+        state = dict(torchvision_file(50, 1, 64))
+        detector.more = nn.Linear(2, 2)
+    assert cover(detector).unexplained == ("more.weight", "more.bias")
+    for change, said in (("pop", "1 missing"), ("add", "1 unknown")):
+        other = dict(state)
+        tensor = other.pop("layer3.1.bn2.weight")
+        if change == "add":
+            other |= {"layer3.1.bn2.weight": tensor, "layer3.9.bn2.weight": tensor}
+        with pytest.raises(weights.WeightsError, match=said):
+            weights.load_content(detector, files.of_state(other), "file")
+
+
+# --- values, norms and losses of light networks ---------------------------------------------------
+
+
+def light(settings: Detector) -> Detector:
+    """The smoke profile's network on a narrow backbone of the paper's kind."""
+    backbone = settings.backbone
+    assert isinstance(backbone, spec.ResNet)
+    network = load.profile("smoke").light
+    assert network is not None
+    width = 0.25 if backbone.groups > 1 else 0.125
+    made = lighten(settings, network)
+    levels = {}
+    if isinstance(made.neck, spec.Fpn) and isinstance(settings.neck, spec.Fpn):
+        levels = {"first": settings.neck.first, "levels": settings.neck.levels}
+    neck = made.neck.model_copy(update=levels)
+    return made.model_copy(
+        update={"backbone": backbone.model_copy(update={"width": width}), "neck": neck}
+    )
+
+
+@cache
+def narrow_file(settings: spec.ResNet) -> State:
+    """A whole backbone of this width, with norms as after a training."""
+    torch.manual_seed(1)
+    plain = settings.model_dump(exclude={"kind", "weights", "deformable", "norm"})
+    state = ResNet(**plain).state_dict()
+    for name, tensor in state.items():
+        if "bn" in name or "downsample.1" in name:
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5)
+            elif tensor.is_floating_point():
+                tensor.normal_(1.0 if name.endswith("weight") else 0.0, 0.1)
+    return state
+
+
+def first_loss(detector: Any, size: int) -> Tensor:
+    torch.manual_seed(2)
+    images = torch.randn(2, 3, size, size)
+    boxes = [torch.tensor([[8.0, 8.0, 40.0, 44.0], [20.0, 4.0, 60.0, 30.0]]), torch.zeros(0, 4)]
+    labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
+    losses = detector.losses(images, Targets.pad(boxes, labels))
+    return torch.stack([loss.float() for loss in losses.values()]).sum()
+
+
+def check_copies(detector: nn.Module, state: State, backbone: spec.ResNet) -> None:
+    """Copies are the file's, and in training as the backbone is."""
+    own, covered = detector.state_dict(), cover(detector)
+    for name, there in covered.names.items():
+        assert torch.equal(own[name], state[there]), name
+    assert not [name for name in covered.own_start if "conv_offset" in name and own[name].any()]
+    detector.train()
+    originals = dict(detector.get_submodule("backbone").named_modules())
+    for path, module in copies(detector).items():
+        for name, norm in module.named_modules():
+            if not isinstance(norm, nn.BatchNorm2d):
+                continue
+            assert norm.training == (backbone.norm == "batch"), (path, name)
+            if backbone.norm == "frozen":
+                assert not norm.weight.requires_grad, (path, name)
+        if path.startswith("features."):
+            where = detector.get_submodule(path.rpartition(".stages.")[0]).from_backbone
+            twin = originals[where[f"stages.{path.rpartition('.')[2]}"]]
+            for (_, one), (_, other) in zip(
+                module.named_parameters(), twin.named_parameters(), strict=True
+            ):
+                assert one.requires_grad == other.requires_grad
+                assert one.data_ptr() != other.data_ptr()
+
+
+@pytest.mark.parametrize("name", subjects())
+def test_values_norms_and_first_loss(name: str) -> None:
+    settings = light(subjects()[name])
+    backbone = settings.backbone
+    assert isinstance(backbone, spec.ResNet)
+    torch.manual_seed(0)
+    detector = build_detector(settings, CLASSES)
+    state = narrow_file(backbone.model_copy(update={"weights": None, "deformable": "none"}))
+    assert weights.load_content(detector, files.of_state(state), "file").whole
+    check_copies(detector, state, backbone)
+    loss = first_loss(detector, 64)
+    assert torch.isfinite(loss)
+    assert loss > 0
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("norm", ["frozen", "eval", "batch"])
+@pytest.mark.parametrize("frozen_stages", [0, 1, 3, 4])
+def test_own_stages_follow_the_backbone(stride: int, norm: str, frozen_stages: int) -> None:
+    settings = light(subjects()[f"tsd-table1:ResNet-50 + D_s{stride}"])
+    changes = {"norm": norm, "frozen_stages": frozen_stages, "depth": 10, "width": 0.25}
+    backbone = settings.backbone.model_copy(update=changes)
+    detector = build_detector(settings.model_copy(update={"backbone": backbone}), CLASSES)
+    detector.eval()
+    detector.train()
+    found = [one for one in copies(detector) if one != "backbone"]
+    assert len(found) == {8: 2, 16: 1, 32: 0}[stride]
+    for path in found:
+        twin = detector.backbone.get_submodule(f"layer{5 - len(found) + found.index(path)}")
+        pairs = zip(detector.get_submodule(path).modules(), twin.modules(), strict=True)
+        assert all(one.training == other.training for one, other in pairs)
+        pairs = zip(detector.get_submodule(path).parameters(), twin.parameters(), strict=True)
+        assert all(one.requires_grad == other.requires_grad for one, other in pairs)
+
+
+def test_own_stages_that_are_frozen_do_not_move() -> None:
+    settings = light(subjects()["tsd-table1:ResNet-50 + D_s8"])
+    detector: Any = build_detector(settings, CLASSES).train()
+    before = {name: x.clone() for name, x in detector.state_dict().items()}
+    optimiser = torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=0.01)
+    first_loss(detector, 64).backward()
+    optimiser.step()
+    after = detector.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not [name for name in moved if "running" in name or "num_batches" in name]
+    assert any(name.startswith("features.loc.stages.0") for name in moved)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", load.detectors())
+def test_first_loss_at_full_size(name: str) -> None:
+    settings = load.detector(name).detector
+    backbone = settings.backbone
+    assert isinstance(backbone, spec.ResNet)
+    torch.manual_seed(0)
+    network = TorchvisionResNet(
+        Bottleneck,
+        list(BLOCKS[backbone.depth][1]),
+        groups=backbone.groups,
+        width_per_group=backbone.base_width,
+    )
+    detector = build_detector(settings, 80)
+    state = network.state_dict()
+    assert weights.load_content(detector, files.of_state(state), "file").whole
+    check_copies(detector, state, backbone)
+    assert torch.isfinite(first_loss(detector, 128))
