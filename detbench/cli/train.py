@@ -53,7 +53,7 @@ def command(
     from detbench.cli import single
     from detbench.data.sources import label, seen_in_training
 
-    common.team_quietly()
+    common.before_torch()
     root = common.data_root(data_root)
     overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights else [])]
     cell, chosen = single.choose(detector, profile, dataset, overrides, seed, root)

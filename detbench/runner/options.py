@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from detbench.errors import DeviceError
+from detbench.runner import processors
 
 LauncherName = Literal["local", "ray"]
 
@@ -22,7 +23,8 @@ class Options:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: cells at once; none takes what the launcher has room for.
-        threads: CPU threads of each cell's process; none shares the processors among the jobs.
+        threads: CPU threads of each cell's process; none shares the processors that are free now
+            among the jobs. A training that goes on keeps the number it began with.
         retry_failed: compute again what is stored as failed.
         fresh: compute everything again.
         command: starts a cell's process; none is ``python -m detbench.runner.cell``.
@@ -69,13 +71,6 @@ class Options:
         return replace(self, jobs=jobs)
 
 
-def processors() -> int:
-    """Processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def default_jobs(light: bool, device: str, gpus_per_cell: float = 1) -> int:
     """Cells at once on this machine: as many as its GPUs have room for.
 
@@ -83,7 +78,7 @@ def default_jobs(light: bool, device: str, gpus_per_cell: float = 1) -> int:
     no GPU is named one cell runs per processor, at most eight, so that their memory fits.
     """
     if light and not device.startswith("cuda"):
-        return max(1, min(processors(), 8) // max(1, int(gpus_per_cell)))
+        return max(1, min(processors.usable(), 8) // max(1, int(gpus_per_cell)))
     return max(1, int(len(gpus(device)) / gpus_per_cell))
 
 

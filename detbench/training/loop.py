@@ -273,6 +273,7 @@ def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> No
             "optimiser": run.optimiser.state_dict(),
             "scaler": run.scaler.state_dict(),
             "random": seeding.states(run.device, run.drawing),
+            "threads": torch.get_num_threads(),
         },
         keep,
     )
@@ -297,6 +298,7 @@ def _resume(run: Run, content: dict[str, Any] | None, path: Path, identity: str,
         run.optimiser.load_state_dict(content["optimiser"])
         run.scaler.load_state_dict(content["scaler"])
         seeding.restore(content["random"], run.device, run.drawing)
+        seeding.keep_threads(content.get("threads"), run.device)
         return int(content["iteration"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(

@@ -204,7 +204,8 @@ def test_other_profiles_are_named_and_not_mixed_in(store: Store) -> None:
     fill(store, make("smoke").rows[0].train[0], **all_metrics(0.3))
     notices = html.notices(make("smoke"), store)
     assert (
-        "Also stored, and not shown: 1 cell with profile small. Profiles are never mixed in a table."
+        "Also stored, and not shown: 1 cell with profile small. "
+        "Profiles are never mixed in a table."
     ) in notices
     text = _page(store, make("smoke"))
     assert 'data-value="30.0"' in text
