@@ -29,6 +29,7 @@ from detbench.structures import Batch
 from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
 from detbench.training.curve import Curve
 from detbench.training.distributed import ALONE, Losses, Team
+from detbench.training.first import FILE, Look, check_reached
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
 
@@ -217,16 +218,24 @@ def _endless(batches: Iterator[Batch]) -> Any:
 
 
 def _guarded_step(run: Run, batch: Batch, rate: float, iteration: int, meter: Meter) -> None:
-    """One step; where it breaks down after a loss that was not finite, that is the error."""
+    """One step; where it breaks down after a loss that was not finite, that is the error.
+
+    The first one of a training is looked at, see ``training.first``.
+    """
+    look = Look() if iteration == 1 else None
     try:
-        losses, total = _step(run, batch, rate)
+        losses, total = _step(run, batch, rate, look)
     except (RuntimeError, ValueError, IndexError):
         meter.read()
         raise
     meter.add(iteration, rate, losses, total)
+    if look is not None:
+        look.judge(losses, run.training, meter.curve.path.with_name(FILE), run.team.first)
 
 
-def _step(run: Run, batch: Batch, rate: float) -> tuple[dict[str, Tensor], Tensor]:
+def _step(
+    run: Run, batch: Batch, rate: float, look: Look | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
     """Forward, backward and update; returns the losses and their sum, still on the device."""
     batch, whole = run.team.pad(batch)
     images = batch.images.to(
@@ -236,13 +245,20 @@ def _step(run: Run, batch: Batch, rate: float) -> tuple[dict[str, Tensor], Tenso
     )
     share = run.team.share(batch, whole, run.drawing)
     with sharing(share), autocast(run.device, run.training.precision):
-        losses = run.losses(images, batch.targets.to(run.device))
+        with contextlib.nullcontext() if look is None else look.watching(run.detector):
+            losses = run.losses(images, batch.targets.to(run.device))
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         counted = total * 0.0 if batch.spare else total
+        if look is not None:
+            check_reached(counted)
         run.scaler.scale(counted).backward()
+    norm = None
     if run.training.clip is not None:
         run.scaler.unscale_(run.optimiser)
-        nn.utils.clip_grad_norm_(run.detector.parameters(), run.training.clip)
+        norm = nn.utils.clip_grad_norm_(run.detector.parameters(), run.training.clip)
+    if look is not None:
+        look.gradients(run.detector, norm, run.scaler.get_scale())
+        look.priors = run.team.whole(look.priors, total, batch.spare)[0]
     optimiser.set_rate(run.optimiser, rate)
     run.scaler.step(run.optimiser)
     run.scaler.update()

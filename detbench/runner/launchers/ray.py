@@ -181,7 +181,7 @@ class Remote:
         """What is here of a training that another cell finished or a stop interrupted."""
         if isinstance(self._job, CostJob):
             return {}
-        paths = [self.log.parent / name for name in (*KEPT[:2], CHECKPOINT)]
+        paths = [self.log.parent / name for name in (*KEPT[:-1], CHECKPOINT)]
         return {
             str(path.relative_to(self._cluster.root)): path.read_bytes()
             for path in paths
