@@ -45,8 +45,9 @@ def command(
     """Train DETECTOR, evaluate it and print its AP.
 
     An interrupted run goes on where it stopped, with the same command: Ctrl-C saves first. The
-    folder then has weights.pt, curve.jsonl (the losses of each iteration), checkpoint.pt and
-    detections.json.gz (COCO results). Nothing is stored in the results folder: that is for `run`.
+    folder then has weights.pt, curve.jsonl (the losses of each iteration), first.json (what the
+    first one says), checkpoint.pt and detections.json.gz (COCO results). Nothing is stored in the
+    results folder: that is for `run`.
 
     Started by torchrun, the processes share each batch, one GPU each: the same losses, sooner.
     """

@@ -65,6 +65,8 @@ class Options:
                 "torchrun, with --gpus-per-cell"
             )
         check_gpus(self)
+        if self.ray_address is not None and self.launcher != "ray":
+            raise DeviceError("--ray-address does nothing here: it goes with --launcher ray")
         if self.launcher == "ray":
             return self
         jobs = self.jobs or default_jobs(light, self.device, self.gpus_per_cell)
@@ -110,6 +112,11 @@ def check_gpus(options: Options) -> None:
         raise DeviceError(
             f"--gpus-per-cell {each:g}: give a whole number, or a fraction below 1 for cells that "
             "share a GPU"
+        )
+    if each < 1 and options.launcher == "local" and not (device.startswith("cuda") or gpus(device)):
+        raise DeviceError(
+            f"--gpus-per-cell {each:g} does nothing here: there is no GPU to share; --jobs says "
+            "how many cells run at once"
         )
     if device == "cpu" or each <= 1:
         return
