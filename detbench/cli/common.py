@@ -184,8 +184,13 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
 
 
-def team_quietly() -> None:
-    """Before torch is imported in one process of several: have it keep its hints to itself."""
+def before_torch() -> None:
+    """To be called before torch is imported to compute: threads that wait sleep, and one process of
+    several keeps torch's hints to itself.
+    """
+    from detbench.runner.processors import wait_passively
+
+    wait_passively()
     if os.environ.get("WORLD_SIZE", "1") != "1":
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 

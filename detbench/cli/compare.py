@@ -88,8 +88,8 @@ def command(
     Needs detections only, trains nothing. The interval resamples the images, the same for both;
     with several seeds it covers their spread too. With --margin M the exit code is 0 if, in every
     one of --metrics (classes of --by-class aside), the lower end of the interval is at or above −M,
-    and 1 if it is below: B is worse by more than M, or the images are too few to rule it out. Of
-    two names of one cell a line says so.
+    and 1 if it is below: B is worse by more than M, or the images are too few to rule it out. Two
+    names of one cell get a line that says so.
     """
     from detbench.report import comparison
     from detbench.report import sides as given

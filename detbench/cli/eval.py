@@ -108,7 +108,7 @@ def command(
     if detector is None or weights is None:
         raise RecipeError("give DETECTOR and --weights FILE, or --results FILE; see --help")
     _only("DETECTOR", annotations=annotations)
-    common.team_quietly()
+    common.before_torch()
     root = common.data_root(data_root)
     cell, _ = single.choose(detector, profile, dataset, set_ or (), 0, root)
     single.log_to_stderr()

@@ -106,6 +106,7 @@ def command(
     """
     from detbench.cli import subjects
 
+    common.before_torch()
     root = common.data_root(data_root)
     cell, file, name = _which(
         detector, weights, row, profile, dataset, set_ or [], seed, root, results

@@ -46,8 +46,8 @@ def command(
             "--threads",
             min=1,
             metavar="N",
-            help="CPU threads of each process; by default the processors shared among the jobs, "
-            "and one on a cluster.",
+            help="CPU threads of each process; by default the processors that are free now, shared "
+            "among the jobs, and one on a cluster. A training that goes on keeps its number.",
             show_default=False,
         ),
     ] = None,

@@ -89,7 +89,7 @@ def settings(
     data = resolve.parse_dataset(dataset) if dataset else None
     # Settings are changed in a whole cell, and any detector completes one.
     any_detector = load.detectors()[0]
-    cell = resolve.cell(any_detector, profile or "paper", 0, overrides, data).cell
+    cell = resolve.cell(any_detector, profile or "paper", 0, overrides, data, whole=False).cell
     assert cell is not None
     return cell.data, cell.evaluation
 

@@ -45,15 +45,16 @@ def command(
     """Train DETECTOR, evaluate it and print its AP.
 
     An interrupted run goes on where it stopped, with the same command: Ctrl-C saves first. The
-    folder then has weights.pt, curve.jsonl (the losses of each iteration), checkpoint.pt and
-    detections.json.gz (COCO results). Nothing is stored in the results folder: that is for `run`.
+    folder then has weights.pt, curve.jsonl (the losses of each iteration), first.json (what the
+    first one says), checkpoint.pt and detections.json.gz (COCO results). Nothing is stored in the
+    results folder: that is for `run`.
 
     Started by torchrun, the processes share each batch, one GPU each: the same losses, sooner.
     """
     from detbench.cli import single
     from detbench.data.sources import label, seen_in_training
 
-    common.team_quietly()
+    common.before_torch()
     root = common.data_root(data_root)
     overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights else [])]
     cell, chosen = single.choose(detector, profile, dataset, overrides, seed, root)

@@ -34,7 +34,7 @@ def apply(cell: Cell, overrides: Sequence[str]) -> tuple[Cell, list[str]]:
     warnings: list[str] = []
     for override in overrides:
         try:
-            path, text = _split(override)
+            path, text = split(override)
             _set(data, path, text, override)
             if path in (["training", "epochs"], ["training", "iterations"]):
                 warnings += _switch_length(data["training"], path[1], cell)
@@ -74,7 +74,12 @@ def put(tables: dict[str, Any], path: Sequence[str], value: Any) -> None:
         raise TypeError(f"{path[-2]} is a value")
 
 
-def _split(override: str) -> tuple[list[str], str]:
+def split(override: str) -> tuple[list[str], str]:
+    """The parts of a key path, from its section, and the value's text.
+
+    Raises:
+        RecipeError: it is no KEY=VALUE.
+    """
     _, equals, text = override.partition("=")
     path = _path(override)
     if not equals or not all(path):

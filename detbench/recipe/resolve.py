@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from detbench.errors import RecipeError
-from detbench.recipe import load
+from detbench.recipe import idle, load
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
@@ -38,6 +38,7 @@ class ResolvedRow:
         seed: of the cell.
         reason: why there is no cell; else empty.
         warnings: sentences about settings that a user should know.
+        idle: what was set by hand and does nothing in this cell, and why.
     """
 
     row: Row
@@ -46,6 +47,7 @@ class ResolvedRow:
     seed: int = 0
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    idle: tuple[tuple[str, str], ...] = ()
 
 
 def cells(
@@ -64,7 +66,8 @@ def cells(
         data: replaces the profile's data set.
 
     Raises:
-        RecipeError: a pattern without a row, or mistakes in the overrides, all of them.
+        RecipeError: a pattern without a row, or mistakes in the overrides, all of them; one that
+            does nothing in any of these rows is a mistake, in some rows a warning.
     """
     table = load.table(table) if isinstance(table, str) else table
     profile = load.profile(profile) if isinstance(profile, str) else profile
@@ -80,9 +83,32 @@ def cells(
             found += _resolve(row, table, profile, seeds, overrides, data)
         except RecipeError as error:
             mistakes += error.mistakes
+    if not mistakes:
+        mistakes, found = _idle(found)
     if mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)))
     return found
+
+
+def _idle(rows: list[ResolvedRow]) -> tuple[list[str], list[ResolvedRow]]:
+    """What was set by hand and does nothing anywhere, and the rows with a warning about what does
+    nothing in some of them.
+    """
+    run = list(dict.fromkeys(row.row.label for row in rows if row.cell is not None))
+    where: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for one in row.idle:
+            if row.row.label not in where.setdefault(one, []):
+                where[one].append(row.row.label)
+    count: dict[str, int] = {}
+    for (what, _), labels in where.items():
+        count[what] = count.get(what, 0) + len(labels)
+    everywhere = {what for what in count if count[what] == len(run) or what.startswith("row ")}
+    mistakes = [idle.sentence(*one) for one in where if one[0] in everywhere]
+    some = tuple(idle.sentence(*one, f"in {', '.join(labels)}") for one, labels in where.items())
+    if mistakes or not some:
+        return mistakes, rows
+    return [], [replace(rows[0], warnings=(*rows[0].warnings, *some)), *rows[1:]]
 
 
 def cell(
@@ -91,14 +117,25 @@ def cell(
     seed: int = 0,
     overrides: Sequence[str] = (),
     data: Data | None = None,
+    whole: bool = True,
 ) -> ResolvedRow:
-    """One detector by itself, as ``train`` and ``eval`` run it: a table's row of one."""
+    """One detector by itself, as ``train`` and ``eval`` run it: a table's row of one.
+
+    Args:
+        whole: false where only parts of the cell are wanted, in which an override need do nothing.
+
+    Raises:
+        RecipeError: mistakes in the overrides, or one that does nothing here.
+    """
     recipe = load.detector(detector) if isinstance(detector, str) else detector
     profile = load.profile(profile) if isinstance(profile, str) else profile
     row = Row(label=recipe.id, detector=recipe.id, published=recipe.published)
-    return _one(
+    made = _one(
         row, recipe.detector, load.schedule(recipe.schedule), profile, seed, overrides, data
     )
+    if whole and made.idle:
+        raise RecipeError([idle.sentence(*one) for one in made.idle])
+    return made
 
 
 def paper_cell(row: Row, table: Table) -> Cell | None:
@@ -247,7 +284,13 @@ def _resolve(
     if row.cited or paper is None or schedule is None:
         cited = row.cited or "it names no detector"
         return [ResolvedRow(row, None, paper, seed, f"cited only: {cited}") for seed in seeds]
-    return [_one(row, paper, schedule, profile, seed, overrides, data) for seed in seeds]
+    found = [_one(row, paper, schedule, profile, seed, overrides, data) for seed in seeds]
+    if table.paper != "own":
+        return found
+    return [
+        replace(one, idle=(*one.idle, *idle.of_row(one.cell, row))) if one.cell else one
+        for one in found
+    ]
 
 
 def _one(
@@ -277,7 +320,8 @@ def _one(
     if ratio:
         warnings = [*warnings, ratio]
     changed = apply(base.model_copy(update={"detector": paper}), detector_only(overrides))[0]
-    return ResolvedRow(row, used, changed.detector, seed, "", tuple(warnings))
+    nothing = tuple(idle.of_overrides(used, overrides))
+    return ResolvedRow(row, used, changed.detector, seed, "", tuple(warnings), nothing)
 
 
 def _unasked(cell: Cell) -> tuple[Cell, str]:

@@ -7,7 +7,7 @@ where that differs, and a difference is printed only where input, counter and pr
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from detbench.data.sources import label, seen_in_training
@@ -175,7 +175,10 @@ def _entries(
 def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
     recipe = row.planned.row
     if kind == "measured":
-        return _measured(row.measured[metric], metric)
+        entry = _measured(row.measured[metric], metric)
+        if entry.text and row.warnings and metric not in COSTS:
+            return replace(entry, note=f"In training: {'; '.join(row.warnings)}.")
+        return entry
     if kind == "published":
         value = recipe.published.get(metric)
         note = recipe.misprints.get(metric)
@@ -328,6 +331,7 @@ def _json_row(plan: Plan, row: RowNumbers, change: Change | None) -> dict[str, A
         "fidelity": recipe.fidelity,
         "status": row.status,
         "same_cell_as": row.planned.same or None,
+        "warnings": list(row.warnings),
         "measured": {metric: number.value for metric, number in row.measured.items()},
         "sd": {metric: number.sd for metric, number in row.measured.items()},
         "n": {m: one.seeds if one.value is not None else 0 for m, one in row.measured.items()},

@@ -36,6 +36,7 @@ class RowNumbers:
 
     Attributes:
         status: ``done``, ``failed``, ``missing`` or ``cited``; of the training.
+        warnings: what its trainings' first iterations said, each once.
     """
 
     planned: PlannedRow
@@ -44,6 +45,7 @@ class RowNumbers:
     measured: dict[str, Number]
     stored: tuple[Stored, ...]
     cost: Stored | None
+    warnings: tuple[str, ...] = ()
 
 
 def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
@@ -67,7 +69,16 @@ def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
         else:
             measured[metric] = _mean(metric, [stored for _, stored in cells], reason)
     found = tuple(stored for _, stored in cells if stored)
-    return RowNumbers(planned, _status(planned, found), reason, measured, found, cost)
+    warnings = dict.fromkeys(note for stored in found for note in _warnings(stored))
+    status = _status(planned, found)
+    return RowNumbers(planned, status, reason, measured, found, cost, tuple(warnings))
+
+
+def _warnings(stored: Stored) -> list[str]:
+    """What the first iteration of a stored training said, see ``training.first``."""
+    seen = stored.rows[0].provenance.get("first")
+    notes = seen.get("notes", []) if isinstance(seen, dict) else []
+    return [str(note) for note in notes]
 
 
 def _status(planned: PlannedRow, found: tuple[Stored, ...]) -> str:

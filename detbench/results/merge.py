@@ -16,7 +16,7 @@ from detbench.results.inventory import CellFiles
 from detbench.results.schema import Damaged, Measurement
 
 Action = Literal["copied", "same", "kept", "replaced", "refused"]
-KEPT_OF_WORK = ("weights.pt", "curve.jsonl", "log.txt")
+KEPT_OF_WORK = ("weights.pt", "curve.jsonl", "first.json", "log.txt")
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _work(folder: Path, weights: bool) -> Iterator[Item]:
             continue  # unfinished: it goes on from its checkpoint
         elif name == "weights.pt" and weights:
             yield Item(path, "delete", "weights of a training that is done", _size(path))
-        elif name not in ("lock", "curve.jsonl", "weights.pt"):
+        elif name not in ("lock", "curve.jsonl", "first.json", "weights.pt"):
             yield Item(path, "delete", "of a training that is done", _size(path))
 
 

@@ -38,6 +38,7 @@ from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostItem, CostJob, TrainJob
 from detbench.runner.log import NOTED, Notes, lossy
+from detbench.runner.processors import wait_passively
 from detbench.training import memory
 
 DONE, FAILED, MEND, BUSY, LOST, STOPPED = 0, 1, 2, 75, 76, 143
@@ -124,9 +125,12 @@ def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) 
     else:
         text = Path(argv[0]).read_bytes()
     job = JOB.validate_json(text)
+    wait_passively()
     channel = Channel(attached=argv == ["-"])
     sys.stderr = lossy(2)
-    logging.getLogger(NOTED).addHandler(Notes(channel.send))
+    notes = Notes(channel.send)
+    for name in NOTED:
+        logging.getLogger(name).addHandler(notes)
     print(f"{now()} process {os.getpid()} starts", file=sys.stderr)
     try:
         if isinstance(job, CostJob):

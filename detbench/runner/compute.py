@@ -21,7 +21,7 @@ from detbench.results.schema import Measurement
 from detbench.runner import companions, provenance
 from detbench.runner.cell import Measured, Report, now
 from detbench.runner.job import CostItem, TrainJob
-from detbench.training import checkpoint, loop, weights
+from detbench.training import checkpoint, first, loop, weights
 from detbench.training.precision import memory_format
 from detbench.training.seeding import choose_determinism, seed_everything
 
@@ -65,6 +65,7 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
         "started": started,
         "ended": now(),
         "trained": trained,
+        "first": first.read(work / first.FILE),
         "processes": team.world,
     }
     how = protocol(cell, scored.images)

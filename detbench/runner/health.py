@@ -25,7 +25,7 @@ from detbench.recipe.experiment import Coco, Voc
 from detbench.results import inventory
 from detbench.results.files import Lock, write_atomic
 from detbench.results.schema import Damaged
-from detbench.runner.options import processors
+from detbench.runner.processors import usable
 from detbench.runner.provenance import driver, git_commit
 from detbench.training import stock
 
@@ -144,7 +144,7 @@ def _devices(found: dict[str, Any]) -> Iterator[Check]:
 
 
 def _machine() -> Iterator[Check]:
-    count, omp = processors(), os.environ.get("OMP_NUM_THREADS")
+    count, omp = usable(), os.environ.get("OMP_NUM_THREADS")
     said = f"{count} processors for this process"
     if omp:
         said += f", OMP_NUM_THREADS={omp}"

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-NOTED = "detbench.training.checkpoint"
-"""Logger whose warnings are for the user: what was lost of earlier work."""
+NOTED = ("detbench.training.checkpoint", "detbench.training.seeding", "detbench.training.first")
+"""Loggers whose warnings are for the user: what was lost of earlier work, what is kept of it, and
+what cannot learn."""
 
 
 class _Lossy(io.BufferedIOBase):

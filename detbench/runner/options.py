@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from detbench.errors import DeviceError
+from detbench.runner import processors
 
 LauncherName = Literal["local", "ray"]
 
@@ -22,7 +23,8 @@ class Options:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: cells at once; none takes what the launcher has room for.
-        threads: CPU threads of each cell's process; none shares the processors among the jobs.
+        threads: CPU threads of each cell's process; none shares the processors that are free now
+            among the jobs. A training that goes on keeps the number it began with.
         retry_failed: compute again what is stored as failed.
         fresh: compute everything again.
         command: starts a cell's process; none is ``python -m detbench.runner.cell``.
@@ -63,17 +65,12 @@ class Options:
                 "torchrun, with --gpus-per-cell"
             )
         check_gpus(self)
+        if self.ray_address is not None and self.launcher != "ray":
+            raise DeviceError("--ray-address does nothing here: it goes with --launcher ray")
         if self.launcher == "ray":
             return self
         jobs = self.jobs or default_jobs(light, self.device, self.gpus_per_cell)
         return replace(self, jobs=jobs)
-
-
-def processors() -> int:
-    """Processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def default_jobs(light: bool, device: str, gpus_per_cell: float = 1) -> int:
@@ -83,7 +80,7 @@ def default_jobs(light: bool, device: str, gpus_per_cell: float = 1) -> int:
     no GPU is named one cell runs per processor, at most eight, so that their memory fits.
     """
     if light and not device.startswith("cuda"):
-        return max(1, min(processors(), 8) // max(1, int(gpus_per_cell)))
+        return max(1, min(processors.usable(), 8) // max(1, int(gpus_per_cell)))
     return max(1, int(len(gpus(device)) / gpus_per_cell))
 
 
@@ -115,6 +112,11 @@ def check_gpus(options: Options) -> None:
         raise DeviceError(
             f"--gpus-per-cell {each:g}: give a whole number, or a fraction below 1 for cells that "
             "share a GPU"
+        )
+    if each < 1 and options.launcher == "local" and not (device.startswith("cuda") or gpus(device)):
+        raise DeviceError(
+            f"--gpus-per-cell {each:g} does nothing here: there is no GPU to share; --jobs says "
+            "how many cells run at once"
         )
     if device == "cpu" or each <= 1:
         return

@@ -109,7 +109,10 @@ class Plan:
         """Every task once, costs first (they take seconds), then in the table's order."""
         costs = [row.cost for row in self.rows if row.cost]
         cells = [task for row in self.rows for task in row.train]
-        return tuple({task.digest: task for task in [*costs, *cells]}.values())
+        found: dict[str, Task] = {}
+        for task in (*costs, *cells):
+            found.setdefault(task.digest, task)
+        return tuple(found.values())
 
 
 def make(

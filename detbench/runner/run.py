@@ -90,6 +90,8 @@ def run(
         )
     if before.missing:
         with opened(options, store.root) as launcher, _terminable() as stopped:
+            if launcher.notice and any(task.kind != "cost" for task in before.missing):
+                display.say(launcher.notice)
             going = _Run(store, options, launcher, display, outcome, before.missing, len(tasks))
             going.loop(stopped)
     display.close()

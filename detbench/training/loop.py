@@ -31,6 +31,7 @@ from detbench.training import checkpoint, norms, optimiser, schedule, seeding, s
 from detbench.training.average import Average
 from detbench.training.curve import Curve
 from detbench.training.distributed import ALONE, Losses, Team
+from detbench.training.first import FILE, Look, check_reached
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
 
@@ -229,16 +230,24 @@ def _endless(batches: Iterator[Batch]) -> Any:
 
 
 def _guarded_step(run: Run, batch: Batch, rate: float, iteration: int, meter: Meter) -> None:
-    """One step; where it breaks down after a loss that was not finite, that is the error."""
+    """One step; where it breaks down after a loss that was not finite, that is the error.
+
+    The first one of a training is looked at, see ``training.first``.
+    """
+    look = Look() if iteration == 1 else None
     try:
-        losses, total = _step(run, batch, rate)
+        losses, total = _step(run, batch, rate, look)
     except (RuntimeError, ValueError, IndexError):
         meter.read()
         raise
     meter.add(iteration, rate, losses, total)
+    if look is not None:
+        look.judge(losses, run.training, meter.curve.path.with_name(FILE), run.team.first)
 
 
-def _step(run: Run, batch: Batch, rate: float) -> tuple[dict[str, Tensor], Tensor]:
+def _step(
+    run: Run, batch: Batch, rate: float, look: Look | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
     """Forward, backward and update; returns the losses and their sum, still on the device."""
     batch, whole = run.team.pad(batch)
     images = batch.images.to(
@@ -248,13 +257,20 @@ def _step(run: Run, batch: Batch, rate: float) -> tuple[dict[str, Tensor], Tenso
     )
     share = run.team.share(batch, whole, run.drawing)
     with sharing(share), autocast(run.device, run.training.precision):
-        losses = run.losses(images, batch.targets.to(run.device))
+        with contextlib.nullcontext() if look is None else look.watching(run.detector):
+            losses = run.losses(images, batch.targets.to(run.device))
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         counted = total * 0.0 if batch.spare else total
+        if look is not None:
+            check_reached(counted)
         run.scaler.scale(counted).backward()
+    norm = None
     if run.training.clip is not None:
         run.scaler.unscale_(run.optimiser)
-        nn.utils.clip_grad_norm_(run.detector.parameters(), run.training.clip)
+        norm = nn.utils.clip_grad_norm_(run.detector.parameters(), run.training.clip)
+    if look is not None:
+        look.gradients(run.detector, norm, run.scaler.get_scale())
+        look.priors = run.team.whole(look.priors, total, batch.spare)[0]
     optimiser.set_rate(run.optimiser, rate)
     run.scaler.step(run.optimiser)
     run.scaler.update()
@@ -289,6 +305,7 @@ def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> No
             "optimiser": run.optimiser.state_dict(),
             "scaler": run.scaler.state_dict(),
             "random": seeding.states(run.device, run.drawing),
+            "threads": torch.get_num_threads(),
         },
         keep,
     )
@@ -320,6 +337,7 @@ def _resume(run: Run, content: dict[str, Any] | None, path: Path, identity: str,
         run.optimiser.load_state_dict(content["optimiser"])
         run.scaler.load_state_dict(content["scaler"])
         seeding.restore(content["random"], run.device, run.drawing)
+        seeding.keep_threads(content.get("threads"), run.device)
         return int(content["iteration"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from torch.utils import deterministic
 
 CPU = torch.device("cpu")
+
+logger = logging.getLogger(__name__)
 
 
 def seed_everything(seed: int, stream: int = 0) -> None:
@@ -42,6 +45,23 @@ def choose_determinism(device: torch.device) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
+
+
+def keep_threads(begun: int | None, device: torch.device) -> None:
+    """Go on at the number of threads a training began with, since on the CPU its bits depend on it.
+
+    Args:
+        begun: none is not known.
+    """
+    now = torch.get_num_threads()
+    if begun is None or begun == now or device.type != "cpu":
+        return
+    torch.set_num_threads(begun)
+    logger.warning(
+        "it goes on at %d thread%s, as it began, not at %d: its result is bit for bit the same at "
+        "one number of threads alone",
+        *(begun, "" if begun == 1 else "s", now),
+    )
 
 
 def shared_generator(seed: int, device: torch.device) -> torch.Generator:

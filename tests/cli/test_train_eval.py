@@ -46,7 +46,7 @@ def test_train_then_eval_give_the_same_numbers(call: Call, tmp_path: Path) -> No
     code, out, err = call("train", "fcos-r50", *SMALL, "--out", "here", "--format", "json")
     assert (code, "train 2/2" in err, "training from scratch" in err) == (0, True, True)
     trained = json.loads(out)["rows"][0]
-    names = {"weights.pt", "curve.jsonl", "checkpoint.pt", "detections.json.gz"}
+    names = {"weights.pt", "curve.jsonl", "first.json", "checkpoint.pt", "detections.json.gz"}
     assert {entry.name for entry in (tmp_path / "here").iterdir()} == names
 
     options = ["--weights", "here/weights.pt", "--save", "again.json", "--format", "json"]

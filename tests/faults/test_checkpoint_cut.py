@@ -152,7 +152,8 @@ def test_the_user_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     """A cell's process sends the line to its runner, which prints it."""
     sent: list[dict[str, Any]] = []
     notes = Notes(sent.append)
-    logger = logging.getLogger(NOTED)
+    assert checkpoint.logger.name in NOTED
+    logger = checkpoint.logger
     logger.addHandler(notes)
     try:
         (tmp_path / loop.CHECKPOINT).write_bytes(b"PK")

@@ -1,12 +1,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report.made_store import fill
+from report.made_store import all_metrics, fill, make
 
 from detbench.recipe import load
+from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
 from detbench.report import ablation, table
 from detbench.results.schema import Measurement
@@ -249,3 +251,24 @@ def test_report_and_an_idle_run_import_no_torch(tmp_path: Path) -> None:
     # Every table that something is stored of: the first one's baselines are in others too.
     assert outputs[2].startswith(outputs[0])
     assert "Cells: " in outputs[0]
+
+
+def test_what_a_first_iteration_said_stands_at_the_numbers(tmp_path: Path) -> None:
+    plan, store = make(seeds=(0, 1)), Store(tmp_path)
+    notes = {0: ["the first loss 'cls' is 415, 162 times what ..."], 1: []}
+    for task in plan.rows[0].train:
+        assert isinstance(task.cell, Cell)
+        seed = task.cell.seed
+        row = Measurement(
+            *(task.digest, task.kind, "AP", 0.3 + seed / 10, "fraction", {}, seed),
+            provenance={"first": {"notes": notes[seed]}},
+        )
+        store.add([row, replace(row, metric="AP50")])
+    for task in plan.rows[1].train:
+        fill(store, task, **all_metrics(0.4))  # from before anything was looked at
+    found = ablation.sheet(plan, store)
+    place = [column.key for column in found.columns].index("AP")
+    said = "In training: the first loss 'cls' is 415, 162 times what ...."
+    assert [row[place].note for row in found.rows[:2]] == [said, None]
+    rows = ablation.payload(plan, store)["rows"]
+    assert [row["warnings"] for row in rows] == [notes[0], [], [], []]

@@ -74,6 +74,11 @@ def test_the_first_row_of_a_cell_is_named_by_the_others(seeds: tuple[int, ...]) 
     plan = planned(seeds)
     assert [row.same for row in plan.rows] == ["", "FCOS", "FCOS", ""]
     assert sum(task.kind == "train-eval" for task in plan.tasks) == 2 * len(seeds)
+    # Messages about a cell name the row that has its numbers.
+    assert {task.label.partition(",")[0] for task in plan.tasks if task.kind == "train-eval"} == {
+        "FCOS",
+        "deeper",
+    }
     # Of the rows that are shown, the first.
     assert [row.same for row in planned(seeds, "copy,again").rows] == ["", "copy"]
 

@@ -38,7 +38,7 @@ def test_by_default_every_gpu_has_a_cell(monkeypatch: pytest.MonkeyPatch, eight:
     assert default_jobs(False, "cuda", 3) == 2
     assert default_jobs(False, "cuda", 0.5) == 16
     assert default_jobs(False, "cuda:3") == default_jobs(False, "cpu") == 1
-    monkeypatch.setattr(options, "processors", lambda: 6)
+    monkeypatch.setattr(options.processors, "usable", lambda: 6)
     assert default_jobs(True, "cpu") == 6
     assert default_jobs(True, "cpu", 2) == 3
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,21 @@ class Screen(io.StringIO):
 def _run(store: Store, count: int, screen: Screen | None = None, **more) -> Outcome:
     screen = screen or Screen()
     return run(stub_run.tasks(count), store, stub_run.options(**more), lambda: Plain(screen))
+
+
+def test_what_a_launcher_says_of_threads_is_shown(
+    store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from detbench.runner.launchers import local
+
+    monkeypatch.setattr(local.processors, "fitting", lambda processes: (1, "threads: said"))
+    free = replace(stub_run.options(), threads=None)
+    screen = Screen()
+    run(stub_run.tasks(1), store, free, lambda: Plain(screen))
+    assert screen.getvalue().splitlines()[0] == "threads: said"
+    screen = Screen()
+    run(stub_run.tasks(1), store, free, lambda: Plain(screen))
+    assert screen.getvalue() == ""  # nothing runs, nothing is said
 
 
 def _counts(ledger: Path, word: str) -> Counter[str]:

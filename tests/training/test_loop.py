@@ -92,6 +92,27 @@ def test_resume_is_bit_identical(tmp_path: Path, name: str, stops: tuple[int, ..
     assert [line["iteration"] for line in lines[0]] == list(range(1, 13))
 
 
+def test_a_run_goes_on_at_the_threads_it_began_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(Stop):
+            fit(tmp_path, training(), stopper(4))
+        torch.set_num_threads(2)
+        fit(tmp_path, training())
+        assert torch.get_num_threads() == 3
+        [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert said.startswith("it goes on at 3 threads, as it began, not at 2: ")
+        assert checkpoint.load(tmp_path / loop.CHECKPOINT)["threads"] == 3
+        caplog.clear()
+        fit(tmp_path, training())  # at the same number there is nothing to say
+        assert not caplog.records
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_run_that_lost_work_after_its_checkpoint_repeats_it(tmp_path: Path) -> None:
     """As after kill -9: the curve is ahead of the checkpoint and ends in half a line."""
     fit(tmp_path / "whole", training())

@@ -70,9 +70,11 @@ class Launcher(Protocol):
 
     Attributes:
         threads: CPU threads of each process of a cell.
+        notice: a sentence about that number which the user should see; else empty.
     """
 
     threads: int
+    notice: str
 
     @property
     def places(self) -> int:

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detbench.results.files import writing
+from detbench.runner import processors
 from detbench.runner.job import CostJob, TrainJob
 from detbench.runner.launchers import Heard, How, Inbox
-from detbench.runner.options import Options, gpus, processors
+from detbench.runner.options import Options, gpus
 
 CELL_COMMAND = (sys.executable, "-m", "detbench.runner.cell")
 
@@ -34,7 +35,9 @@ class Local:
         self._command = options.command or CELL_COMMAND
         self._gpus = gpus(options.device)
         self._each = options.processes
-        self.threads = options.threads or max(1, processors() // (self.places * self._each))
+        self.threads, self.notice = options.threads or 0, ""
+        if not self.threads:
+            self.threads, self.notice = processors.fitting(self.places * self._each)
         self._children: list[Child | None] = [None] * self.places
 
     def start(self, key: str, job: TrainJob | CostJob, work: Path, inbox: Inbox) -> Child:
@@ -93,9 +96,11 @@ class Child:
                 stderr=log,
                 # A group of its own: the terminal's Ctrl-C must reach the runner alone.
                 start_new_session=True,
-                # BLAS and OpenMP read the number of threads when they are loaded.
+                # BLAS and OpenMP read the number of threads, and how those wait, when they are
+                # loaded.
                 env={
                     **os.environ,
+                    **processors.waiting(os.environ),
                     "OMP_NUM_THREADS": threads,
                     "MKL_NUM_THREADS": threads,
                     **environment,

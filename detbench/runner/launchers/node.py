@@ -28,7 +28,7 @@ from detbench.runner.job import COSTS, JOB, CostJob, TrainJob
 from detbench.runner.launchers import Inbox
 from detbench.runner.launchers.local import CELL_COMMAND, Child
 
-KEPT = ("weights.pt", "curve.jsonl", "log.txt")
+KEPT = ("weights.pt", "curve.jsonl", "first.json", "log.txt")
 """Of a cell's work folder, what travels back; the checkpoint does so while it is not done."""
 CHECKPOINT = "checkpoint.pt"
 

@@ -106,7 +106,7 @@ class Cluster:
     def __init__(self, ray: Any, options: Options, root: Path, token: Path) -> None:
         self.ray, self.root, self.token = ray, root, token
         self._options = options
-        self.threads = options.threads or 1
+        self.threads, self.notice = options.threads or 1, ""
         self._needs = {"CPU": float(self.threads * options.processes)}
         total = ray.cluster_resources()
         if options.device.startswith("cuda") or (options.device == "auto" and total.get("GPU")):
@@ -181,7 +181,7 @@ class Remote:
         """What is here of a training that another cell finished or a stop interrupted."""
         if isinstance(self._job, CostJob):
             return {}
-        paths = [self.log.parent / name for name in (*KEPT[:2], CHECKPOINT)]
+        paths = [self.log.parent / name for name in (*KEPT[:-1], CHECKPOINT)]
         return {
             str(path.relative_to(self._cluster.root)): path.read_bytes()
             for path in paths

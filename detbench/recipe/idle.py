@@ -1,0 +1,284 @@
+"""Settings that do nothing in a cell, whatever their value: asked for by hand they are a mistake.
+
+What a profile or a published recipe states beside the point is harmless. What somebody sets
+(``--set``, a row of their own table) and nothing reads would be measured as if it had been tried.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from detbench.recipe.base import Custom, PerTaskSpec, Spec
+from detbench.recipe.detector import Dense, Detector, Roi
+from detbench.recipe.experiment import Cell, Evaluation, Sgd, Shapes, Steps, Training
+from detbench.recipe.model import ResNet
+from detbench.recipe.override import split
+from detbench.recipe.roi import BoxLoss, Conv, Res5
+from detbench.recipe.stages import Deformable, Dpe, Giou, IouAssignment, Sce, Tower
+from detbench.recipe.table import Row
+
+Path = tuple[str, ...]
+Found = Iterator[tuple[Path, str]]
+TASKS = ("both", "cls", "loc")
+OF_A_SWEEP: Path = ("detector", "readout", "average")
+"""A sweep over rounds states it in every row, and one of them averages over one round."""
+BASIC = 50
+"""Depth below which a ResNet is made of basic blocks."""
+
+
+def of_overrides(cell: Cell, overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Of some ``--set``, those that do nothing in ``cell``, which they were applied to, and why."""
+    reasons = _idle(cell)
+    found = []
+    for override in overrides:
+        path, text = split(override)
+        for leaf in _leaves(tuple(path), _plain(text)):
+            if (why := _why(reasons, leaf)) is not None:
+                found.append((f"--set '{override}'", why))
+                break
+    return found
+
+
+def of_row(cell: Cell, row: Row) -> list[tuple[str, str]]:
+    """Of the settings that a row gives, those that do nothing in its cell, and why.
+
+    What is at its default claims nothing: grids, sweeps and copies write every setting out.
+    """
+    reasons = _idle(cell)
+    return [
+        (f'row "{row.label}": {_shown(leaf)}', why)
+        for leaf in _leaves(("detector",), row.replaced)
+        if (why := _why(reasons, leaf)) is not None
+        and leaf != OF_A_SWEEP
+        and not _default(cell, leaf)
+    ]
+
+
+def _default(cell: Cell, leaf: Path) -> bool:
+    """Whether a setting of a cell is what it is where nobody says anything."""
+    owner: Any = cell
+    for part in leaf[:-1]:
+        owner = owner[int(part)] if isinstance(owner, tuple) else getattr(owner, part, None)
+    if not isinstance(owner, Spec) or leaf[-1] not in type(owner).model_fields:
+        return False
+    return bool(getattr(owner, leaf[-1]) == type(owner).model_fields[leaf[-1]].default)
+
+
+def sentence(what: str, why: str, where: str = "here") -> str:
+    return f"{what} does nothing {where}: {why}"
+
+
+def _idle(cell: Cell) -> dict[Path, str]:
+    """Key path -> why nothing depends on what stands there."""
+    found = dict(_evaluation(cell))
+    for path, why in _training(cell.training, cell.detector):
+        found[("training", *path)] = why
+    for path, why in _detector(cell.detector, cell.training):
+        found[("detector", *path)] = why
+    return found
+
+
+def _why(reasons: Mapping[Path, str], leaf: Path) -> str | None:
+    return next((reasons[leaf[:n]] for n in range(1, len(leaf) + 1) if leaf[:n] in reasons), None)
+
+
+def _leaves(path: Path, value: Any) -> Iterator[Path]:
+    """The key paths of single settings in a table, arrays of tables included."""
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
+        items = enumerate(value)
+    else:
+        yield path
+    for key, item in items:
+        yield from _leaves((*path, str(key)), item)
+
+
+def _plain(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
+def _shown(path: Path) -> str:
+    return ".".join(path[1:])
+
+
+# --- evaluation and training ----------------------------------------------------------------------
+
+
+def _evaluation(cell: Cell) -> Found:
+    settings: Evaluation = cell.evaluation
+    if isinstance(cell.data, Shapes) and (settings.limit or 0) > cell.data.val:
+        yield ("evaluation", "limit"), f"there are {cell.data.val} val images"
+    most = cell.detector.inference.max_detections
+    if settings.max_detections > most:
+        yield (
+            ("evaluation", "max_detections"),
+            f"the detector gives {most} an image (inference.max_detections)",
+        )
+
+
+def _training(settings: Training, detector: Detector) -> Found:
+    yield (
+        ("reference_batch",),
+        "it says for which batch a recipe chose its learning rate; set training.optimizer.lr",
+    )
+    optimizer, schedule = settings.optimizer, settings.schedule
+    if isinstance(optimizer, Sgd):
+        if not optimizer.weight_decay:
+            for name in ("decay_norms", "decay_biases"):
+                yield ("optimizer", name), "training.optimizer.weight_decay is 0"
+        elif not _trains_norms(detector):
+            yield ("optimizer", "decay_norms"), "no norm of this detector trains"
+    if isinstance(schedule, Steps):
+        yield from _steps(schedule, float(settings.epochs or settings.iterations or 0))
+
+
+def _steps(schedule: Steps, length: float) -> Found:
+    if schedule.gamma == 1:
+        yield ("schedule", "drops"), "training.schedule.gamma is 1"
+    elif late := [drop for drop in schedule.drops if drop >= length]:
+        listed = ", ".join(f"{drop:g}" for drop in late)
+        yield ("schedule", "drops"), f"the training ends at {length:g}, before {listed}"
+    if not [drop for drop in schedule.drops if drop < length]:
+        yield ("schedule", "gamma"), "no drop of the learning rate comes before the end"
+    if not schedule.warmup_iterations:
+        yield ("schedule", "warmup_ratio"), "training.schedule.warmup_iterations is 0"
+
+
+def _trains_norms(detector: Detector) -> bool:
+    """Whether any norm has parameters that train; of a user's own module it may."""
+    options = [one for _, one in _options(detector)]
+    if any(isinstance(one, (Custom, Conv)) for one in (*options, detector.backbone, detector.neck)):
+        return True
+    backbone = detector.backbone
+    live = isinstance(backbone, ResNet) and backbone.norm != "frozen"
+    if live and isinstance(backbone, ResNet) and backbone.frozen_stages < 4:
+        return True
+    if live and any(isinstance(one, Res5) for one in options):
+        return True
+    return any(_has_norm(one) for one in options)
+
+
+def _has_norm(option: Spec) -> bool:
+    match option:
+        case Tower():
+            return option.norm != "none" and option.depth > 0
+        case Sce():
+            return option.norm != "none" and option.down == "conv"
+        case Dpe():
+            return option.norm != "none" and -1 in option.levels
+    return False
+
+
+# --- detectors ------------------------------------------------------------------------------------
+
+
+def _options(detector: Detector) -> Iterator[tuple[Path, Spec]]:
+    """Every option of the stages that are per task, with its key path."""
+    for stage in ("features", "sampling", "assignment", "heads"):
+        yield from _of_pair((stage,), getattr(detector, stage))
+    if not isinstance(detector, Roi):
+        return
+    branches = [(("rounds", str(n)), one) for n, one in enumerate(detector.rounds)]
+    beside = [(("sibling",), detector.sibling)] if detector.sibling else []
+    for path, branch in (*beside, *branches):
+        for stage in ("sampling", "heads"):
+            pair = getattr(branch, stage)
+            if pair is not None:
+                yield from _of_pair((*path, stage), pair)
+
+
+def _of_pair(path: Path, pair: PerTaskSpec[Any]) -> Iterator[tuple[Path, Spec]]:
+    for task in TASKS:
+        if (option := getattr(pair, task)) is not None:
+            yield (*path, task), option
+
+
+def _detector(detector: Detector, training: Training) -> Found:
+    backbone = detector.backbone
+    if isinstance(backbone, ResNet):
+        if backbone.depth < BASIC:
+            for name in ("groups", "base_width"):
+                why = f"a ResNet-{backbone.depth} has no bottlenecks"
+                yield ("backbone", name), why
+        if training.weights != "default":
+            yield ("backbone", "weights"), "training.weights=default alone asks for them"
+    for path, option in _options(detector):
+        for name, why in _option(option):
+            yield (*path, name), why
+    yield from _dense(detector) if isinstance(detector, Dense) else _roi(detector)
+
+
+def _option(option: Spec) -> Iterator[tuple[str, str]]:
+    """Fields of one option that its other fields leave without effect."""
+    match option:
+        case Tower() if not option.depth:
+            for name in ("channels", "norm", "conv_bias"):
+                yield name, "a tower of depth 0 has no convolution"
+        case Sce() if option.down != "conv":
+            for name in ("norm", "conv_bias"):
+                yield name, f"down = '{option.down}' has no convolution"
+        case Dpe() if -1 not in option.levels:
+            for name in ("norm", "conv_bias"):
+                yield name, "levels without -1 need no convolution"
+        case Tower() | Sce() | Dpe() if option.norm == "none" and not option.conv_bias:
+            yield "conv_bias", "without a norm a convolution always has a bias"
+        case Deformable() if not option.convs:
+            yield "convs", "it names no convolution, which is kind = 'regular'"
+        case IouAssignment() if not option.match_low_quality:
+            yield "min_positive", "match_low_quality is false"
+
+
+def _dense(detector: Dense) -> Found:
+    for task in ("cls", "loc"):
+        head, sampling = detector.heads.of(task), detector.sampling.of(task)
+        if not isinstance(head, Tower) or not isinstance(sampling, Deformable):
+            continue
+        if any(position >= head.depth for position in sampling.convs):
+            place = "both" if detector.sampling.shared else task
+            why = f"the {task} tower has depth {head.depth}, and positions start at 0"
+            yield ("sampling", place, "convs"), why
+    losses = detector.supervision
+    for name in ("cls", "loc"):
+        loss = getattr(losses, name)
+        if getattr(loss, "weight", 1) or getattr(loss, "distribution_weight", 0):
+            continue
+        for setting in type(loss).model_fields:
+            if setting not in ("kind", "weight", "distribution_weight"):
+                yield ("supervision", name, setting), f"supervision.{name}.weight is 0"
+    if isinstance(losses.loc, Giou) and losses.loc.weighting == "none":
+        yield ("supervision", "loc", "least"), "weighting is 'none'"
+
+
+def _roi(detector: Roi) -> Found:
+    if not detector.assignment.shared:
+        yield (
+            ("assignment", "loc", "test_count"),
+            "at test both tasks have the proposals of assignment.cls",
+        )
+    readout = detector.readout
+    if len(readout.cls_rounds) == 1:
+        yield ("readout", "average"), "readout.cls_rounds names one round"
+    elif readout.cls not in ("cls", "loc"):
+        yield ("readout", "average"), f"readout.cls = '{readout.cls}' fuses probabilities"
+    yield from _box_loss(("supervision", "loc"), detector.supervision.loc)
+    if detector.sibling is not None:
+        yield from _box_loss(("sibling", "supervision", "loc"), detector.sibling.supervision.loc)
+    for number, each in enumerate(detector.rounds):
+        path = ("rounds", str(number))
+        yield from _box_loss((*path, "loc"), each.loc)
+        if each.tasks == "loc":
+            for stage in ("heads", "sampling"):
+                yield (*path, stage, "cls"), "a round with tasks = 'loc' does not classify"
+
+
+def _box_loss(path: Path, loss: BoxLoss) -> Found:
+    if not loss.weight:
+        for name in ("beta", "normaliser"):
+            yield (*path, name), f"{'.'.join((*path, 'weight'))} is 0"
