@@ -280,7 +280,8 @@ class Light(Spec):
         first, levels: of the pyramid.
         roi: widths of an RoI detector's heads are scaled so that 1024 becomes this.
         pool: sides of pooled maps are scaled so that 7 becomes this.
-        proposals, candidates: the most proposals per image, and per level before NMS.
+        candidates: the RPN's numbers of candidates per level are scaled so that 1000 becomes this.
+        proposals: the most proposals per image.
         samples: the most proposals per image that teach.
         anchors: multiplies the size of anchors, for data whose objects are small.
         bounds: multiplies the object sizes at which one level of the pyramid gives way to the next,
