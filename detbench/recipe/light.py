@@ -131,6 +131,7 @@ RULES: dict[Rule, Callable[[Any, Light], Any]] = {
     "samples": lambda count, light: _most(count, light.samples),
     "anchors": lambda size, light: _product(size, light.anchors),
     "bounds": _bounds,
+    "init": lambda init, light: init or light.init,
     "shift": lambda gamma, light: _product(gamma, light.shift),
     "first": lambda first, light: light.first or first,
     "levels": lambda levels, light: light.levels or levels,

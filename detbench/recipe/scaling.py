@@ -19,6 +19,7 @@ Rule = Literal[
     "samples",
     "anchors",  # sizes of anchors: multiplied
     "bounds",  # object sizes at which one level gives way to the next: multiplied
+    "init",  # how hidden convolutions start: as the profile says, where the recipe does not
     "shift",  # what an output of 1 of a shift network means: multiplied
     "first",  # of the pyramid: replaced
     "levels",

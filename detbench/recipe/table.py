@@ -9,7 +9,7 @@ from pydantic import Field
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Fidelity
 from detbench.recipe.experiment import Data, Evaluation, Training
-from detbench.recipe.model import Positive
+from detbench.recipe.model import Init, Positive
 
 REPLACEABLE = (
     "backbone",
@@ -287,6 +287,7 @@ class Light(Spec):
         bounds: multiplies the object sizes at which one level of the pyramid gives way to the next,
             in the pooling of regions and in FCOS's assignment.
         shift: multiplies what an output of 1 of a shift network means.
+        init: how hidden convolutions of towers, of SCE and DPE and of the RPN start.
     """
 
     backbone: LightResNet
@@ -301,6 +302,7 @@ class Light(Spec):
     anchors: Annotated[float, Field(gt=0)] = 1.0
     bounds: Annotated[float, Field(gt=0)] = 1.0
     shift: Annotated[float, Field(gt=0)] = 1.0
+    init: Init | None = None
 
 
 class Profile(Spec):
