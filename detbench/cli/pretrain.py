@@ -115,10 +115,10 @@ def command(
     if missing:
         _make(missing, chosen, folder, common.data_root(data_root), device, threads)
     made = [_made(one, paths[one.id], one in missing) for one in wanted]
-    for one in made:
-        if one.state == "other":
+    for file in made:
+        if file.state == "other":
             common.say(
-                f"warning: {one.path}: not made as profile {chosen.id} says: delete it to have it "
+                f"warning: {file.path}: not made as profile {chosen.id} says: delete it to have it "
                 "made again"
             )
     common.emit(_sheet(made), format, [vars(one) for one in made])
@@ -158,7 +158,8 @@ def _make(
     import torch
 
     from detbench.measure.device import resolve
-    from detbench.training import memory, pretrain, stop
+    from detbench.runner import pretrain
+    from detbench.training import memory, stop
 
     where = resolve(device)
     for one in missing:

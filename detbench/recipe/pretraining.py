@@ -13,6 +13,7 @@ from detbench.recipe.embedded import BOTTLENECK, identity
 from detbench.recipe.experiment import Cell, Evaluation
 from detbench.recipe.light import BLOCKS, lighten
 from detbench.recipe.model import Pixels, ResNet
+from detbench.recipe.override import split
 from detbench.recipe.table import Pretraining, Profile
 
 
@@ -68,7 +69,8 @@ def wanted(
         overrides: ``key.path=value`` as from ``--set``, which rows will be run with.
 
     Raises:
-        RecipeError: the profile does not say how weights are made, or mistakes in the names.
+        RecipeError: the profile does not say how weights are made, mistakes in the names, or an
+            override that changes nothing of a backbone.
     """
     pretraining = profile.pretraining
     if pretraining is None:
@@ -76,6 +78,13 @@ def wanted(
             f"profile {profile.id} has no table 'pretraining', which says what embedded weights "
             "are made by; smoke has one"
         )
+    if mistakes := [
+        f"--set '{one}': does nothing here: weights depend on 'backbone' and 'pixels' alone, and "
+        f"how they are trained is in the table 'pretraining' of profile {profile.id}"
+        for one in overrides
+        if not {"backbone", "pixels"} & set(split(one)[0][:2])
+    ]:
+        raise RecipeError(mistakes)
     users: dict[str, dict[str, list[str]]] = {}
     networks: dict[str, tuple[ResNet, Pixels]] = {}
     for table in tables or load.tables():

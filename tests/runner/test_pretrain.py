@@ -21,7 +21,8 @@ from detbench.recipe import embedded, load, pretraining, resolve
 from detbench.recipe.experiment import Cell
 from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
-from detbench.training import checkpoint, files, lookup, loop, pretrain, stock, weights
+from detbench.runner import pretrain
+from detbench.training import checkpoint, files, lookup, loop, stock, weights
 
 TINY = """
 id = "tiny"
@@ -383,6 +384,7 @@ def damage(folder: Path, own: str) -> None:
         (["--profile", "small"], None, "profile small has no table 'pretraining', which says"),
         (["no-table"], None, "unknown table 'no-table'"),
         (["--set", "backbone.widht=1"], None, "unknown key 'widht', did you mean 'width'?"),
+        (["--set", "training.iterations=1"], None, "does nothing here: weights depend on 'back"),
         (["--output", "tiny.toml"], None, "--output tiny.toml: this is a file: name a folder"),
         (["--output", "tiny.toml/a"], None, "cannot write tiny.toml/a"),
         (["--device", "cuda:99"], None, "cuda"),
