@@ -243,6 +243,7 @@ def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
             test_candidates=settings.test_candidates,
             empty=settings.empty or "dropped",
         ),
+        settings.init,
     )
 
 

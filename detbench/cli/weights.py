@@ -150,13 +150,13 @@ def import_(
         _check_output(output, file, force)
     found = importing.look(file, detector, profile, set_ or (), classes)
     common.emit(_fit_sheet(file, detector, found), format, importing.plain(found))
+    if found.differences and not allow_partial:
+        raise WeightsError(f"{file}: {importing.refusal(found)}")
     if not found.fit.whole and not (allow_partial and found.fit.matching):
         advice = "nothing fits: are they for another detector?"
         if found.fit.matching:
             advice = f"{found.advice}--allow-partial takes what fits"
         raise WeightsError(f"{file}: does not fit {detector}: {advice}")
-    if found.differences and not allow_partial:
-        raise WeightsError(f"{file}: {importing.refusal(found)}")
     if output is not None:
         importing.write(found, output)
         common.say(f"{output}: {len(found.fit.matching)} parameters and buffers of {detector}")

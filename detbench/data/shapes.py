@@ -24,7 +24,6 @@ SMALLEST = 32
 
 _SPLITS = {"train": 0, "val": 1}
 _BY_SEED = 2  # more splits after those two, one a seed
-_VISIBLE = 0.4  # an object or its context with less than this to be seen is left out
 _CACHE_BYTES = 512 * 2**20
 
 
@@ -53,7 +52,7 @@ class Shapes:
         split: ``train`` or ``val``; they never share a scene.
         count: number of scenes.
         size: side in pixels, 32 or more.
-        variant: ``full`` or ``easy``.
+        variant: a name of ``VARIANTS``.
         version: of the drawing code; only the one this release draws.
         seed: draws other scenes than both splits have, each seed its own; none is the split's.
 
@@ -180,9 +179,11 @@ def _arrange(
     for thing in reversed(scene.things):
         layer = [(part, cover(part, size)) for part in thing.parts]
         if thing.label is not None:
-            if kept and not _seen(layer, taken):
+            seen = not kept or _seen(layer, taken, variant.visible)
+            if not seen and variant.hidden == "left out":
                 continue
-            kept.append((thing.label, layer[-1][1]))
+            if seen:
+                kept.append((thing.label, layer[-1][1]))
         layers.append(layer)
         for part, coverage in layer:
             if part.opacity == 1.0:
@@ -191,12 +192,12 @@ def _arrange(
     return scene, layers, kept
 
 
-def _seen(layer: list[tuple[Part, Coverage]], taken: NDArray[np.bool_]) -> bool:
+def _seen(layer: list[tuple[Part, Coverage]], taken: NDArray[np.bool_], share: float) -> bool:
     """Whether enough of every part is free of what stands before it."""
     for _, coverage in layer:
         mask = coverage.alpha > 0.5
         free = np.count_nonzero(mask & ~taken[coverage.window])
-        if free < _VISIBLE * np.count_nonzero(mask) or not free:
+        if free < share * np.count_nonzero(mask) or not free:
             return False
     return True
 

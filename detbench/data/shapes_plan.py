@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, repeat
 from operator import mul
+from typing import Literal
 
 from detbench.data.draws import Draws
-from detbench.data.shapes_draw import DIRECTIONS, Colour, Part
+from detbench.data.shapes_draw import COSINES, DIRECTIONS, SINES, Colour, Part
 
 OUTLINES = ("triangle", "star", "cross", "ring", "crescent", "arrow")
 TEXTURES = ("stripes", "checks", "dots")
@@ -66,6 +67,10 @@ class Variant:
         rim: probability of a dark edge.
         swing, grain: deviation of the background's smooth colour, and pixel noise, in grey levels.
         hue: probability that a family has its own hue; otherwise colour says nothing.
+        tilt: largest rotation of outlines and textures from upright, in 1/64 turns; 32 is any.
+        covers: most opaque patches over parts of objects.
+        visible: an object with less of it, or of its context, to be seen is no object;
+        hidden: it is ``left out`` of the scene, or ``drawn`` without being annotated.
     """
 
     code: int
@@ -84,6 +89,10 @@ class Variant:
     swing: int
     grain: int
     hue: float
+    tilt: int = DIRECTIONS // 2
+    covers: int = 0
+    visible: float = 0.4
+    hidden: Literal["left out", "drawn"] = "left out"
 
 
 VARIANTS = {
@@ -122,6 +131,30 @@ VARIANTS = {
         swing=24,
         grain=8,
         hue=0.85,
+    ),
+    # Between both, for networks that train for minutes: outlines near upright and hues that mostly
+    # tell the family are soon learnt; what stays hard is what is hidden, small, or told by context.
+    "covered": Variant(
+        code=2,
+        objects=(4, 6),
+        outline=(56.0, 240.0),
+        texture=(72.0, 240.0),
+        disc=(44.0, 96.0),
+        closeness=0.5,
+        inside=0.7,
+        strokes=1,
+        patches=1,
+        empties=1,
+        surfaces=("plain", "gradient"),
+        squeeze=0.85,
+        rim=1.0,
+        swing=24,
+        grain=8,
+        hue=0.85,
+        tilt=5,
+        covers=6,
+        visible=0.2,
+        hidden="drawn",
     ),
 }
 
@@ -164,6 +197,8 @@ def plan(draws: Draws, size: int, variant: Variant) -> Plan:
     objects.sort(key=lambda thing: -thing.body.radius * draws.between(0.5, 2.0))
     behind = [*painter.patches(), *painter.empties(objects), *painter.strokes(objects)]
     scene.things = [*behind, *objects]
+    if variant.covers:
+        scene.things += list(painter.covers(objects))
     if variant.strokes > 1:
         scene.things += list(painter.strokes(objects))[:1]
     return scene
@@ -210,6 +245,13 @@ class _Planner:
                 taken.append(spot)
                 yield self._disc(label, spot) if spot.disc else self._object(label, spot)
 
+    def _direction(self) -> int:
+        """Rotation of an object in 1/64 turns: any, or near upright."""
+        tilt = self.variant.tilt
+        if 2 * tilt >= DIRECTIONS:
+            return self.draws.integer(DIRECTIONS)
+        return (self.draws.integer(2 * tilt + 1) - tilt) % DIRECTIONS
+
     def _free_spot(self, label: int, taken: list[_Spot]) -> _Spot | None:
         radius = self._radius(label)
         disc = label >= 9
@@ -248,7 +290,7 @@ class _Planner:
             x=spot.x,
             y=spot.y,
             radius=spot.radius,
-            direction=draws.integer(DIRECTIONS),
+            direction=self._direction(),
             aspect=draws.between(variant.squeeze, 1.0),
             colours=self._colours(label if by_outline else 6),
             cycles=float(3 + draws.integer(3)) if spot.radius > 24 * self.unit else 3.0,
@@ -312,6 +354,31 @@ class _Planner:
                 opacity=draws.between(0.1, 0.4),
             )
             yield Thing((part,), None)
+
+    def covers(self, objects: list[Thing]) -> Iterator[Thing]:
+        """Opaque patches in the background's colours, each over a part of an object."""
+        draws = self.draws
+        for _ in range(draws.integer(self.variant.covers + 1) if objects else 0):
+            body = draws.choice(objects).body
+            radius = body.radius * draws.between(0.5, 1.1)
+            turn, away = draws.integer(DIRECTIONS), draws.between(0.3, 1.0) * body.radius
+            part = Part(
+                outline=draws.choice(("disc", "square")),
+                texture="gradient",
+                x=body.x + away * COSINES[turn],
+                y=body.y + away * SINES[turn],
+                radius=radius,
+                direction=draws.integer(DIRECTIONS),
+                aspect=draws.between(0.4, 1.0),
+                colours=self._ground_colours(),
+            )
+            yield Thing((part,), None)
+
+    def _ground_colours(self) -> tuple[Colour, Colour]:
+        """Two colours near the background's."""
+        near = (c + self.draws.integer(81) - 40 for c in self.base)
+        first = tuple(min(255, max(0, c)) for c in near)
+        return _rgb(first), _rgb(_towards(first, 0 if _luma(first) > 120 else 255, 2))
 
     def _distractor(self, outline: str, radius: float) -> Part:
         x, y = self._place(radius, 0.2)

@@ -30,8 +30,7 @@ class Translated:
     remarks: tuple[str, ...] = ()
 
     def refusal(self, origin: str) -> str:
-        """Why these weights are not loaded though their parameters fit, in one line; empty if they
-        may be.
+        """Why these weights are not loaded, in one line; empty if they may be.
 
         Args:
             origin: whose network it is.
@@ -39,7 +38,7 @@ class Translated:
         if not self.differences:
             return ""
         return (
-            f"{origin}'s network is another than this detector's, though its parameters fit: "
+            f"{origin}'s network is another than this detector's, whether parameters fit or not: "
             f"{'; '.join(self.differences)}: set these in a recipe of your own "
             "(recipes/examples has torchvision's three), or --allow-partial loads them all the same"
         )

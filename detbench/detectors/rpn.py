@@ -16,6 +16,7 @@ from detbench.ops.suppression import survivors
 from detbench.sharing import normaliser
 from detbench.stages.assignment import BACKGROUND, IouAssigner
 from detbench.stages.assignment.sampling import sample_mask
+from detbench.stages.convolution import start
 from detbench.structures import Targets
 
 
@@ -66,17 +67,24 @@ class Rpn(nn.Module):
         grid: anchors of a cell.
         strides: of the pyramid's levels.
         settings: thresholds and counts.
+        init: of the 3x3 convolution; see ``stages.convolution.ConvUnit``.
     """
 
     def __init__(
-        self, inputs: int, channels: int, grid: Grid, strides: list[int], settings: RpnSettings
+        self,
+        inputs: int,
+        channels: int,
+        grid: Grid,
+        strides: list[int],
+        settings: RpnSettings,
+        init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, channels, 3, padding=1)
         self.cls = nn.Conv2d(channels, grid.per_cell, 1)
         self.loc = nn.Conv2d(channels, grid.per_cell * 4, 1)
         for layer in (self.conv, self.cls, self.loc):
-            nn.init.normal_(layer.weight, std=0.01)
+            start(layer.weight, init if layer is self.conv else None)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
         self.grid = grid

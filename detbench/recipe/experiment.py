@@ -20,7 +20,8 @@ class Shapes(Spec):
     Attributes:
         size: side of the square scenes in pixels; objects are in proportion to it.
         train, val: numbers of scenes. The splits never share a scene.
-        variant: ``full``, or ``easy`` with fewer, larger objects and less clutter.
+        variant: ``full``; ``easy`` with fewer, larger objects and less clutter; ``covered``, soon
+            learnt, but with objects that are partly or mostly hidden.
         version: of the drawing code; a change of what is drawn changes it.
         scenes: ``by-seed`` draws the training scenes of each seed anew, so that what seeds differ
             by covers the data too; none trains every seed on the same. The val split has no seed.
@@ -30,7 +31,7 @@ class Shapes(Spec):
     size: Positive = 512
     train: Positive = 4000
     val: Positive = 500
-    variant: Literal["full", "easy"] = "full"
+    variant: Literal["full", "easy", "covered"] = "full"
     version: Positive = 1
     scenes: Literal["by-seed"] | None = None
 

@@ -23,6 +23,9 @@ REFERENCE_ROI = 1024
 REFERENCE_POOL = 7
 """Side of pooled maps that a profile's ``pool`` stands for."""
 
+REFERENCE_CANDIDATES = 1000
+"""The RPN's candidates of a level that a profile's ``candidates`` stands for."""
+
 REFERENCE_FINEST = 56.0
 """Side in pixels of regions on the finest level where a recipe does not say."""
 
@@ -88,6 +91,12 @@ def _pool(size: int, light: Light) -> int:
     return size if light.pool is None else max(1, _nearest(size * light.pool / REFERENCE_POOL))
 
 
+def _candidates(count: int, light: Light) -> int:
+    if light.candidates is None:
+        return count
+    return max(1, _nearest(count * light.candidates / REFERENCE_CANDIDATES))
+
+
 def _bounds(size: float | None, light: Light) -> float | None:
     if light.bounds == 1:
         return size
@@ -118,10 +127,11 @@ RULES: dict[Rule, Callable[[Any, Light], Any]] = {
     "roi": _roi,
     "pool": _pool,
     "proposals": lambda count, light: _most(count, light.proposals),
-    "candidates": lambda count, light: _most(count, light.candidates),
+    "candidates": _candidates,
     "samples": lambda count, light: _most(count, light.samples),
     "anchors": lambda size, light: _product(size, light.anchors),
     "bounds": _bounds,
+    "init": lambda init, light: init or light.init,
     "shift": lambda gamma, light: _product(gamma, light.shift),
     "first": lambda first, light: light.first or first,
     "levels": lambda levels, light: light.levels or levels,

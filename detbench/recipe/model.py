@@ -10,6 +10,9 @@ from detbench.recipe.base import Custom, Spec
 from detbench.recipe.scaling import Scaling, kept
 
 Positive = Annotated[int, Field(gt=0)]
+Init = Literal["he"]
+"""How hidden convolutions of heads start: ``he``, by what keeps the variance of what passes (He et
+al. 2015); where none is given N(0, 0.01^2), as the papers' do (RetinaNet, section 4.1)."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
-from detbench.recipe.model import Anchors, Fraction, Positive
+from detbench.recipe.model import Anchors, Fraction, Init, Positive
 from detbench.recipe.scaling import Scaling, kept
 from detbench.recipe.stages import Level, Weight
 
@@ -18,7 +18,7 @@ class Rpn(Spec):
     """Region proposal network (Ren et al. 2015).
 
     Attributes:
-        channels: of its 3x3 convolution.
+        channels, init: of its 3x3 convolution.
         positive, negative, min_positive: IoU thresholds of its assignment.
         samples, fraction: anchors per image in its loss, and the largest share of positives.
         border: anchors that leave their image, without its padding, by more pixels than this teach
@@ -31,6 +31,7 @@ class Rpn(Spec):
 
     scaling: ClassVar[Scaling] = {
         "channels": "channels",
+        "init": "init",
         "train_candidates": "candidates",
         "test_candidates": "candidates",
         **kept("positive", "negative", "min_positive", "samples", "fraction", "border", "beta"),
@@ -44,6 +45,7 @@ class Rpn(Spec):
     samples: Positive = 256
     fraction: Fraction = 0.5
     border: Weight | None = None
+    init: Init | None = None
     beta: Weight = 0.0
     train_candidates: Positive = 2000
     test_candidates: Positive = 1000

@@ -14,11 +14,12 @@ Rule = Literal[
     "channels",  # width of neck, towers, RPN: in proportion to 256
     "roi",  # width of an RoI detector's heads: in proportion to 1024
     "pool",  # side of pooled maps: in proportion to 7
-    "proposals",  # at most so many
-    "candidates",
+    "candidates",  # of the RPN on a level: in proportion to 1000
+    "proposals",  # an image: at most so many
     "samples",
     "anchors",  # sizes of anchors: multiplied
     "bounds",  # object sizes at which one level gives way to the next: multiplied
+    "init",  # how hidden convolutions start: as the profile says, where the recipe does not
     "shift",  # what an output of 1 of a shift network means: multiplied
     "first",  # of the pyramid: replaced
     "levels",

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from detbench.recipe.base import Custom, Spec
-from detbench.recipe.model import Positive
+from detbench.recipe.model import Init, Positive
 from detbench.recipe.scaling import Scaling, kept
 
 Weight = Annotated[float, Field(ge=0)]
@@ -30,10 +30,10 @@ class Sce(Spec):
         down: how the level is halved.
         kernel: of the halving operation, stride 2.
         next_level: concatenate P_{l+1}.
-        norm, conv_bias: of the convolution; the host head's norm.
+        norm, conv_bias, init: of the convolution; the host head's.
     """
 
-    scaling: ClassVar[Scaling] = kept("kernel")
+    scaling: ClassVar[Scaling] = {"init": "init", **kept("kernel")}
 
     kind: Literal["sce"]
     down: Literal["conv", "avg", "max"] = "conv"
@@ -41,6 +41,7 @@ class Sce(Spec):
     next_level: bool = True
     norm: Literal["gn", "none"] = "gn"
     conv_bias: bool = False
+    init: Init | None = None
 
 
 class Dpe(Spec):
@@ -49,15 +50,16 @@ class Dpe(Spec):
     Attributes:
         levels: offsets from l: -1 is the finer level through the strided convolution, 0 the level
             itself, 1 and 2 the coarser ones, up-sampled. Their order does not matter.
-        norm, conv_bias: of the strided convolution; the host head's.
+        norm, conv_bias, init: of the strided convolution; the host head's.
     """
 
-    scaling: ClassVar[Scaling] = kept("levels")
+    scaling: ClassVar[Scaling] = {"init": "init", **kept("levels")}
 
     kind: Literal["dpe"]
     levels: Annotated[tuple[Literal[-1, 0, 1, 2], ...], Field(min_length=1)] = (-1, 0, 1)
     norm: Literal["gn", "none"] = "gn"
     conv_bias: bool = False
+    init: Init | None = None
 
     @field_validator("levels")
     @classmethod
@@ -153,15 +155,17 @@ class Tower(Spec):
         channels: width of the tower.
         norm: ``gn`` is GroupNorm with 32 groups.
         conv_bias: a bias beside the norm too; without a norm there always is one.
+        init: of the convolutions.
     """
 
-    scaling: ClassVar[Scaling] = {"channels": "channels", **kept("depth")}
+    scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
 
     kind: Literal["tower"]
     depth: Annotated[int, Field(ge=0)] = 4
     channels: Positive = 256
     norm: Literal["gn", "none"] = "gn"
     conv_bias: bool = False
+    init: Init | None = None
 
 
 Head = Annotated[Tower | Custom, Field(discriminator="kind")]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Fidelity
 from detbench.recipe.experiment import Data, Evaluation, Shapes, Training
-from detbench.recipe.model import Positive
+from detbench.recipe.model import Init, Positive
 
 REPLACEABLE = (
     "backbone",
@@ -280,12 +280,14 @@ class Light(Spec):
         first, levels: of the pyramid.
         roi: widths of an RoI detector's heads are scaled so that 1024 becomes this.
         pool: sides of pooled maps are scaled so that 7 becomes this.
-        proposals, candidates: the most proposals per image, and per level before NMS.
+        candidates: the RPN's numbers of candidates per level are scaled so that 1000 becomes this.
+        proposals: the most proposals per image.
         samples: the most proposals per image that teach.
         anchors: multiplies the size of anchors, for data whose objects are small.
         bounds: multiplies the object sizes at which one level of the pyramid gives way to the next,
             in the pooling of regions and in FCOS's assignment.
         shift: multiplies what an output of 1 of a shift network means.
+        init: how hidden convolutions of towers, of SCE and DPE and of the RPN start.
     """
 
     backbone: LightResNet
@@ -300,6 +302,7 @@ class Light(Spec):
     anchors: Annotated[float, Field(gt=0)] = 1.0
     bounds: Annotated[float, Field(gt=0)] = 1.0
     shift: Annotated[float, Field(gt=0)] = 1.0
+    init: Init | None = None
 
 
 class Pretraining(Spec):

@@ -159,6 +159,44 @@ def test_import_of_a_backbone_and_of_another_detector(call: Call, tmp_path: Path
     )
 
 
+def test_import_of_torchvisions_detector(call: Call, tmp_path: Path) -> None:
+    from torchvision.models.detection import retinanet_resnet50_fpn
+
+    from detbench.recipe import load
+    from detbench.training import files
+
+    theirs = retinanet_resnet50_fpn(weights=None, weights_backbone=None)
+    torch.save(theirs.state_dict(), tmp_path / "in.pth")
+    words = ("weights", "import", "in.pth", "--output", "out.pt", "--detector")
+    code, out, err = call(*words, "retinanet-r50")
+    assert code == 2
+    assert "torchvision's network differs: its levels above P5 come from P5" in out
+    assert err.startswith("detbench: in.pth: torchvision's network is another than this detector's")
+    assert err.count("\n") == 1
+    assert not Path("out.pt").exists()
+    example = str(load.root() / load.EXAMPLES / "torchvision-retinanet-r50.toml")
+    code, out, err = call(*words, example)
+    assert code == 0, err
+    assert "Everything fits." in out
+    names = files.read(Path("out.pt")).classes
+    assert names is not None
+    assert (len(names), names[:2], names[-1]) == (80, ("person", "bicycle"), "toothbrush")
+
+
+def test_import_keeps_mmdetections_class_names(call: Call, tmp_path: Path) -> None:
+    from detbench.training import files
+
+    mmdet(tmp_path / "in.pth")
+    content = torch.load(tmp_path / "in.pth")
+    names = [f"thing {number}" for number in range(80)]
+    torch.save({**content, "meta": {"dataset_meta": {"CLASSES": names}}}, tmp_path / "in.pth")
+    words = ("weights", "import", "in.pth", "--detector", "retinanet-r50", "--output", "out.pt")
+    code, out, _ = call(*words, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["class_names"] == names
+    assert files.read(Path("out.pt")).classes == tuple(names)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

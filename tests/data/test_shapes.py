@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detbench import data
-from detbench.data import shapes_draw, shapes_plan
+from detbench.data import shapes, shapes_draw, shapes_plan
 from detbench.data.draws import Draws
 from detbench.data.shapes import Shapes
 from detbench.errors import DataError
@@ -23,6 +23,8 @@ GOLDEN = {
     ("train", 512, "full", 0): "6b9e3e563ba5f106",
     ("val", 512, "full", 1): "ef8686ce39588ff9",
     ("val", 333, "easy", 2): "39eefb1527253b1c",
+    ("train", 128, "covered", 5): "095c0dc0de4132a0",
+    ("val", 128, "covered", 1): "2701ade7b7aab4ef",
 }
 
 
@@ -85,10 +87,10 @@ def test_order_of_use_and_cache_change_nothing():
 def test_no_scene_is_drawn_twice():
     seen = set()
     for split in ("train", "val"):
-        for variant in ("full", "easy"):
+        for variant in ("full", "easy", "covered"):
             dataset = Shapes(split, 40, 32, variant)
             seen |= {dataset.sample(i).image.numpy().tobytes() for i in range(40)}
-    assert len(seen) == 160
+    assert len(seen) == 240
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def _discs(variant):
     return found
 
 
-@pytest.mark.parametrize("variant", ["full", "easy"])
+@pytest.mark.parametrize("variant", ["full", "easy", "covered"])
 def test_only_context_tells_discs_apart(variant):
     found = _discs(variant)
     bodies = {name: [thing.body for thing in things] for name, things in found.items()}
@@ -287,3 +289,34 @@ def test_what_cannot_be_drawn_is_said(tmp_path, change, message):
     spec = experiment.Shapes(kind="shapes", **change)
     with pytest.raises(DataError, match=message):
         data.load(spec, "train", tmp_path)
+
+
+def test_what_is_hidden_is_drawn_and_not_annotated():
+    """Objects that patches cover almost whole stay in the picture; one is always annotated."""
+    variant = shapes_plan.VARIANTS["covered"]
+    tried = annotated = 0
+    for index in range(200):
+        planned = [
+            thing.body
+            for thing in shapes_plan.plan(Draws(3, index, 0), 128, variant).things
+            if thing.label is not None
+        ]
+        _, layers, kept = shapes._arrange((3,), index, 128, variant)
+        drawn = [layer[-1][0] for layer in layers]
+        assert all(body in drawn for body in planned)
+        assert 1 <= len(kept) <= len(planned)
+        tried, annotated = tried + len(planned), annotated + len(kept)
+    assert 0.02 < 1 - annotated / tried < 0.3
+
+
+def test_things_stand_near_upright_where_the_variant_says_so():
+    def turned(variant):
+        plans = (
+            shapes_plan.plan(Draws(5, index), 128, shapes_plan.VARIANTS[variant])
+            for index in range(100)
+        )
+        bodies = [t.body for p in plans for t in p.things if t.label is not None and t.label < 9]
+        return [min(body.direction, 64 - body.direction) for body in bodies]
+
+    assert max(turned("covered")) == 5
+    assert max(turned("easy")) == 32

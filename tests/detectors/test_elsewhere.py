@@ -20,6 +20,7 @@ from detbench.assembly import build_detector
 from detbench.backbones.names import EPS
 from detbench.detectors.torchvision_importer import coco_classes
 from detbench.errors import WeightsError
+from detbench.pertask import PerTask
 from detbench.recipe import load
 from detbench.recipe.detector import Detector
 from detbench.training import files, weights
@@ -114,8 +115,8 @@ def test_candidates_and_boxes_are_torchvisions(pair: tuple[str, Any, Any], image
         assert torch.equal(laid.boxes, anchors)
 
 
-@pytest.mark.parametrize("pair", ["retinanet"], indirect=True)  # FCOS scores, Faster R-CNN pools
-@torch.no_grad()  # in torchvision's own way: see the recipes
+@pytest.mark.parametrize("pair", ["retinanet"], indirect=True)  # FCOS scores in torchvision's own
+@torch.no_grad()  # way: see the recipe
 def test_detections_of_retinanet_are_torchvisions(
     pair: tuple[str, Any, Any], images: Tensor
 ) -> None:
@@ -150,6 +151,29 @@ def test_proposals_are_torchvisions(pair: tuple[str, Any, Any], images: Tensor) 
     assert count == 50
     near = torch.cdist(mine[:count], found, p=1).min(dim=1).values
     assert (near < 0.01).float().mean() > 0.9  # ties in the order and tiny boxes aside
+
+
+@pytest.mark.parametrize("pair", ["faster-rcnn"], indirect=True)
+@torch.no_grad()
+def test_regions_are_read_as_torchvision_reads_them(
+    pair: tuple[str, Any, Any], images: Tensor
+) -> None:
+    """Scores and box deltas of the same proposals on the same maps, all of them on P2 to P5."""
+    _, theirs, ours = pair
+    ids, _ = coco_classes()
+    sides = torch.tensor([8.0, 30.0, 70.0, 110.0, 126.0])
+    boxes = torch.stack([torch.ones(5), torch.full((5,), 0.5), sides + 1, sides + 0.5], dim=1)
+    maps = theirs.backbone(images)
+    vectors = theirs.roi_heads.box_head(
+        theirs.roi_heads.box_roi_pool(maps, [boxes], [(SIZE, SIZE)])
+    )
+    logits, deltas = theirs.roi_heads.box_predictor(vectors)
+    rois = torch.cat((torch.zeros(5, 1), boxes), dim=1)
+    pyramids = ours._task_pyramids(*ours.pyramid(images))
+    mine = ours.main(pyramids, PerTask.both(rois), ("cls", "loc"))
+    close(mine.cls.logits[:, :-1], logits[:, ids])
+    close(mine.cls.logits[:, -1], logits[:, 0])
+    close(mine.loc.deltas.reshape(5, -1, 4)[:, :80], deltas.reshape(5, 91, 4)[:, ids])
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -104,9 +104,9 @@ def test_the_sibling_is_not_run_at_test(monkeypatch):
 def test_the_sibling_reads_what_the_shift_networks_pooled(monkeypatch):
     calls = []
 
-    def counted(levels, strides, rois, *settings):
+    def counted(levels, strides, rois, *settings, **finest):
         calls.append(len(rois))
-        return align(levels, strides, rois, *settings)
+        return align(levels, strides, rois, *settings, **finest)
 
     monkeypatch.setattr("detbench.stages.sampling.regions.align", counted)
     detector = build_detector(LIGHT[TSD], 12).train()

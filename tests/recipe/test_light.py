@@ -16,7 +16,7 @@ from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Roi
 from detbench.recipe.experiment import Shapes
 from detbench.recipe.light import REFERENCE_FINEST, RULES, lighten
-from detbench.recipe.model import ResNet
+from detbench.recipe.model import Init, ResNet
 from detbench.recipe.table import Light
 
 LIGHT = [name for name in load.profiles() if load.profile(name).light is not None]
@@ -77,7 +77,10 @@ def test_every_field_with_numbers_says_how_it_scales(schema: type[Spec]) -> None
     }
     if not issubclass(schema, PerTaskSpec):
         assert "scaling" in vars(schema), "says nothing of light profiles"
-    assert set(schema.scaling) == numbers
+    starts = {
+        name for name, field in schema.model_fields.items() if field.annotation == Init | None
+    }
+    assert set(schema.scaling) == numbers | starts
     assert set(schema.scaling.values()) <= {*RULES, "backbone"}
 
 

@@ -41,9 +41,6 @@ class Tiny(nn.Module):
         loc = (found[:, 1] * (1 + 0.1 * torch.rand(()))).abs().mean() + 0.01 * self.seen[0].abs()
         return {"cls": cls, "loc": loc}
 
-    def parts(self) -> dict[str, nn.Module]:
-        return {"backbone": self.backbone}
-
 
 class Loader:
     """Batch k is a function of k; remembers what was asked for."""

@@ -14,6 +14,7 @@ from detbench.backbones.resnet import ResNet
 from detbench.errors import WeightsError
 from detbench.recipe import load
 from detbench.recipe import model as spec
+from detbench.recipe.base import Custom
 from detbench.recipe.light import lighten
 from detbench.training import checkpoint, weights
 from detbench.training.checkpoint import save as save_checkpoint
@@ -161,6 +162,33 @@ def test_every_recipes_default_has_an_address() -> None:
     assert len(found) >= 6
     for name in found - {None}:
         assert weights.find(name).path is not None
+
+
+@pytest.mark.parametrize("name", ["fcos_resnet50_fpn", "FCOS_ResNet50_FPN_Weights.COCO_V1"])
+def test_torchvisions_detectors_have_names_too(name: str) -> None:
+    found = weights.find(name)
+    assert found.origin == "torchvision"
+    assert found.path is not None
+    assert found.path.name == "fcos_resnet50_fpn_coco-99b0c9b7.pth"
+
+
+def test_a_backbone_of_ones_own_loads_by_its_own_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "assembly"))
+    from own_parts import Backbone
+
+    settings = load.detector("fcos-r50").detector
+    own = Custom(kind="custom", target="own_parts:Backbone", arguments={"width": 16})
+    detector: Any = build_detector(settings.model_copy(update={"backbone": own}), 3)
+    state = Backbone(16).state_dict()
+    torch.save(state, tmp_path / "own.pt")
+    assert weights.load_file(detector, tmp_path / "own.pt").whole
+    assert all(torch.equal(x, state[k]) for k, x in detector.backbone.state_dict().items())
+    del state["stages.1.bias"]
+    torch.save(state, tmp_path / "own.pt")
+    with pytest.raises(WeightsError, match=r"1 missing .*backbone\.stages\.1\.bias"):
+        weights.load_file(detector, tmp_path / "own.pt")
 
 
 def test_unknown_name() -> None:

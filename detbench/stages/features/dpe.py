@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ class Dpe(nn.Module):
         below_channels: of the backbone map under the first level.
         levels: terms of the sum, as offsets from l: -1 is the strided convolution's, 0 the level,
             1 and 2 the coarser levels (TSCODE, Table 3).
-        norm, conv_bias: of the strided convolution.
+        norm, conv_bias, init: of the strided convolution.
     """
 
     coarseness = 1
@@ -34,6 +36,7 @@ class Dpe(nn.Module):
         levels: tuple[int, ...] = (-1, 0, 1),
         norm: str = "gn",
         conv_bias: bool = False,
+        init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()
         if not levels:
@@ -43,7 +46,7 @@ class Dpe(nn.Module):
         self.down: nn.Module | None = None
         self.match: nn.Module | None = None
         if -1 in self.levels:
-            self.down = ConvUnit(channels, channels, norm=norm, bias=conv_bias, stride=2)
+            self.down = ConvUnit(channels, channels, norm, conv_bias, stride=2, init=init)
             if below_channels != channels:
                 self.match = nn.Conv2d(below_channels, channels, 1)
 

@@ -24,7 +24,7 @@ class Sce(nn.Module):
         down: operation that halves a level.
         kernel: its size; the stride is 2.
         next_level: concatenate P_{l+1}.
-        norm, conv_bias: of the convolution.
+        norm, conv_bias, init: of the convolution.
     """
 
     coarseness = 2
@@ -37,12 +37,15 @@ class Sce(nn.Module):
         next_level: bool = True,
         norm: str = "gn",
         conv_bias: bool = False,
+        init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()
         padding = kernel // 2
         self.down: nn.Module
         if down == "conv":
-            self.down = ConvUnit(channels, channels, norm, conv_bias, stride=2, kernel=kernel)
+            self.down = ConvUnit(
+                channels, channels, norm, conv_bias, stride=2, kernel=kernel, init=init
+            )
         elif down == "avg":
             self.down = nn.AvgPool2d(kernel, 2, padding, count_include_pad=False)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from detbench.stages.convolution import ConvUnit
@@ -12,7 +14,7 @@ class Tower(nn.Module):
 
     Args:
         inputs: channels of the features; also the width of the result when ``depth`` is 0.
-        depth, channels, norm, conv_bias: see ``ConvUnit``.
+        depth, channels, norm, conv_bias, init: see ``ConvUnit``.
         deformable: 0-based positions that sample deformably (DDOD, Table 3).
     """
 
@@ -24,6 +26,7 @@ class Tower(nn.Module):
         norm: str = "gn",
         conv_bias: bool = False,
         deformable: tuple[int, ...] = (),
+        init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()
         if any(position >= depth for position in deformable):
@@ -37,6 +40,7 @@ class Tower(nn.Module):
                     norm,
                     conv_bias,
                     deformable=position in deformable,
+                    init=init,
                 )
                 for position in range(depth)
             )

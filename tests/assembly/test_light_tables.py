@@ -1,0 +1,265 @@
+"""Every table keeps its question under a light profile: what a row changes of its baseline is
+changed in the light detector too, and does something there.
+
+A change does something if the networks differ in their parameters, or if with the same weights
+their losses on a scene differ, or their detections.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detbench.assembly import build_detector
+from detbench.data.shapes import Shapes
+from detbench.detectors.roi import RoiDetector
+from detbench.errors import RecipeError
+from detbench.recipe import load, resolve
+from detbench.recipe.detector import Dense, Detector, Roi
+from detbench.recipe.digest import digest, training
+from detbench.recipe.resolve import ResolvedRow
+from detbench.recipe.validate import parse
+from detbench.structures import Targets
+
+PROFILES = [name for name in load.profiles() if load.profile(name).light is not None]
+CLASSES = 12
+SIDE = 48
+KNOWN: dict[str, Detector] = {}
+
+DOES_NOTHING = {
+    "rpn.train_candidates": "so many of a level are never among the best proposals after NMS",
+    "rpn.test_candidates": "so many of a level are never among the best proposals after NMS",
+}
+"""Caps that rows change and that do not bind on small images; ``docs/profiles.md`` names them."""
+
+
+@cache
+def rows(table: str, profile: str) -> dict[str, ResolvedRow]:
+    return {one.row.label: one for one in resolve.cells(table, profile) if one.cell is not None}
+
+
+def plain(detector: Detector) -> dict[str, Any]:
+    return detector.model_dump(mode="json")
+
+
+def alike(old: Any, new: Any) -> bool:
+    """Whether two plain values are tables of one kind with the same settings."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return False
+    return old.keys() == new.keys() and old.get("kind") == new.get("kind")
+
+
+def changes(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Key paths at which two plain detectors differ: of a value, or of an option as a whole where
+    its kind does, or where there is one and two.
+    """
+    if isinstance(old, list) and isinstance(new, list) and old and isinstance(old[0], dict):
+        old, new = dict(enumerate(old)), dict(enumerate(new))
+    if alike(old, new):
+        for name in old:
+            yield from changes(old[name], new[name], f"{path}.{name}".lstrip("."))
+        return
+    if old != new:
+        yield path
+
+
+# --- identity -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("table", load.tables())
+def test_rows_that_differ_in_the_paper_differ_in_the_light(table: str, profile: str) -> None:
+    paper, light = rows(table, "paper"), rows(table, profile)
+    assert paper.keys() == light.keys()
+    for identity in (digest, training):
+        ours = {identity(one.cell) for one in light.values() if one.cell}
+        theirs = {(identity(one.cell), one.cell.training) for one in paper.values() if one.cell}
+        assert len(ours) == len({key for key, _ in theirs}), identity.__name__
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("table", load.tables())
+def test_a_row_changes_the_same_settings_in_the_light(table: str, profile: str) -> None:
+    found = rows(table, profile)
+    for label, one in found.items():
+        base = found.get(load.table(table).baselines[label] or "")
+        if base is None:
+            continue
+        assert base.cell is not None
+        assert one.cell is not None
+        assert base.paper_detector is not None
+        assert one.paper_detector is not None
+        paper = set(changes(plain(base.paper_detector), plain(one.paper_detector)))
+        light = set(changes(plain(base.cell.detector), plain(one.cell.detector)))
+        depth = {"backbone.blocks"} if "backbone.depth" in paper else set()
+        assert light == paper - {"backbone.weights"} | depth, label
+
+
+# --- effect ---------------------------------------------------------------------------------------
+
+
+@cache
+def scene() -> tuple[Tensor, Targets]:
+    """A scene of the embedded data set, (1, 3, 48, 48)."""
+    sample = Shapes("val", 1, SIDE, "full").sample(0)
+    targets = Targets.pad([sample.boxes], [sample.labels], torch.tensor([[SIDE, SIDE]]))
+    return (sample.image[None].float() - 120) / 60, targets
+
+
+def batch(network: Any) -> tuple[Tensor, Targets]:
+    """The scene; with an RPN, objects where that sees them, as if it had learnt to."""
+    images, targets = scene()
+    if not hasattr(network, "rpn"):
+        return images, targets
+    with torch.no_grad():
+        levels = network.train().pyramid(images)[1]
+        (seen,) = network.rpn.propose(*network.rpn(levels), targets.sizes)
+    boxes = seen.suppressed(0.7, 40)[::5]
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    boxes = torch.cat((center - 0.85 * half, center + 0.85 * half), dim=1)
+    return images, Targets.pad([boxes], [torch.arange(len(boxes)) % CLASSES], targets.sizes)
+
+
+def made(detector: Detector) -> nn.Module:
+    """With weights as if something had been learnt: scores and boxes that differ from each other.
+
+    Layers that start near zero, so that no prediction differs from another, start as the others do;
+    proposals stay near their anchors, so that they overlap each other.
+    """
+    torch.manual_seed(0)
+    network = build_detector(detector, CLASSES)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.std() < 0.02:
+            nn.init.kaiming_uniform_(module.weight, a=1)
+    if isinstance(network, RoiDetector):
+        nn.init.normal_(network.rpn.loc.weight, std=0.1)
+    return network
+
+
+@cache
+def shapes(identity: str) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        state = build_detector(KNOWN[identity], CLASSES).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def shapes_of(detector: Detector) -> dict[str, tuple[int, ...]]:
+    KNOWN[digest(detector)] = detector
+    return shapes(digest(detector))
+
+
+def outcome(
+    network: Any, weights: dict[str, Tensor], data: tuple[Tensor, Targets], evaluated: bool
+) -> list[Tensor]:
+    images, targets = data
+    network.load_state_dict(weights)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        if not evaluated:
+            losses = network.train().losses(images, targets)
+            return [losses[name].reshape(1) for name in sorted(losses)]
+        found = network.eval().detect(images, targets.sizes)
+    return [value for one in found for value in (one.boxes, one.scores, one.labels)]
+
+
+def differ(one: Detector, other: Detector) -> bool:
+    if shapes_of(one) != shapes_of(other):
+        return True
+    first = made(one)
+    weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    data, second = batch(first), made(other)
+    for evaluated in (False, True):
+        ours = outcome(first, weights, data, evaluated)
+        theirs = outcome(second, weights, data, evaluated)
+        if [one.shape for one in ours] != [one.shape for one in theirs]:
+            return True
+        if not all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)):
+            return True
+    return False
+
+
+def reverted(new: dict[str, Any], old: dict[str, Any], path: str) -> Detector:
+    """The row's detector with one setting as in the baseline; the baseline where that is none.
+
+    A setting may need another of the same row: fused scores need a head that has learnt them.
+    """
+    alone, source = json.loads(json.dumps(new)), old
+    owner: Any = alone
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for part in way:
+        owner, source = owner[part], source[part]
+    owner[last] = source[last]
+    schema = Roi if new["skeleton"] == "roi" else Dense
+    for candidate in (alone, old):
+        found, mistakes = parse(schema, candidate, "reverted")
+        if found is None or mistakes:
+            continue
+        try:
+            shapes_of(found)
+        except RecipeError:
+            continue
+        return found
+    raise AssertionError(path)
+
+
+def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
+    """Every setting that some row changes, and where: on networks that are not the lightest once,
+    on the lightest once for each of its values.
+    """
+    found: dict[tuple[str, str], tuple[str, str, str]] = {}
+    for table in load.tables():
+        baselines, ours = load.table(table).baselines, rows(table, profile)
+        for label, one in ours.items():
+            base = ours.get(baselines[label] or "")
+            if base is None or base.cell is None or one.cell is None:
+                continue
+            for path in changes(plain(base.cell.detector), plain(one.cell.detector)):
+                value: Any = plain(one.cell.detector)
+                for part in path.split("."):
+                    value = value[int(part) if part.isdigit() else part]
+                many = isinstance(value, float) and not path.endswith("nms")
+                many |= profile != PROFILES[-1]
+                key = (re.sub(r"\.\d+", "", path), "any" if many else json.dumps(value))
+                found.setdefault(key, (table, label, path))
+    return found
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_setting_that_a_row_changes_does_something(profile: str) -> None:
+    idle = []
+    for table, label, path in settings(profile).values():
+        ours = rows(table, profile)
+        base, one = ours[load.table(table).baselines[label] or ""].cell, ours[label].cell
+        assert base is not None
+        assert one is not None
+        other = reverted(plain(one.detector), plain(base.detector), path)
+        if not differ(one.detector, other):
+            idle.append(path)
+    assert set(idle) <= set(DOES_NOTHING)
+
+
+def test_settings_are_found() -> None:
+    found = {path for path, _ in settings("smoke")}
+    assert {"assignment.loc.nms", "rpn.border", "sampling", "rounds.loc.weight"} <= found
+    assert {"features", "heads", "readout.cls", "supervision.unfocused"} <= found
+    assert len(found) > 25
+
+
+def test_settings_without_effect_are_told() -> None:
+    cell = rows("decoupled-rcnn-table3", "smoke")["NMS_reg 0.85"].cell
+    assert cell is not None
+    plainly = plain(cell.detector)
+    sampler = plainly["assignment"]["loc"]["sampler"]
+    changed = json.loads(json.dumps(plainly))
+    changed["assignment"]["loc"]["sampler"]["count"] = 2 * sampler["count"]
+    same = reverted(changed, plainly, "rpn.beta")
+    assert not differ(cell.detector, same)
+    changed["assignment"]["loc"]["sampler"]["count"] = 1
+    assert differ(cell.detector, reverted(changed, plainly, "rpn.beta"))
