@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detbench.cli import common
+from detbench.cli import common, pretrain
 from detbench.cli.groups import epilog, group
 from detbench.errors import RecipeError, WeightsError
 
@@ -23,9 +23,10 @@ EXAMPLES = (
     "detbench weights list",
     "detbench weights fetch ResNet50_Weights.IMAGENET1K_V1",
     "detbench weights import fcos_r50_caffe_fpn.pth --detector fcos-r50 --output fcos.pt",
+    "detbench weights pretrain --profile smoke",
 )
 
-app = group("List, fetch and import weights.", EXAMPLES)
+app = group("List, fetch, import and pretrain weights.", EXAMPLES)
 
 
 @app.command(
@@ -34,7 +35,7 @@ app = group("List, fetch and import weights.", EXAMPLES)
 def list_(format: common.FormatOption = "terminal") -> None:
     """List the weights that recipes name: whether they are here, where, and how to get them.
 
-    Below them, what else lies in torch hub's cache. Nothing is downloaded.
+    Below them the embedded ones, and what else lies in torch hub's cache. Nothing is downloaded.
     """
     from detbench.training import stock
 
@@ -159,6 +160,9 @@ def import_(
     if output is not None:
         importing.write(found, output)
         common.say(f"{output}: {len(found.fit.matching)} parameters and buffers of {detector}")
+
+
+app.command("pretrain", epilog=epilog(pretrain.EXAMPLES))(pretrain.command)
 
 
 def _check_output(output: Path, file: Path, force: bool) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from detbench.recipe import load, resolve
+from detbench.recipe import embedded, load, resolve
 from detbench.recipe.digest import digest
 
 Digests = dict[str, dict[str, list[str]]]
@@ -46,7 +46,8 @@ def _of_table(name: str) -> dict[str, list[str]]:
 
 
 def _key() -> str:
-    """Changes with any recipe file and any file of the recipe package."""
-    files = [*load.root().rglob("*.toml"), *Path(__file__).parent.glob("*.py")]
+    """Changes with any recipe file, any embedded weights and any file of the recipe package."""
+    own = Path(__file__).parent.glob("*.py")
+    files = [*load.root().rglob("*.toml"), *embedded.files().values(), *own]
     facts = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -160,7 +160,8 @@ class Training(Spec):
         average: of the weights, to be evaluated and kept; none takes those of the last iteration.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast (fp16 with loss scaling).
         channels_last: memory format of the network.
-        weights: ``default`` takes the backbone's, ``none`` starts from scratch; or a name or file.
+        weights: ``default`` takes the backbone's, ``none`` starts from scratch, ``embedded`` takes
+            detbench's own of a light backbone; or a name or file.
         reference_batch: batch the learning rate was chosen for.
         checkpoint_every: seconds between checkpoints of an unfinished run.
     """

@@ -128,10 +128,8 @@ def find(kind: Kind, name: str) -> Path:
         return path
     files = _files(kind)
     if name not in files:
-        choices = {"table": tables, "detector": detectors, "schedule": schedules}.get(
-            kind, profiles
-        )()
-        raise RecipeError(f"{unknown(kind, name, choices)}; a file of your own ends in .toml")
+        known = {"table": tables, "detector": detectors, "schedule": schedules}.get(kind, profiles)
+        raise RecipeError(f"{unknown(kind, name, known())}; a file of your own ends in .toml")
     return files[name]
 
 
@@ -150,11 +148,9 @@ def kind_of(data: dict[str, Any]) -> Kind:
 
 def shown(path: Path) -> str:
     """A path as messages show it: from the current folder, or from the shipped recipes."""
-    for base, prefix in ((Path.cwd(), ""), (root().parent, "")):
-        try:
-            return prefix + str(path.resolve().relative_to(base))
-        except ValueError:
-            continue
+    for base in (Path.cwd(), root().parent):
+        if path.resolve().is_relative_to(base):
+            return str(path.resolve().relative_to(base))
     return str(path)
 
 
@@ -239,7 +235,11 @@ def _schedule(path: Path) -> Schedule:
 
 @cache
 def _profile(path: Path) -> Profile:
-    return _spec(Profile, _inherited("profile", path), path)
+    found = _spec(Profile, _inherited("profile", path), path)
+    made = found.pretraining
+    if made and (said := _attempt("detector", made.detector, f"{shown(path)}: pretraining")):
+        raise RecipeError(said)
+    return found
 
 
 @cache

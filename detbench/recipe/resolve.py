@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from detbench.errors import RecipeError
-from detbench.recipe import idle, load
+from detbench.recipe import embedded, idle, load
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
@@ -314,6 +314,9 @@ def _one(
     base, scratch = _unasked(base)
     used, warnings = apply(base, overrides)
     if scratch and used.training.weights == "none":
+        warnings = [*warnings, scratch]
+    used, scratch = embedded.settle(used, profile)
+    if scratch:
         warnings = [*warnings, scratch]
     optimizer = base.training.optimizer
     ratio = batch_warning(used.training, optimizer.lr, base.training.reference_batch)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Fidelity
-from detbench.recipe.experiment import Data, Evaluation, Training
+from detbench.recipe.experiment import Data, Evaluation, Shapes, Training
 from detbench.recipe.model import Init, Positive
 
 REPLACEABLE = (
@@ -305,8 +305,38 @@ class Light(Spec):
     init: Init | None = None
 
 
+class Pretraining(Spec):
+    """What the embedded weights of a profile's backbones are made by.
+
+    Attributes:
+        detector: id of a dense detector, whose backbone is replaced by each in turn.
+        data: drawn by seed if it is ``shapes``, so that no seed of a table trains on its scenes.
+        training: from scratch.
+        seed: of scenes, weights and order; none that a table is run with.
+    """
+
+    detector: str
+    data: Data
+    training: Training
+    seed: Annotated[int, Field(ge=0)] = 1000
+
+    @model_validator(mode="after")
+    def _by_itself(self) -> Self:
+        if isinstance(self.data, Shapes) and self.data.scenes != "by-seed":
+            raise ValueError(
+                "data.scenes must be 'by-seed': else the rows' scenes may be among the weights' own"
+            )
+        if self.training.weights != "none":
+            raise ValueError("training.weights must be 'none': these weights start from scratch")
+        return self
+
+
 class Profile(Spec):
-    """How big a run is. ``paper`` replaces nothing."""
+    """How big a run is. ``paper`` replaces nothing.
+
+    Attributes:
+        pretraining: what makes the weights that ``training.weights = "embedded"`` asks for.
+    """
 
     id: str
     title: str
@@ -314,4 +344,5 @@ class Profile(Spec):
     data: Data | None = None
     training: Training | None = None
     evaluation: Evaluation | None = None
+    pretraining: Pretraining | None = None
     notes: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from detbench import __version__
 from detbench.data.sources import why_missing
 from detbench.errors import DetbenchError, StoreError
 from detbench.measure.probe import probe
+from detbench.recipe import embedded
 from detbench.recipe.experiment import Coco, Voc
 from detbench.results import inventory
 from detbench.results.files import Lock, write_atomic
@@ -248,9 +249,14 @@ def _data(root: Path) -> Iterator[Check]:
 
 def _weights() -> Check:
     try:
-        named = [one for one in stock.take() if one.detectors]
+        every = stock.take()
     except DetbenchError as error:
         return Check("weights", "warning", str(error), "see torch, above")
+    own = [one for one in every if one.origin == embedded.ORIGIN]
+    named = [one for one in every if one.detectors and one not in own]
     here = [one.name for one in named if one.here]
     said = f"{len(here)} of the {len(named)} that recipes name are here"
+    said += f", and {len(own)} embedded ones"
+    if damaged := [one for one in own if not one.here]:
+        return Check("weights", "warning", said, damaged[0].advice)
     return Check("weights", "ok", f"{said}; detbench weights list")

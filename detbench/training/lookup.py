@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detbench.errors import WeightsError
+from detbench.recipe import embedded
 from detbench.recipe.experiment import Cell
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".pkl", ".bin", ".tar")
@@ -28,7 +29,7 @@ class Found:
     """What torchvision or timm say of a name.
 
     Attributes:
-        origin: ``torchvision``, ``timm`` or ``OpenMMLab``; empty if none has it.
+        origin: ``torchvision``, ``timm``, ``OpenMMLab`` or ``detbench``; empty if none has it.
         path: the file in their cache, whether it is there or not; empty where they do not tell.
         cached: whether it is there.
         problem: why there are no such weights; else empty.
@@ -72,14 +73,19 @@ def of_cell(cell: Cell) -> Start:
 
 def is_file(name: str) -> bool:
     """Whether a weights setting means a file; a missing one is still meant as one."""
-    if name.startswith(OPEN_MMLAB):
+    if name.startswith(OPEN_MMLAB) or embedded.is_name(name):
         return False
     return Path(name).expanduser().is_file() or "/" in name or name.endswith(SUFFIXES)
 
 
 def needs_lookup(one: Start) -> bool:
     """Whether only torchvision, timm or the list of OpenMMLab's can tell about it."""
-    return bool(one.name) and not is_file(one.name)
+    return is_published(one.name) and not embedded.is_name(one.name)
+
+
+def is_published(name: str) -> bool:
+    """Whether a weights setting is a name, of torchvision, timm, OpenMMLab or detbench."""
+    return bool(name) and not is_file(name)
 
 
 def problem(one: Start, found: Found | None = None) -> str:
@@ -93,6 +99,8 @@ def problem(one: Start, found: Found | None = None) -> str:
             "training.weights = default: this detector's backbone names no weights: name some, "
             "give a file, or start from scratch with --set training.weights=none"
         )
+    if embedded.is_name(one.name):
+        return embedded.problem(one.name)
     if "://" in one.name and not one.name.startswith(OPEN_MMLAB):
         return f"{one.text}: no address is fetched: give the path of a file"
     if one.name and is_file(one.name):

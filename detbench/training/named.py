@@ -1,4 +1,4 @@
-"""Published weights by name: torchvision's, timm's, and those of OpenMMLab that recipes name."""
+"""Weights by name: torchvision's, timm's, those of OpenMMLab that recipes name, and our own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from detbench.errors import WeightsError
+from detbench.recipe import embedded
 from detbench.training import files, lookup
 
 State = dict[str, Tensor]
@@ -31,7 +32,7 @@ class Named:
     """Published weights, of a backbone or of one of torchvision's detectors.
 
     Attributes:
-        origin: ``torchvision``, ``timm`` or ``OpenMMLab``.
+        origin: ``torchvision``, ``timm``, ``OpenMMLab`` or ``detbench``.
         path: where they lie once they are here; none where that is not known before.
         cached: whether they do.
         load: reads them, from the network if they do not.
@@ -48,14 +49,17 @@ def find(name: str) -> Named:
 
     Args:
         name: ``ResNet50_Weights.IMAGENET1K_V1``, ``resnet50`` (the same, torchvision's first), a
-            name of timm's, as in ``resnet50.a1_in1k``, or one of OpenMMLab's that a recipe names,
-            as in ``open-mmlab://detectron2/resnet50_caffe``.
+            name of timm's, as in ``resnet50.a1_in1k``, one of OpenMMLab's that a recipe names,
+            as in ``open-mmlab://detectron2/resnet50_caffe``, or a file's beside the recipes, as in
+            ``embedded:resnet14-w0.25-1a2b3c4d-5e6f7a8b``.
 
     Raises:
         WeightsError: nobody has it.
     """
     if name.startswith(lookup.OPEN_MMLAB):
         return _open_mmlab(name)
+    if embedded.is_name(name):
+        return _embedded(name)
     named = _torchvision(name) or _timm(name)
     if named is None:
         from torchvision.models import list_models
@@ -66,6 +70,17 @@ def find(name: str) -> Named:
             f"weights '{name}': no such file, and no torchvision or timm weights of that name{hint}"
         )
     return named
+
+
+def _embedded(name: str) -> Named:
+    path = embedded.path(name)
+
+    def load() -> State:
+        # Large files keep convolutions in half precision.
+        state = files.read(path).state
+        return {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+
+    return Named(embedded.ORIGIN, path, True, load)
 
 
 def _open_mmlab(name: str) -> Named:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from detbench.recipe import load
+from detbench.errors import WeightsError
+from detbench.recipe import embedded, load
 from detbench.training import lookup
 from detbench.training.lookup import Start
 
@@ -17,7 +18,7 @@ class Stock:
     """Weights that recipes name or that lie in the cache.
 
     Attributes:
-        origin: ``torchvision``, ``timm``, or where else they are to be had.
+        origin: ``torchvision``, ``timm``, ``detbench``, or where else they are to be had.
         here: whether they are on this machine.
         path: where they are, or would be; empty where that is not known.
         detectors: whose default they are.
@@ -33,7 +34,7 @@ class Stock:
 
 
 def take() -> list[Stock]:
-    """The recipes' default weights, and then the rest of torch hub's cache."""
+    """The recipes' default weights, the embedded ones, and then the rest of torch hub's cache."""
     users: dict[str, list[str]] = {}
     for name in load.detectors():
         default = getattr(load.detector(name).detector.backbone, "weights", None)
@@ -45,7 +46,7 @@ def take() -> list[Stock]:
         _named(one, found.get(name, lookup.Found()), tuple(users[name]))
         for name, one in sorted(starts.items())
     ]
-    return [*stock, *_others({one.path for one in stock})]
+    return [*stock, *_embedded(), *_others({one.path for one in stock})]
 
 
 def plain(stock: list[Stock]) -> list[dict[str, Any]]:
@@ -70,6 +71,20 @@ def _named(start: Start, found: lookup.Found, users: tuple[str, ...]) -> Stock:
     origin = found.origin or start.name.partition("://")[0]
     path = found.path or ("" if "://" in start.name else start.name)
     return Stock(start.name, origin, not problem, path, users, advice)
+
+
+def _embedded() -> list[Stock]:
+    """The weights beside the recipes; one whose header is damaged is not here."""
+    found = []
+    for path in embedded.files().values():
+        said, profile = "", ""
+        try:
+            profile = f"backbones of {embedded.provenance(path).get('profile')}"
+        except WeightsError:
+            said = f"damaged: delete {path}, {embedded.PRETRAIN} makes it again"
+        users = (profile,) if profile else ()
+        found.append(Stock(embedded.name(path), embedded.ORIGIN, not said, str(path), users, said))
+    return found
 
 
 def _others(known: set[str]) -> list[Stock]:

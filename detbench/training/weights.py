@@ -39,7 +39,8 @@ def initialise(
     """Give ``detector`` its initial weights; logs where they came from.
 
     Args:
-        wanted: ``none``; ``default``, the backbone recipe's; a torchvision or timm name; a file.
+        wanted: ``none``; ``default``, the backbone recipe's; a name of torchvision, timm, OpenMMLab
+            or detbench; a file.
         default: what the recipe's backbone names, or none; it is not downloaded.
         allow_partial: take what fits where the keys or shapes of both do not agree.
 
@@ -50,7 +51,7 @@ def initialise(
     if not start.name and not start.default:
         _scratch(detector)
         return
-    named = find(start.name) if lookup.needs_lookup(start) else None
+    named = find(start.name) if lookup.is_published(start.name) else None
     found = lookup.Found(named.origin, cached=named.cached) if named else None
     if said := lookup.problem(start, found):
         raise WeightsError(said)
