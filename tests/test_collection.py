@@ -14,7 +14,7 @@ FILES = {file.relative_to(TESTS).as_posix() for file in TESTS.rglob("test_*.py")
 
 def collected(folder: Path) -> set[str]:
     """Files of the tests that pytest finds in ``folder``, of which it runs none."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-n", "0"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-n", "0", "-m", ""]
     environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False

@@ -100,12 +100,12 @@ def _data(dataset: str | None, profile: str | None) -> Data:
 
 
 def _title(data: Data, split: str) -> str:
-    from detbench.data.sources import label
+    from detbench.data.sources import val_split
 
-    by_seed = data.kind == "shapes" and data.scenes == "by-seed"
     if split == "val":
-        return label(data.model_copy(update={"scenes": None}) if by_seed else data)
-    return label(data).split(", val")[0] + f", {split}" + (", seed 0" if by_seed else "")
+        return val_split(data)
+    by_seed = data.kind == "shapes" and data.scenes == "by-seed"
+    return val_split(data).split(", val")[0] + f", {split}" + (", seed 0" if by_seed else "")
 
 
 def _chosen(

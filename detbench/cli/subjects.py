@@ -138,9 +138,9 @@ def _check_numbers(numbers: list[int], data: Data, root: Path) -> None:
 
 
 def _called(data: Data) -> str:
-    from detbench.data.sources import label
+    from detbench.data.sources import val_split
 
-    return label(data)
+    return val_split(data)
 
 
 def _categories(data: Data, root: Path) -> list[tuple[int, str]]:

@@ -125,15 +125,20 @@ def seen_in_training(data: Data) -> str | None:
 def label(data: Data, limit: int | None = None) -> str:
     """The name of a data set's val split in a protocol, as in "shapes easy 128 px, val 250".
 
-    It says where seeds were trained on scenes of their own.
+    It says where seeds were trained on scenes of their own; else it is ``val_split``.
 
     Args:
         limit: only the first this many images are used.
     """
+    by_seed = isinstance(data, Shapes) and data.scenes == "by-seed"
+    return val_split(data, limit) + (", training scenes drawn by seed" if by_seed else "")
+
+
+def val_split(data: Data, limit: int | None = None) -> str:
+    """The name of a data set's val split itself, whatever was trained on; see ``label``."""
     if isinstance(data, Shapes):
         count = data.val if limit is None else min(limit, data.val)
-        drawn = ", training scenes drawn by seed" if data.scenes == "by-seed" else ""
-        return f"shapes {data.variant} {data.size} px, val {count}{drawn}"
+        return f"shapes {data.variant} {data.size} px, val {count}"
     if isinstance(data, Coco):
         name = f"COCO {data.val}"
     elif isinstance(data, Voc):

@@ -24,7 +24,6 @@ Found = Iterator[tuple[Path, str]]
 TASKS = ("both", "cls", "loc")
 OF_A_SWEEP: Path = ("detector", "readout", "average")
 """A sweep over rounds states it in every row, and one of them averages over one round."""
-BASIC = 50
 """Depth below which a ResNet is made of basic blocks."""
 
 
@@ -203,10 +202,6 @@ def _of_pair(path: Path, pair: PerTaskSpec[Any]) -> Iterator[tuple[Path, Spec]]:
 def _detector(detector: Detector, training: Training) -> Found:
     backbone = detector.backbone
     if isinstance(backbone, ResNet):
-        if backbone.depth < BASIC:
-            for name in ("groups", "base_width"):
-                why = f"a ResNet-{backbone.depth} has no bottlenecks"
-                yield ("backbone", name), why
         if training.weights != "default":
             yield ("backbone", "weights"), "training.weights=default alone asks for them"
     for path, option in _options(detector):

@@ -123,7 +123,7 @@ def test_weights_of_another_detector(call: Call, tmp_path: Path, command: str) -
     state = {"bbox_head.gfl_cls.weight": torch.zeros(1)}
     torch.save({"meta": {}, "state_dict": state}, tmp_path / "gfl.pth")
     [line] = call(command, "atss-r50", *settings("shapes"), "--weights", "gfl.pth")
-    assert "gfl.pth: the MMDetection weights do not fit this detector" in line
+    assert "gfl.pth: made for another detector or number of classes" in line
 
 
 @pytest.mark.parametrize("words", [["list"], ["report", "tscode-table1"], ["run", "tscode-table1"]])

@@ -107,7 +107,7 @@ def test_what_the_user_can_mend(call: Call) -> None:
         call("cocoa")
     with pytest.raises(RecipeError, match=r"no class 'cat' \(classes: triangle"):
         call("--profile", "smoke", "--classes", "cat")
-    with pytest.raises(RecipeError, match="--start 200: no images from there on"):
-        call("--profile", "smoke", "--start", "200")
+    with pytest.raises(RecipeError, match="--start 2000: no images from there on"):
+        call("--profile", "smoke", "--start", "2000")
     with pytest.raises(RecipeError, match="--profile paper has no data set of its own"):
         call("--profile", "paper")

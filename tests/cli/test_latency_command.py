@@ -7,7 +7,7 @@ import pytest
 import torch
 from commands import Call
 
-from detbench.recipe import load
+from detbench.recipe import resolve
 
 QUICK = ("--input", "65x33", "--iterations", "2", "--warmup", "0", "--classes", "3")
 
@@ -15,7 +15,7 @@ QUICK = ("--input", "65x33", "--iterations", "2", "--warmup", "0", "--classes", 
 @pytest.fixture
 def table(tmp_path):
     """A table of one light detector."""
-    backbone = load.profile("smoke").light.backbone.model_dump(mode="json")
+    backbone = resolve.cell("fcos-r50", "smoke").cell.detector.backbone.model_dump(mode="json")
     fields = ", ".join(f"{key} = {json.dumps(value)}" for key, value in backbone.items() if value)
     path = tmp_path / "light.toml"
     path.write_text(

@@ -69,7 +69,7 @@ def test_all_mistakes_at_once(write: Write) -> None:
         (
             'features.both = { kind = "sce", kernal = 3 }',
             "features.both.kernal: unknown key 'kernal', did you mean 'kernel'? "
-            "(choices: kind, down, kernel, next_level, norm, conv_bias)",
+            "(choices: kind, down, kernel, next_level, norm, conv_bias, init)",
         ),
         (
             'features.both = { kind = "sce", kernel = 4 }',

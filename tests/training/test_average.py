@@ -112,8 +112,8 @@ def test_a_real_detector_is_evaluated_with_its_average(tmp_path: Path) -> None:
         detector = loop.train(cell, tmp_path / name, tmp_path, device, lambda _: None)
         weights.save(tmp_path / f"{name}.pt", detector)
         found[name] = score(detector, cell, tmp_path, device, lambda _: None).detections
-        kept = weights.read(tmp_path / f"{name}.pt")[1]
-        saved = weights.read(tmp_path / name / loop.CHECKPOINT)[1]
+        kept = weights.read(tmp_path / f"{name}.pt").state
+        saved = weights.read(tmp_path / name / loop.CHECKPOINT).state
         assert all(torch.equal(value, saved[key]) for key, value in kept.items())
     assert found["last"] != found["averaged"]
 
