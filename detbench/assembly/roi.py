@@ -144,7 +144,7 @@ class _BranchMaker:
             if getattr(made, "shifts", False)
         ]
         if not shifting:
-            return None, (0, 1.0, 0, True)
+            return None, (0, 1.0, 0, True, False)
         sizes = {(made.size, made.hidden) for _, made in shifting}
         # Modules of one's own leave these to the other task.
         looks = {(each.init, each.reads) for each, _ in shifting if not isinstance(each, Custom)}
@@ -156,7 +156,7 @@ class _BranchMaker:
         size, hidden = sizes.pop()
         init, reads = looks.pop() if looks else (None, None)
         reads = reads or option.Reads()
-        how = (size, 1.0, reads.samples or 0, reads.aligned is not False)
+        how = (size, 1.0, reads.samples or 0, reads.aligned is not False, False)
         embedding = sampling.Embedding(self.channels * size**2, hidden, init or "kaiming-normal")
         return embedding, how
 
@@ -234,7 +234,13 @@ def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
         grid_of(settings.anchors),
         strides,
         RpnSettings(
-            assigner=IouAssigner(settings.positive, settings.negative, settings.min_positive),
+            assigner=IouAssigner(
+                settings.positive,
+                settings.negative,
+                settings.min_positive,
+                own_best=settings.weak == "own-best",
+                late=settings.outside == "matched",
+            ),
             samples=settings.samples,
             fraction=settings.fraction,
             border=settings.border,
@@ -295,6 +301,7 @@ def _proposals(settings: option.RoiAssignment, rounds: bool) -> Any:
                 nms=settings.nms,
                 train_count=settings.train_count,
                 test_count=settings.test_count,
+                images=settings.images or 1,
                 sampler=ProposalSampler(
                     positive=settings.positive,
                     negative=settings.negative,

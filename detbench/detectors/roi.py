@@ -30,7 +30,7 @@ from detbench.detectors.roi_settings import (
     TaskProposals,
     samplers,
 )
-from detbench.detectors.rpn import Rpn, ScoredBoxes
+from detbench.detectors.rpn import Rpn, ScoredBoxes, suppressed
 from detbench.detectors.tasks import TaskModules, modules_in
 from detbench.ops.boxes import clip
 from detbench.ops.soft_suppression import soft_suppress
@@ -150,7 +150,8 @@ class RoiDetector(nn.Module):
 
     def _sample(self, scored: list[ScoredBoxes], task: TaskProposals, targets: Targets) -> Rois:
         count = task.train_count if self.training else task.test_count
-        boxes, valid = pad([image.suppressed(task.nms, count) for image in scored])
+        together = getattr(task, "images", 1) if self.training else 1  # one's own may not say
+        boxes, valid = pad(suppressed(scored, task.nms, count, together))
         return task.sampler.sample(boxes, valid, targets)
 
     def _round_losses(

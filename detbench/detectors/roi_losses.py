@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from detbench.detectors.branch import HeadOutput
 from detbench.detectors.roi_settings import BranchLosses
 from detbench.pertask import PerTask
 from detbench.stages.assignment.sampling import Rois
-from detbench.stages.supervision.roi import BoxLoss, constraint_cls, constraint_loc
+from detbench.stages.supervision.roi import (
+    BoxLoss,
+    CrossEntropy,
+    constraint_cls,
+    constraint_loc,
+)
 from detbench.structures import Targets
 
 Outputs = PerTask[HeadOutput | None]
@@ -32,13 +39,13 @@ def branch_losses(
     """
     total = _divisor(rois, settings, both_rows)
 
-    def classify(output: HeadOutput | None, task: Rois) -> Tensor:
+    def classify(loss: CrossEntropy, output: HeadOutput | None, task: Rois) -> Tensor:
         labels = task.labels(targets, classes)
-        return settings.cls(run_output(output).scores, labels, task.valid.flatten())
+        return loss(run_output(output).scores, labels, task.valid.flatten())
 
-    def localise(output: HeadOutput | None, task: Rois) -> Tensor:
+    def localise(loss: BoxLoss, output: HeadOutput | None, task: Rois) -> Tensor:
         output = run_output(output)
-        return settings.loc(
+        return loss(
             output.boxes,
             output.references,
             task.goals(targets),
@@ -47,13 +54,14 @@ def branch_losses(
             total,
         )
 
-    losses = {"loc": localise(outputs.loc, rois.loc)}
+    losses = {"loc": localise(settings.loc, outputs.loc, rois.loc)}
     if outputs.cls is not None and outputs.cls.logits is not None:
-        losses["cls"] = classify(outputs.cls, rois.cls)
-    if settings.unfocused is not None:
-        weights = settings.unfocused
-        losses["unfocused_cls"] = weights.cls * classify(outputs.loc, rois.loc)
-        losses["unfocused_loc"] = weights.loc * localise(outputs.cls, rois.cls)
+        losses["cls"] = classify(settings.cls, outputs.cls, rois.cls)
+    if settings.unfocused is not None:  # weights of their own, in place of the focused ones
+        cls = replace(settings.cls, weight=settings.unfocused.cls)
+        loc = replace(settings.loc, weight=settings.unfocused.loc)
+        losses["unfocused_cls"] = classify(cls, outputs.loc, rois.loc)
+        losses["unfocused_loc"] = localise(loc, outputs.cls, rois.cls)
     return losses
 
 

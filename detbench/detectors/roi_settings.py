@@ -14,12 +14,13 @@ from detbench.stages.supervision.roi import BoxLoss, CrossEntropy, WithoutPositi
 
 @dataclass(frozen=True)
 class TaskProposals:
-    """A task's proposals: NMS, how many, and which teach."""
+    """A task's proposals: NMS, how many, and which teach; see ``recipe.roi.Proposals``."""
 
     nms: float
     train_count: int
     test_count: int
     sampler: ProposalSampler
+    images: int = 1
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,33 @@ class ScoredBoxes:
         return self.boxes[survivors(self.boxes, self.scores, self.levels, iou, count)]
 
 
+def suppressed(images: list[ScoredBoxes], iou: float, count: int, together: int) -> list[Tensor]:
+    """Each image's boxes that survive NMS at ``iou``, (K, 4), best first.
+
+    Args:
+        images: of a batch.
+        count: boxes an image.
+        together: the best ``together x count`` of so many images following each other are taken
+            over all of them; images that are left over at the end share likewise.
+    """
+    if together == 1:
+        return [image.suppressed(iou, count) for image in images]
+    found = []
+    for first in range(0, len(images), together):
+        group = images[first : first + together]
+        most = count * len(group)
+        kept = [survivors(each.boxes, each.scores, each.levels, iou, most) for each in group]
+        scores = torch.cat([each.scores[index] for each, index in zip(group, kept, strict=True)])
+        best = torch.zeros_like(scores, dtype=torch.bool)
+        best[scores.topk(min(most, len(scores))).indices] = True
+        chosen = best.split([len(index) for index in kept])
+        found += [
+            each.boxes[index[wanted]]
+            for each, index, wanted in zip(group, kept, chosen, strict=True)
+        ]
+    return found
+
+
 class Rpn(nn.Module):
     """The network, its loss and its boxes.
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Rounding = Literal["corners", "halves"]
+Rounding = Literal["corners", "halves", "cells"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Grid:
         rounding: of anchors to whole pixels. ``corners``: those of the first cell, halves of x2 and
             y2 like those of the pixel before them (MMDetection 1.x, where they name the last
             pixel). ``halves``: half the sides, their scales down to whole ones before
-            (torchvision).
+            (torchvision). ``cells``: the sides of anchors of one stride, the width first, before
+            they are enlarged (maskrcnn-benchmark).
     """
 
     shapes: tuple[tuple[float, float], ...]
@@ -78,6 +79,9 @@ class Grid:
             ).reshape(-1, 1, 2)
             centers = (cells + self.offset) * stride
             half = shapes * (stride / 2)
+            if self.rounding == "cells":
+                sides = [_in_whole_cells(*shape, stride) for shape in self.shapes]
+                half = torch.tensor(sides, device=device) / 2
             if self.rounding == "corners":
                 middle = self.offset * stride
                 low, high = (middle - half).round(), (middle + half - 1).round() + 1
@@ -99,6 +103,13 @@ def _whole_halves(half: Tensor) -> Tensor:
     """Half the sides (A, 2) of anchors in whole pixels, of scales in whole pixels."""
     scale = 2 * half.prod(dim=-1, keepdim=True).sqrt()
     return (half * (scale + 1e-3).floor() / scale).round()
+
+
+def _in_whole_cells(width: float, height: float, stride: int) -> tuple[float, float]:
+    """Sides in pixels of an anchor of (width, height) strides: whole ones, times its scale."""
+    scale, ratio = (width * height) ** 0.5, round(height / width, 9)
+    whole = round(stride / ratio**0.5)
+    return scale * whole, scale * round(whole * ratio)
 
 
 def anchor_grid(

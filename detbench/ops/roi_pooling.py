@@ -37,6 +37,7 @@ def align(
     scale: float = 1.0,
     samples: int = 0,
     aligned: bool = True,
+    last_pixel: bool = False,
     finest: float = FINEST,
 ) -> Tensor:
     """RoIAlign, each RoI on its level, (K, C, size, size); K may be 0.
@@ -51,8 +52,12 @@ def align(
         samples: along a bin's side; 0 takes one for each cell that it covers.
         aligned: false reads half a cell to the right and below, and RoIs are a cell wide and high
             at least.
+        last_pixel: RoIs end at their last pixel, one before the edge that is behind it, as where
+            boxes name that pixel and RoIAlign takes it for the edge (maskrcnn-benchmark).
     """
     whole, rois = rois, scaled(rois, scale)
+    if last_pixel:
+        rois = torch.cat((rois[:, :3], rois[:, 3:] - 1), dim=1)
     if len(levels) == 1 or rois.is_meta:
         return _align(levels[0], strides[0], rois, size, samples, aligned)
     groups = _by_level(assign_levels(whole, len(levels), finest), len(levels))

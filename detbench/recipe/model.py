@@ -134,7 +134,8 @@ class Anchors(Spec):
         ratios: height / width.
         offset: centre of the first anchor in strides (0 is the cell's corner, 0.5 its centre).
         rounding: to whole pixels: of their ``corners`` (MMDetection 1.x), or of half their sides,
-            with scales between octaves down to whole ones (``halves``, torchvision).
+            with scales between octaves down to whole ones (``halves``, torchvision); or of the
+            sides of anchors of one stride, which are then enlarged (``cells``, maskrcnn-benchmark).
     """
 
     scaling: ClassVar[Scaling] = {
@@ -148,7 +149,7 @@ class Anchors(Spec):
     octaves: Positive = 1
     ratios: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     offset: Fraction = 0.0
-    rounding: Literal["corners", "halves"] | None = None
+    rounding: Literal["corners", "halves", "cells"] | None = None
 
 
 class Points(Spec):

@@ -23,6 +23,11 @@ class Rpn(Spec):
         samples, fraction: anchors per image in its loss, and the largest share of positives.
         border: anchors that leave their image, without its padding, by more pixels than this teach
             nothing; none keeps all.
+        weak: what anchors learn that are positive for being an object's best alone: that object
+            (the default, MMDetection), or the one that they overlap most (``own-best``,
+            maskrcnn-benchmark).
+        outside: anchors that ``border`` leaves out are no object's best (the default), or are
+            ``matched`` like the others and teach nothing after that (maskrcnn-benchmark).
         beta: of the smooth L1 on its boxes; 0 is L1.
         train_candidates, test_candidates: best anchors of each level before NMS.
         empty: proposals that lie outside of the image, and so have no area, are ``dropped`` (the
@@ -45,6 +50,8 @@ class Rpn(Spec):
     samples: Positive = 256
     fraction: Fraction = 0.5
     border: Weight | None = None
+    weak: Literal["own-best"] | None = None
+    outside: Literal["matched"] | None = None
     init: Init | None = None
     beta: Weight = 0.0
     train_candidates: Positive = 2000
@@ -78,6 +85,8 @@ class RoiAlign(Spec):
         samples: points along a bin's side; none takes one for each cell that it covers.
         aligned: false reads half a cell to the right and below, as RoIAlign did at first
             (MMDetection 1.x, maskrcnn-benchmark).
+        last_pixel: regions end a pixel before their right and lower edge (maskrcnn-benchmark, whose
+            boxes name their last pixel, and whose RoIAlign takes it for the edge).
     """
 
     scaling: ClassVar[Scaling] = {"size": "pool", **kept("scale", "samples")}
@@ -87,6 +96,7 @@ class RoiAlign(Spec):
     scale: Annotated[float, Field(gt=0)] = 1.0
     samples: Positive | None = None
     aligned: Literal[False] | None = None
+    last_pixel: Literal[True] | None = None
 
 
 LinearInit = Literal["xavier-uniform", "kaiming-normal", "kaiming-uniform", "default"]
@@ -177,19 +187,23 @@ class Proposals(Spec):
     Attributes:
         nms: IoU above which the lower-scored proposal is dropped.
         train_count, test_count: proposals per image after NMS.
+        images: in training so many images, in the batch's order, have the best of all of their
+            proposals together, ``train_count`` an image on average (maskrcnn-benchmark: those of a
+            GPU); by default each has its own.
         positive, negative: IoU thresholds.
     """
 
     scaling: ClassVar[Scaling] = {
         "train_count": "proposals",
         "test_count": "proposals",
-        **kept("nms", "positive", "negative"),
+        **kept("nms", "images", "positive", "negative"),
     }
 
     kind: Literal["proposals"]
     nms: Fraction = 0.7
     train_count: Positive = 1000
     test_count: Positive = 1000
+    images: Positive | None = None
     positive: Fraction = 0.5
     negative: Fraction = 0.5
     sampler: Annotated[RandomSampler | PositiveSampler, Field(discriminator="kind")] = (

@@ -336,7 +336,7 @@ def detectron2s(detector: nn.Module, rules: Any, bottom_up: str) -> dict[str, Te
 @pytest.mark.parametrize(
     ("name", "rules", "bottom_up"),
     [
-        ("double-head-baseline-r50", OTHERS, "bottom_up."),
+        ("faster-rcnn-r50", OTHERS, "bottom_up."),
         ("faster-rcnn-r50-c4", OTHERS, ""),
         ("cascade-rcnn-r50", CASCADE + OTHERS, "bottom_up."),
         ("retinanet-r50", RETINA, "bottom_up."),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from detbench.detectors.rpn import ScoredBoxes
+from detbench.detectors.rpn import ScoredBoxes, suppressed
 from detbench.ops import suppression
 
 
@@ -47,6 +49,34 @@ def test_what_survives_among_the_best_few_survives_among_all(monkeypatch, spread
 def test_at_any_count(count, seed):
     boxes = made(300, 60.0, seed)
     assert torch.equal(boxes.suppressed(0.6, count), of_all(boxes, 0.6, count))
+
+
+@pytest.mark.parametrize(("sizes", "together"), [((300, 40, 90), 2), ((50, 0), 2), ((70,) * 4, 4)])
+def test_images_that_share_have_the_best_of_all_of_them(sizes, together):
+    """One plain sort over the survivors of each group; a group that is not full has its share."""
+    images = [made(size, 400.0, seed) for seed, size in enumerate(sizes)]
+    found = suppressed(images, 0.5, 30, together)
+    for start in range(0, len(images), together):
+        group = images[start : start + together]
+        kept = [batched_nms(one.boxes, one.scores, one.levels, 0.5) for one in group]
+        scored = [
+            (one.scores[i].item(), number, one.boxes[i].tolist())
+            for number, (one, indices) in enumerate(zip(group, kept, strict=True))
+            for i in indices
+        ]
+        best = sorted(scored, reverse=True)[: 30 * len(group)]
+        for number, boxes in enumerate(found[start : start + together]):
+            assert boxes.tolist() == [box for _, of, box in best if of == number]
+
+
+def test_shares_differ_where_scores_do():
+    """An image of high scores has more than its equal share, and alone its equal share."""
+    images = [made(300, 400.0, seed) for seed in range(2)]
+    images[0] = replace(images[0], scores=images[0].scores / 2)
+    assert [len(boxes) for boxes in suppressed(images, 0.5, 30, 1)] == [30, 30]
+    low, high = (len(boxes) for boxes in suppressed(images, 0.5, 30, 2))
+    assert low + high == 60
+    assert high > 50
 
 
 def test_no_boxes():

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from detbench.ops.candidates import Rounding, anchor_grid
@@ -13,6 +14,30 @@ def test_rounded_anchors_are_those_of_mmdetection_1():
     assert anchors(9, 1.0, 1.0, rounding="corners") == [[0, 0, 9, 9], [9, 0, 18, 9]]
     # Sides of 45.25 and 22.63 about 1.5: -21, -9, 24, 12 there.
     assert anchors(4, 8.0, 0.5, rounding="corners") == [[-21, -9, 25, 13], [-17, -9, 29, 13]]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "printed"),
+    [
+        (0.5, [[-83, -39, 100, 56], [-175, -87, 192, 104], [-359, -183, 376, 200]]),
+        (1.0, [[-55, -55, 72, 72], [-119, -119, 136, 136], [-247, -247, 264, 264]]),
+        (2.0, [[-35, -79, 52, 96], [-79, -167, 96, 184], [-167, -343, 184, 360]]),
+    ],
+)
+def test_anchors_rounded_in_cells_are_the_first_faster_rcnns(ratio, printed):
+    """Those that py-faster-rcnn and maskrcnn-benchmark print in a comment, for a stride of 16.
+
+    Pixels are counted from 1 there: the box about the cell is 1, 1, 16, 16; here 0, 0, 16, 16.
+    """
+    grid = anchor_grid(8.0, 1, (ratio,), 0.5, octaves=3, rounding="cells")
+    boxes = grid.lay([(1, 1)], [16], torch.zeros(1)).boxes
+    torch.testing.assert_close(boxes, torch.tensor(printed) - torch.tensor([1.0, 1, 0, 0]))
+
+
+def test_anchors_rounded_in_cells_by_stride():
+    """At a stride of 4 and 1:2 a cell has 6 x 3 (5.66 and half of 6), at 8 it has 11 x 6."""
+    assert anchors(4, 8.0, 0.5, rounding="cells")[0] == pytest.approx([-22, -10, 26, 14])
+    assert anchors(8, 8.0, 0.5, rounding="cells")[0] == pytest.approx([-40, -20, 48, 28])
 
 
 def test_anchors_are_not_rounded_unasked():

@@ -70,6 +70,8 @@ DETECTORS = DENSE | {
     "double-head-baseline-r101": {"AP": 39.1},
     "double-head-ext-r50": {"AP": 40.3},
     "double-head-ext-r101": {"AP": 41.9},
+    "double-head-c4-r50": {"AP": 34.8},
+    "double-head-c4-r101": {"AP": 38.5},
     "decoupled-rcnn-r50": {"AP": 41.5, "params_m": 83.22},
     "decoupled-rcnn-r101": {"AP": 42.8, "params_m": 102.22},
     "decoupled-rcnn-x101-32x4d": {"params_m": 101.85},
@@ -88,7 +90,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [26, 27, 9, 3]
+    assert [len(names) for names in counts] == [26, 29, 9, 3]
 
 
 def _two_stage() -> dict[str, str]:

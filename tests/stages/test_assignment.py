@@ -67,6 +67,27 @@ def test_iou_thresholds_leave_a_band_ignored():
         assert assigner.assign(ANCHORS, targets([moved.tolist()])).matched[0, 100] == expected
 
 
+def test_what_an_objects_best_candidate_learns():
+    """The first overlaps A by half and B by a third, whose best it is: it is given B, or A."""
+    boxes = torch.tensor([[[0.0, 0, 90, 90], [200, 200, 290, 290]]])
+    objects = targets([[0, 0, 90, 45], [0, 0, 30, 90]])
+    given = IouAssigner(0.7, 0.3).match(boxes, objects)
+    own = IouAssigner(0.7, 0.3, own_best=True).match(boxes, objects)
+    assert (given.tolist(), own.tolist()) == ([[1, BACKGROUND]], [[0, BACKGROUND]])
+
+
+def test_an_objects_best_candidate_may_be_one_that_is_not_used():
+    """Then the object has the best of the others, or none."""
+    boxes = torch.tensor([[[0.0, 0, 90, 90], [0, 0, 90, 180], [0, 0, 90, 900]]])
+    objects, usable = targets([[0, 0, 90, 80]]), torch.tensor([[False, True, True]])
+    early = IouAssigner(0.7, 0.3).match(boxes, objects, usable)
+    late = IouAssigner(0.7, 0.3, late=True).match(boxes, objects, usable)
+    assert (early.tolist(), late.tolist()) == (
+        [[IGNORE, 0, BACKGROUND]],
+        [[IGNORE, IGNORE, BACKGROUND]],
+    )
+
+
 def test_low_quality_match_gives_every_object_a_candidate():
     tiny = [[40.0, 40.0, 44.0, 44.0]]
     assert not IouAssigner(match_low_quality=False).assign(ANCHORS, targets(tiny)).positive.any()

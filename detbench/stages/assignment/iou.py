@@ -21,12 +21,20 @@ class IouAssigner:
     Faster R-CNN, section 3.1.2, and RetinaNet, section 4. With ``match_low_quality`` every object
     also takes the candidates that overlap it most, if they reach ``min_positive`` and more than 0;
     of two such objects the later one wins, as in MMDetection.
+
+    Attributes:
+        own_best: such candidates are given the object that they overlap most instead, as in
+            maskrcnn-benchmark.
+        late: candidates that may not be used can be an object's best all the same, which then has
+            no other, as there.
     """
 
     positive: float = 0.5
     negative: float = 0.4
     min_positive: float = 0.0
     match_low_quality: bool = True
+    own_best: bool = False
+    late: bool = False
 
     def assign(
         self,
@@ -49,7 +57,7 @@ class IouAssigner:
             return matched if usable is None else matched.masked_fill(~usable, IGNORE)
         iou = pairwise_iou(targets.boxes, boxes)
         pairs = targets.valid[..., None]
-        if usable is not None:
+        if usable is not None and not self.late:
             pairs = pairs & usable[:, None]
         iou = iou.masked_fill(~pairs, -1.0)
         best, index = iou.max(dim=1)
@@ -61,5 +69,5 @@ class IouAssigner:
             enough = (highest >= self.min_positive) & (highest > 0)
             order = torch.arange(count, device=iou.device)[:, None]
             low = torch.where((iou == highest) & enough, order, -1).max(dim=1).values
-            matched = torch.where(low >= 0, low, matched)
+            matched = torch.where(low >= 0, index if self.own_best else low, matched)
         return matched if usable is None else matched.masked_fill(~usable, IGNORE)

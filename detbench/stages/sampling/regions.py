@@ -8,7 +8,7 @@ from torch import Tensor
 
 from detbench.ops.roi_pooling import FINEST, align
 
-Settings = tuple[int, float, int, bool]
+Settings = tuple[int, float, int, bool, bool]
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,20 @@ class RoiPyramid:
     _pooled: dict[tuple[int, *Settings], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def align(
-        self, rois: Tensor, size: int, scale: float = 1.0, samples: int = 0, aligned: bool = True
+        self,
+        rois: Tensor,
+        size: int,
+        scale: float = 1.0,
+        samples: int = 0,
+        aligned: bool = True,
+        last_pixel: bool = False,
     ) -> Tensor:
         """``ops.roi_pooling.align``; what a branch has pooled the others are given.
 
         TSD's shift networks and its sibling read the same features. They are kept with the
         ``rois`` they are of, whose identity could otherwise be another tensor's later.
         """
-        settings: Settings = (size, scale, samples, aligned)
+        settings: Settings = (size, scale, samples, aligned, last_pixel)
         key = (id(rois), *settings)
         if key not in self._pooled:
             pooled = align(self.levels, self.strides, rois, *settings, finest=self.finest)
