@@ -24,7 +24,6 @@ Found = Iterator[tuple[Path, str]]
 TASKS = ("both", "cls", "loc")
 OF_A_SWEEP: Path = ("detector", "readout", "average")
 """A sweep over rounds states it in every row, and one of them averages over one round."""
-"""Depth below which a ResNet is made of basic blocks."""
 
 
 def of_overrides(cell: Cell, overrides: Sequence[str]) -> list[tuple[str, str]]:
@@ -201,9 +200,8 @@ def _of_pair(path: Path, pair: PerTaskSpec[Any]) -> Iterator[tuple[Path, Spec]]:
 
 def _detector(detector: Detector, training: Training) -> Found:
     backbone = detector.backbone
-    if isinstance(backbone, ResNet):
-        if training.weights != "default":
-            yield ("backbone", "weights"), "training.weights=default alone asks for them"
+    if isinstance(backbone, ResNet) and training.weights != "default":
+        yield ("backbone", "weights"), "training.weights=default alone asks for them"
     for path, option in _options(detector):
         for name, why in _option(option):
             yield (*path, name), why
