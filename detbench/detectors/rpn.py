@@ -64,16 +64,16 @@ def suppressed(images: list[ScoredBoxes], iou: float, count: int, together: int)
 
     Args:
         images: of a batch.
-        count: boxes an image.
-        together: the best ``together x count`` of so many images following each other are taken
-            over all of them; images that are left over at the end share likewise.
+        count: boxes of ``together`` images.
+        together: so many images following each other share ``count``, the best of all of them;
+            fewer that are left over at the end have their part of it.
     """
     if together == 1:
         return [image.suppressed(iou, count) for image in images]
     found = []
     for first in range(0, len(images), together):
         group = images[first : first + together]
-        most = count * len(group)
+        most = max(1, count * len(group) // together)
         kept = [survivors(each.boxes, each.scores, each.levels, iou, most) for each in group]
         scores = torch.cat([each.scores[index] for each, index in zip(group, kept, strict=True)])
         best = torch.zeros_like(scores, dtype=torch.bool)

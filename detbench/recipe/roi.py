@@ -187,9 +187,8 @@ class Proposals(Spec):
     Attributes:
         nms: IoU above which the lower-scored proposal is dropped.
         train_count, test_count: proposals per image after NMS.
-        images: in training so many images, in the batch's order, have the best of all of their
-            proposals together, ``train_count`` an image on average (maskrcnn-benchmark: those of a
-            GPU); by default each has its own.
+        images: in training so many images, in the batch's order, share ``train_count``: the best of
+            all of them (maskrcnn-benchmark: those of a GPU). By default each has its own.
         positive, negative: IoU thresholds.
     """
 
@@ -203,7 +202,7 @@ class Proposals(Spec):
     nms: Fraction = 0.7
     train_count: Positive = 1000
     test_count: Positive = 1000
-    images: Positive | None = None
+    images: Annotated[int, Field(ge=2)] | None = None
     positive: Fraction = 0.5
     negative: Fraction = 0.5
     sampler: Annotated[RandomSampler | PositiveSampler, Field(discriminator="kind")] = (
