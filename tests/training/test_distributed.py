@@ -23,6 +23,11 @@ SCRIPT = str(Path(__file__).with_name("team.py"))
 STEADY = ("detector.backbone.norm=eval",)
 """Batch norm over a few cells of a small map turns rounding into per cents within iterations, in
 one process as well (try ``training.channels_last=false``)."""
+APART = (
+    'detector.assignment.both={kind="proposals",train_count=96,test_count=96}',
+    *STEADY,
+)
+"""Each image has proposals of its own: images that share them do so within a process."""
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +94,7 @@ CASES = {
     "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
     "rest": ("retinanet-r50", "data.train=10", *STEADY),
     "regions": ("faster-rcnn-r50", *STEADY),
-    "two heads": ("double-head-ext-r50", "training.iterations=2", *STEADY),
+    "two heads": ("double-head-ext-r50", "training.iterations=2", *APART),
     "two sets": ("decoupled-rcnn-r50", "data.train=10", *STEADY),
     "sibling": ("tsd-r50", "training.iterations=3", *STEADY),
 }
