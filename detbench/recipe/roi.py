@@ -187,8 +187,9 @@ class Proposals(Spec):
     Attributes:
         nms: IoU above which the lower-scored proposal is dropped.
         train_count, test_count: proposals per image after NMS.
-        images: in training so many images, in the batch's order, share ``train_count``: the best of
-            all of them (maskrcnn-benchmark: those of a GPU). By default each has its own.
+        images: in training so many images, in the order of a process's part of the batch, share
+            ``train_count``: the best of all of them (maskrcnn-benchmark: those of a GPU). By
+            default each has its own.
         positive, negative: IoU thresholds.
     """
 

@@ -171,8 +171,7 @@ def _of_roi(detector: RoiDetector) -> Iterator[tuple[str, float]]:
         if losses is not None:
             yield f"{prefix}cls", losses.cls.weight * uniform
             if losses.unfocused is not None:
-                weight = losses.unfocused.cls * losses.cls.weight
-                yield f"{prefix}unfocused_cls", weight * uniform
+                yield f"{prefix}unfocused_cls", losses.unfocused.cls * uniform
     for number, each in enumerate(detector.round_settings, start=2):
         yield f"round{number}_cls", each.weight * each.losses.cls.weight * uniform
 

@@ -250,7 +250,7 @@ def test_one_training_for_all_that_share_a_backbone() -> None:
     """Whichever row comes first."""
     smoke = load.profile("smoke")
     every = {one.id: one for one in pretraining.wanted(smoke)}
-    assert len(every) == 5
+    assert len(every) == 6
     seen = 0
     for table in load.tables():
         for one in pretraining.wanted(smoke, [table]):
@@ -307,4 +307,4 @@ def test_that_would_be_noticed(folder: Path) -> None:
     put(folder, wanted[0].id, digest="another")
     assert lacking(asking) == [wanted[0].id]
     (folder / f"{wanted[-1].id}{embedded.SUFFIX}").unlink()
-    assert len(lacking(asking)) == 5
+    assert len(lacking(asking)) == 6

@@ -299,12 +299,14 @@ PRETRAIN = (
 def test_the_command_makes_what_is_missing(
     call: Call, tiny: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tables = ("tscode-table1", "--format", "json")
+    tables = ("decoupled-rcnn-table1", "tscode-table1", "--format", "json")
     code, out, err = call(*PRETRAIN, *tables)
     assert code == 0, err
     found = json.loads(out)
-    assert [one["state"] for one in found] == ["made", "made"]
-    assert list(found[0]["users"]) == ["double-head-table1", "tscode-table1"]
+    assert [one["state"] for one in found] == ["made"] * 3
+    users = [list(one["users"]) for one in found]
+    shared = ["decoupled-rcnn-table1", "tscode-table1"]
+    assert users == [["double-head-table1"], shared, ["tscode-table1"]]
     path = Path(found[0]["path"])
     assert found[0]["bytes"] == path.stat().st_size
     assert found[0]["name"] == embedded.name(path)
