@@ -299,13 +299,13 @@ PRETRAIN = (
 def test_the_command_makes_what_is_missing(
     call: Call, tiny: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tables = ("decoupled-rcnn-table1", "tscode-table1", "--format", "json")
+    tables = ("tsd-table3", "tscode-table1", "--format", "json")
     code, out, err = call(*PRETRAIN, *tables)
     assert code == 0, err
     found = json.loads(out)
     assert [one["state"] for one in found] == ["made"] * 3
     users = [list(one["users"]) for one in found]
-    shared = ["decoupled-rcnn-table1", "tscode-table1"]
+    shared = ["tsd-table3", "tscode-table1"]
     assert users == [["double-head-table1"], shared, ["tscode-table1"]]
     path = Path(found[0]["path"])
     assert found[0]["bytes"] == path.stat().st_size
