@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from detbench.progress import Report
 from detbench.recipe import embedded
 from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
-from detbench.results.files import writing
+from detbench.results.files import write_atomic, writing
 from detbench.training import loop
 
 State = dict[str, Tensor]
@@ -68,17 +67,7 @@ def write(path: Path, state: State, provenance: dict[str, object]) -> None:
     """
     # One entry alone: safetensors does not write several in a fixed order.
     header = {embedded.KEY: json.dumps(provenance, sort_keys=True)}
-    content = save(_small(state), header)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with writing(path):
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    write_atomic(path, save(_small(state), header))
 
 
 def _small(state: State) -> State:
