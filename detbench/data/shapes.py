@@ -32,9 +32,10 @@ class Annotations:
     """Ground truth of one scene.
 
     Attributes:
-        boxes: (n, 4), float32, xyxy pixels: the extent inside the image, hidden parts included.
+        boxes: (n, 4), float32, xyxy pixels: the extent inside the image; hidden parts are included
+            unless the annotator cropped it.
         labels: (n,), int64, indices into ``CATEGORIES``.
-        areas: (n,), int64, pixels inside the outline, hidden ones included.
+        areas: (n,), int64, pixels inside the outline, hidden ones included as in ``boxes``.
     """
 
     boxes: NDArray[np.float32]
@@ -164,32 +165,59 @@ def draw(
     return finish(image, draws, variant.grain), _annotate(kept)
 
 
+@dataclass(frozen=True)
+class _Marked:
+    """An annotated object: its label, and the pixels its annotation surrounds.
+
+    Attributes:
+        left, top: of ``mask`` in the scene.
+        mask: (h, w), bool, not empty.
+    """
+
+    label: int
+    left: int
+    top: int
+    mask: NDArray[np.bool_]
+
+
 def _arrange(
     key: tuple[int, ...], index: int, size: int, variant: Variant
-) -> tuple[Plan, Layers, list[tuple[int, Coverage]]]:
-    """Plan a scene and leave out what would be mostly hidden.
+) -> tuple[Plan, Layers, list[_Marked]]:
+    """Plan a scene, leave out what would be mostly hidden, and annotate the rest.
 
     Returns:
-        The plan, what to draw from back to front, and each object's label and body.
+        The plan, what to draw from back to front, and the annotated objects.
     """
     scene = plan(Draws(*key, index, 0), size, variant)
+    annotator = Draws(*key, index, 2)
     taken = np.zeros((size, size), bool)
     layers: Layers = []
-    kept: list[tuple[int, Coverage]] = []
+    kept: list[_Marked] = []
+    front: list[_Marked] = []
     for thing in reversed(scene.things):
         layer = [(part, cover(part, size)) for part in thing.parts]
         if thing.label is not None:
-            seen = not kept or _seen(layer, taken, variant.visible)
-            if not seen and variant.hidden == "left out":
+            seen = _seen(layer, taken, variant.visible)
+            if front and not seen and variant.hidden == "left out":
                 continue
-            if seen:
-                kept.append((thing.label, layer[-1][1]))
+            misses = annotator.chance(variant.overlooked if seen else 1.0 - variant.guessed)
+            crops = annotator.chance(variant.cropped)
+            marked = _marked(thing.label, layer[-1][1], taken, crops)
+            front = front or [marked]
+            kept += [] if misses else [marked]
         layers.append(layer)
         for part, coverage in layer:
             if part.opacity == 1.0:
                 taken[coverage.window] |= coverage.alpha > 0.5
     layers.reverse()
-    return scene, layers, kept
+    return scene, layers, kept or front  # of every scene something is annotated
+
+
+def _marked(label: int, body: Coverage, taken: NDArray[np.bool_], crops: bool) -> _Marked:
+    """An object as it is annotated: ``crops`` to what is free of ``taken``, if anything is."""
+    mask = body.alpha > 0.5
+    free = mask & ~taken[body.window]
+    return _Marked(label, body.left, body.top, free if crops and free.any() else mask)
 
 
 def _seen(layer: list[tuple[Part, Coverage]], taken: NDArray[np.bool_], share: float) -> bool:
@@ -202,18 +230,17 @@ def _seen(layer: list[tuple[Part, Coverage]], taken: NDArray[np.bool_], share: f
     return True
 
 
-def _annotate(kept: list[tuple[int, Coverage]]) -> Annotations:
+def _annotate(kept: list[_Marked]) -> Annotations:
     boxes = np.zeros((len(kept), 4), np.float32)
     areas = np.zeros(len(kept), np.int64)
-    for row, (_, coverage) in enumerate(kept):
-        mask = coverage.alpha > 0.5
-        columns = np.flatnonzero(mask.any(axis=0))
-        rows = np.flatnonzero(mask.any(axis=1))
+    for row, one in enumerate(kept):
+        columns = np.flatnonzero(one.mask.any(axis=0))
+        rows = np.flatnonzero(one.mask.any(axis=1))
         boxes[row] = (
-            coverage.left + columns[0],
-            coverage.top + rows[0],
-            coverage.left + columns[-1] + 1,
-            coverage.top + rows[-1] + 1,
+            one.left + columns[0],
+            one.top + rows[0],
+            one.left + columns[-1] + 1,
+            one.top + rows[-1] + 1,
         )
-        areas[row] = np.count_nonzero(mask)
-    return Annotations(boxes, np.array([label for label, _ in kept], np.int64), areas)
+        areas[row] = np.count_nonzero(one.mask)
+    return Annotations(boxes, np.array([one.label for one in kept], np.int64), areas)

@@ -66,11 +66,16 @@ class Variant:
         squeeze: smallest aspect.
         rim: probability of a dark edge.
         swing, grain: deviation of the background's smooth colour, and pixel noise, in grey levels.
-        hue: probability that a family has its own hue; otherwise colour says nothing.
+        hue: probability that an object has the hue of its family, or of its class (``hues``; the
+            discs share one, or it would tell their context); otherwise colour says nothing.
         tilt: largest rotation of outlines and textures from upright, in 1/64 turns; 32 is any.
         covers: most opaque patches over parts of objects.
-        visible: an object with less of it, or of its context, to be seen is no object;
-        hidden: it is ``left out`` of the scene, or ``drawn`` without being annotated.
+        visible: share of an object, and of its context, that must be seen;
+        hidden: one with less is ``left out`` of the scene, or ``drawn``, and then annotated with
+            the probability ``guessed``, as annotators know what is there from a glimpse or not.
+        breadth: smallest and largest radius of a cover, in radii of what it covers.
+        overlooked: probability that an object to be seen is not annotated.
+        cropped: probability that an annotation surrounds only what is seen of an object.
     """
 
     code: int
@@ -93,6 +98,11 @@ class Variant:
     covers: int = 0
     visible: float = 0.4
     hidden: Literal["left out", "drawn"] = "left out"
+    breadth: tuple[float, float] = (0.5, 1.1)
+    guessed: float = 0.0
+    overlooked: float = 0.0
+    cropped: float = 0.0
+    hues: Literal["families", "classes"] = "families"
 
 
 VARIANTS = {
@@ -134,21 +144,27 @@ VARIANTS = {
     ),
 }
 
-# Between both, for networks that train for minutes: outlines near upright and hues that mostly tell
-# the family are soon learnt; what stays hard is what is hidden, small, or told by context.
+# Soon learnt by networks that train for minutes, and yet hard: outlines near upright and hues that
+# mostly tell the class leave little to learn, but covers hide objects, and annotations disagree
+# about what is there and how far it reaches, as people's do.
 VARIANTS["covered"] = replace(
     VARIANTS["easy"],
     code=2,
-    objects=(4, 6),
-    outline=(56.0, 240.0),
-    texture=(72.0, 240.0),
-    disc=(44.0, 96.0),
-    closeness=0.5,
-    inside=0.7,
-    tilt=5,
-    covers=6,
+    outline=(64.0, 280.0),
+    texture=(80.0, 280.0),
+    disc=(40.0, 100.0),
+    closeness=0.6,
+    inside=0.8,
+    hue=0.9,
+    hues="classes",
+    tilt=6,
+    covers=5,
+    breadth=(0.7, 2.4),
     visible=0.2,
     hidden="drawn",
+    guessed=0.8,
+    overlooked=0.07,
+    cropped=0.5,
 )
 
 
@@ -285,7 +301,7 @@ class _Planner:
             radius=spot.radius,
             direction=self._direction(),
             aspect=draws.between(variant.squeeze, 1.0),
-            colours=self._colours(label if by_outline else 6),
+            colours=self._colours(self._hue(label)),
             cycles=float(3 + draws.integer(3)) if spot.radius > 24 * self.unit else 3.0,
             rim=draws.chance(variant.rim) or spot.radius < _TINY * self.unit,
         )
@@ -303,7 +319,7 @@ class _Planner:
             radius=spot.radius,
             direction=direction,
             aspect=1.0,
-            colours=self._colours(7),
+            colours=self._colours(self._hue(label)),
             rim=draws.chance(self.variant.rim) or spot.radius < _TINY * self.unit,
         )
         mark = _MARKS[CONTEXTS[label - 9]]
@@ -353,7 +369,7 @@ class _Planner:
         draws = self.draws
         for _ in range(draws.integer(self.variant.covers + 1) if objects else 0):
             body = draws.choice(objects).body
-            radius = body.radius * draws.between(0.5, 1.1)
+            radius = body.radius * draws.between(*self.variant.breadth)
             turn, away = draws.integer(DIRECTIONS), draws.between(0.3, 1.0) * body.radius
             part = Part(
                 outline=draws.choice(("disc", "square")),
@@ -388,6 +404,12 @@ class _Planner:
         yield Thing((part,), None)
 
     # --- colours ----
+
+    def _hue(self, label: int) -> int:
+        """Which hue an object may own: discs share theirs, or it would tell their context."""
+        if self.variant.hues == "classes":
+            return min(label, 9)
+        return min(label, 6) if label < 9 else 7
 
     def _colours(self, family: int | None) -> tuple[Colour, Colour]:
         """A colour that stands out from the background, and a second that stands out from it."""

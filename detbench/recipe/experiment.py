@@ -21,7 +21,7 @@ class Shapes(Spec):
         size: side of the square scenes in pixels; objects are in proportion to it.
         train, val: numbers of scenes. The splits never share a scene.
         variant: ``full``; ``easy`` with fewer, larger objects and less clutter; ``covered``, soon
-            learnt, but with objects that are partly or mostly hidden.
+            learnt, but with hidden objects and annotators that make mistakes.
         version: of the drawing code; a change of what is drawn changes it.
         scenes: ``by-seed`` draws the training scenes of each seed anew, so that what seeds differ
             by covers the data too; none trains every seed on the same. The val split has no seed.

@@ -125,7 +125,7 @@ class FcosAssignment(Spec):
             [range_factor/2 x s, range_factor x s]; the first from 0, the last to infinity.
     """
 
-    scaling: ClassVar[Scaling] = {"range_factor": "bounds", **kept("radius")}
+    scaling: ClassVar[Scaling] = {"range_factor": "anchors", **kept("radius")}
 
     kind: Literal["fcos"]
     radius: Weight = 1.5
