@@ -15,7 +15,7 @@ from detbench.ops.coding import Delta, smooth_l1
 from detbench.ops.suppression import survivors
 from detbench.sharing import normaliser
 from detbench.stages.assignment import BACKGROUND, IouAssigner
-from detbench.stages.assignment.sampling import sample_mask
+from detbench.stages.assignment.proposals import sample_mask
 from detbench.stages.convolution import start
 from detbench.structures import Targets
 
@@ -111,9 +111,9 @@ class Rpn(nn.Module):
         self.cls = nn.Conv2d(channels, grid.per_cell, 1)
         self.loc = nn.Conv2d(channels, grid.per_cell * 4, 1)
         for layer in (self.conv, self.cls, self.loc):
-            start(layer.weight, init if layer is self.conv else None)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+            weight, bias = layer.parameters()
+            start(weight, init if layer is self.conv else None)
+            nn.init.zeros_(bias)
         self.grid = grid
         self.strides = strides
         self.code = Delta()
