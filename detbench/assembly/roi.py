@@ -69,16 +69,12 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
 
 def _stages(settings: Roi, proposals: PerTask[TaskProposals], make: _BranchMaker) -> list[Stage]:
     """The main stage with what is beside it, then the rounds."""
-    extras: dict[str, Extra] = {}
     main = make(settings.sampling, settings.heads, settings.supervision)
+    samplers, extras = proposals.map(lambda task: task.sampler), dict[str, Extra]()
     if settings.sibling is not None:
-        beside, constraint = settings.sibling, settings.supervision.constraint
-        extras["sibling"] = Sibling(
-            make(beside.sampling, beside.heads, beside.supervision),
-            _losses(beside.supervision),
-            Constraint() if constraint is None else _constraint(constraint),
-        )
-    samplers = proposals.map(lambda task: task.sampler)
+        beside, constraint = settings.sibling, _constraint(settings.supervision.constraint)
+        branch = make(beside.sampling, beside.heads, beside.supervision)
+        extras["sibling"] = Sibling(branch, _losses(beside.supervision), constraint)
     stages = [Stage(main, samplers, _losses(settings.supervision), extras=extras)]
     return stages + [_round(n, each, make, proposals) for n, each in enumerate(settings.rounds, 2)]
 
@@ -126,14 +122,11 @@ class _BranchMaker:
                 f"heads.both: a shared head reads regions of one size, but sampling.cls gives "
                 f"{samplers.cls.size} and sampling.loc {samplers.loc.size}"
             )
-        branch_heads = PerTask(
-            self._head(made_of.of("cls"), samplers.cls.size),
-            self._head(made_of.of("loc"), samplers.loc.size),
-        )
-        if made_of.shared:
-            branch_heads = PerTask.both(branch_heads.cls)
-        if not classifies and not made_of.shared:
-            branch_heads = PerTask.both(branch_heads.loc)
+        cls = self._head(made_of.of("cls"), samplers.cls.size)
+        loc = self._head(made_of.of("loc"), samplers.loc.size)
+        branch_heads = PerTask(cls, loc)
+        if made_of.shared or not classifies:
+            branch_heads = PerTask.both(cls if made_of.shared else loc)
         return Branch(
             TaskModules(samplers),
             TaskModules(branch_heads),
@@ -156,11 +149,8 @@ class _BranchMaker:
     def _embedding(
         self, sampled: PerTaskSpec[Any], samplers: PerTask[Any]
     ) -> sampling.Embedding | None:
-        shifting = [
-            (each, made)
-            for each, made in ((sampled.of("cls"), samplers.cls), (sampled.of("loc"), samplers.loc))
-            if getattr(made, "shifts", False)
-        ]
+        pairs = ((sampled.of("cls"), samplers.cls), (sampled.of("loc"), samplers.loc))
+        shifting = [pair for pair in pairs if getattr(pair[1], "shifts", False)]
         if not shifting:
             return None
         sizes = {(made.size, made.hidden) for _, made in shifting}
@@ -345,7 +335,8 @@ def _losses(settings: option.RoiSupervision) -> BranchLosses:
     )
 
 
-def _constraint(settings: option.ProgressiveConstraint) -> Constraint:
+def _constraint(settings: option.ProgressiveConstraint | None) -> Constraint:
+    settings = settings or option.ProgressiveConstraint()
     margins = PerTask(settings.cls_margin, settings.loc_margin)
     return Constraint(margins, settings.without_positives or "as-others")
 

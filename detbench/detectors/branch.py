@@ -160,8 +160,7 @@ def branch_parts(branch: Branch) -> dict[str, nn.Module]:
         other = "loc" if task == "cls" else "cls"
         modules = [getattr(branch, task), getattr(branch, f"unfocused_{other}")]
         if not branch.heads.shared:
-            modules.append(getattr(branch.heads, task))
-            if not branch.sampling.shared:
-                modules.append(getattr(branch.sampling, task))
+            own = [branch.heads] if branch.sampling.shared else [branch.heads, branch.sampling]
+            modules += [getattr(each, task) for each in own]
         parts[task] = nn.ModuleList([m for m in modules if m is not None])
     return parts

@@ -212,7 +212,7 @@ def test_labels_of_each_row(loaded, sampled):
         found: dict[str, list[int]] = {task: [] for task in ours}
         for image in range(IMAGES):
             for task, rois in ours.items():
-                labels = rois.labels(TARGETS, CLASSES).reshape(rois.matched.shape)[image]
+                labels = rois.taught(TARGETS, CLASSES).labels.reshape(rois.matched.shape)[image]
                 matched = rois.matched[image]
                 rows = labels[matched >= 0].tolist() + labels[matched == -1].tolist()
                 for other in found:
@@ -229,7 +229,7 @@ def test_targets_of_each_stage(loaded, sampled):
         assert isinstance(code, Delta)
         rois = ours["regression"]
         boxes, positive = rois.boxes.flatten(0, 1), rois.positive
-        wanted = rois.target_boxes(TARGETS)
+        wanted = rois.taught(TARGETS, CLASSES).target_boxes
         total = code.encode(wanted[positive], boxes[positive]).sum(dim=0)
         torch.testing.assert_close(total, torch.tensor(theirs["target_sum"]), rtol=1e-3, atol=1e-3)
 

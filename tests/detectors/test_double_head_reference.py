@@ -266,7 +266,7 @@ def losses_of(detector: RoiDetector) -> dict[str, Tensor]:
 def test_losses_with_batch_statistics(name):
     detector, case = built(name), case_of(name)
     load_weights(detector, case)
-    labels = (ROIS.labels(TARGETS, CLASSES)[WHERE] + 1) % (CLASSES + 1)
+    labels = (ROIS.taught(TARGETS, CLASSES).labels[WHERE] + 1) % (CLASSES + 1)
     assert [part.tolist() for part in labels.split(COUNTS)] == case["labels"]
     losses = losses_of(detector)
     for key, value in case["losses"].items():

@@ -304,12 +304,12 @@ def test_targets(detector, name):
     if name.endswith("no_shift"):
         made["delta_r"] = torch.zeros_like(made["delta_r"])
     main, beside = outputs_of(detector, made)
-    labels = ROIS.labels(TARGETS, CLASSES)[WHERE]
+    labels = ROIS.taught(TARGETS, CLASSES).labels[WHERE]
     assert ((labels + 1) % (CLASSES + 1)).tolist() == case["labels"]
     positive = ROIS.positive
     for output, key in ((main, "tsd"), (beside, "sibling")):
         boxes = output.boxes["loc"]
-        wanted = ROIS.target_boxes(TARGETS)[positive]
+        wanted = ROIS.taught(TARGETS, CLASSES).target_boxes[positive]
         targets = boxes.code.encode(wanted, boxes.references[positive])
         reference.assert_close(targets, case[f"{key}_targets_positive"])
 

@@ -64,14 +64,14 @@ def test_no_proposals_and_no_objects():
     nothing = Targets.pad([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)
     rois = ProposalSampler().sample(boxes, valid, nothing)
     assert rois.flat().shape == (0, 5)
-    assert rois.labels(nothing, 80).shape == (0,)
-    assert rois.target_boxes(nothing).shape == (0, 4)
+    assert rois.taught(nothing, 80).labels.shape == (0,)
+    assert rois.taught(nothing, 80).target_boxes.shape == (0, 4)
 
 
 def test_labels_and_target_boxes_are_the_matched_objects():
     rois = ProposalSampler(count=1000, fraction=1.0).sample(*proposals(), TARGETS)
     taught = rois.taught(TARGETS, 80)
-    labels, boxes = taught.labels, taught.boxes
+    labels, boxes = taught.labels, taught.target_boxes
     flat = rois.matched.flatten()
     for index in (flat >= 0).nonzero()[:, 0].tolist():
         assert labels[index] == TARGETS.labels[0, flat[index]]

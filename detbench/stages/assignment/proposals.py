@@ -59,30 +59,21 @@ class Rois:
 
     def flat(self) -> Tensor:
         """(B R, 5): image index and xyxy, as RoI operators take them."""
-        batch, count, _ = self.boxes.shape
-        index = torch.arange(batch, device=self.boxes.device, dtype=self.boxes.dtype)
-        index = index[:, None, None].expand(batch, count, 1)
+        index = torch.arange(len(self.boxes), device=self.boxes.device, dtype=self.boxes.dtype)
+        index = index[:, None, None].expand(-1, self.boxes.shape[1], 1)
         return torch.cat((index, self.boxes), dim=-1).flatten(0, 1)
 
-    def labels(self, targets: Targets, background: int) -> Tensor:
-        """(B R,): each proposal's class, ``background`` where it has none."""
-        if targets.labels.shape[1] == 0:
-            return torch.full_like(self.matched, background).flatten()
-        labels = targets.labels.gather(1, self.matched.clamp(min=0))
-        return labels.masked_fill(self.matched < 0, background).flatten()
-
-    def target_boxes(self, targets: Targets) -> Tensor:
-        """(B R, 4): each positive's object; a box of size 1 at the origin elsewhere."""
-        anywhere = self.boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
-        if targets.boxes.shape[1] == 0:
-            return anywhere.expand(self.matched.numel(), 4)
-        index = self.matched.clamp(min=0)[..., None].expand(-1, -1, 4)
-        boxes = targets.boxes.gather(1, index)
-        return torch.where((self.matched >= 0)[..., None], boxes, anywhere).flatten(0, 1)
-
     def taught(self, targets: Targets, background: int) -> Taught:
-        """These with what ``targets`` teach them."""
-        return Taught(self, self.labels(targets, background), self.target_boxes(targets))
+        """These with what ``targets`` teach them; none of the images needs to have an object."""
+        none, anywhere = self.matched < 0, self.boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+        if targets.boxes.shape[1] == 0:
+            labels = torch.full_like(self.matched, background)
+            return Taught(self, labels.flatten(), anywhere.expand(labels.numel(), 4))
+        index = self.matched.clamp(min=0)
+        labels = targets.labels.gather(1, index).masked_fill(none, background)
+        boxes = targets.boxes.gather(1, index[..., None].expand(-1, -1, 4))
+        boxes = torch.where(none[..., None], anywhere, boxes)
+        return Taught(self, labels.flatten(), boxes.flatten(0, 1))
 
 
 @dataclass(frozen=True)
@@ -92,12 +83,12 @@ class Taught:
     Attributes:
         rois: the proposals.
         labels: (K,), each one's class, the background's where it has none.
-        boxes: (K, 4), xyxy, its object's; a box of size 1 at the origin where it has none.
+        target_boxes: (K, 4), xyxy, its object's; a box of size 1 at the origin where it has none.
     """
 
     rois: Rois
     labels: Tensor
-    boxes: Tensor
+    target_boxes: Tensor
 
 
 @dataclass(frozen=True)
@@ -178,9 +169,5 @@ def pad(boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 def with_index(boxes: list[Tensor]) -> Tensor:
     """Each image's (n, 4) boxes to (K, 5), image index first, as RoI operators take them."""
-    return torch.cat(
-        [
-            torch.cat((image.new_full((len(image), 1), float(index)), image), dim=1)
-            for index, image in enumerate(boxes)
-        ]
-    )
+    indices = [image.new_full((len(image), 1), float(at)) for at, image in enumerate(boxes)]
+    return torch.cat((torch.cat(indices), torch.cat(boxes)), dim=1)

@@ -101,9 +101,8 @@ class BoxLoss:
     def __call__(self, boxes: BoxDeltas, taught: Taught, total: Tensor) -> Tensor:
         """Sum over positives divided by ``total``."""
         positive = taught.rois.positive
-        anywhere = boxes.references.new_tensor([0.0, 0.0, 1.0, 1.0])
-        safe = torch.where(positive[:, None], boxes.references, anywhere)
-        wanted = boxes.code.encode(taught.boxes, safe)
+        safe = torch.where(positive[:, None], boxes.references, taught.target_boxes)
+        wanted = boxes.code.encode(taught.target_boxes, safe)
         distance = smooth_l1(boxes.of(taught.labels), wanted, self.beta).sum(dim=1)
         return self.weight * (distance * positive).sum() / total
 
@@ -128,8 +127,9 @@ class Constraint:
         A mean over all sampled proposals, background included.
         """
         at = taught.labels[:, None]
-        first = before.detach().float().softmax(dim=1).gather(1, at)[:, 0]
-        second = after.float().softmax(dim=1).gather(1, at)[:, 0]
+        first, second = (
+            logits.float().softmax(dim=1).gather(1, at)[:, 0] for logits in (before.detach(), after)
+        )
         valid = taught.rois.valid
         if self.without_positives == "one-zero":
             valid = valid & (taught.rois.matched >= 0).any(dim=1, keepdim=True)
@@ -140,10 +140,11 @@ class Constraint:
 
         A mean over positives; nothing without any.
         """
-        anywhere = taught.boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
-        counted = taught.rois.positive[:, None]
-        first = aligned_iou(torch.where(counted, before.detach(), anywhere), taught.boxes)
-        second = aligned_iou(torch.where(counted, after, anywhere), taught.boxes)
+        counted, wanted = taught.rois.positive[:, None], taught.target_boxes
+        first, second = (
+            aligned_iou(torch.where(counted, boxes, wanted), wanted)
+            for boxes in (before.detach(), after)
+        )
         return self._mean(_hinge(first, second, margin), taught.rois.matched >= 0, taught)
 
     def _mean(self, hinge: Tensor, counted: Tensor, taught: Taught) -> Tensor:
