@@ -21,7 +21,7 @@ from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode
 from detbench.recipe.base import Custom
 from detbench.stages.assignment import BACKGROUND, Assignment
-from detbench.stages.assignment.sampling import Rois
+from detbench.stages.assignment.proposals import Rois
 from detbench.stages.features import Pyramid
 from detbench.stages.sampling import Pooled, RoiPyramid
 from detbench.stages.supervision import LocInputs
@@ -254,17 +254,24 @@ def loc_loss(
 
 
 def proposals(settings: Custom, made: Any, rounds: bool) -> None:
-    """What ``TaskProposals`` has; its sampler takes a batch's proposals, maybe none."""
+    """What ``TaskProposals`` has; a round's sampler does what the main branch's does."""
     trial = Trial(settings, made)
     trial.number("train_count")
     trial.number("test_count")
     if not isinstance(made.nms, int | float) or not 0 <= made.nms <= 1:
         raise trial.fail(f"its attribute 'nms' is {made.nms!r} and must be an IoU from 0 to 1")
-    trial.takes(
-        getattr(made.sampler, "sample", None), "sampler.sample", "boxes", "valid", "targets"
-    )
+    _sampler(trial, "sampler", made.sampler)
     if rounds:
         trial.takes(getattr(made.sampler, "at", None), "sampler.at", "positive")
+        with trial.run("a round"):
+            following = made.sampler.at(0.5)
+        _sampler(trial, "sampler.at(positive)", following)
+
+
+def _sampler(trial: Trial, name: str, sampler: Any) -> None:
+    """The main branch's, or a round's: ``sample`` takes a batch's proposals, maybe none."""
+    sample: Any = getattr(sampler, "sample", None)
+    trial.takes(sample, f"{name}.sample", "boxes", "valid", "targets")
     if _on_meta():
         return
     for count, objects in ((3, 1), (0, 0)):
@@ -272,11 +279,12 @@ def proposals(settings: Custom, made: Any, rounds: bool) -> None:
         with trial.run(on):
             boxes = torch.tensor([8.0, 8.0, 24.0, 16.0]).expand(2, count, 4)
             valid = torch.ones(2, count, dtype=torch.bool)
-            found = made.sampler.sample(boxes, valid, _targets(objects))
+            found = sample(boxes, valid, _targets(objects))
         if not isinstance(found, Rois):
-            raise trial.fail(f"its sampler gives a {type(found).__name__} for {on}, and not Rois")
+            raise trial.fail(f"its {name} gives a {type(found).__name__} for {on}, and not Rois")
         shape = tuple(found.boxes.shape[:2])
-        parts = [found.boxes, found.valid, found.matched, found.truth, found.rows]
+        parts = [found.boxes, found.valid, found.matched]
+        parts += [found.is_ground_truth, found.sample_count]
         trial.gives(parts, [(*shape, 4), shape, shape, shape, ()], on)
 
 

@@ -14,16 +14,14 @@ from detbench.assembly import contract
 from detbench.assembly.common import backbone_of, custom, given, grid_of, neck_of, per_task
 from detbench.backbones.fpn import Fpn
 from detbench.backbones.resnet import ResNet, kept_in_eval
-from detbench.detectors.branch import Branch
+from detbench.detectors.branch import Branch, Predicts
+from detbench.detectors.extras.sibling import Sibling
 from detbench.detectors.readout import Readout
 from detbench.detectors.roi import RoiDetector
-from detbench.detectors.roi_settings import (
-    BranchLosses,
-    RoiInference,
-    RoundSettings,
-    TaskProposals,
-)
+from detbench.detectors.roi_losses import BranchLosses
+from detbench.detectors.roi_settings import RoiInference, TaskProposals, Trunk
 from detbench.detectors.rpn import Rpn, RpnSettings
+from detbench.detectors.stage import Extra, Stage
 from detbench.detectors.tasks import TaskModules
 from detbench.errors import RecipeError
 from detbench.ops.coding import Delta
@@ -36,11 +34,10 @@ from detbench.recipe.detector import Roi
 from detbench.recipe.stages import Level
 from detbench.stages import heads, sampling
 from detbench.stages.assignment import IouAssigner
-from detbench.stages.assignment.sampling import ProposalSampler
+from detbench.stages.assignment.proposals import ProposalSampler
 from detbench.stages.features.own import Own, Shared
 from detbench.stages.initial import OutputInit
-from detbench.stages.sampling.regions import Settings
-from detbench.stages.supervision.roi import BoxLoss, CrossEntropy
+from detbench.stages.supervision.roi import BoxLoss, Constraint, CrossEntropy
 
 
 def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
@@ -58,28 +55,43 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
     pooled = strides if neck is None else strides[: len(neck.lateral)]
     make = _BranchMaker(settings, channels, backbone.channels[-1], num_classes, pooled)
     proposals = per_task(settings.assignment, partial(_proposals, rounds=bool(settings.rounds)))
-    sibling = settings.sibling
+    rpn = _rpn(settings.rpn, channels, strides)
+    features = per_task(settings.features, _features_maker(backbone, neck, len(strides)))
     return RoiDetector(
-        backbone=backbone,
-        neck=neck,
-        rpn=_rpn(settings.rpn, channels, strides),
-        features=TaskModules(
-            per_task(settings.features, _features_maker(backbone, neck, len(strides)))
-        ),
-        strides=pooled,
-        finest=settings.finest_scale or FINEST,
+        trunk=Trunk(backbone, neck, TaskModules(features), pooled, settings.finest_scale or FINEST),
+        rpn=rpn,
         proposals=proposals,
-        main=make(settings.sampling, settings.heads, settings.supervision),
-        losses=_losses(settings.supervision),
-        sibling=None
-        if sibling is None
-        else make(sibling.sampling, sibling.heads, sibling.supervision),
-        sibling_losses=None if sibling is None else _losses(sibling.supervision),
-        rounds=[make.round(each) for each in settings.rounds],
-        round_settings=[_round(proposals, each) for each in settings.rounds],
+        stages=_stages(settings, proposals, make),
         readout=Readout(**settings.readout.model_dump()),
         inference=RoiInference(**settings.inference.model_dump()),
-        num_classes=num_classes,
+    )
+
+
+def _stages(settings: Roi, proposals: PerTask[TaskProposals], make: _BranchMaker) -> list[Stage]:
+    """The main stage with what is beside it, then the rounds."""
+    main = make(settings.sampling, settings.heads, settings.supervision)
+    samplers, extras = proposals.map(lambda task: task.sampler), dict[str, Extra]()
+    if settings.sibling is not None:
+        beside, constraint = settings.sibling, _constraint(settings.supervision.constraint)
+        branch = make(beside.sampling, beside.heads, beside.supervision)
+        extras["sibling"] = Sibling(branch, _losses(beside.supervision), constraint)
+    stages = [Stage(main, samplers, _losses(settings.supervision), extras=extras)]
+    return stages + [_round(n, each, make, proposals) for n, each in enumerate(settings.rounds, 2)]
+
+
+def _round(
+    number: int, settings: option.Round, make: _BranchMaker, proposals: PerTask[TaskProposals]
+) -> Stage:
+    """A round; where none classifies again, proposals of the loc task alone go through all."""
+    samplers = proposals.map(lambda task: task.sampler.at(settings.positive))
+    if not any(each.tasks == "both" for each in make.settings.rounds):
+        samplers = PerTask.both(samplers.loc)
+    return Stage(
+        branch=make.round(settings),
+        samplers=samplers,
+        supervision=_losses(option.RoiSupervision(loc=settings.loc)),
+        weight=settings.weight,
+        prefix=f"round{number}_",
     )
 
 
@@ -103,31 +115,30 @@ class _BranchMaker:
         classifies: bool = True,
     ) -> Branch:
         samplers = per_task(sampled, self._sampling)
-        embedding, reads = self._embedding(sampled, samplers)
+        embedding = self._embedding(sampled, samplers)
         sizes = {sampler.size for sampler in samplers}
         if made_of.shared and len(sizes) > 1 and isinstance(made_of.both, option.Fc | Custom):
             raise RecipeError(
                 f"heads.both: a shared head reads regions of one size, but sampling.cls gives "
                 f"{samplers.cls.size} and sampling.loc {samplers.loc.size}"
             )
-        branch_heads = PerTask(
-            self._head(made_of.of("cls"), samplers.cls.size),
-            self._head(made_of.of("loc"), samplers.loc.size),
-        )
-        if made_of.shared:
-            branch_heads = PerTask.both(branch_heads.cls)
-        if not classifies and not made_of.shared:
-            branch_heads = PerTask.both(branch_heads.loc)
+        cls = self._head(made_of.of("cls"), samplers.cls.size)
+        loc = self._head(made_of.of("loc"), samplers.loc.size)
+        branch_heads = PerTask(cls, loc)
+        if made_of.shared or not classifies:
+            branch_heads = PerTask.both(cls if made_of.shared else loc)
         return Branch(
-            sampling=TaskModules(samplers),
-            heads=TaskModules(branch_heads),
-            embedding=embedding,
-            reads=reads,
-            classes=self.classes,
-            box_outputs=supervision.loc.outputs(self.classes),
-            init=PerTask(_init(supervision.cls, 0.01), _init(supervision.loc, 0.001)),
-            unfocused=supervision.unfocused is not None,
-            classifies=classifies,
+            TaskModules(samplers),
+            TaskModules(branch_heads),
+            embedding,
+            Predicts(
+                self.classes,
+                supervision.loc.outputs(self.classes),
+                Delta(supervision.loc.stds),
+                PerTask(_init(supervision.cls, 0.01), _init(supervision.loc, 0.001)),
+                unfocused=supervision.unfocused is not None,
+                classifies=classifies,
+            ),
         )
 
     def round(self, settings: option.Round) -> Branch:
@@ -137,14 +148,11 @@ class _BranchMaker:
 
     def _embedding(
         self, sampled: PerTaskSpec[Any], samplers: PerTask[Any]
-    ) -> tuple[sampling.Embedding | None, Settings]:
-        shifting = [
-            (each, made)
-            for each, made in ((sampled.of("cls"), samplers.cls), (sampled.of("loc"), samplers.loc))
-            if getattr(made, "shifts", False)
-        ]
+    ) -> sampling.Embedding | None:
+        pairs = ((sampled.of("cls"), samplers.cls), (sampled.of("loc"), samplers.loc))
+        shifting = [pair for pair in pairs if getattr(pair[1], "shifts", False)]
         if not shifting:
-            return None, (0, 1.0, 0, True, False)
+            return None
         sizes = {(made.size, made.hidden) for _, made in shifting}
         # Modules of one's own leave these to the other task.
         looks = {(each.init, each.reads) for each, _ in shifting if not isinstance(each, Custom)}
@@ -157,8 +165,7 @@ class _BranchMaker:
         init, reads = looks.pop() if looks else (None, None)
         reads = reads or option.Reads()
         how = (size, 1.0, reads.samples or 0, reads.aligned is not False, False)
-        embedding = sampling.Embedding(self.channels * size**2, hidden, init or "kaiming-normal")
-        return embedding, how
+        return sampling.Embedding(self.channels, how, hidden, init or "kaiming-normal")
 
     def _sampling(self, settings: option.RoiSampling) -> nn.Module:
         match settings:
@@ -319,31 +326,20 @@ def _proposals(settings: option.RoiAssignment, rounds: bool) -> Any:
 
 
 def _losses(settings: option.RoiSupervision) -> BranchLosses:
-    unfocused, constraint = settings.unfocused, settings.constraint
+    unfocused = settings.unfocused
     return BranchLosses(
         cls=CrossEntropy(settings.cls.weight),
-        loc=_box_loss(settings.loc),
+        loc=BoxLoss(settings.loc.beta, settings.loc.weight),
         unfocused=None if unfocused is None else PerTask(unfocused.cls, unfocused.loc),
         divisor=settings.loc.normaliser,
-        margins=PerTask(None, None)
-        if constraint is None
-        else PerTask(constraint.cls_margin, constraint.loc_margin),
-        without_positives=(constraint and constraint.without_positives) or "as-others",
     )
+
+
+def _constraint(settings: option.ProgressiveConstraint | None) -> Constraint:
+    settings = settings or option.ProgressiveConstraint()
+    margins = PerTask(settings.cls_margin, settings.loc_margin)
+    return Constraint(margins, settings.without_positives or "as-others")
 
 
 def _init(settings: option.CrossEntropy | option.BoxLoss, usual: float) -> OutputInit:
     return usual if settings.init is None else settings.init
-
-
-def _box_loss(settings: option.BoxLoss) -> BoxLoss:
-    return BoxLoss(Delta(settings.stds), settings.beta, settings.weight, settings.class_agnostic)
-
-
-def _round(proposals: PerTask[TaskProposals], each: option.Round) -> RoundSettings:
-    return RoundSettings(
-        classifies=each.tasks == "both",
-        samplers=proposals.map(lambda task: task.sampler.at(each.positive)),
-        losses=_losses(option.RoiSupervision(loc=each.loc)),
-        weight=each.weight,
-    )

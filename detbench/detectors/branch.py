@@ -6,6 +6,7 @@ pyramid, proposals ─┬─ sampling.cls ─ heads.cls ─ scores (and boxes, i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,39 +14,47 @@ from torch import Tensor, nn
 
 from detbench.detectors.classes import ClassRows
 from detbench.detectors.tasks import TaskModules
-from detbench.pertask import PerTask
+from detbench.ops.coding import Delta
+from detbench.pertask import TASKS, PerTask
 from detbench.stages.initial import OutputInit, output
-from detbench.stages.sampling import Embedding, RoiPyramid
-from detbench.stages.sampling.regions import Settings
+from detbench.stages.sampling import Embedding, Pooled, Regions
+from detbench.stages.supervision.roi import BoxDeltas
 
 
 @dataclass(frozen=True)
-class HeadOutput:
-    """What one head says of its proposals.
+class Outputs:
+    """What a branch says of K proposals, by the head that says it: ``cls`` or ``loc``.
+
+    A head is absent where it was not run, or does not do that task.
 
     Attributes:
-        logits: (K, C + 1), background last, or none if the head does not classify.
-        deltas: (K, 4) or (K, 4 C), or none if it does not localise.
-        references: (K, 4), xyxy, what the deltas are relative to.
+        logits: (K, C + 1), background last.
+        boxes: of each proposal.
     """
 
-    logits: Tensor | None
-    deltas: Tensor | None
-    references: Tensor
+    logits: dict[str, Tensor]
+    boxes: dict[str, BoxDeltas]
 
-    @property
-    def scores(self) -> Tensor:
-        """The logits, of a head that classifies."""
-        if self.logits is None:
-            raise ValueError("a head is asked for scores that it does not predict")
-        return self.logits
 
-    @property
-    def boxes(self) -> Tensor:
-        """The deltas, of a head that localises."""
-        if self.deltas is None:
-            raise ValueError("a head is asked for boxes that it does not predict")
-        return self.deltas
+@dataclass(frozen=True)
+class Predicts:
+    """What a branch predicts.
+
+    Attributes:
+        classes: without background.
+        box_outputs: 4, or 4 per class, or 4 more for the background.
+        code: of the boxes.
+        init: how the layers that predict start, see ``stages.initial``.
+        unfocused: each task's head also predicts the other task.
+        classifies: false for a loc-only round, which has no scores.
+    """
+
+    classes: int
+    box_outputs: int
+    code: Delta = Delta()  # noqa: RUF009 - frozen
+    init: PerTask[OutputInit] = PerTask(0.01, 0.001)  # noqa: RUF009 - frozen
+    unfocused: bool = False
+    classifies: bool = True
 
 
 class Branch(nn.Module):
@@ -54,12 +63,7 @@ class Branch(nn.Module):
     Args:
         sampling, heads: per task.
         embedding: first layer of the shift networks, if an option of sampling shifts.
-        reads: how the plain feature that it reads is pooled, as ``RoiPyramid.align`` takes it.
-        classes: without background.
-        box_outputs: 4, or 4 per class, or 4 more for the background.
-        init: how the layers that predict start, see ``stages.initial``.
-        unfocused: each task's head also predicts the other task.
-        classifies: false for a loc-only round, which has no scores.
+        predicts: what the layers behind the heads say.
     """
 
     def __init__(
@@ -67,29 +71,25 @@ class Branch(nn.Module):
         sampling: TaskModules,
         heads: TaskModules,
         embedding: Embedding | None,
-        reads: Settings,
-        classes: int,
-        box_outputs: int,
-        init: PerTask[OutputInit] = PerTask(0.01, 0.001),  # noqa: B008 - frozen
-        unfocused: bool = False,
-        classifies: bool = True,
+        predicts: Predicts,
     ) -> None:
         super().__init__()
         self.sampling = sampling
         self.heads = heads
         self.embedding = embedding
-        self.reads = reads
-        self.boxes_by_class = box_outputs > 4 or classes == 1
+        self.predicts = predicts
+        self.tasks = TASKS if predicts.classifies else ("loc",)
         widths: PerTask[int] = heads.tasks.map(lambda head: head.channels)  # type: ignore[arg-type,return-value]
-        self.cls = output(widths.cls, classes + 1, init.cls) if classifies else None
-        self.loc = output(widths.loc, box_outputs, init.loc)
-        self.unfocused_cls = output(widths.loc, classes + 1, init.cls) if unfocused else None
-        self.unfocused_loc = output(widths.cls, box_outputs, init.loc) if unfocused else None
+        logits, boxes, init = predicts.classes + 1, predicts.box_outputs, predicts.init
+        self.cls = output(widths.cls, logits, init.cls) if predicts.classifies else None
+        self.loc = output(widths.loc, boxes, init.loc)
+        self.unfocused_cls = output(widths.loc, logits, init.cls) if predicts.unfocused else None
+        self.unfocused_loc = output(widths.cls, boxes, init.loc) if predicts.unfocused else None
 
     def per_class(self) -> dict[str, ClassRows]:
         """Rows of the classes: a score, or the four sides of a box; the background's come last."""
         layers = {"cls": 1, "unfocused_cls": 1}
-        if self.boxes_by_class:
+        if self.predicts.box_outputs > 4 or self.predicts.classes == 1:
             layers |= {"loc": 4, "unfocused_loc": 4}
         return {
             f"{name}.{kind}": ClassRows(inner=inner)
@@ -98,50 +98,52 @@ class Branch(nn.Module):
             for kind in ("weight", "bias")
         }
 
-    def forward(
-        self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor], tasks: tuple[str, ...]
-    ) -> PerTask[HeadOutput | None]:
-        """Outputs of the heads of ``tasks`` on (K, 5) proposals; shared work is done once."""
-        done: dict[tuple[int, ...], Any] = {}
-        outputs: dict[str, HeadOutput | None] = {"cls": None, "loc": None}
-        if len(tasks) == 2 and self._one(pyramids, rois):
-            both = self._run("cls", pyramids.cls, rois.cls, done)
-            return PerTask.both(both)
-        for task in tasks:
-            outputs[task] = self._run(task, getattr(pyramids, task), getattr(rois, task), done)
-        return PerTask(outputs["cls"], outputs["loc"])
+    def forward(self, regions: PerTask[Regions], run: Sequence[str] = ()) -> Outputs:
+        """Outputs of the heads to ``run``, by default all; shared work is done once."""
+        run = run or self.tasks
+        options, heads = self.sampling.tasks, self.heads.tasks
+        if len(run) == 1:
+            regions, options, heads = (_only(run[0], each) for each in (regions, options, heads))
+        shifts = options.map(lambda option: bool(getattr(option, "shifts", False)))
+        embedded = regions.zip(shifts, self._embed)
+        pooled = options.zip(embedded, _pool)
+        vectors = heads.zip(pooled, lambda head, at: head(at.features))
+        groups = [run] if vectors.shared else [(head,) for head in run]
+        outputs = Outputs({}, {})
+        for group in groups:
+            vector, at = getattr(vectors, group[0]), getattr(pooled, group[0]).boxes
+            to_cls, to_loc = self._layers(group[0])
+            if to_cls is not None:
+                outputs.logits.update(dict.fromkeys(group, to_cls(vector)))
+            if to_loc is not None:
+                boxes = BoxDeltas(to_loc(vector), at, self.predicts.code)
+                outputs.boxes.update(dict.fromkeys(group, boxes))
+        return outputs
 
-    def _one(self, pyramids: PerTask[RoiPyramid], rois: PerTask[Tensor]) -> bool:
-        """Whether both tasks read, look and compute alike, so that one pass serves them."""
-        return pyramids.shared and rois.shared and self.sampling.shared and self.heads.shared
+    def _embed(self, regions: Regions, shifts: bool) -> tuple[Regions, Tensor | None]:
+        """Regions with what an option that shifts them reads."""
+        if self.embedding is None or not shifts:
+            return regions, None
+        return regions, self.embedding(*regions)
 
-    def _run(
-        self, task: str, pyramid: RoiPyramid, rois: Tensor, done: dict[tuple[int, ...], Any]
-    ) -> HeadOutput:
-        """One task's output; pooling and embedding that are in ``done`` are not done again."""
-        sampling = getattr(self.sampling.tasks, task)
-        where = (id(pyramid), id(rois))
-        if getattr(sampling, "shifts", False) and where not in done:
-            assert self.embedding is not None
-            done[where] = self.embedding(pyramid.align(rois, *self.reads))
-        key = (*where, id(sampling))
-        if key not in done:
-            done[key] = sampling(pyramid, rois, done.get(where))
-        pooled = done[key]
-        return self._predict(task, getattr(self.heads.tasks, task)(pooled.features), pooled.boxes)
-
-    def _predict(self, task: str, vector: Tensor, references: Tensor) -> HeadOutput:
-        to_cls: nn.Linear | None
-        to_loc: nn.Linear | None
+    def _layers(self, head: str) -> tuple[nn.Linear | None, nn.Linear | None]:
+        """The layers behind a head that say the class, and the box."""
         if self.heads.shared:
-            to_cls, to_loc = self.cls, self.loc
-        elif task == "cls":
-            to_cls, to_loc = self.cls, self.unfocused_loc
-        else:
-            to_cls, to_loc = self.unfocused_cls, self.loc
-        logits = None if to_cls is None else to_cls(vector)
-        deltas = None if to_loc is None else to_loc(vector)
-        return HeadOutput(logits, deltas, references)
+            return self.cls, self.loc
+        if head == "cls":
+            return self.cls, self.unfocused_loc
+        return self.unfocused_cls, self.loc
+
+
+def _only(task: str, pair: PerTask[Any]) -> PerTask[Any]:
+    """``task``'s alone."""
+    return PerTask.both(getattr(pair, task))
+
+
+def _pool(option: nn.Module, embedded: tuple[Regions, Tensor | None]) -> Pooled:
+    regions, embedding = embedded
+    pooled: Pooled = option(*regions, embedding)
+    return pooled
 
 
 def branch_parts(branch: Branch) -> dict[str, nn.Module]:
@@ -155,13 +157,10 @@ def branch_parts(branch: Branch) -> dict[str, nn.Module]:
     if branch.heads.shared:
         parts["shared head"] = nn.ModuleList([branch.sampling, branch.heads])
     for task in ("cls", "loc"):
-        modules = [
-            getattr(branch, task),
-            getattr(branch, f"unfocused_{'loc' if task == 'cls' else 'cls'}"),
-        ]
+        other = "loc" if task == "cls" else "cls"
+        modules = [getattr(branch, task), getattr(branch, f"unfocused_{other}")]
         if not branch.heads.shared:
-            modules.append(getattr(branch.heads, task))
-            if not branch.sampling.shared:
-                modules.append(getattr(branch.sampling, task))
+            own = [branch.heads] if branch.sampling.shared else [branch.heads, branch.sampling]
+            modules += [getattr(each, task) for each in own]
         parts[task] = nn.ModuleList([m for m in modules if m is not None])
     return parts

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from detbench.detectors.branch import HeadOutput
-from detbench.pertask import PerTask
+from detbench.detectors.branch import Outputs
+from detbench.stages.supervision.roi import BoxDeltas
 
 
 @dataclass(frozen=True)
@@ -29,24 +29,22 @@ class Readout:
         needed |= {"cls", "loc"} if self.cls not in ("cls", "loc") else {self.cls}
         return tuple(task for task in ("cls", "loc") if task in needed)
 
-    def scores(self, rounds: list[PerTask[HeadOutput | None]]) -> Tensor:
+    def scores(self, rounds: list[Outputs]) -> Tensor:
         """(K, C): class probabilities without background, from the rounds that are averaged."""
         if self.cls in ("cls", "loc"):
-            outputs = [getattr(each, self.cls) for each in rounds]
+            logits = torch.stack([each.logits[self.cls].float() for each in rounds])
             if self.average == "logits":
-                logits = torch.stack([_logits(output) for output in outputs]).mean(dim=0)
-                return logits.softmax(dim=1)[:, :-1]
-            return torch.stack([_probabilities(output) for output in outputs]).mean(dim=0)
+                return _probabilities(logits.mean(dim=0))
+            return _probabilities(logits).mean(dim=0)
         fused = [
-            fuse(_probabilities(each.cls), _probabilities(each.loc), self.cls) for each in rounds
+            fuse(_probabilities(each.logits["cls"]), _probabilities(each.logits["loc"]), self.cls)
+            for each in rounds
         ]
         return torch.stack(fused).mean(dim=0)
 
-    def boxes_from(self, outputs: PerTask[HeadOutput | None]) -> HeadOutput:
-        """The head whose deltas are decoded."""
-        output = getattr(outputs, self.loc)
-        assert output is not None
-        return output
+    def boxes(self, outputs: Outputs) -> BoxDeltas:
+        """Those of the head that is read."""
+        return outputs.boxes[self.loc]
 
 
 def fuse(first: Tensor, second: Tensor, how: str) -> Tensor:
@@ -58,11 +56,6 @@ def fuse(first: Tensor, second: Tensor, how: str) -> Tensor:
     return first + second * (1 - first)
 
 
-def _logits(output: HeadOutput | None) -> Tensor:
-    if output is None or output.logits is None:
-        raise ValueError("the readout asks a head for scores that it does not predict")
-    return output.logits.float()
-
-
-def _probabilities(output: HeadOutput | None) -> Tensor:
-    return _logits(output).softmax(dim=1)[:, :-1]
+def _probabilities(logits: Tensor) -> Tensor:
+    """Of every class: (..., C + 1) logits to (..., C), float."""
+    return logits.float().softmax(dim=-1)[..., :-1]

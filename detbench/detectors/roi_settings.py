@@ -1,15 +1,33 @@
-"""What an RoI detector is told beside its modules, and what it predicts."""
+"""What an RoI detector is told beside its stages, and what it predicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from detbench.detectors.tasks import TaskModules
+from detbench.ops.roi_pooling import FINEST
 from detbench.pertask import PerTask
-from detbench.stages.assignment.sampling import ProposalSampler
-from detbench.stages.supervision.roi import BoxLoss, CrossEntropy, WithoutPositives
+from detbench.stages.assignment.proposals import ProposalSampler
+from detbench.stages.sampling import RoiPyramid
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """From images to the maps that regions are pooled from.
+
+    Attributes:
+        backbone, neck: ``neck`` is none on C4.
+        features, strides: per task the pyramid it pools from, and the strides of its maps.
+        finest: side in pixels of RoIs on its finest map; see ``ops.roi_pooling.assign_levels``.
+    """
+
+    backbone: nn.Module
+    neck: nn.Module | None
+    features: TaskModules
+    strides: list[int]
+    finest: float = FINEST
 
 
 @dataclass(frozen=True)
@@ -21,36 +39,6 @@ class TaskProposals:
     test_count: int
     sampler: ProposalSampler
     images: int = 1
-
-
-@dataclass(frozen=True)
-class BranchLosses:
-    """Losses of a branch.
-
-    Attributes:
-        cls, loc: of the focused tasks.
-        unfocused: weights of the unfocused losses, or none.
-        divisor: of box losses, see ``recipe.roi.BoxLoss``.
-        margins: of the progressive constraint per task; none leaves one out.
-        without_positives: how images without positives count in it.
-    """
-
-    cls: CrossEntropy
-    loc: BoxLoss
-    unfocused: PerTask[float] | None = None
-    divisor: Literal["sampled", "both", "twice"] = "sampled"
-    margins: PerTask[float | None] = PerTask(None, None)  # noqa: RUF009 - frozen
-    without_positives: WithoutPositives = "as-others"
-
-
-@dataclass(frozen=True)
-class RoundSettings:
-    """One further round: whether it classifies, who teaches it, its losses and weight."""
-
-    classifies: bool
-    samplers: PerTask[ProposalSampler]
-    losses: BranchLosses
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -71,14 +59,10 @@ class RoiPredictions:
         scores: (K, C), probabilities without background.
         boxes: (K, 4) or (K, C, 4), xyxy.
         counts: proposals of each image; they sum to K.
+        pyramids: the maps that they were pooled from, for what detections are asked further.
     """
 
     scores: Tensor
     boxes: Tensor
     counts: list[int]
-
-
-def samplers(proposals: PerTask[TaskProposals], rounds: list[RoundSettings]) -> list[Any]:
-    """Whatever chooses proposals, the main branch's and each round's."""
-    main = [*proposals, *(task.sampler for task in proposals)]
-    return main + [sampler for one in rounds for sampler in one.samplers]
+    pyramids: PerTask[RoiPyramid]

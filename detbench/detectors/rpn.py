@@ -15,7 +15,7 @@ from detbench.ops.coding import Delta, smooth_l1
 from detbench.ops.suppression import survivors
 from detbench.sharing import normaliser
 from detbench.stages.assignment import BACKGROUND, IouAssigner
-from detbench.stages.assignment.sampling import sample_mask
+from detbench.stages.assignment.proposals import sample_mask
 from detbench.stages.convolution import start
 from detbench.structures import Targets
 
@@ -111,9 +111,9 @@ class Rpn(nn.Module):
         self.cls = nn.Conv2d(channels, grid.per_cell, 1)
         self.loc = nn.Conv2d(channels, grid.per_cell * 4, 1)
         for layer in (self.conv, self.cls, self.loc):
-            start(layer.weight, init if layer is self.conv else None)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+            weight, bias = layer.parameters()
+            start(weight, init if layer is self.conv else None)
+            nn.init.zeros_(bias)
         self.grid = grid
         self.strides = strides
         self.code = Delta()
@@ -182,15 +182,12 @@ class Rpn(nn.Module):
             boxes.append(self.code.decode(code, anchors[index]))
             levels.append(torch.full_like(index, level))
             start += count
-        all_scores, all_levels = torch.cat(scores, dim=1), torch.cat(levels, dim=1)
-        all_boxes = torch.cat(boxes, dim=1)
-        found = []
-        for image, size in enumerate(sizes):
-            clipped = clip(all_boxes[image], size.to(all_boxes.device))
-            boxes_of = ScoredBoxes(clipped, all_scores[image], all_levels[image])
-            kept = self.settings.empty == "kept"
-            found.append(boxes_of if kept else boxes_of.with_area())
-        return found
+        images = zip(*(torch.cat(each, dim=1) for each in (boxes, scores, levels)), strict=True)
+        found = [
+            ScoredBoxes(clip(all_boxes, size.to(all_boxes.device)), *rest)
+            for (all_boxes, *rest), size in zip(images, sizes, strict=True)
+        ]
+        return found if self.settings.empty == "kept" else [each.with_area() for each in found]
 
 
 def _flat(maps: list[Tensor], width: int) -> Tensor:

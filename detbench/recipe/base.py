@@ -73,14 +73,16 @@ class Custom(Spec):
                                                         ``sampler``, with ``sample(boxes (B, P, 4),
                                                         valid (B, P), targets) -> Rois`` and, where
                                                         there are rounds, ``at(positive) ->
-                                                        sampler``, of a round with that threshold
+                                                        sampler``, of a round with that threshold.
+                                                        It may have ``images``, and its sampler
+                                                        ``only_positive``, as those built in
     heads.*             ``inputs``, ``size``            module: (K, inputs, size, size) -> (K,
                                                         channels); ``channels``
     ==================  ==============================  ===========================================
 
     ``Pyramid``, ``Assignment`` and ``LocInputs`` are in ``detbench.stages.{features, assignment,
     supervision}``, ``RoiPyramid`` and ``Pooled`` in ``detbench.stages.sampling``, ``Rois`` in
-    ``detbench.stages.assignment.sampling``, ``Targets`` in ``detbench.structures``; shapes are in
+    ``detbench.stages.assignment.proposals``, ``Targets`` in ``detbench.structures``; shapes are in
     their docstrings. Padding in ``Targets`` is not ``valid``; G, K and P may be 0. One ``both`` is
     one object for both tasks. An assigner, sampler or loss that is a module is the detector's: what
     it has is trained, moved and kept.

@@ -74,7 +74,7 @@ class Look:
                 detector.supervision = known
         else:
             if isinstance(detector, RoiDetector):
-                self.uniform |= dict(_of_roi(detector))
+                self.uniform |= dict(detector.uniform())
             yield
 
     def gradients(self, detector: nn.Module, norm: Tensor | None, scale: float) -> None:
@@ -161,19 +161,6 @@ class _Watched:
             prior = torch.full_like(logits, prior_bias(PRIOR))
             self.found["cls"] = self.loss(prior, labels, assignment, quality)
         return self.loss(logits, labels, assignment, quality)
-
-
-def _of_roi(detector: RoiDetector) -> Iterator[tuple[str, float]]:
-    """Each cross-entropy of an RoI detector where every class is as likely."""
-    uniform = math.log(detector.num_classes + 1)
-    yield "rpn_cls", math.log(2)
-    for prefix, losses in (("", detector.main_losses), ("sibling_", detector.sibling_losses)):
-        if losses is not None:
-            yield f"{prefix}cls", losses.cls.weight * uniform
-            if losses.unfocused is not None:
-                yield f"{prefix}unfocused_cls", losses.unfocused.cls * uniform
-    for number, each in enumerate(detector.round_settings, start=2):
-        yield f"round{number}_cls", each.weight * each.losses.cls.weight * uniform
 
 
 def _silent(detector: nn.Module) -> Iterator[str]:

@@ -21,6 +21,19 @@ class Fixed(Proposals):
         self.sampler = _Fixed(0.3)
 
 
+class _Lost(Overlapping):
+    def at(self, positive: float) -> float:  # type: ignore[override]
+        return positive
+
+
+class Lost(Proposals):
+    """Whose rounds have no sampler."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sampler = _Lost(0.3)
+
+
 class Noisy(Centre):
     """Draws random numbers, and keeps statistics."""
 

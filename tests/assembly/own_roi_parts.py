@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from detbench.ops.boxes import pairwise_iou
 from detbench.stages.assignment import BACKGROUND, IGNORE
-from detbench.stages.assignment.sampling import Rois
+from detbench.stages.assignment.proposals import Rois
 from detbench.stages.sampling import Pooled, RoiPyramid
 from detbench.structures import Targets
 
@@ -87,8 +87,8 @@ class Overlapping:
             best, index = iou.max(dim=1)
             matched = torch.where(best >= self.threshold, index, matched)
         matched = matched.masked_fill(~valid, IGNORE)
-        rows = valid.sum().clamp(min=1)
-        return Rois(boxes, valid, matched, torch.zeros_like(valid), rows)
+        count = valid.sum().clamp(min=1)
+        return Rois(boxes, valid, matched, torch.zeros_like(valid), count)
 
 
 class Proposals:

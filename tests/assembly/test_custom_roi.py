@@ -244,6 +244,12 @@ def test_rounds_ask_a_sampler_for_theirs() -> None:
         build_detector(cell("cascade-rcnn-r50", changed).detector, 3)
 
 
+def test_what_a_round_is_given_is_a_sampler_too() -> None:
+    changed = f"assignment={{ both = {own('Lost', module='own_roi_mistakes')} }}"
+    with pytest.raises(RecipeError, match=r"no sampler.at\(positive\).sample\(boxes"):
+        build_detector(cell("cascade-rcnn-r50", changed).detector, 3)
+
+
 def test_a_shared_head_reads_regions_of_one_size() -> None:
     changed = f"sampling={{ cls = {own('Centre')}, loc = {ALIGN} }}"
     with pytest.raises(RecipeError, match=r"sampling.cls gives 3 and sampling.loc 4"):

@@ -20,7 +20,7 @@ from detbench.recipe.base import PerTaskSpec
 from detbench.recipe.detector import Roi
 from detbench.recipe.model import ResNet
 from detbench.recipe.roi import BoxLoss, Fc, RoiSupervision
-from detbench.stages.assignment.sampling import ProposalSampler, Rois
+from detbench.stages.assignment.proposals import ProposalSampler, Rois
 from detbench.structures import Targets
 
 CASE = reference.case("decoupled_rcnn")
@@ -154,7 +154,7 @@ def test_losses_of_each_stage(loaded):
     assert {ours[name] for name in case["losses"]} == set(losses)
     for name, value in case["losses"].items():
         assert losses[ours[name]].item() == reference.close(value)
-    weights = [1.0, *[each.weight for each in detector.round_settings]]
+    weights = [each.weight for each in detector.stages]
     for stage, factor in zip(case["stages"], weights, strict=True):
         name = f"round{stage['stage'] + 1}_loc" if stage["stage"] else "loc"
         before = stage["losses_before_stage_weight"]["loss_bbox"]
@@ -183,7 +183,9 @@ def test_sampled_rows(loaded, sampled):
                 assert rois.matched[image][positive].tolist() == rows["positive_object"]
                 assert int((rois.matched[image] == -1).sum()) == rows["num_negative"]
                 itself = rows.get("positive_is_object_itself")
-                assert itself is None or rois.truth[image][positive].int().tolist() == itself
+                assert (
+                    itself is None or rois.is_ground_truth[image][positive].int().tolist() == itself
+                )
 
 
 def test_which_proposals_are_positive(loaded, sampled):
@@ -210,7 +212,7 @@ def test_labels_of_each_row(loaded, sampled):
         found: dict[str, list[int]] = {task: [] for task in ours}
         for image in range(IMAGES):
             for task, rois in ours.items():
-                labels = rois.labels(TARGETS, CLASSES).reshape(rois.matched.shape)[image]
+                labels = rois.taught(TARGETS, CLASSES).labels.reshape(rois.matched.shape)[image]
                 matched = rois.matched[image]
                 rows = labels[matched >= 0].tolist() + labels[matched == -1].tolist()
                 for other in found:
@@ -222,13 +224,13 @@ def test_labels_of_each_row(loaded, sampled):
 def test_targets_of_each_stage(loaded, sampled):
     detector, case = loaded
     detector.train().losses(STANDS_IN, TARGETS)
-    codes = [detector.main_losses.loc.code]
-    codes += [each.losses.loc.code for each in detector.round_settings]
+    codes = [each.branch.predicts.code for each in detector.stages]
     for ours, theirs, code in zip(stages_of(sampled), case["stages"], codes, strict=True):
         assert isinstance(code, Delta)
         rois = ours["regression"]
-        boxes, goals = rois.boxes.flatten(0, 1)[rois.positive], rois.goals(TARGETS)[rois.positive]
-        total = code.encode(goals, boxes).sum(dim=0)
+        boxes, positive = rois.boxes.flatten(0, 1), rois.positive
+        wanted = rois.taught(TARGETS, CLASSES).target_boxes
+        total = code.encode(wanted[positive], boxes[positive]).sum(dim=0)
         torch.testing.assert_close(total, torch.tensor(theirs["target_sum"]), rtol=1e-3, atol=1e-3)
 
 

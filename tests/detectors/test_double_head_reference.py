@@ -14,10 +14,9 @@ from reference_weights import weight
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
-from detbench.detectors.branch import HeadOutput
+from detbench.detectors.branch import Outputs
 from detbench.detectors.readout import Readout, fuse
 from detbench.detectors.roi import RoiDetector
-from detbench.detectors.roi_losses import branch_losses, decode_all
 from detbench.detectors.roi_settings import RoiPredictions
 from detbench.ops.boxes import clip
 from detbench.ops.roi_pooling import assign_levels, scaled
@@ -25,9 +24,10 @@ from detbench.pertask import PerTask
 from detbench.recipe import load
 from detbench.recipe.model import Fpn, ResNet
 from detbench.recipe.roi import Unfocused
-from detbench.stages.assignment.sampling import ProposalSampler, Rois, pad, with_index
+from detbench.stages.assignment.proposals import ProposalSampler, Rois, pad, with_index
 from detbench.stages.heads.conv import Bottleneck, NonLocal, Widening
-from detbench.stages.sampling import RoiPyramid
+from detbench.stages.sampling import Regions, RoiPyramid
+from detbench.stages.supervision.roi import BoxDeltas
 from detbench.structures import Targets
 
 CASE = reference.case("double_head")
@@ -222,8 +222,8 @@ def case_of(name: str) -> dict:
     return {"state_dict": CASE["released_ext"]["state_dict"], **CASE[name]}
 
 
-def run(detector: RoiDetector) -> PerTask[HeadOutput | None]:
-    return detector.main(PerTask.both(pyramid()), PerTask.both(FLAT), ("cls", "loc"))
+def run(detector: RoiDetector) -> Outputs:
+    return detector.main(PerTask.both(Regions(pyramid(), FLAT)))
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -232,23 +232,28 @@ def test_outputs_of_both_heads(name):
     detector, case = built(name).eval(), case_of(name)
     load_weights(detector, case)
     outputs = run(detector)
-    for head, output in (("fc", outputs.cls), ("conv", outputs.loc)):
-        reference.assert_summary(output.logits.roll(1, 1), case["eval_outputs"][f"{head}_cls"])
-        reference.assert_summary(output.deltas.roll(4, 1), case["eval_outputs"][f"{head}_reg"])
+    for head, task in (("fc", "cls"), ("conv", "loc")):
+        logits, deltas = outputs.logits[task], outputs.boxes[task].deltas
+        reference.assert_summary(logits.roll(1, 1), case["eval_outputs"][f"{head}_cls"])
+        reference.assert_summary(deltas.roll(4, 1), case["eval_outputs"][f"{head}_reg"])
 
 
-def padded(output: HeadOutput) -> HeadOutput:
+def padded(outputs: Outputs) -> Outputs:
     """Rows of the real proposals among those of ``ROIS``."""
 
     def place(rows: Tensor) -> Tensor:
         return rows.new_zeros(ROIS.valid.numel(), rows.shape[1]).index_copy(0, WHERE, rows)
 
-    return HeadOutput(place(output.logits), place(output.deltas), ROIS.flat()[:, 1:])
+    at = ROIS.flat()[:, 1:]
+    boxes = {
+        head: BoxDeltas(place(each.deltas), at, each.code) for head, each in outputs.boxes.items()
+    }
+    return Outputs({head: place(each) for head, each in outputs.logits.items()}, boxes)
 
 
 def losses_of(detector: RoiDetector) -> dict[str, Tensor]:
-    outputs, rois = run(detector.train()).map(padded), PerTask.both(ROIS)
-    named = branch_losses(outputs, rois, TARGETS, detector.main_losses, CLASSES, ROIS.rows)
+    outputs, taught = padded(run(detector.train())), PerTask.both(ROIS.taught(TARGETS, CLASSES))
+    named = detector.stages[0].supervision(outputs, taught, ROIS.sample_count)
     return {
         "loss_classifier": named["unfocused_cls"],
         "loss_box_reg": named["loc"],
@@ -261,7 +266,7 @@ def losses_of(detector: RoiDetector) -> dict[str, Tensor]:
 def test_losses_with_batch_statistics(name):
     detector, case = built(name), case_of(name)
     load_weights(detector, case)
-    labels = (ROIS.labels(TARGETS, CLASSES)[WHERE] + 1) % (CLASSES + 1)
+    labels = (ROIS.taught(TARGETS, CLASSES).labels[WHERE] + 1) % (CLASSES + 1)
     assert [part.tolist() for part in labels.split(COUNTS)] == case["labels"]
     losses = losses_of(detector)
     for key, value in case["losses"].items():
@@ -291,39 +296,38 @@ READOUTS = {
 }
 
 
-def given_outputs() -> PerTask[HeadOutput]:
+def given_outputs(detector: RoiDetector) -> Outputs:
     """The case's logits and deltas, background last."""
-
-    def output(head: str) -> HeadOutput:
-        logits = reference.made(CASE, f"A/doublehead/fusion/{head}_cls").roll(-1, 1)
+    logits, boxes = {}, {}
+    for task, head in (("cls", "fc"), ("loc", "conv")):
+        logits[task] = reference.made(CASE, f"A/doublehead/fusion/{head}_cls").roll(-1, 1)
         deltas = reference.made(CASE, f"A/doublehead/fusion/{head}_reg").roll(-4, 1)
-        return HeadOutput(logits, deltas, FLAT[:, 1:])
-
-    return PerTask(output("fc"), output("conv"))
+        boxes[task] = BoxDeltas(deltas, FLAT[:, 1:], detector.main.predicts.code)
+    return Outputs(logits, boxes)
 
 
 @pytest.mark.parametrize("mode", READOUTS)
 def test_scores_and_boxes_of_the_four_test_modes(mode):
-    case, outputs, readout = CASE["test_modes"][mode], given_outputs(), READOUTS[mode]
+    case, outputs, readout = CASE["test_modes"][mode], given_outputs(built()), READOUTS[mode]
     scores = readout.scores([outputs])
     wanted = [row[1:] for row in case["scores_first_3_rows"]]
     reference.assert_close(scores[:3], wanted)
     assert READOUTS[mode].cls in ("cls", "loc") or scores.sum(dim=1).max() > 1
-    background = [output.logits.softmax(dim=1)[:, -1] for output in outputs]
+    background = [each.softmax(dim=1)[:, -1] for each in outputs.logits.values()]
     last = {"cls": background[0], "loc": background[1]}.get(readout.cls)
     last = fuse(*background, "complementary") if last is None else last
     assert (scores.sum() + last.sum()).item() == pytest.approx(case["scores_sum"], rel=1e-5)
-    boxes = theirs(clip(decode_all(readout.boxes_from(outputs), built().main_losses.loc), SIZE))
+    boxes = theirs(clip(readout.boxes(outputs).decode_all(), SIZE))
     reference.assert_close(boxes[0].roll(1, 0).flatten(), case["boxes_first_row"])
     assert boxes.sum().item() == pytest.approx(case["boxes_sum"], rel=1e-5)
 
 
 @pytest.mark.parametrize("mode", READOUTS)
 def test_detections_of_the_four_test_modes(mode):
-    outputs, detector = given_outputs(), built()
-    readout = READOUTS[mode]
-    boxes = decode_all(readout.boxes_from(outputs), detector.main_losses.loc)
-    predictions = RoiPredictions(readout.scores([outputs]), boxes, COUNTS)
+    detector = built()
+    outputs, readout = given_outputs(detector), READOUTS[mode]
+    boxes, maps = readout.boxes(outputs).decode_all(), PerTask.both(pyramid())
+    predictions = RoiPredictions(readout.scores([outputs]), boxes, COUNTS, maps)
     found = detector.postprocess(predictions, SIZE.expand(2, 2))
     for image, wanted in zip(found, CASE["test_modes"][mode]["detections"], strict=True):
         assert len(image.boxes) == wanted["count"]

@@ -23,6 +23,7 @@ from detbench.errors import WeightsError
 from detbench.pertask import PerTask
 from detbench.recipe import load
 from detbench.recipe.detector import Detector
+from detbench.stages.sampling import Regions
 from detbench.training import files, weights
 
 MAKERS = {
@@ -170,10 +171,10 @@ def test_regions_are_read_as_torchvision_reads_them(
     logits, deltas = theirs.roi_heads.box_predictor(vectors)
     rois = torch.cat((torch.zeros(5, 1), boxes), dim=1)
     pyramids = ours._task_pyramids(*ours.pyramid(images))
-    mine = ours.main(pyramids, PerTask.both(rois), ("cls", "loc"))
-    close(mine.cls.logits[:, :-1], logits[:, ids])
-    close(mine.cls.logits[:, -1], logits[:, 0])
-    close(mine.loc.deltas.reshape(5, -1, 4)[:, :80], deltas.reshape(5, 91, 4)[:, ids])
+    mine = ours.main(pyramids.zip(PerTask.both(rois), Regions))
+    close(mine.logits["cls"][:, :-1], logits[:, ids])
+    close(mine.logits["cls"][:, -1], logits[:, 0])
+    close(mine.boxes["loc"].deltas.reshape(5, -1, 4)[:, :80], deltas.reshape(5, 91, 4)[:, ids])
 
 
 @pytest.mark.parametrize("name", MAKERS)

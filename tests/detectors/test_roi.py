@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from detbench.assembly import build_detector
+from detbench.detectors.roi import RoiDetector
+from detbench.detectors.roi_settings import Trunk
+from detbench.detectors.stage import Step
 from detbench.errors import RecipeError
 from detbench.ops.roi_pooling import align
 from detbench.recipe import load, resolve
 from detbench.recipe.detector import Roi
+from detbench.stages.assignment.proposals import with_index
 from detbench.structures import Targets
 
 SMOKE = load.profile("smoke")
@@ -91,7 +100,6 @@ def test_no_proposals_left(name, monkeypatch):
 
 def test_the_sibling_is_not_run_at_test(monkeypatch):
     detector = build_detector(LIGHT[TSD], 12).eval()
-    assert detector.sibling is not None
 
     def refuse(*args):
         raise AssertionError("the sibling ran")
@@ -143,3 +151,70 @@ def test_contradictions_are_said_all_at_once():
     with pytest.raises(RecipeError) as caught:
         build_detector(settings.model_copy(update={"readout": readout}), 12)
     assert len(caught.value.mistakes) == 2
+
+
+class Recalls(nn.Module):
+    """Beside a stage: learns which of its proposals have an object; adds that to detections."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(channels, 1)
+
+    @property
+    def module(self) -> nn.Module:
+        return self
+
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+        pyramid, rois = step.regions.loc
+        logits = self.layer(pyramid.align(rois, 1).flatten(1))[:, 0]
+        wanted = step.taught.loc.rois.positive.float()
+        return {"recall": F.binary_cross_entropy_with_logits(logits, wanted)}
+
+    def uniform(self) -> dict[str, float]:
+        return {"recall": math.log(2)}
+
+    def predict(self, pyramids, detections):
+        pyramid = pyramids.loc
+        logits = self.layer(
+            pyramid.align(with_index([each.boxes for each in detections]), 1)[..., 0, 0]
+        )
+        parts = logits[:, 0].sigmoid().split([len(each) for each in detections])
+        pairs = zip(detections, parts, strict=True)
+        return [replace(each, scores=each.scores * part) for each, part in pairs]
+
+
+def with_extras(names: dict[int, str]) -> RoiDetector:
+    """A light Cascade R-CNN with something beside its stages, as their names say."""
+    torch.manual_seed(0)
+    made = build_detector(resolve.cell("cascade-rcnn-r50", SMOKE).cell.detector, 12)
+    stages = [
+        replace(stage, extras={names[at]: Recalls(made.neck.channels)} if at in names else {})
+        for at, stage in enumerate(made.stages)
+    ]
+    trunk = Trunk(made.backbone, made.neck, made.features, made.strides, made.finest)
+    return RoiDetector(trunk, made.rpn, made.proposals, stages, made.readout, made.inference)
+
+
+def test_what_stands_beside_a_stage_is_trained_kept_and_asked_at_test():
+    plain, detector = with_extras({}), with_extras({0: "recall", 2: "recall"})
+    images, sizes = torch.randn(2, 3, 96, 96), torch.tensor([[96, 96]] * 2)
+    targets = Targets.pad([objects(3), objects(2)], [torch.arange(3), torch.arange(2)])
+    torch.manual_seed(1)
+    usual = plain.train().losses(images, targets)
+    torch.manual_seed(1)
+    losses = detector.train().losses(images, targets)
+    assert set(losses) - set(usual) == {"recall", "round3_recall"}
+    assert all(torch.equal(losses[name], loss) for name, loss in usual.items())
+    torch.stack(list(losses.values())).sum().backward()
+    names = ("recall", "round3_recall")
+    assert all(detector.get_submodule(at).layer.weight.grad.any() for at in names)
+    added = set(detector.state_dict()) - set(plain.state_dict())
+    assert added == {f"{at}.layer.{kind}" for at in names for kind in ("weight", "bias")}
+    assert set(names) <= set(detector.parts())
+    assert dict(detector.uniform())["round3_recall"] == detector.stages[2].weight * math.log(2)
+    with torch.no_grad():
+        before, after = plain.eval().detect(images, sizes), detector.eval().detect(images, sizes)
+    for one, other in zip(before, after, strict=True):
+        assert torch.equal(one.boxes, other.boxes)
+        assert (other.scores < one.scores).all()
+        assert len(one) > 0

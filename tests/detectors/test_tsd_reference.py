@@ -15,17 +15,19 @@ from reference_weights import weight
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
-from detbench.detectors.branch import HeadOutput
+from detbench.detectors.branch import Outputs
+from detbench.detectors.extras.sibling import Sibling
 from detbench.detectors.roi import RoiDetector
-from detbench.detectors.roi_losses import branch_losses, constraint_losses, decode_all
+from detbench.detectors.stage import Step
 from detbench.ops.boxes import aligned_iou, clip
 from detbench.ops.roi_pooling import assign_levels
 from detbench.pertask import PerTask
 from detbench.recipe import load
 from detbench.recipe.model import Fpn, ResNet
 from detbench.recipe.roi import Fc
-from detbench.stages.assignment.sampling import Rois
-from detbench.stages.sampling import RoiPyramid
+from detbench.stages.assignment.proposals import Rois
+from detbench.stages.sampling import Regions, RoiPyramid
+from detbench.stages.supervision.roi import BoxDeltas, Constraint, WithoutPositives
 from detbench.structures import Targets
 
 CASE = reference.case("tsd")
@@ -71,13 +73,13 @@ TARGETS = Targets.pad(
 
 
 class Given(nn.Module):
-    """A network whose output is given."""
+    """A network, or a branch, whose output is given."""
 
-    def __init__(self, output: Tensor) -> None:
+    def __init__(self, output: Tensor | Outputs) -> None:
         super().__init__()
         self.output = output
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: object) -> Tensor | Outputs:
         return self.output
 
 
@@ -189,20 +191,20 @@ def load_weights(detector: RoiDetector) -> None:
 @torch.no_grad()
 def test_branches(detector):
     load_weights(detector)
-    maps = PerTask.both(pyramid(GivenPooled))
-    rois, both = PerTask.both(FLAT), ("cls", "loc")
-    main, beside = detector.main(maps, rois, both), detector.sibling(maps, rois, both)
+    regions = PerTask.both(Regions(pyramid(GivenPooled), FLAT))
+    main, beside = detector.main(regions), detector.sibling(regions)
     found = {
-        "cls_score": beside.cls.logits.roll(1, 1),
-        "bbox_pred": beside.loc.deltas.roll(4, 1),
-        "TSD_cls_score": main.cls.logits.roll(1, 1),
-        "TSD_bbox_pred": main.loc.deltas.roll(4, 1),
+        "cls_score": beside.logits["cls"].roll(1, 1),
+        "bbox_pred": beside.boxes["loc"].deltas.roll(4, 1),
+        "TSD_cls_score": main.logits["cls"].roll(1, 1),
+        "TSD_bbox_pred": main.boxes["loc"].deltas.roll(4, 1),
     }
     for name, output in found.items():
         reference.assert_summary(output, CASE["forward"]["outputs"][name])
     sides = (FLAT[:, 3:] - FLAT[:, 1:3]).repeat(1, 2)
     shifted = 0.1 * torch.tensor(CASE["forward"]["delta_r"]).repeat(1, 2) * sides
-    torch.testing.assert_close(main.loc.references, FLAT[:, 1:] + shifted, rtol=1e-4, atol=1e-3)
+    references = main.boxes["loc"].references
+    torch.testing.assert_close(references, FLAT[:, 1:] + shifted, rtol=1e-4, atol=1e-3)
 
 
 def predictions() -> dict[str, Tensor]:
@@ -232,35 +234,46 @@ def outputs_of(detector: RoiDetector, made: dict[str, Tensor]):
     shifted = shift(detector, "loc", made["delta_r"], pyramid()).boxes
     references = boxes.index_copy(0, WHERE, shifted)
 
-    def output(prefix: str, at: Tensor) -> PerTask[HeadOutput | None]:
+    def output(prefix: str, at: Tensor) -> Outputs:
         logits = padded(background_last(made[f"{prefix}cls_score"], 1, 1))
         deltas = padded(background_last(made[f"{prefix}bbox_pred"], 4, 1))
-        return PerTask(HeadOutput(logits, None, boxes), HeadOutput(None, deltas, at))
+        code = detector.main.predicts.code
+        return Outputs({"cls": logits}, {"loc": BoxDeltas(deltas, at, code)})
 
     return output("TSD_", references), output("", boxes)
 
 
-def settings_of(detector: RoiDetector, name: str):
+def sibling_of(
+    detector: RoiDetector, name: str, outputs: Outputs, without: WithoutPositives = "one-zero"
+) -> Sibling:
+    """The detector's, whose branch says ``outputs``, with the case's constraint."""
     margin = float(name.split("_")[1])
-    released = replace(detector.main_losses, margins=PerTask(margin, margin))
-    return PerTask(replace(released, without_positives="one-zero"), detector.sibling_losses)
+    constraint = Constraint(PerTask(margin, margin), without)
+    made = detector.stages[0].extras["sibling"]
+    assert isinstance(made, Sibling)
+    return replace(made, module=Given(outputs), constraint=constraint)
+
+
+def step_of(outputs: Outputs, rois: Rois = ROIS) -> Step:
+    regions = PerTask.both(Regions(pyramid(), rois.flat()))
+    taught = PerTask.both(rois.taught(TARGETS, CLASSES))
+    return Step(regions, taught, outputs, rois.sample_count)
 
 
 def losses_of(detector: RoiDetector, name: str, made: dict[str, Tensor]) -> dict[str, Tensor]:
     if name.endswith("no_shift"):
         made["delta_r"] = torch.zeros_like(made["delta_r"]).requires_grad_()
-    (main, beside), settings = outputs_of(detector, made), settings_of(detector, name)
-    rois = PerTask.both(ROIS)
-    ours = branch_losses(main, rois, TARGETS, settings.cls, CLASSES, ROIS.rows)
-    sibling = branch_losses(beside, rois, TARGETS, settings.loc, CLASSES, ROIS.rows)
-    hinges = constraint_losses(main, beside, rois, TARGETS, settings, CLASSES)
+    main, beside = outputs_of(detector, made)
+    step = step_of(main)
+    ours = detector.stages[0].supervision(main, step.taught, step.of_both)
+    others = sibling_of(detector, name, beside).losses(step)
     return {
-        "loss_cls": sibling["cls"],
+        "loss_cls": others["sibling_cls"],
         "loss_TSD_cls": ours["cls"],
-        "loss_bbox": sibling["loc"],
+        "loss_bbox": others["sibling_loc"],
         "loss_TSD_bbox": ours["loc"],
-        "loss_pc_cls": hinges["constraint_cls"],
-        "loss_pc_loc": hinges["constraint_loc"],
+        "loss_pc_cls": others["constraint_cls"],
+        "loss_pc_loc": others["constraint_loc"],
     }
 
 
@@ -291,11 +304,13 @@ def test_targets(detector, name):
     if name.endswith("no_shift"):
         made["delta_r"] = torch.zeros_like(made["delta_r"])
     main, beside = outputs_of(detector, made)
-    labels = ROIS.labels(TARGETS, CLASSES)[WHERE]
+    labels = ROIS.taught(TARGETS, CLASSES).labels[WHERE]
     assert ((labels + 1) % (CLASSES + 1)).tolist() == case["labels"]
-    code, positive = detector.main_losses.loc.code, ROIS.positive
+    positive = ROIS.positive
     for output, key in ((main, "tsd"), (beside, "sibling")):
-        targets = code.encode(ROIS.goals(TARGETS)[positive], output.loc.references[positive])
+        boxes = output.boxes["loc"]
+        wanted = ROIS.taught(TARGETS, CLASSES).target_boxes[positive]
+        targets = boxes.code.encode(wanted, boxes.references[positive])
         reference.assert_close(targets, case[f"{key}_targets_positive"])
 
 
@@ -303,14 +318,14 @@ def test_targets(detector, name):
 def test_hinge_of_each_proposal(detector, name):
     """An image without positives has one term, 0."""
     case = CASE["losses"][name]
-    (main, beside), settings = outputs_of(detector, predictions()), settings_of(detector, name)
-    alone = PerTask(replace(settings.cls, without_positives="as-others"), settings.loc)
+    main, beside = outputs_of(detector, predictions())
+    alone = sibling_of(detector, name, beside, "as-others")
 
     def hinge(image: int, index: int, key: str) -> float:
         chosen = torch.zeros_like(ROIS.valid)
         chosen[image, index] = True
         one = replace(ROIS, valid=chosen, matched=ROIS.matched.where(chosen, -2))
-        return constraint_losses(main, beside, PerTask.both(one), TARGETS, alone, CLASSES)[key]
+        return alone.losses(step_of(main, one))[key]
 
     found: dict[str, list[float]] = {"cls": [], "loc": []}
     for image, rois in enumerate(CASE["rois"]):
@@ -325,10 +340,8 @@ def test_hinge_of_each_proposal(detector, name):
 def test_the_two_readings_of_images_without_positives(detector):
     """The plain mean is over all proposals, or all positives, of the batch."""
     case = CASE["losses"]["margin_0.3"]
-    (main, beside), settings = outputs_of(detector, predictions()), settings_of(detector, "m_0.3")
-    text = PerTask(replace(settings.cls, without_positives="as-others"), settings.loc)
-    rois = PerTask.both(ROIS)
-    plain = constraint_losses(main, beside, rois, TARGETS, text, CLASSES)
+    main, beside = outputs_of(detector, predictions())
+    plain = sibling_of(detector, "m_0.3", beside, "as-others").losses(step_of(main))
     positives = int(ROIS.positive.sum())
     assert plain["constraint_loc"].item() == reference.close(sum(case["pc_loc"]) / positives)
     assert plain["constraint_cls"].item() > sum(case["pc_cls"]) / sum(COUNTS)  # image 1 counts
@@ -338,13 +351,14 @@ def test_the_two_readings_of_images_without_positives(detector):
 def test_decoding_at_test(detector):
     case, made, count = CASE["decode_image_0"], predictions(), COUNTS[0]
     main, _ = outputs_of(detector, made)
-    output = HeadOutput(None, main.loc.deltas[:count], main.loc.references[:count])
+    whole = main.boxes["loc"]
+    output = BoxDeltas(whole.deltas[:count], whole.references[:count], whole.code)
     reference.assert_close(theirs(output.references), case["shifted_rois"])
     size = torch.tensor([CASE["scene"]["height"], CASE["scene"]["width"]])
-    boxes = theirs(clip(decode_all(output, detector.main_losses.loc), size))
+    boxes = theirs(clip(output.decode_all(), size))
     reference.assert_close(boxes[:, 0], case["boxes_of_class_1"])
     assert boxes.sum().item() == pytest.approx(case["boxes_sum"], rel=1e-4)
-    reference.assert_close(main.cls.logits[:count].softmax(1).roll(1, 1), case["scores"])
+    reference.assert_close(main.logits["cls"][:count].softmax(1).roll(1, 1), case["scores"])
 
 
 def test_overlap_with_the_last_pixel():

@@ -2,7 +2,7 @@ import torch
 from made_boxes import random_boxes
 
 from detbench.stages.assignment import BACKGROUND
-from detbench.stages.assignment.sampling import ProposalSampler, pad, sample_mask
+from detbench.stages.assignment.proposals import ProposalSampler, pad, sample_mask
 from detbench.structures import Targets
 
 TARGETS = Targets.pad(
@@ -30,13 +30,13 @@ def test_random_sampler_fills_up_with_background():
     assert rois.boxes.shape == (2, 40, 4)
     assert rois.positive.reshape(2, 40).sum(dim=1).tolist() == [10, 0]
     assert rois.valid.sum(dim=1).tolist() == [40, 30]
-    assert rois.rows.item() == 70
+    assert rois.sample_count.item() == 70
 
 
 def test_ground_truth_is_added_and_marked():
     rois = ProposalSampler(count=1000, fraction=1.0).sample(*proposals(), TARGETS)
-    assert rois.truth.sum(dim=1).tolist() == [2, 0]
-    assert torch.equal(rois.boxes[0][rois.truth[0]], TARGETS.boxes[0])
+    assert rois.is_ground_truth.sum(dim=1).tolist() == [2, 0]
+    assert torch.equal(rois.boxes[0][rois.is_ground_truth[0]], TARGETS.boxes[0])
 
 
 def test_positive_sampler_takes_all_positives_and_fills_up_with_background():
@@ -44,7 +44,7 @@ def test_positive_sampler_takes_all_positives_and_fills_up_with_background():
     rois = sampler.sample(*proposals(), TARGETS)
     assert rois.positive.reshape(2, 60).sum(dim=1).tolist() == [40, 0]
     assert (rois.matched == BACKGROUND).sum(dim=1).tolist() == [20, 30]
-    assert rois.rows.item() == 90
+    assert rois.sample_count.item() == 90
 
 
 def test_an_object_added_is_its_own_even_where_another_has_the_same_box():
@@ -54,7 +54,9 @@ def test_an_object_added_is_its_own_even_where_another_has_the_same_box():
     boxes, valid = pad([box[None]])
     rois = ProposalSampler(count=9, fraction=1.0).sample(boxes, valid, targets)
     assert rois.matched[0][rois.matched[0] >= 0].tolist() == [0, 1, 0]
-    assert rois.truth.tolist() == [[True, True, False, False]]  # one without area teaches nothing
+    assert rois.is_ground_truth.tolist() == [
+        [True, True, False, False]
+    ]  # one without area teaches nothing
 
 
 def test_no_proposals_and_no_objects():
@@ -62,15 +64,16 @@ def test_no_proposals_and_no_objects():
     nothing = Targets.pad([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)
     rois = ProposalSampler().sample(boxes, valid, nothing)
     assert rois.flat().shape == (0, 5)
-    assert rois.labels(nothing, 80).shape == (0,)
-    assert rois.goals(nothing).shape == (0, 4)
+    assert rois.taught(nothing, 80).labels.shape == (0,)
+    assert rois.taught(nothing, 80).target_boxes.shape == (0, 4)
 
 
-def test_labels_and_goals_are_the_matched_objects():
+def test_labels_and_target_boxes_are_the_matched_objects():
     rois = ProposalSampler(count=1000, fraction=1.0).sample(*proposals(), TARGETS)
-    labels, goals = rois.labels(TARGETS, 80), rois.goals(TARGETS)
+    taught = rois.taught(TARGETS, 80)
+    labels, boxes = taught.labels, taught.target_boxes
     flat = rois.matched.flatten()
     for index in (flat >= 0).nonzero()[:, 0].tolist():
         assert labels[index] == TARGETS.labels[0, flat[index]]
-        assert torch.equal(goals[index], TARGETS.boxes[0, flat[index]])
+        assert torch.equal(boxes[index], TARGETS.boxes[0, flat[index]])
     assert (labels[flat < 0] == 80).all()

@@ -104,9 +104,8 @@ class NonLocal(nn.Module):
         self.out = nn.Conv2d(self.inner, channels, 1)
         self.norm = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
-        nn.init.zeros_(self.out.weight)
-        assert self.out.bias is not None
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         count, _, height, width = x.shape

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -21,9 +20,10 @@ class Res5(nn.Module):
 
     Args:
         inputs: channels of C4.
-        depth, style, groups, base_width, width, blocks: of the backbone.
+        depth, style: of the backbone.
         norm: as in the backbone; ``frozen`` or ``eval`` keep the statistics.
         frozen: all of it, as a backbone whose four stages are frozen.
+        shape: groups, base_width, width and blocks, as of the backbone.
     """
 
     from_backbone: ClassVar[dict[str, str]] = {"layer4": "layer4"}
@@ -34,15 +34,12 @@ class Res5(nn.Module):
         depth: int,
         style: str,
         norm: str,
-        groups: int = 1,
-        base_width: int = 64,
-        width: float = 1.0,
-        blocks: Sequence[int] | None = None,
         frozen: bool = False,
+        **shape: Any,
     ) -> None:
         super().__init__()
-        planes = max(8, round(512 * width))
-        self.layer4 = residual_stage(depth, inputs, planes, 3, groups, base_width, width, blocks)
+        planes, counts = max(8, round(512 * shape.get("width", 1.0))), shape.pop("blocks", None)
+        self.layer4 = residual_stage(depth, inputs, planes, 3, counts=counts, **shape)
         if style == "caffe":
             stride_in_first_conv(self.layer4)
         self.norm = norm

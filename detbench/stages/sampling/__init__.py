@@ -10,7 +10,7 @@ network, (K, hidden), which both tasks share (TSD, section 2.2); the others igno
 """
 
 from detbench.stages.sampling.align import Align
-from detbench.stages.sampling.regions import Pooled, RoiPyramid
+from detbench.stages.sampling.regions import Pooled, Regions, RoiPyramid
 from detbench.stages.sampling.shifted import Embedding, Pointwise, Translated
 
-__all__ = ["Align", "Embedding", "Pointwise", "Pooled", "RoiPyramid", "Translated"]
+__all__ = ["Align", "Embedding", "Pointwise", "Pooled", "Regions", "RoiPyramid", "Translated"]

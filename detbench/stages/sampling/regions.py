@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
-from detbench.ops.roi_pooling import FINEST, align
+from detbench.ops.roi_pooling import FINEST, Pooling, align, deformable
 
 Settings = tuple[int, float, int, bool, bool]
 
 
-@dataclass(frozen=True)
 class RoiPyramid:
     """The maps that regions are pooled from.
 
-    Attributes:
+    Args:
         levels: (B, C, H_l, W_l), fine to coarse.
         strides: of each.
         finest: side in pixels from which RoIs are on the finest level; of twice of it on the next.
     """
 
-    levels: list[Tensor]
-    strides: list[int]
-    finest: float = FINEST
-    _pooled: dict[tuple[int, *Settings], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    def __init__(self, levels: list[Tensor], strides: list[int], finest: float = FINEST) -> None:
+        self.levels = levels
+        self.strides = strides
+        self.finest = finest
+        self._rois: Tensor | None = None
+        self._pooled: dict[Settings, Tensor] = {}
 
     def align(
         self,
@@ -35,17 +37,34 @@ class RoiPyramid:
         aligned: bool = True,
         last_pixel: bool = False,
     ) -> Tensor:
-        """``ops.roi_pooling.align``; what a branch has pooled the others are given.
+        """``ops.roi_pooling.align``, once for the same ``rois`` as in the call before.
 
-        TSD's shift networks and its sibling read the same features. They are kept with the
-        ``rois`` they are of, whose identity could otherwise be another tensor's later.
+        TSD's shift networks and its sibling read the same features.
         """
-        settings: Settings = (size, scale, samples, aligned, last_pixel)
-        key = (id(rois), *settings)
-        if key not in self._pooled:
-            pooled = align(self.levels, self.strides, rois, *settings, finest=self.finest)
-            self._pooled[key] = rois, pooled
-        return self._pooled[key][1]
+        if rois is not self._rois:
+            self._rois, self._pooled = rois, {}
+        how = (size, scale, samples, aligned, last_pixel)
+        if how not in self._pooled:
+            self._pooled[how] = align(self.levels, self.strides, rois, *how, finest=self.finest)
+        return self._pooled[how]
+
+    def deformable(self, rois: Tensor, shares: Tensor, size: int, pooling: Pooling) -> Tensor:
+        """``ops.roi_pooling.deformable``."""
+        return deformable(
+            self.levels, self.strides, rois, shares, size, pooling, finest=self.finest
+        )
+
+
+class Regions(NamedTuple):
+    """Proposals and the maps that they are pooled from.
+
+    Attributes:
+        pyramid: the maps.
+        rois: (K, 5), image index and xyxy.
+    """
+
+    pyramid: RoiPyramid
+    rois: Tensor
 
 
 @dataclass(frozen=True)

@@ -6,27 +6,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detbench.ops.roi_pooling import Pooling, deformable
+from detbench.ops.roi_pooling import Pooling
 from detbench.stages.initial import LinearInit, linear
-from detbench.stages.sampling.regions import Pooled, RoiPyramid
+from detbench.stages.sampling.regions import Pooled, RoiPyramid, Settings
 
 
 class Embedding(nn.Module):
-    """First layer of the shift networks, shared by the tasks: pooled features to a vector.
+    """First layer of the shift networks, shared by the tasks: a proposal's feature to a vector.
 
     Args:
-        inputs: values of a pooled feature, C s s.
-        hidden: of the result.
+        channels: of the maps.
+        reads: how the plain feature is pooled, as ``RoiPyramid.align`` takes it.
+        hidden: width of the vector.
         init: see ``stages.initial``.
     """
 
-    def __init__(self, inputs: int, hidden: int = 256, init: LinearInit = "kaiming-normal") -> None:
+    def __init__(
+        self, channels: int, reads: Settings, hidden: int = 256, init: LinearInit = "kaiming-normal"
+    ) -> None:
         super().__init__()
-        self.layer = linear(inputs, hidden, init)
+        self.layer = linear(channels * reads[0] ** 2, hidden, init)
+        self.reads = reads
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(K, C, s, s) to (K, hidden)."""
-        return F.relu(self.layer(features.flatten(1)))
+    def forward(self, pyramid: RoiPyramid, rois: Tensor) -> Tensor:
+        """(K, hidden) of (K, 5) proposals."""
+        return F.relu(self.layer(pyramid.align(rois, *self.reads).flatten(1)))
 
 
 def _shift_network(hidden: int, outputs: int, init: LinearInit) -> nn.Sequential:
@@ -62,15 +66,11 @@ class Pointwise(nn.Module):
         self.pooling = pooling
         self.network = _shift_network(hidden, 2 * size * size, init)
 
-    def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
+    def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor) -> Pooled:
         """Outputs are all x shifts, then all y shifts, as in TSD's code."""
-        assert embedding is not None
         outputs = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
         shares = self.gamma * outputs.permute(0, 2, 3, 1)
-        levels, strides = pyramid.levels, pyramid.strides
-        features = deformable(
-            levels, strides, rois, shares, self.size, self.pooling, finest=pyramid.finest
-        )
+        features = pyramid.deformable(rois, shares, self.size, self.pooling)
         return Pooled(features, rois[:, 1:])
 
 
@@ -97,26 +97,9 @@ class Translated(nn.Module):
         self.pooling = pooling
         self.network = _shift_network(hidden, 2, init)
 
-    def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
-        assert embedding is not None
+    def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor) -> Pooled:
+        """The shift is along x, then y."""
         share = self.gamma * self.network(embedding).float()
-        levels, strides, size = pyramid.levels, pyramid.strides, self.size
-        features = deformable(
-            levels, strides, rois, share[:, None, None], size, self.pooling, finest=pyramid.finest
-        )
+        features = pyramid.deformable(rois, share[:, None, None], self.size, self.pooling)
         shift = share * (rois[:, 3:5] - rois[:, 1:3])
         return Pooled(features, rois[:, 1:] + torch.cat((shift, shift), dim=1))
-
-
-def _pooled(
-    sampling: Pointwise | Translated, pyramid: RoiPyramid, rois: Tensor, shares: Tensor
-) -> Tensor:
-    return deformable(
-        pyramid.levels,
-        pyramid.strides,
-        rois,
-        shares,
-        sampling.size,
-        sampling.pooling,
-        finest=pyramid.finest,
-    )

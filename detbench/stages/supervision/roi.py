@@ -1,4 +1,4 @@
-"""Losses of RoI detectors, on sampled proposals of a fixed number."""
+"""Losses of RoI detectors, on K sampled proposals, a fixed number."""
 
 from __future__ import annotations
 
@@ -11,9 +11,66 @@ from torch import Tensor
 
 from detbench.ops.boxes import aligned_iou
 from detbench.ops.coding import Delta, smooth_l1
+from detbench.pertask import PerTask
 from detbench.sharing import normaliser
+from detbench.stages.assignment.proposals import Taught
 
 WithoutPositives = Literal["as-others", "one-zero"]
+
+
+@dataclass(frozen=True)
+class BoxDeltas:
+    """Boxes that a layer predicts.
+
+    Attributes:
+        deltas: (K, 4), or (K, 4 C) of every class (and four more of the background, if it has a
+            box).
+        references: (K, 4), xyxy, what they are relative to; gradient passes through.
+        code: what a delta means.
+    """
+
+    deltas: Tensor
+    references: Tensor
+    code: Delta
+
+    @property
+    def by_class(self) -> bool:
+        """Whether boxes depend on the class."""
+        return self.deltas.shape[1] > 4
+
+    def of(self, labels: Tensor) -> Tensor:
+        """(K, 4): each proposal's deltas for its label, float; any label is allowed."""
+        if not self.by_class:
+            return self.deltas.float()
+        shaped = self._shaped()
+        index = labels.clamp(0, shaped.shape[1] - 1)
+        return shaped.gather(1, index[:, None, None].expand(-1, 1, 4))[:, 0]
+
+    def decode(self, labels: Tensor) -> Tensor:
+        """(K, 4), xyxy: each proposal's box for its label."""
+        return self.code.decode(self.of(labels), self.references)
+
+    def decode_best(self, logits: Tensor) -> Tensor:
+        """(K, 4), xyxy: each proposal's box for the best class of (K, C + 1) logits, background
+        aside.
+        """
+        return self.decode(best_class(logits)) if self.by_class else self.decode_all()
+
+    def decode_all(self) -> Tensor:
+        """Each proposal's boxes, xyxy: (K, 4), or (K, C, 4) of every class."""
+        if not self.by_class:
+            return self.code.decode(self.deltas.float(), self.references)
+        return self.code.decode(self._shaped(), self.references[:, None])
+
+    def _shaped(self) -> Tensor:
+        """(K, C, 4), float; K may be 0."""
+        count, outputs = self.deltas.shape
+        return self.deltas.float().reshape(count, outputs // 4, 4)
+
+
+def best_class(logits: Tensor) -> Tensor:
+    """(K,): the best class of (K, C + 1) logits, background aside."""
+    return logits[:, :-1].argmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -22,9 +79,10 @@ class CrossEntropy:
 
     weight: float = 1.0
 
-    def __call__(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        """Logits (K, C + 1), background last; labels (K,); valid (K,), bool."""
-        entropy = F.cross_entropy(logits.float(), labels, reduction="none")
+    def __call__(self, logits: Tensor, taught: Taught) -> Tensor:
+        """Logits (K, C + 1), background last."""
+        valid = taught.rois.valid.flatten()
+        entropy = F.cross_entropy(logits.float(), taught.labels, reduction="none")
         return self.weight * (entropy * valid).sum() / normaliser(valid.sum())
 
 
@@ -33,113 +91,72 @@ class BoxLoss:
     """(Smooth) L1 on the deltas of positives, divided by a number of proposals.
 
     Attributes:
-        code: deltas against the proposal.
         beta: 0 is L1.
         weight: of the loss.
-        class_agnostic: predictions are (K, 4) instead of (K, 4 C).
     """
 
-    code: Delta
     beta: float = 0.0
     weight: float = 1.0
-    class_agnostic: bool = False
 
-    def __call__(
-        self,
-        deltas: Tensor,
-        references: Tensor,
-        goals: Tensor,
-        labels: Tensor,
-        positive: Tensor,
-        total: Tensor,
-    ) -> Tensor:
-        """Sum over positives divided by ``total``.
-
-        Args:
-            deltas: (K, 4) or (K, 4 C).
-            references: (K, 4), what the deltas are relative to; gradient passes through.
-            goals: (K, 4), each positive's object.
-            labels: (K,), read at positives.
-            positive: (K,), bool.
-        """
-        anywhere = references.new_tensor([0.0, 0.0, 1.0, 1.0])
-        safe = torch.where(positive[:, None], references, anywhere)
-        goals = torch.where(positive[:, None], goals, anywhere)
-        chosen = self.of_class(deltas.float(), labels)
-        distance = smooth_l1(chosen, self.code.encode(goals, safe), self.beta).sum(dim=1)
+    def __call__(self, boxes: BoxDeltas, taught: Taught, total: Tensor) -> Tensor:
+        """Sum over positives divided by ``total``."""
+        positive = taught.rois.positive
+        safe = torch.where(positive[:, None], boxes.references, taught.target_boxes)
+        wanted = boxes.code.encode(taught.target_boxes, safe)
+        distance = smooth_l1(boxes.of(taught.labels), wanted, self.beta).sum(dim=1)
         return self.weight * (distance * positive).sum() / total
 
-    def of_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
-        """(K, 4): each proposal's deltas for its label; any label is allowed."""
-        if self.class_agnostic:
-            return deltas
-        shaped = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
-        index = labels.clamp(0, shaped.shape[1] - 1)
-        return shaped.gather(1, index[:, None, None].expand(-1, 1, 4))[:, 0]
 
+@dataclass(frozen=True)
+class Constraint:
+    """A branch must beat another, detached, by a margin (TSD, eq. 7 and 8).
 
-def constraint_cls(
-    sibling: Tensor,
-    main: Tensor,
-    labels: Tensor,
-    valid: Tensor,
-    positive: Tensor,
-    margin: float,
-    without_positives: WithoutPositives = "as-others",
-) -> Tensor:
-    """The main branch's probability of the label must exceed the sibling's (TSD, eq. 7).
-
-    The sibling is detached and the margin cut so that a probability of 1 satisfies it. A mean over
-    all sampled proposals, background included.
-
-    Args:
-        sibling, main: logits (B R, C + 1), R proposals of each image; labels (B R,).
-        valid, positive: (B, R), bool.
-        without_positives: what an image without positives adds to the mean: its proposals
+    Attributes:
+        margins: per task; none leaves the task out. Cut so that a probability or an IoU of 1
+            satisfies them.
+        without_positives: what an image without positives adds to the means: its proposals
             ``as-others``, or ``one-zero`` for all of them (TSD's code).
     """
-    at = labels[:, None]
-    before = sibling.detach().float().softmax(dim=1).gather(1, at)[:, 0]
-    after = main.float().softmax(dim=1).gather(1, at)[:, 0]
-    hinge = _hinge(before, after, margin).reshape(valid.shape)
-    if without_positives == "one-zero":
-        valid = valid & positive.any(dim=1, keepdim=True)
-    return _mean(hinge, valid, positive, without_positives)
 
+    margins: PerTask[float | None] = PerTask(None, None)  # noqa: RUF009 - frozen
+    without_positives: WithoutPositives = "as-others"
 
-def constraint_loc(
-    sibling: Tensor,
-    main: Tensor,
-    goals: Tensor,
-    positive: Tensor,
-    margin: float,
-    without_positives: WithoutPositives = "as-others",
-) -> Tensor:
-    """The main branch's IoU with the object must exceed the sibling's (TSD, eq. 8).
+    def cls(self, before: Tensor, after: Tensor, taught: Taught, margin: float) -> Tensor:
+        """Of (K, C + 1) logits: the label's probability must be higher ``after``.
 
-    A mean over positives; nothing without any.
+        A mean over all sampled proposals, background included.
+        """
+        at = taught.labels[:, None]
+        first, second = (
+            logits.float().softmax(dim=1).gather(1, at)[:, 0] for logits in (before.detach(), after)
+        )
+        valid = taught.rois.valid
+        if self.without_positives == "one-zero":
+            valid = valid & (taught.rois.matched >= 0).any(dim=1, keepdim=True)
+        return self._mean(_hinge(first, second, margin), valid, taught)
 
-    Args:
-        sibling, main, goals: decoded boxes and objects, (B R, 4), xyxy; positive: (B, R), bool.
-        without_positives: see ``constraint_cls``; images that have none add nothing or
-            ``one-zero``.
-    """
-    anywhere = goals.new_tensor([0.0, 0.0, 1.0, 1.0])
-    counted = positive.flatten()[:, None]
-    before = aligned_iou(torch.where(counted, sibling.detach(), anywhere), goals)
-    after = aligned_iou(torch.where(counted, main, anywhere), goals)
-    hinge = _hinge(before, after, margin).reshape(positive.shape)
-    return _mean(hinge, positive, positive, without_positives)
+    def loc(self, before: Tensor, after: Tensor, taught: Taught, margin: float) -> Tensor:
+        """Of (K, 4) boxes: the IoU with the object must be higher ``after``.
+
+        A mean over positives; nothing without any.
+        """
+        counted, wanted = taught.rois.positive[:, None], taught.target_boxes
+        first, second = (
+            aligned_iou(torch.where(counted, boxes, wanted), wanted)
+            for boxes in (before.detach(), after)
+        )
+        return self._mean(_hinge(first, second, margin), taught.rois.matched >= 0, taught)
+
+    def _mean(self, hinge: Tensor, counted: Tensor, taught: Taught) -> Tensor:
+        """Mean of (K,) where (B, R) are ``counted``, and of one 0 for each image that has none, if
+        so wanted.
+        """
+        count = counted.sum()
+        if self.without_positives == "one-zero":
+            count = count + (taught.rois.matched < 0).all(dim=1).sum()
+        return (hinge * counted.flatten()).sum() / normaliser(count)
 
 
 def _hinge(before: Tensor, after: Tensor, margin: float) -> Tensor:
     wanted = torch.minimum(torch.full_like(before, margin), 1 - before)
     return (before + wanted - after).clamp(min=0)
-
-
-def _mean(hinge: Tensor, counted: Tensor, positive: Tensor, without: WithoutPositives) -> Tensor:
-    """Mean of (B, R) where ``counted``, and of one 0 for each image that has none, if so wanted."""
-    count = counted.sum()
-    if without == "one-zero":
-        count = count + (~positive.any(dim=1)).sum()
-    return (hinge * counted).sum() / normaliser(count)

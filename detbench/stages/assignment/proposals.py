@@ -1,4 +1,4 @@
-"""Which of the assigned proposals teach: samplers for batches.
+"""Which proposals teach, and what: samplers for batches.
 
 Everything keeps a fixed size, so that a training step on a GPU does not wait for a count.
 """
@@ -41,16 +41,16 @@ class Rois:
         boxes: (B, R, 4), xyxy.
         valid: (B, R), bool; the rest is padding.
         matched: (B, R): index of the object, or ``BACKGROUND``; ``IGNORE`` in padding.
-        truth: (B, R), bool: the box is a ground truth's own.
-        rows: scalar, at least 1: proposals that a box loss is divided by (over several processes
-            see ``detbench.sharing.normaliser``).
+        is_ground_truth: (B, R), bool: the box is an object's own.
+        sample_count: scalar, at least 1: proposals that a box loss is divided by (over several
+            processes see ``detbench.sharing.normaliser``).
     """
 
     boxes: Tensor
     valid: Tensor
     matched: Tensor
-    truth: Tensor
-    rows: Tensor
+    is_ground_truth: Tensor
+    sample_count: Tensor
 
     @property
     def positive(self) -> Tensor:
@@ -59,26 +59,36 @@ class Rois:
 
     def flat(self) -> Tensor:
         """(B R, 5): image index and xyxy, as RoI operators take them."""
-        batch, count, _ = self.boxes.shape
-        index = torch.arange(batch, device=self.boxes.device, dtype=self.boxes.dtype)
-        index = index[:, None, None].expand(batch, count, 1)
+        index = torch.arange(len(self.boxes), device=self.boxes.device, dtype=self.boxes.dtype)
+        index = index[:, None, None].expand(-1, self.boxes.shape[1], 1)
         return torch.cat((index, self.boxes), dim=-1).flatten(0, 1)
 
-    def labels(self, targets: Targets, background: int) -> Tensor:
-        """(B R,): each proposal's class, ``background`` where it has none."""
-        if targets.labels.shape[1] == 0:
-            return torch.full_like(self.matched, background).flatten()
-        labels = targets.labels.gather(1, self.matched.clamp(min=0))
-        return labels.masked_fill(self.matched < 0, background).flatten()
-
-    def goals(self, targets: Targets) -> Tensor:
-        """(B R, 4): each positive's object; a box of size 1 at the origin elsewhere."""
-        anywhere = self.boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+    def taught(self, targets: Targets, background: int) -> Taught:
+        """These with what ``targets`` teach them; none of the images needs to have an object."""
+        none, anywhere = self.matched < 0, self.boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
         if targets.boxes.shape[1] == 0:
-            return anywhere.expand(self.matched.numel(), 4)
-        index = self.matched.clamp(min=0)[..., None].expand(-1, -1, 4)
-        boxes = targets.boxes.gather(1, index)
-        return torch.where((self.matched >= 0)[..., None], boxes, anywhere).flatten(0, 1)
+            labels = torch.full_like(self.matched, background)
+            return Taught(self, labels.flatten(), anywhere.expand(labels.numel(), 4))
+        index = self.matched.clamp(min=0)
+        labels = targets.labels.gather(1, index).masked_fill(none, background)
+        boxes = targets.boxes.gather(1, index[..., None].expand(-1, -1, 4))
+        boxes = torch.where(none[..., None], anywhere, boxes)
+        return Taught(self, labels.flatten(), boxes.flatten(0, 1))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Sampled proposals and what they learn, image after image: K = B R.
+
+    Attributes:
+        rois: the proposals.
+        labels: (K,), each one's class, the background's where it has none.
+        target_boxes: (K, 4), xyxy, its object's; a box of size 1 at the origin where it has none.
+    """
+
+    rois: Rois
+    labels: Tensor
+    target_boxes: Tensor
 
 
 @dataclass(frozen=True)
@@ -108,16 +118,25 @@ class ProposalSampler:
 
     def sample(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Rois:
         """Draw from (B, P, 4) proposals, (B, P) of them valid; P and the objects may be none."""
-        truth = torch.zeros_like(valid)
+        is_ground_truth = torch.zeros_like(valid)
         matched = self._match(boxes, valid, targets)
         if self.add_ground_truth:
             boxes = torch.cat((targets.boxes, boxes), dim=1)
-            truth = torch.cat((targets.valid, truth), dim=1)
+            is_ground_truth = torch.cat((targets.valid, is_ground_truth), dim=1)
             matched = torch.cat((_itself(targets), matched), dim=1)
         keep = sample_mask(matched >= 0, self.count, self.fraction)
         left = (self.count - keep.sum(dim=1, keepdim=True)).clamp(min=0)
         keep = keep | sample_mask(matched == BACKGROUND, left)
-        return _gather(boxes, matched, truth, keep, min(self.count, boxes.shape[1]))
+        # Those kept come first, in their order, padded to a fixed number.
+        order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, : self.count]
+        valid = keep.gather(1, order)
+        return Rois(
+            boxes=boxes.gather(1, order[..., None].expand(-1, -1, 4)),
+            valid=valid,
+            matched=matched.gather(1, order).masked_fill(~valid, IGNORE),
+            is_ground_truth=is_ground_truth.gather(1, order) & valid,
+            sample_count=normaliser(valid.sum()),
+        )
 
     def _match(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Tensor:
         if targets.boxes.shape[1] == 0:
@@ -137,19 +156,6 @@ def _itself(targets: Targets) -> Tensor:
     return index.masked_fill(~real, IGNORE)
 
 
-def _gather(boxes: Tensor, matched: Tensor, truth: Tensor, keep: Tensor, count: int) -> Rois:
-    """The kept ones first, in their order, padded to ``count``."""
-    order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, :count]
-    valid = keep.gather(1, order)
-    return Rois(
-        boxes=boxes.gather(1, order[..., None].expand(-1, -1, 4)),
-        valid=valid,
-        matched=matched.gather(1, order).masked_fill(~valid, IGNORE),
-        truth=truth.gather(1, order) & valid,
-        rows=normaliser(valid.sum()),
-    )
-
-
 def pad(boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Each image's (n, 4) boxes to (B, P, 4) and a (B, P) mask; no image needs to have any."""
     count = largest(max((len(image) for image in boxes), default=0))
@@ -163,9 +169,5 @@ def pad(boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 def with_index(boxes: list[Tensor]) -> Tensor:
     """Each image's (n, 4) boxes to (K, 5), image index first, as RoI operators take them."""
-    return torch.cat(
-        [
-            torch.cat((image.new_full((len(image), 1), float(index)), image), dim=1)
-            for index, image in enumerate(boxes)
-        ]
-    )
+    indices = [image.new_full((len(image), 1), float(at)) for at, image in enumerate(boxes)]
+    return torch.cat((torch.cat(indices), torch.cat(boxes)), dim=1)
