@@ -17,7 +17,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from detbench.detectors.dense import Predictions
+from detbench.detectors.dense import Predictions, PredictorShape
 from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode
@@ -249,18 +249,18 @@ class Outputs:
 
 
 def predictor(
-    settings: Custom, made: Any, shape: dict[str, Any], trial: Outputs, extras: list[str]
+    settings: Custom, made: Any, shape: PredictorShape, trial: Outputs, extras: list[str]
 ) -> None:
     """A dense detector's towers to ``Predictions``, with these ``extras`` at least."""
     checked = Trial(settings, made)
     checked.module("towers", "sizes")
-    on, channels, coarse = "both tasks' towers", shape["channels"], shape["coarseness"]
+    on = "both tasks' towers"
 
     def tower(width: int, factor: int) -> list[Tensor]:
         return [torch.zeros(1, width, h // factor, w // factor) for h, w in trial.sizes]
 
     with checked.run(on):
-        found = made(channels.zip(coarse, tower), trial.sizes)
+        found = made(shape.channels.zip(shape.coarseness, tower), trial.sizes)
     if not isinstance(found, Predictions):
         raise checked.fail(f"gives a {type(found).__name__} for {on}, and not Predictions")
     if lacking := [name for name in extras if name not in found.extras]:

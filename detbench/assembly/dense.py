@@ -35,7 +35,7 @@ def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector
     grid, code = grid_of(settings.candidates), _code(settings.boxes)
     strides = [2 ** (first + level) for level in range(levels)]
     trial = contract.Outputs(grid, code, strides, num_classes)
-    return dense.DenseDetector(
+    parts = dense.DenseParts(
         backbone=backbone,
         neck=neck,
         first_level=first,
@@ -49,6 +49,7 @@ def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector
         inference=dense.Inference(**settings.inference.model_dump()),
         num_classes=num_classes,
     )
+    return dense.DenseDetector(parts)
 
 
 def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
@@ -131,22 +132,22 @@ def _code(settings: spec.BoxCoding) -> BoxCode:
 def _predictor(
     settings: recipe.Dense, maps: PerTask[Any], towers: PerTask[Any], trial: contract.Outputs
 ) -> nn.Module:
-    shape: dict[str, Any] = {
-        "channels": towers.map(lambda tower: tower.channels),
-        "coarseness": maps.map(lambda module: module.coarseness),
-        "classes": trial.classes,
-        "dims": trial.code.dims,
-        "per_cell": trial.grid.per_cell,
-    }
-    quality, levels = settings.supervision.quality, settings.neck.levels
-    if settings.predictor is not None:
-        made: nn.Module = custom(settings.predictor, levels=levels, **shape)
-        wanted = ["quality"] if quality is not None else []
-        contract.predictor(settings.predictor, made, shape, trial, wanted)
-        return made
-    extras = {} if quality is None else {"quality": quality.task}
-    scaled = levels if settings.boxes.per_level_scale else 0
-    return dense.DensePredictor(extras=extras, scaled_levels=scaled, **shape)
+    quality = settings.supervision.quality
+    shape = dense.PredictorShape(
+        channels=towers.map(lambda tower: tower.channels),
+        coarseness=maps.map(lambda module: module.coarseness),
+        classes=trial.classes,
+        dims=trial.code.dims,
+        per_cell=trial.grid.per_cell,
+        levels=settings.neck.levels,
+    )
+    if settings.predictor is None:
+        extras = {} if quality is None else {"quality": quality.task}
+        return dense.DensePredictor(shape, extras, settings.boxes.per_level_scale)
+    made: nn.Module = custom(settings.predictor, **vars(shape))
+    wanted = [] if quality is None else ["quality"]
+    contract.predictor(settings.predictor, made, shape, trial, wanted)
+    return made
 
 
 def _score(settings: option.Score | None, trial: contract.Outputs) -> nn.Module:

@@ -54,6 +54,25 @@ class Inference:
     max_detections: int = 100
 
 
+@dataclass(frozen=True)
+class PredictorShape:
+    """What a predictor is built for.
+
+    Attributes:
+        channels: of each task's tower.
+        coarseness: of each task's features.
+        classes, dims, per_cell: outputs of a candidate, and candidates of a cell.
+        levels: of the pyramid.
+    """
+
+    channels: PerTask[int]
+    coarseness: PerTask[int]
+    classes: int
+    dims: int
+    per_cell: int
+    levels: int
+
+
 class DensePredictor(nn.Module):
     """The prediction convolutions, shared by all levels.
 
@@ -62,34 +81,27 @@ class DensePredictor(nn.Module):
     sizes leave over at right and bottom is cut.
 
     Args:
-        channels: of each task's tower.
-        coarseness: of each task's features.
-        classes, dims, per_cell: outputs of a candidate, and candidates of a cell.
+        shape: see there.
         extras: whose tower predicts each extra output, by its name.
-        scaled_levels: levels with a learnt factor on the localisation output; 0 for none.
+        scaled: each level has a learnt factor on the localisation output.
     """
 
-    def __init__(
-        self,
-        channels: PerTask[int],
-        coarseness: PerTask[int],
-        classes: int,
-        dims: int,
-        per_cell: int,
-        extras: Mapping[str, str],
-        scaled_levels: int,
-    ) -> None:
+    def __init__(self, shape: PredictorShape, extras: Mapping[str, str], scaled: bool) -> None:
         super().__init__()
-        self.coarseness = coarseness
-        self.per_cell = per_cell
+        self.coarseness = shape.coarseness
+        self.per_cell = shape.per_cell
         self.extras = extras
-        cells = coarseness.map(lambda factor: factor**2)
-        self.cls = prediction(channels.cls, per_cell * classes * cells.cls, prior_bias(0.01))
-        self.loc = prediction(channels.loc, per_cell * dims * cells.loc)
+        cells = shape.coarseness.map(lambda factor: factor**2)
+
+        def make(task: str, count: int, bias: float = 0.0) -> nn.Conv2d:
+            count = self.per_cell * count * getattr(cells, task)
+            return prediction(getattr(shape.channels, task), count, bias)
+
+        self.cls = make("cls", shape.classes, prior_bias(0.01))
+        self.loc = make("loc", shape.dims)
         for name, task in extras.items():
-            width, count = getattr(channels, task), getattr(cells, task)
-            self.add_module(name, prediction(width, per_cell * count))
-        self.scales = nn.Parameter(torch.ones(scaled_levels)) if scaled_levels else None
+            self.add_module(name, make(task, 1))
+        self.scales = nn.Parameter(torch.ones(shape.levels)) if scaled else None
 
     def forward(self, towers: PerTask[list[Tensor]], sizes: list[tuple[int, int]]) -> Predictions:
         """Towers' outputs per level to predictions on grids of ``sizes``."""
@@ -128,10 +140,11 @@ class DensePredictor(nn.Module):
         ]
 
 
-class DenseDetector(nn.Module):
-    """A dense detector put together from its stages.
+@dataclass(frozen=True)
+class DenseParts:
+    """What a dense detector is put together from.
 
-    Args:
+    Attributes:
         backbone: images to C2..C5.
         neck: C_first..C5 to the pyramid.
         first_level: of the pyramid; 3 means stride 8.
@@ -142,6 +155,24 @@ class DenseDetector(nn.Module):
         supervisions: the main one, then auxiliary ones.
         inference: see above.
         num_classes: classes without background.
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+    first_level: int
+    features: TaskModules
+    heads: TaskModules
+    predictor: nn.Module
+    grid: Grid
+    code: BoxCode
+    score: nn.Module
+    supervisions: Sequence[Supervision]
+    inference: Inference
+    num_classes: int
+
+
+class DenseDetector(nn.Module):
+    """A dense detector put together from its stages.
 
     Attributes:
         class_names: what the labels are called, in their order; none where nobody said.
@@ -150,35 +181,20 @@ class DenseDetector(nn.Module):
     own_start = ("neck", "features", "heads", "predictor", "score", "supervisions")
     class_names: tuple[str, ...] | None = None
 
-    def __init__(
-        self,
-        *,
-        backbone: nn.Module,
-        neck: nn.Module,
-        first_level: int,
-        features: TaskModules,
-        heads: TaskModules,
-        predictor: nn.Module,
-        grid: Grid,
-        code: BoxCode,
-        score: nn.Module,
-        supervisions: Sequence[Supervision],
-        inference: Inference,
-        num_classes: int,
-    ) -> None:
+    def __init__(self, parts: DenseParts) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.neck = neck
-        self.first_level = first_level
-        self.features = features
-        self.heads = heads
-        self.predictor = predictor
-        self.grid = grid
-        self.code = code
-        self.score = score
-        self.supervisions = nn.ModuleList(supervisions)
-        self.inference = inference
-        self.num_classes = num_classes
+        self.backbone = parts.backbone
+        self.neck = parts.neck
+        self.first_level = parts.first_level
+        self.features = parts.features
+        self.heads = parts.heads
+        self.predictor = parts.predictor
+        self.grid = parts.grid
+        self.code = parts.code
+        self.score = parts.score
+        self.supervisions = nn.ModuleList(parts.supervisions)
+        self.inference = parts.inference
+        self.num_classes = parts.num_classes
 
     def pyramid(self, images: Tensor) -> Pyramid:
         """Backbone and neck; the map under the first level comes straight from the backbone."""
