@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OPTIONS = [
     *(stages.Features, stages.Sampling, stages.Assignment, stages.Head),
-    *(stages.ClsLoss, stages.LocLoss),
+    *(stages.ClsLoss, stages.LocLoss, stages.Score),
     *(roi.RoiFeatures, roi.RoiSampling, roi.RoiAssignment, roi.RoiHead),
 ]
 FIDELITY = 'fidelity = "text-only"\n'

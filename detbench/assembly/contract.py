@@ -11,20 +11,24 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from detbench.detectors.dense import Predictions, PredictorShape
 from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode
+from detbench.pertask import PerTask
 from detbench.recipe.base import Custom
-from detbench.stages.assignment import BACKGROUND, Assignment
+from detbench.stages import outputs
+from detbench.stages.assignment import BACKGROUND, Assigned, Assignment, Normaliser
 from detbench.stages.assignment.proposals import Rois
 from detbench.stages.features import Pyramid
 from detbench.stages.sampling import Pooled, RoiPyramid
-from detbench.stages.supervision import LocInputs
+from detbench.stages.score import Product
 from detbench.structures import Targets
 
 Shape = tuple[int, ...]
@@ -73,6 +77,12 @@ class Trial:
             what = " or ".join(map(str, choices)) or "a whole number above 0"
             raise self.fail(f"its attribute {name!r} is {value!r} and must be {what}")
         return int(value)
+
+    def one_of(self, name: str, value: Any, *choices: str) -> None:
+        """Its attribute ``name``, ``value``, is one of these."""
+        if value not in choices:
+            listed = " or ".join(choices)
+            raise self.fail(f"its attribute {name!r} is {value!r} and must be {listed}")
 
     @contextmanager
     def run(self, on: str) -> Iterator[None]:
@@ -202,55 +212,109 @@ def sampling(settings: Custom, made: Any, channels: int, strides: Sequence[int])
         trial.gives([found.features, found.boxes], wanted, on)
 
 
-def assigner(settings: Custom, made: Any, grid: Grid, strides: Sequence[int], classes: int) -> None:
-    """Candidates of a dense detector to what each is taught; a batch may have no object."""
-    trial = Trial(settings, made)
-    trial.takes(getattr(made, "assign", None), "assign", "candidates", "targets", "predictions")
+@dataclass(frozen=True)
+class Outputs:
+    """What modules of a dense detector are tried on.
+
+    Attributes:
+        grid, code, strides, classes: of the detector.
+    """
+
+    grid: Grid
+    code: BoxCode
+    strides: list[int]
+    classes: int
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Of the smallest pyramid."""
+        count = len(self.strides)
+        return [(2 ** (count - level),) * 2 for level in range(count)]
+
+    def made(self) -> outputs.Outputs:
+        """Outputs of two images, all of them zero."""
+        candidates = self.grid.lay(self.sizes, self.strides, torch.zeros(()))
+        shape = (2, len(candidates.points))
+        logits, code = torch.zeros(*shape, self.classes), torch.zeros(*shape, self.code.dims)
+        extras = {"quality": torch.zeros(shape)}
+        return outputs.Outputs(logits, code, extras, candidates, self.code, Product())
+
+    def assigned(self) -> Assigned:
+        """The first candidate of the first image is the first object, all others background."""
+        made = self.made().detached
+        matched = torch.full(made.logits.shape[:2], BACKGROUND)
+        matched[0, 0] = 0
+        pairs = (matched == 0).float()[:, None]
+        return Assigned(Assignment(matched, pairs=pairs), _targets(1), made, epoch=0.0)
+
+
+def predictor(
+    settings: Custom, made: Any, shape: PredictorShape, trial: Outputs, extras: list[str]
+) -> None:
+    """A dense detector's towers to ``Predictions``, with these ``extras`` at least."""
+    checked = Trial(settings, made)
+    checked.module("towers", "sizes")
+    on = "both tasks' towers"
+
+    def tower(width: int, factor: int) -> list[Tensor]:
+        return [torch.zeros(1, width, h // factor, w // factor) for h, w in trial.sizes]
+
+    with checked.run(on):
+        found = made(shape.channels.zip(shape.coarseness, tower), trial.sizes)
+    if not isinstance(found, Predictions):
+        raise checked.fail(f"gives a {type(found).__name__} for {on}, and not Predictions")
+    if lacking := [name for name in extras if name not in found.extras]:
+        raise checked.fail(f"gives no extra output {lacking[0]!r}, which a loss reads")
+    widths = [(found.cls, trial.classes), (found.loc, trial.code.dims)]
+    for maps, width in [*widths, *((maps, 1) for maps in found.extras.values())]:
+        wanted = [(1, trial.grid.per_cell * width, *size) for size in trial.sizes]
+        checked.gives(maps, wanted, on)
+
+
+def score(settings: Custom, made: Any, trial: Outputs) -> None:
+    """Class and extra outputs' probabilities to the score that ranks, of all or of chosen ones."""
+    checked = Trial(settings, made)
+    checked.module("classes", "extras")
+    checked.one_of("select", made.select, "class", "score")
+    on = "scores of two images"
+    with checked.run(on):
+        for shape, extra in (((2, 3, trial.classes), (2, 3, 1)), ((4,), (4,))):
+            found = made(torch.full(shape, 0.5), {"quality": torch.full(extra, 0.5)})
+            checked.gives([found], [shape], on)
+
+
+def assigner(settings: Custom, made: Any, trial: Outputs) -> None:
+    """A dense detector's outputs to what each is taught; a batch may have no object."""
+    checked = Trial(settings, made)
+    checked.module("outputs", "targets", "epoch")
+    checked.one_of("normaliser", getattr(made, "normaliser", "batch"), *get_args(Normaliser))
     if _on_meta():
         return
     for count in (1, 0):
-        on = f"2 images with {count} objects in the first"
-        with trial.run(on):
-            found = made.assign(*_assigning(grid, strides, classes, count))
+        on, given, targets = f"2 images with {count} objects in the first", trial.made(), _targets
+        with checked.run(on):
+            found = made(given.detached, targets(count), 0.0)
         if not isinstance(found, Assignment):
-            raise trial.fail(f"gives a {type(found).__name__} for {on}, and not an Assignment")
-        number = sum(_laid(grid, strides).counts)
-        trial.gives([found.matched, found.normaliser], [(2, number), ()], on)
+            raise checked.fail(f"gives a {type(found).__name__} for {on}, and not an Assignment")
+        shape = tuple(given.logits.shape[:2])
+        parts = [x for x in (found.matched, found.weight, found.target) if x is not None]
+        checked.gives(parts, [shape] * len(parts), on)
+        if found.pairs is not None:
+            checked.gives([found.pairs], [(2, count, shape[1])], on)
 
 
-def cls_loss(settings: Custom, made: Any, classes: int) -> None:
-    """Logits and what they are taught to a scalar."""
-    trial = Trial(settings, made)
-    function = made.forward if isinstance(made, nn.Module) else made
-    trial.takes(function, "loss", "logits", "labels", "assignment", "quality")
+def loss(settings: Custom, made: Any, trial: Outputs, joint: bool) -> None:
+    """A dense detector's outputs and what its task is taught, or both, to scalars by name."""
+    checked = Trial(settings, made)
+    checked.module("outputs", "assigned")
     if _on_meta():
         return
-    on = "2 images of 4 candidates"
-    with trial.run(on):
-        quality = torch.zeros(2, 4) if made.needs_quality else None
-        labels = torch.zeros(2, 4, dtype=torch.int64)
-        trial.gives([made(torch.zeros(2, 4, classes), labels, _taught(4), quality)], [()], on)
-
-
-def loc_loss(
-    settings: Custom, made: Any, grid: Grid, strides: Sequence[int], code: BoxCode
-) -> None:
-    """``LocInputs`` to scalars by name."""
-    trial = Trial(settings, made)
-    trial.takes(made.forward if isinstance(made, nn.Module) else made, "loss", "inputs")
-    if _on_meta():
-        return
-    candidates = _laid(grid, strides)
-    number, on = len(candidates.points), "2 images"
-    with trial.run(on):
-        raw = torch.zeros(2, number, code.dims)
-        decoded = code.decode(raw, candidates.boxes, candidates.strides)
-        boxes = torch.tensor([8.0, 8.0, 24.0, 16.0]).expand(2, number, 4)
-        scores = torch.zeros(2, number)
-        found = made(LocInputs(code, raw, decoded, boxes, scores, candidates, _taught(number)))
+    on, assigned = "2 images", trial.assigned()
+    with checked.run(on):
+        found = made(trial.made(), PerTask.both(assigned) if joint else assigned)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise trial.fail(f"gives a {type(found).__name__} for {on}, and not scalars by name")
-    trial.gives(list(found.values()), [()] * len(found), on)
+        raise checked.fail(f"gives a {type(found).__name__} for {on}, and not scalars by name")
+    checked.gives(list(found.values()), [()] * len(found), on)
 
 
 def proposals(settings: Custom, made: Any, rounds: bool) -> None:
@@ -293,29 +357,6 @@ def _targets(objects: int) -> Targets:
     boxes = [torch.tensor([[8.0, 8.0, 24.0, 16.0]])[:objects], torch.zeros(0, 4)]
     labels = [torch.zeros(len(image), dtype=torch.int64) for image in boxes]
     return Targets.pad(boxes, labels, torch.tensor([[64, 64]] * 2))
-
-
-def _laid(grid: Grid, strides: Sequence[int]) -> Any:
-    count = len(strides)
-    sizes = [(2 ** (count - level),) * 2 for level in range(count)]
-    return grid.lay(sizes, list(strides), torch.zeros(()))
-
-
-def _assigning(grid: Grid, strides: Sequence[int], classes: int, objects: int) -> tuple[Any, ...]:
-    candidates = _laid(grid, strides)
-
-    def predictions() -> tuple[Tensor, Tensor]:
-        boxes = candidates.boxes.expand(2, -1, -1)
-        return torch.full((2, len(candidates.points), classes), 0.5), boxes
-
-    return candidates, _targets(objects), predictions
-
-
-def _taught(count: int) -> Assignment:
-    """The first candidate of the first of two images is the first object, all others background."""
-    matched = torch.full((2, count), BACKGROUND)
-    matched[0, 0] = 0
-    return Assignment(matched, torch.tensor(1.0))
 
 
 def _on_meta() -> bool:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from detbench.assembly import contract
-from detbench.assembly.common import backbone_of, custom, grid_of, neck_of, per_task
+from detbench.assembly.common import backbone_of, custom, given, grid_of, neck_of, per_task
 from detbench.detectors import dense
+from detbench.detectors.supervision import Supervision
 from detbench.detectors.tasks import TaskModules
 from detbench.errors import RecipeError
-from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode, Delta, Distance, Distribution
 from detbench.pertask import PerTask
 from detbench.recipe import detector as recipe
 from detbench.recipe import model as spec
 from detbench.recipe import stages as option
 from detbench.recipe.base import Custom
-from detbench.stages import assignment, features, heads, supervision
+from detbench.stages import assignment, features, heads, score, supervision
 
 
 def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector:
@@ -32,31 +33,23 @@ def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector
     maps = per_task(settings.features, make)
     towers = _towers(settings, maps)
     grid, code = grid_of(settings.candidates), _code(settings.boxes)
-    teach = _Teaching(grid, code, [2 ** (first + level) for level in range(levels)], num_classes)
-    quality = settings.supervision.quality
-    predictor = dense.DensePredictor(
-        channels=towers.map(lambda tower: tower.channels),
-        coarseness=maps.map(lambda module: module.coarseness),
-        classes=num_classes,
-        dims=code.dims,
-        per_cell=grid.per_cell,
-        quality_task=None if quality is None else quality.task,
-        scaled_levels=levels if settings.boxes.per_level_scale else 0,
-    )
-    return dense.DenseDetector(
+    strides = [2 ** (first + level) for level in range(levels)]
+    trial = contract.Outputs(grid, code, strides, num_classes)
+    parts = dense.DenseParts(
         backbone=backbone,
         neck=neck,
         first_level=first,
         features=TaskModules(maps),
         heads=TaskModules(towers),
-        predictor=predictor,
+        predictor=_predictor(settings, maps, towers, trial),
         grid=grid,
         code=code,
-        assigners=per_task(settings.assignment, teach.assigner),
-        supervision=teach.supervision(settings.supervision),
+        score=_score(settings.score, trial),
+        supervisions=list(_supervisions(settings, trial)),
         inference=dense.Inference(**settings.inference.model_dump()),
         num_classes=num_classes,
     )
+    return dense.DenseDetector(parts)
 
 
 def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
@@ -136,60 +129,82 @@ def _code(settings: spec.BoxCoding) -> BoxCode:
             return Distribution(settings.bins)
 
 
-@dataclass(frozen=True)
-class _Teaching:
-    """Makes the assigners and losses of one detector.
+def _predictor(
+    settings: recipe.Dense, maps: PerTask[Any], towers: PerTask[Any], trial: contract.Outputs
+) -> nn.Module:
+    quality = settings.supervision.quality
+    shape = dense.PredictorShape(
+        channels=towers.map(lambda tower: tower.channels),
+        coarseness=maps.map(lambda module: module.coarseness),
+        classes=trial.classes,
+        dims=trial.code.dims,
+        per_cell=trial.grid.per_cell,
+        levels=settings.neck.levels,
+    )
+    if settings.predictor is None:
+        extras = {} if quality is None else {"quality": quality.task}
+        return dense.DensePredictor(shape, extras, settings.boxes.per_level_scale)
+    made: nn.Module = custom(settings.predictor, **vars(shape))
+    wanted = [] if quality is None else ["quality"]
+    contract.predictor(settings.predictor, made, shape, trial, wanted)
+    return made
 
-    Attributes:
-        grid, code, strides, classes: of the detector, for those of a user's own.
-    """
 
-    grid: Grid
-    code: BoxCode
-    strides: list[int]
-    classes: int
+def _score(settings: option.Score | None, trial: contract.Outputs) -> nn.Module:
+    match settings:
+        case None:
+            return score.Product()
+        case option.ProductScore():
+            return score.Product(settings.select)
+        case option.GeometricScore():
+            return score.Geometric(settings.select)
+        case Custom():
+            made: nn.Module = custom(settings, ("select",))
+            contract.score(settings, made, trial)
+            return made
 
-    def assigner(self, settings: option.Assignment) -> Any:
-        match settings:
-            case option.IouAssignment():
-                return assignment.IouAssigner(**settings.model_dump(exclude={"kind"}))
-            case option.FcosAssignment():
-                return assignment.FcosAssigner(settings.radius, settings.range_factor)
-            case option.AtssAssignment():
-                return assignment.AtssAssigner(settings.top_k)
-            case Custom():
-                made = custom(settings, ("assign",))
-                contract.assigner(settings, made, self.grid, self.strides, self.classes)
-                return made
 
-    def supervision(self, settings: option.DenseSupervision) -> dense.Supervision:
-        quality = settings.quality
-        return dense.Supervision(
-            cls=self._cls_loss(settings.cls),
-            loc=self._loc_loss(settings.loc),
-            quality=None
-            if quality is None
-            else supervision.Centerness(quality.task, quality.weight),
-        )
+def _supervisions(settings: recipe.Dense, trial: contract.Outputs) -> Iterator[Supervision]:
+    """The main one, then the auxiliary ones, whose losses are called ``auxiliary1_cls``."""
+    parts: list[recipe.Dense | option.Auxiliary] = [settings, *(settings.auxiliary or ())]
+    for number, part in enumerate(parts):
+        made = per_task(part.assignment, lambda each: _assigner(each, trial))
+        losses = {}
+        for name in ("cls", "loc", "quality", "joint"):
+            loss = getattr(part.supervision, name)
+            if loss is not None:
+                losses[name] = _loss(loss, made.cls if name == "cls" else made.loc, trial, name)
+        yield Supervision(made, losses, f"auxiliary{number}_" if number else "")
 
-    def _cls_loss(self, settings: option.ClsLoss) -> Any:
-        match settings:
-            case option.Focal():
-                return supervision.Focal(settings.alpha, settings.gamma, settings.weight)
-            case option.QualityFocal():
-                return supervision.QualityFocal(settings.beta, settings.weight)
-            case Custom():
-                made = custom(settings, ("needs_quality",))
-                contract.cls_loss(settings, made, self.classes)
-                return made
 
-    def _loc_loss(self, settings: option.LocLoss) -> Any:
-        match settings:
-            case option.L1():
-                return supervision.L1(settings.beta, settings.weight)
-            case option.Giou():
-                return supervision.Giou(**settings.model_dump(exclude={"kind"}))
-            case Custom():
-                made = custom(settings)
-                contract.loc_loss(settings, made, self.grid, self.strides, self.code)
-                return made
+def _assigner(settings: option.Assignment, trial: contract.Outputs) -> nn.Module:
+    match settings:
+        case option.IouAssignment():
+            return assignment.IouAssigner(**given(settings))
+        case option.FcosAssignment():
+            return assignment.FcosAssigner(**given(settings))
+        case option.AtssAssignment():
+            return assignment.AtssAssigner(**given(settings))
+        case Custom():
+            made: nn.Module = custom(settings)
+            contract.assigner(settings, made, trial)
+            return made
+
+
+def _loss(settings: Any, assigner: nn.Module, trial: contract.Outputs, place: str) -> nn.Module:
+    """A loss, divided by what it says, or else by what the assigner of its task says."""
+    if isinstance(settings, Custom):
+        made: nn.Module = custom(settings)
+        contract.loss(settings, made, trial, joint=place == "joint")
+        return made
+    weighted = isinstance(settings, option.Giou) and settings.weighting != "none"
+    default = "weights" if weighted else getattr(assigner, "normaliser", "batch")
+    arguments = {"normaliser": default} | given(settings, {"task"})
+    kinds: dict[type, type[nn.Module]] = {
+        option.Focal: supervision.Focal,
+        option.QualityFocal: supervision.QualityFocal,
+        option.L1: supervision.L1,
+        option.Giou: supervision.Giou,
+        option.Centerness: supervision.Centerness,
+    }
+    return kinds[type(settings)](**arguments)

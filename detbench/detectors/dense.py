@@ -1,53 +1,32 @@
 """The dense skeleton: one prediction per candidate of a pyramid, two tasks, five stages.
 
-    images ─ backbone ─ neck ─┬─ features.cls ─ heads.cls ─ scores
-                              └─ features.loc ─ heads.loc ─ boxes (and quality)
+    images ─ backbone ─ neck ─┬─ features.cls ─ heads.cls ─┬─ predictor ─ outputs ─┬─ losses
+                              └─ features.loc ─ heads.loc ─┘                       └─ detections
 
-Sampling lives inside the heads; assignment and supervision come in ``losses``.
+Sampling lives inside the heads, assignment and losses in ``detectors.supervision``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detbench.detectors.classes import ClassRows
-from detbench.detectors.tasks import TaskModules, modules_in
-from detbench.ops.boxes import aligned_iou, clip
+from detbench.detectors.supervision import Supervision
+from detbench.detectors.tasks import TaskModules
+from detbench.ops.boxes import clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import BoxCode
 from detbench.ops.suppression import best_pairs, suppress
 from detbench.pertask import PerTask
-from detbench.stages.assignment import Assignment
 from detbench.stages.convolution import prediction, prior_bias
 from detbench.stages.features import Pyramid
-from detbench.stages.supervision import Centerness, LocInputs
+from detbench.stages.outputs import Outputs
 from detbench.structures import Detections, Targets
-
-
-class Assigner(Protocol):
-    def assign(
-        self,
-        candidates: Candidates,
-        targets: Targets,
-        predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
-    ) -> Assignment: ...
-
-
-class ClsLoss(Protocol):
-    needs_quality: bool
-
-    def __call__(
-        self, logits: Tensor, labels: Tensor, assignment: Assignment, quality: Tensor | None
-    ) -> Tensor: ...
-
-
-LocLoss = Callable[[LocInputs], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -57,21 +36,12 @@ class Predictions:
     Attributes:
         cls: (B, A C, H_l, W_l) logits, A candidates per cell.
         loc: (B, A dims, H_l, W_l), in the box code.
-        quality: (B, A, H_l, W_l) logits, or none.
+        extras: (B, A, H_l, W_l) logits of each extra output, by name.
     """
 
     cls: list[Tensor]
     loc: list[Tensor]
-    quality: list[Tensor] | None
-
-
-@dataclass(frozen=True)
-class Supervision:
-    """Losses of the two tasks and of the optional third output."""
-
-    cls: ClsLoss
-    loc: LocLoss
-    quality: Centerness | None
+    extras: dict[str, list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -84,6 +54,25 @@ class Inference:
     max_detections: int = 100
 
 
+@dataclass(frozen=True)
+class PredictorShape:
+    """What a predictor is built for.
+
+    Attributes:
+        channels: of each task's tower.
+        coarseness: of each task's features.
+        classes, dims, per_cell: outputs of a candidate, and candidates of a cell.
+        levels: of the pyramid.
+    """
+
+    channels: PerTask[int]
+    coarseness: PerTask[int]
+    classes: int
+    dims: int
+    per_cell: int
+    levels: int
+
+
 class DensePredictor(nn.Module):
     """The prediction convolutions, shared by all levels.
 
@@ -92,35 +81,27 @@ class DensePredictor(nn.Module):
     sizes leave over at right and bottom is cut.
 
     Args:
-        channels: of each task's tower.
-        coarseness: of each task's features.
-        classes, dims, per_cell: outputs of a candidate, and candidates of a cell.
-        quality_task: whose tower predicts the quality, or none.
-        scaled_levels: levels with a learnt factor on the localisation output; 0 for none.
+        shape: see there.
+        extras: whose tower predicts each extra output, by its name.
+        scaled: each level has a learnt factor on the localisation output.
     """
 
-    def __init__(
-        self,
-        channels: PerTask[int],
-        coarseness: PerTask[int],
-        classes: int,
-        dims: int,
-        per_cell: int,
-        quality_task: str | None,
-        scaled_levels: int,
-    ) -> None:
+    def __init__(self, shape: PredictorShape, extras: Mapping[str, str], scaled: bool) -> None:
         super().__init__()
-        self.coarseness = coarseness
-        self.per_cell = per_cell
-        self.quality_task = quality_task
-        cells = coarseness.map(lambda factor: factor**2)
-        self.cls = prediction(channels.cls, per_cell * classes * cells.cls, prior_bias(0.01))
-        self.loc = prediction(channels.loc, per_cell * dims * cells.loc)
-        self.quality: nn.Conv2d | None = None
-        if quality_task is not None:
-            width, count = getattr(channels, quality_task), getattr(cells, quality_task)
-            self.quality = prediction(width, per_cell * count)
-        self.scales = nn.Parameter(torch.ones(scaled_levels)) if scaled_levels else None
+        self.coarseness = shape.coarseness
+        self.per_cell = shape.per_cell
+        self.extras = extras
+        cells = shape.coarseness.map(lambda factor: factor**2)
+
+        def make(task: str, count: int, bias: float = 0.0) -> nn.Conv2d:
+            count = self.per_cell * count * getattr(cells, task)
+            return prediction(getattr(shape.channels, task), count, bias)
+
+        self.cls = make("cls", shape.classes, prior_bias(0.01))
+        self.loc = make("loc", shape.dims)
+        for name, task in extras.items():
+            self.add_module(name, make(task, 1))
+        self.scales = nn.Parameter(torch.ones(shape.levels)) if scaled else None
 
     def forward(self, towers: PerTask[list[Tensor]], sizes: list[tuple[int, int]]) -> Predictions:
         """Towers' outputs per level to predictions on grids of ``sizes``."""
@@ -128,13 +109,18 @@ class DensePredictor(nn.Module):
         loc = self._on_grid(self.loc, towers.loc, self.coarseness.loc, sizes)
         if self.scales is not None:
             loc = [x * scale for x, scale in zip(loc, self.scales, strict=True)]
-        quality = None
-        if self.quality is not None:
-            assert self.quality_task is not None
-            maps = getattr(towers, self.quality_task)
-            factor = getattr(self.coarseness, self.quality_task)
-            quality = self._on_grid(self.quality, maps, factor, sizes)
-        return Predictions(cls, loc, quality)
+        extras = {}
+        for name, task in self.extras.items():
+            maps, factor = getattr(towers, task), getattr(self.coarseness, task)
+            extras[name] = self._on_grid(getattr(self, name), maps, factor, sizes)
+        return Predictions(cls, loc, extras)
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Its convolutions by the task whose tower they read."""
+        parts: dict[str, list[nn.Module]] = {"cls": [self.cls], "loc": [self.loc]}
+        for name, task in self.extras.items():
+            parts[task].append(getattr(self, name))
+        return parts
 
     def per_class(self) -> dict[str, ClassRows]:
         """Rows of the classes: for each candidate of a cell, for each cell under a coarse one."""
@@ -154,57 +140,61 @@ class DensePredictor(nn.Module):
         ]
 
 
-class DenseDetector(nn.Module):
-    """A dense detector put together from its stages.
+@dataclass(frozen=True)
+class DenseParts:
+    """What a dense detector is put together from.
 
-    Args:
+    Attributes:
         backbone: images to C2..C5.
         neck: C_first..C5 to the pyramid.
         first_level: of the pyramid; 3 means stride 8.
         features, heads: per task.
-        predictor: towers to predictions.
+        predictor: (both tasks' towers, sizes of the grids) to ``Predictions``.
         grid, code: candidates and box code.
-        assigners: per task; one object if shared.
-        supervision, inference: see above.
+        score: makes the score that ranks.
+        supervisions: the main one, then auxiliary ones.
+        inference: see above.
         num_classes: classes without background.
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+    first_level: int
+    features: TaskModules
+    heads: TaskModules
+    predictor: nn.Module
+    grid: Grid
+    code: BoxCode
+    score: nn.Module
+    supervisions: Sequence[Supervision]
+    inference: Inference
+    num_classes: int
+
+
+class DenseDetector(nn.Module):
+    """A dense detector put together from its stages.
 
     Attributes:
         class_names: what the labels are called, in their order; none where nobody said.
     """
 
-    own_start = ("neck", "features", "heads", "predictor")
+    own_start = ("neck", "features", "heads", "predictor", "score", "supervisions")
     class_names: tuple[str, ...] | None = None
 
-    def __init__(
-        self,
-        *,
-        backbone: nn.Module,
-        neck: nn.Module,
-        first_level: int,
-        features: TaskModules,
-        heads: TaskModules,
-        predictor: DensePredictor,
-        grid: Grid,
-        code: BoxCode,
-        assigners: PerTask[Assigner],
-        supervision: Supervision,
-        inference: Inference,
-        num_classes: int,
-    ) -> None:
+    def __init__(self, parts: DenseParts) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.neck = neck
-        self.first_level = first_level
-        self.features = features
-        self.heads = heads
-        self.predictor = predictor
-        self.grid = grid
-        self.code = code
-        self.assigners = assigners
-        self.supervision = supervision
-        self.own = modules_in(*assigners, supervision.cls, supervision.loc)
-        self.inference = inference
-        self.num_classes = num_classes
+        self.backbone = parts.backbone
+        self.neck = parts.neck
+        self.first_level = parts.first_level
+        self.features = parts.features
+        self.heads = parts.heads
+        self.predictor = parts.predictor
+        self.grid = parts.grid
+        self.code = parts.code
+        self.score = parts.score
+        self.supervisions = nn.ModuleList(parts.supervisions)
+        self.inference = parts.inference
+        self.num_classes = parts.num_classes
 
     def pyramid(self, images: Tensor) -> Pyramid:
         """Backbone and neck; the map under the first level comes straight from the backbone."""
@@ -219,7 +209,8 @@ class DenseDetector(nn.Module):
         maps = self.features.tasks.map(lambda features: features(pyramid))
         towers = maps.zip(self.heads.tasks, lambda levels, head: [head(x) for x in levels])
         sizes = [(x.shape[-2], x.shape[-1]) for x in pyramid.levels]
-        return self.predictor(towers, sizes)
+        predictions: Predictions = self.predictor(towers, sizes)
+        return predictions
 
     def candidates(self, predictions: Predictions) -> Candidates:
         """Candidates of the predictions' sizes; level l has stride 2^l."""
@@ -227,52 +218,34 @@ class DenseDetector(nn.Module):
         strides = [2 ** (self.first_level + level) for level in range(len(sizes))]
         return self.grid.lay(sizes, strides, predictions.loc[0])
 
-    def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
+    def outputs(self, predictions: Predictions) -> Outputs:
+        """Raw predictions, flat, in the candidates' order."""
+        return Outputs(
+            logits=self._flat(predictions.cls, self.num_classes),
+            code=self._flat(predictions.loc, self.code.dims).float(),
+            extras={name: self._flat(x, 1)[..., 0] for name, x in predictions.extras.items()},
+            candidates=self.candidates(predictions),
+            box_code=self.code,
+            score=self.score,
+        )
+
+    def losses(self, images: Tensor, targets: Targets, epoch: float = 0.0) -> dict[str, Tensor]:
         """Losses of a batch; their sum is what is minimised.
 
         Args:
             images: (B, 3, H, W), normalised.
             targets: of the batch; images without objects are all background.
+            epoch: how many epochs are over, with the part of the one that is going on.
 
         Returns:
-            Scalars by name: ``cls``, ``loc``, and ``distribution``, ``quality`` if there are any.
+            Scalars by name: ``cls``, ``loc``, and ``distribution``, ``quality`` if there are any;
+            those of auxiliary supervisions with their prefixes.
         """
-        predictions = self.forward(images)
-        candidates = self.candidates(predictions)
-        logits = self._flat(predictions.cls, self.num_classes)
-        code = self._flat(predictions.loc, self.code.dims).float()
-        decoded = self.code.decode(code, candidates.boxes, candidates.strides)
-        scores = logits.detach().float().sigmoid()
-
-        def current() -> tuple[Tensor, Tensor]:
-            return scores, decoded.detach()
-
-        assigned = self.assigners.map(lambda a: a.assign(candidates, targets, current))
-        inputs = LocInputs(
-            code=self.code,
-            prediction=code,
-            decoded=decoded,
-            boxes=assigned.loc.boxes(targets),
-            scores=scores.amax(dim=-1),
-            candidates=candidates,
-            assignment=assigned.loc,
-        )
-        losses = {"cls": self._cls_loss(logits, decoded, assigned.cls, targets)}
-        losses |= self.supervision.loc(inputs)
-        if self.supervision.quality is not None:
-            assert predictions.quality is not None
-            quality = self._flat(predictions.quality, 1)[..., 0]
-            losses["quality"] = self.supervision.quality(quality, inputs)
-        return losses
-
-    def _cls_loss(
-        self, logits: Tensor, decoded: Tensor, assignment: Assignment, targets: Targets
-    ) -> Tensor:
-        loss = self.supervision.cls
-        quality = None
-        if loss.needs_quality:
-            quality = aligned_iou(decoded.detach(), assignment.boxes(targets))
-        return loss(logits, assignment.labels(targets), assignment, quality)
+        outputs = self.outputs(self.forward(images))
+        found: dict[str, Tensor] = {}
+        for supervision in self.supervisions:
+            found |= supervision(outputs, targets, epoch)
+        return found
 
     def detect(self, images: Tensor, sizes: Tensor) -> list[Detections]:
         """Detections of each image, best first, clipped to its size.
@@ -285,45 +258,35 @@ class DenseDetector(nn.Module):
 
     def postprocess(self, predictions: Predictions, sizes: Tensor) -> list[Detections]:
         """Raw predictions to detections: threshold, best per level, decode, NMS."""
-        candidates = self.candidates(predictions)
-        scores = self._flat(predictions.cls, self.num_classes).float().sigmoid()
-        code = self._flat(predictions.loc, self.code.dims).float()
-        quality = None
-        if predictions.quality is not None:
-            quality = self._flat(predictions.quality, 1)[..., 0].float().sigmoid()
-        return [
-            self._detect_one(
-                scores[image],
-                code[image],
-                None if quality is None else quality[image],
-                candidates,
-                sizes[image],
-            )
-            for image in range(len(scores))
-        ]
+        outputs = self.outputs(predictions)
+        by_class = self.score.select == "class"
+        every = outputs.probabilities if by_class else outputs.scores
+        found = []
+        for image, size in enumerate(sizes):
+            best, index, labels = self._best(every[image], outputs.candidates.counts)
+            if by_class:
+                extras = outputs.extras.items()
+                at = {name: x[image, index].float().sigmoid() for name, x in extras}
+                best = self.score(best, at)
+            places = outputs.candidates
+            code, strides = outputs.code[image, index], places.strides[index]
+            boxes = self.code.decode(code, places.boxes[index], strides)
+            boxes = clip(boxes, size.to(boxes.device))
+            settings, detections = self.inference, Detections(boxes, best, labels)
+            found.append(suppress(detections, settings.nms, settings.max_detections))
+        return found
 
-    def _detect_one(
-        self,
-        scores: Tensor,
-        code: Tensor,
-        quality: Tensor | None,
-        candidates: Candidates,
-        size: Tensor,
-    ) -> Detections:
-        settings = self.inference
-        found, start = [], 0
-        for level in scores.split(candidates.counts):
+    def _best(self, scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """The best of (N, C) scores on each level: scores, candidates and labels, (K,)."""
+        settings, found, start = self.inference, [], 0
+        for level in scores.split(counts):
             best, index, labels = best_pairs(
                 level, settings.score_threshold, settings.candidates_per_level
             )
             found.append((best, index + start, labels))
             start += len(level)
         best, index, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-        boxes = self.code.decode(code[index], candidates.boxes[index], candidates.strides[index])
-        boxes = clip(boxes, size.to(boxes.device))
-        if quality is not None:
-            best = best * quality[index]
-        return suppress(Detections(boxes, best, labels), settings.nms, settings.max_detections)
+        return best, index, labels
 
     @staticmethod
     def _flat(maps: list[Tensor], width: int) -> Tensor:
@@ -338,15 +301,15 @@ class DenseDetector(nn.Module):
             parts["shared features"] = [features.cls]
         if heads.shared:
             parts["shared head"] = [heads.cls]
+        if isinstance(self.predictor, DensePredictor):
+            predicted = self.predictor.parts()
+        else:
+            predicted, parts["predictor"] = {}, [self.predictor]
         for task in ("cls", "loc"):
             modules: list[nn.Module] = []
             if not features.shared:
                 modules.append(getattr(features, task))
             if not heads.shared:
                 modules.append(getattr(heads, task))
-            modules.append(getattr(self.predictor, task))
-            if self.predictor.quality_task == task:
-                assert self.predictor.quality is not None
-                modules.append(self.predictor.quality)
-            parts[task] = modules
+            parts[task] = modules + predicted.get(task, [])
         return {name: nn.ModuleList(modules) for name, modules in parts.items()}

@@ -101,12 +101,13 @@ class RoiDetector(nn.Module):
 
     # --- training ---------------------------------------------------------------------------
 
-    def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, targets: Targets, epoch: float = 0.0) -> dict[str, Tensor]:
         """Losses of a batch; their sum is what is minimised. Names say whose they are.
 
         Args:
             images: (B, 3, H, W), normalised.
             targets: of the batch; an image may have no objects.
+            epoch: how many epochs are over; nothing here depends on it.
         """
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)

@@ -11,6 +11,7 @@ from torch import Tensor
 from detbench.backbones.names import EPS
 from detbench.detectors.classes import class_rows
 from detbench.detectors.elsewhere import State, Translated, rename, strides_in_3x3
+from detbench.stages.score import Product
 
 RENAMES: tuple[tuple[str, str], ...] = (
     (r"backbone\.body\.(.*)", r"backbone.\1"),
@@ -145,8 +146,9 @@ def _differences(detector: Any) -> list[str]:
 
 def _remarks(detector: Any) -> list[str]:
     if hasattr(detector, "predictor"):
-        if detector.predictor.quality is not None:
-            return ["its scores are square roots of ours, and its threshold is on them"]
+        own = isinstance(detector.score, Product) and detector.score.select == "class"
+        if own and hasattr(detector.predictor, "quality"):
+            return ['its scores are square roots of ours (score.kind = "geometric")']
         return []
     sampled = detector.main.sampling.tasks.cls
     if getattr(sampled, "aligned", True) or getattr(sampled, "samples", 0) != 2:

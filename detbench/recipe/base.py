@@ -45,18 +45,29 @@ class Custom(Spec):
     heads.*             ``inputs``, width of the        module: (B, inputs, H, W) -> (B, channels,
                         features; ``deformable``,       H, W), used on every level; ``channels``.
                         positions, only if asked for    The prediction layer comes after it
-    assignment.*        nothing                         ``assign(candidates, targets, predictions)
-                                                        -> Assignment`` of (B, N); ``predictions()``
-                                                        gives scores (B, N, C), boxes (B, N, 4)
-    supervision.cls     nothing                         ``(logits (B, N, C), labels (B, N),
-                                                        assignment, quality) -> scalar``;
-                                                        ``needs_quality``: whether quality, the IoU
-                                                        of box and object (B, N), is needed
-    supervision.loc     nothing                         ``(LocInputs) -> {"loc": scalar, ...}``
+    predictor           ``channels``, ``coarseness``,   module: (``PerTask`` of towers' [maps],
+                        each ``PerTask``; ``classes``,  sizes (H, W) of the levels) -> Predictions:
+                        ``dims`` of a box, ``per_cell`` ``cls``, ``loc`` and ``extras`` by name, of
+                        candidates, ``levels``          C, dims and 1 channels for each candidate
+    score               nothing                         module: (class probabilities (..., C) or
+                                                        (K,), those of the extras by name) -> score
+                                                        that ranks; ``select``, what the threshold
+                                                        is on: "class" probability, or "score"
+    assignment.*        nothing                         module: (Outputs, Targets, epoch) ->
+                                                        Assignment: ``matched`` (B, N), maybe
+                                                        ``weight``, ``target`` (B, N), ``pairs`` (B,
+                                                        G, N). ``normaliser``, "images" or "batch"
+                                                        (without one), where losses do not say
+    supervision.cls     nothing                         module: (Outputs, Assigned of the task) ->
+    and .loc                                            scalars by name, as {"cls": scalar}
+    supervision.joint   nothing                         likewise, of ``PerTask`` of Assigned; stands
+                                                        in place of both
     ==================  ==============================  ===========================================
 
-    That is for dense detectors, of which sampling has no custom option. Those with proposals have
-    the backbone in common, and these, in a sibling's and each round's tables too:
+    An assigner's Outputs are detached; boxes and scores are computed when they are read. An array
+    ``auxiliary`` has tables ``assignment`` and ``supervision`` like these. That is for dense
+    detectors, of which sampling has no custom option. Those with proposals have the backbone in
+    common, and these, in a sibling's and each round's tables too:
 
     ==================  ==============================  ===========================================
     table of a recipe   called with                     what it makes
@@ -80,12 +91,14 @@ class Custom(Spec):
                                                         channels); ``channels``
     ==================  ==============================  ===========================================
 
-    ``Pyramid``, ``Assignment`` and ``LocInputs`` are in ``detbench.stages.{features, assignment,
-    supervision}``, ``RoiPyramid`` and ``Pooled`` in ``detbench.stages.sampling``, ``Rois`` in
-    ``detbench.stages.assignment.proposals``, ``Targets`` in ``detbench.structures``; shapes are in
-    their docstrings. Padding in ``Targets`` is not ``valid``; G, K and P may be 0. One ``both`` is
-    one object for both tasks. An assigner, sampler or loss that is a module is the detector's: what
-    it has is trained, moved and kept.
+    ``Pyramid`` is in ``detbench.stages.features``, ``Outputs`` in ``detbench.stages.outputs``,
+    ``Assignment`` and ``Assigned`` in ``detbench.stages.assignment``, ``Predictions`` in
+    ``detbench.detectors.dense``, ``PerTask`` in ``detbench.pertask``, ``RoiPyramid`` and ``Pooled``
+    in ``detbench.stages.sampling``, ``Rois`` in ``detbench.stages.assignment.proposals``,
+    ``Targets`` in ``detbench.structures``; shapes are in their docstrings. Padding in ``Targets``
+    is not ``valid``; G, K and P may be 0. One ``both`` is one object for both tasks. Every module
+    is the detector's, and so is a sampler that is one: what it has is trained, moved, kept and
+    resumed.
 
     Each is tried on a tiny input when it is built, in evaluation mode: state that training
     accumulates is a buffer, and changes in training mode only.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from detbench.recipe.base import PerTaskSpec, Spec
+from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.model import (
     Backbone,
     BoxCoding,
@@ -29,14 +29,28 @@ from detbench.recipe.roi import (
     Rpn,
 )
 from detbench.recipe.scaling import Scaling
-from detbench.recipe.stages import Assignment, DenseSupervision, Features, Head, Sampling
+from detbench.recipe.stages import (
+    Assignment,
+    Auxiliary,
+    DenseSupervision,
+    Features,
+    Head,
+    Sampling,
+    Score,
+)
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
 STAGES = ("features", "sampling", "assignment", "heads", "supervision")
 
 
 class Dense(Spec):
-    """A dense (one-stage) detector: five stages on a shared pyramid."""
+    """A dense (one-stage) detector: five stages on a shared pyramid.
+
+    Attributes:
+        predictor: what makes outputs of both tasks' towers; none is a convolution each.
+        score: what boxes are ranked by; none is ``product``.
+        auxiliary: what teaches the same outputs beside the main supervision.
+    """
 
     scaling: ClassVar[Scaling] = {}
 
@@ -53,7 +67,18 @@ class Dense(Spec):
     assignment: PerTaskSpec[Assignment]
     heads: PerTaskSpec[Head]
     supervision: DenseSupervision
+    predictor: Custom | None = None
+    score: Score | None = None
+    auxiliary: tuple[Auxiliary, ...] | None = None
     inference: DenseInference = DenseInference()
+
+    @model_validator(mode="after")
+    def _both_tasks_are_taught(self) -> Self:
+        losses = self.supervision
+        for task in ("cls", "loc"):
+            if losses.joint is None and getattr(losses, task) is None:
+                raise ValueError(f"supervision.{task}: is missing, and so is supervision.joint")
+        return self
 
 
 class Roi(Spec):

@@ -245,7 +245,8 @@ def _dense(detector: Dense) -> Found:
         for setting in type(loss).model_fields:
             if setting not in ("kind", "weight", "distribution_weight"):
                 yield ("supervision", name, setting), f"supervision.{name}.weight is 0"
-    if isinstance(losses.loc, Giou) and losses.loc.weighting == "none":
+    loc = losses.loc
+    if isinstance(loc, Giou) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from detbench.recipe.base import Custom, Spec
+from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.model import Init, Positive
 from detbench.recipe.scaling import Scaling, kept
 
@@ -172,6 +172,11 @@ Head = Annotated[Tower | Custom, Field(discriminator="kind")]
 
 # --- supervision: with which losses ---------------------------------------------------------------
 
+Normaliser = Literal["images", "batch", "weights"]
+"""What a loss is divided by: the positives, at least one in each of the ``images`` or in the
+``batch``, or what they weigh; none is as the assigner says: ``batch`` for ``fcos``, or ``images``.
+"""
+
 
 class Focal(Spec):
     """Focal loss on sigmoid scores (RetinaNet, eq. 5)."""
@@ -182,6 +187,7 @@ class Focal(Spec):
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
     gamma: Weight = 2.0
     weight: Weight = 1.0
+    normaliser: Normaliser | None = None
 
 
 class QualityFocal(Spec):
@@ -192,6 +198,7 @@ class QualityFocal(Spec):
     kind: Literal["quality-focal"]
     beta: Weight = 2.0
     weight: Weight = 1.0
+    normaliser: Normaliser | None = None
 
 
 class L1(Spec):
@@ -202,6 +209,7 @@ class L1(Spec):
     kind: Literal["l1"]
     beta: Weight = 0.0
     weight: Weight = 1.0
+    normaliser: Normaliser | None = None
 
 
 class Giou(Spec):
@@ -211,6 +219,7 @@ class Giou(Spec):
         weighting: ``centerness`` of the target, the detached class ``score``, or ``none``.
         distribution_weight: weight of the distribution focal loss (GFL, eq. 6).
         least: the sum of the positives' weights is taken to be at least this.
+        normaliser: none is ``weights`` where there is a weighting.
     """
 
     scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
@@ -220,6 +229,7 @@ class Giou(Spec):
     weight: Weight = 1.0
     distribution_weight: Weight = 0.0
     least: Weight = 1.0
+    normaliser: Normaliser | None = None
 
 
 class Centerness(Spec):
@@ -230,6 +240,7 @@ class Centerness(Spec):
     kind: Literal["centerness"]
     task: Literal["cls", "loc"] = "loc"
     weight: Weight = 1.0
+    normaliser: Normaliser | None = None
 
 
 ClsLoss = Annotated[Focal | QualityFocal | Custom, Field(discriminator="kind")]
@@ -237,10 +248,66 @@ LocLoss = Annotated[L1 | Giou | Custom, Field(discriminator="kind")]
 
 
 class DenseSupervision(Spec):
-    """Losses of a dense detector; ``quality`` is the optional third output."""
+    """Losses of a dense detector.
+
+    Attributes:
+        cls, loc: of each task.
+        quality: of the optional third output.
+        joint: one criterion in place of both tasks' losses.
+    """
 
     scaling: ClassVar[Scaling] = {}
 
-    cls: ClsLoss
-    loc: LocLoss
+    cls: ClsLoss | None = None
+    loc: LocLoss | None = None
     quality: Centerness | None = None
+    joint: Custom | None = None
+
+    @model_validator(mode="after")
+    def _apart_or_joint(self) -> Self:
+        if (self.joint is None) == (self.cls is None and self.loc is None):
+            raise ValueError("give 'cls' and 'loc', or 'joint'")
+        return self
+
+
+class Auxiliary(Spec):
+    """A further supervision of the same outputs, of one task or of both."""
+
+    scaling: ClassVar[Scaling] = {}
+
+    assignment: PerTaskSpec[Assignment]
+    supervision: DenseSupervision
+
+
+# --- score: what boxes are ranked by --------------------------------------------------------------
+
+Select = Literal["class", "score"]
+
+
+class ProductScore(Spec):
+    """Class probability times those of the extra outputs (FCOS, section 3.3).
+
+    Attributes:
+        select: what the threshold and the best of each level are taken by.
+    """
+
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["product"]
+    select: Select = "class"
+
+
+class GeometricScore(Spec):
+    """Their geometric mean (PAA, section 3.4).
+
+    Attributes:
+        select: what the threshold and the best of each level are taken by.
+    """
+
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["geometric"]
+    select: Select = "score"
+
+
+Score = Annotated[ProductScore | GeometricScore | Custom, Field(discriminator="kind")]

@@ -23,6 +23,9 @@ REPLACEABLE = (
     "assignment",
     "heads",
     "supervision",
+    "predictor",
+    "score",
+    "auxiliary",
     "sibling",
     "rounds",
     "readout",
@@ -110,6 +113,9 @@ class Row(Spec):
     assignment: dict[str, Any] | None = None
     heads: dict[str, Any] | None = None
     supervision: dict[str, Any] | None = None
+    predictor: dict[str, Any] | None = None
+    score: dict[str, Any] | None = None
+    auxiliary: tuple[dict[str, Any], ...] | None = None
     sibling: dict[str, Any] | Literal["none"] | None = None
     rounds: tuple[dict[str, Any], ...] | None = None
     readout: dict[str, Any] | None = None

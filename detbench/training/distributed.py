@@ -28,7 +28,7 @@ from detbench.sharing import Share
 from detbench.structures import Batch, Targets
 
 Result = TypeVar("Result")
-Losses = Callable[[Tensor, Targets], dict[str, Tensor]]
+Losses = Callable[[Tensor, Targets, float], dict[str, Tensor]]
 
 # What a process notices of another's end, in the words of gloo, NCCL and torch.
 _LOST = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "tcpstore")
@@ -164,8 +164,8 @@ class _Losses(nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = cast(Any, self.detector).losses(images, targets)
+    def forward(self, images: Tensor, targets: Targets, epoch: float) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = cast(Any, self.detector).losses(images, targets, epoch)
         return losses
 
 

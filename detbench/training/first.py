@@ -25,8 +25,9 @@ from detbench.detectors.roi import RoiDetector
 from detbench.errors import CellFailed
 from detbench.recipe.experiment import Training
 from detbench.results.files import write_atomic
-from detbench.stages.assignment import Assignment
+from detbench.stages.assignment import Assigned
 from detbench.stages.convolution import prior_bias
+from detbench.stages.outputs import Outputs
 from detbench.stages.supervision import Focal, QualityFocal
 
 FILE = "first.json"
@@ -64,14 +65,8 @@ class Look:
     def watching(self, detector: nn.Module) -> Iterator[None]:
         """Note, while ``detector`` computes its losses, what they would be at the prior."""
         if isinstance(detector, DenseDetector):
-            known = detector.supervision
-            if isinstance(known.cls, Focal | QualityFocal):
-                watched = _Watched(known.cls, self.priors)
-                detector.supervision = replace(known, cls=watched)
-            try:
+            with _at_prior(detector, self.priors):
                 yield
-            finally:
-                detector.supervision = known
         else:
             if isinstance(detector, RoiDetector):
                 self.uniform |= dict(detector.uniform())
@@ -146,21 +141,23 @@ def read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-class _Watched:
-    """A dense classification loss that also notes what it is at the prior."""
+@contextmanager
+def _at_prior(detector: DenseDetector, found: dict[str, Tensor]) -> Iterator[None]:
+    """Note what the classification loss of a dense detector is at the prior, as it is computed."""
 
-    def __init__(self, loss: Focal | QualityFocal, found: dict[str, Tensor]) -> None:
-        self.loss = loss
-        self.found = found
-        self.needs_quality = loss.needs_quality
-
-    def __call__(
-        self, logits: Tensor, labels: Tensor, assignment: Assignment, quality: Tensor | None
-    ) -> Tensor:
+    def note(loss: nn.Module, given: tuple[Outputs, Assigned]) -> None:
         with torch.no_grad():
-            prior = torch.full_like(logits, prior_bias(PRIOR))
-            self.found["cls"] = self.loss(prior, labels, assignment, quality)
-        return self.loss(logits, labels, assignment, quality)
+            prior = torch.full_like(given[0].logits, prior_bias(PRIOR))
+            found.update(loss.forward(replace(given[0], logits=prior), given[1]))
+
+    supervision: Any = detector.supervisions[0]
+    watched = [x for x in supervision.losses.values() if isinstance(x, Focal | QualityFocal)]
+    hooks = [loss.register_forward_pre_hook(note) for loss in watched]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _silent(detector: nn.Module) -> Iterator[str]:

@@ -129,6 +129,7 @@ class Run:
         losses: the detector's.
         drawing: what processes draw from together; none in a single one.
         average: of its weights; none where the last ones are wanted.
+        per_epoch: iterations.
     """
 
     detector: nn.Module
@@ -140,6 +141,7 @@ class Run:
     team: Team
     drawing: torch.Generator | None
     average: Average | None
+    per_epoch: int
 
 
 def fit(
@@ -163,7 +165,7 @@ def fit(
     saved_before = team.from_first(lambda: checkpoint.recover(work / CHECKPOINT))
     if saved_before is None:
         initialise()
-    run = _prepare(detector, training, device, team, seed)
+    run = _prepare(detector, training, device, team, seed, loader.iterations_per_epoch)
     start = _resume(run, saved_before, work / CHECKPOINT, identity, seed)
     del saved_before  # as large as network and optimiser, which have it now
     total = schedule.iterations(training, loader.iterations_per_epoch)
@@ -203,7 +205,12 @@ def fit(
 
 
 def _prepare(
-    detector: nn.Module, training: Training, device: torch.device, team: Team, seed: int
+    detector: nn.Module,
+    training: Training,
+    device: torch.device,
+    team: Team,
+    seed: int,
+    per_epoch: int,
 ) -> Run:
     detector.to(device)
     detector.to(memory_format=memory_format(training.channels_last))
@@ -221,6 +228,7 @@ def _prepare(
         team=team,
         drawing=drawing,
         average=None if training.average is None else Average(detector, training.average),
+        per_epoch=per_epoch,
     )
 
 
@@ -236,7 +244,7 @@ def _guarded_step(run: Run, batch: Batch, rate: float, iteration: int, meter: Me
     """
     look = Look() if iteration == 1 else None
     try:
-        losses, total = _step(run, batch, rate, look)
+        losses, total = _step(run, batch, rate, (iteration - 1) / run.per_epoch, look)
     except (RuntimeError, ValueError, IndexError):
         meter.read()
         raise
@@ -246,9 +254,11 @@ def _guarded_step(run: Run, batch: Batch, rate: float, iteration: int, meter: Me
 
 
 def _step(
-    run: Run, batch: Batch, rate: float, look: Look | None = None
+    run: Run, batch: Batch, rate: float, epoch: float, look: Look | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Forward, backward and update; returns the losses and their sum, still on the device."""
+    """Forward, backward and update after ``epoch`` epochs; returns the losses and their sum, still
+    on the device.
+    """
     batch, whole = run.team.pad(batch)
     images = batch.images.to(
         run.device,
@@ -258,7 +268,7 @@ def _step(
     share = run.team.share(batch, whole, run.drawing)
     with sharing(share), autocast(run.device, run.training.precision):
         with contextlib.nullcontext() if look is None else look.watching(run.detector):
-            losses = run.losses(images, batch.targets.to(run.device))
+            losses = run.losses(images, batch.targets.to(run.device), epoch)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         counted = total * 0.0 if batch.spare else total
         if look is not None:

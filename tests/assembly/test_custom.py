@@ -12,6 +12,7 @@ from detbench.assembly import build_detector
 from detbench.errors import RecipeError
 from detbench.evaluation.run import score
 from detbench.measure import flops
+from detbench.progress import Progress
 from detbench.recipe import resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
@@ -46,6 +47,7 @@ def cell(*changes: str) -> Cell:
     return found
 
 
+AUXILIARY = "auxiliary=[{ assignment = { both = %s }, supervision = { %s } }]"
 PLACES = {
     "backbone": f"backbone={own('Backbone', '{ width = 12 }')}",
     "neck": f"neck={own('Neck', more=', channels = 16, levels = 5')}",
@@ -54,6 +56,9 @@ PLACES = {
     "assignment": f"assignment={{ both = {own('Nearest', '{ radius = 1.5 }')} }}",
     "cls loss": f"supervision.cls={own('CrossEntropy')}",
     "loc loss": f"supervision.loc={own('Distance')}",
+    "predictor": f"predictor={own('Predictor')}",
+    "score": f"score={own('Mean')}",
+    "auxiliary": AUXILIARY % (own("Nearest"), f"cls = {own('CrossEntropy')}"),
 }
 
 
@@ -72,8 +77,8 @@ def test_own_modules_train_evaluate_and_are_counted(tmp_path: Path, place: str) 
 def test_all_of_them_at_once() -> None:
     detector = build_detector(cell(*PLACES.values()).detector, 3)
     names = {type(module).__name__ for module in detector.modules()}
-    assert {"Backbone", "Neck", "Features", "Head"} <= names
-    assert type(detector.assigners.cls).__name__ == "Nearest"
+    assert {"Backbone", "Neck", "Features", "Head", "Predictor", "Mean"} <= names
+    assert type(detector.supervisions[0].assigners.both).__name__ == "Nearest"
 
 
 def test_a_version_of_the_code_makes_another_cell() -> None:
@@ -136,13 +141,63 @@ def test_rules_that_are_modules_are_trained_and_kept(tmp_path: Path) -> None:
     assert float(weight) != 0
     again = build_detector(made.detector, 12)
     again.load_state_dict(detector.state_dict())
-    assert float(again.assigners.cls.seen) == 5
-    assert again.assigners.cls is again.assigners.loc
+    assigners = again.supervisions[0].assigners.tasks
+    assert float(assigners.cls.seen) == 5
+    assert assigners.cls is assigners.loc
+
+
+LEARNT = (
+    f"assignment={{ both = {own('LearntPrior')} }}",
+    "training.iterations=6",
+    "inference.score_threshold=0.0",
+)
+JOINTLY = (*LEARNT, f"supervision={{ joint = {own('Joint')} }}")
+BESIDE = (
+    f"auxiliary=[{{ assignment = {{ both = {own('LearntPrior')} }}, "
+    'supervision = { cls = { kind = "focal" } } }]',
+    "training.iterations=6",
+)
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("changes", [LEARNT, JOINTLY, BESIDE], ids=["pair", "joint", "auxiliary"])
+def test_a_learnt_assigner_is_trained_and_a_stopped_run_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(loop, "READ_EVERY_S", 0.0)
+    made, straight, stopped = cell(*changes), tmp_path / "straight", tmp_path / "stopped"
+
+    def stop(progress: Progress) -> None:
+        if progress.iteration == 3:
+            raise Stop
+
+    loop.train(made, straight, straight, CPU, lambda _: None)
+    with pytest.raises(Stop):
+        loop.train(made, stopped, stopped, CPU, stop)
+    half = checkpoint.load(stopped / loop.CHECKPOINT)
+    detector = loop.train(made, stopped, stopped, CPU, lambda _: None)
+    states = [checkpoint.load(work / loop.CHECKPOINT)["detector"] for work in (straight, stopped)]
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        assert torch.equal(value, states[1][key]), key
+    place = f"supervisions.{len(detector.supervisions) - 1}.assigners.both"
+    width, side, epoch = (
+        float(states[0][f"{place}.{name}"]) for name in ("log_width", "mean_side", "epoch")
+    )
+    assert half["iteration"] == 3
+    assert float(half["detector"][f"{place}.log_width"]) not in (0, width)
+    assert width != 0
+    assert side != 0
+    assert epoch == 5 / 4  # before the sixth batch of two of eight images
 
 
 HEAD, FEATURES = "heads={ both = %s }", "features={ both = %s }"
 ASSIGNMENT, CLS, LOC = "assignment={ both = %s }", "supervision.cls=%s", "supervision.loc=%s"
-NECK = "neck=%s"
+NECK, SCORE, PREDICTOR = "neck=%s", "score=%s", "predictor=%s"
+JOINT = "supervision={ joint = %s }"
 FORWARD = "def forward(self, *given): return "
 WRONG = [
     (HEAD, "self.channels = 7", FORWARD + "given[0]", "where (1, 7, 4, 4) is wanted"),
@@ -159,17 +214,30 @@ WRONG = [
     ("backbone=%s", "self.channels = 4", FORWARD + "[]", "'channels' is 4, and not a list"),
     ("backbone=%s", "self.channels = [4] * 4", FORWARD + "[]", "gives nothing for an image of 64"),
     (NECK, "self.channels = 4", FORWARD + "given[0]", "for 3 maps of the backbone, where (1, 4"),
-    (ASSIGNMENT, "pass", "assign = 3", "what it makes has no assign(candidates, targets, predi"),
-    (ASSIGNMENT, "pass", "def assign(self, a, b): pass", "called as assign(candidates, targets, p"),
-    (ASSIGNMENT, "pass", "def assign(self, *a): pass", "gives a NoneType for 2 images with 1 obj"),
+    (ASSIGNMENT, "pass", "forward = 3", "what it makes has no forward(outputs, targets, epoch)"),
+    (ASSIGNMENT, "pass", "def forward(self, a, b): pass", "called as forward(outputs, targets, e"),
+    (ASSIGNMENT, "pass", "def forward(self, *a): pass", "gives a NoneType for 2 images with 1 ob"),
+    (ASSIGNMENT, "self.normaliser = 'all'", FORWARD + "1", "'normaliser' is 'all' and must be"),
     (
         ASSIGNMENT,
         "pass",
-        "def assign(self, *a): return Assignment(torch.zeros(3), torch.zeros(()))",
+        "def forward(self, *a): return Assignment(torch.zeros(3), torch.zeros(()))",
         "gives (3), () for 2 images with 1 objects in the first, where (2, ",
     ),
-    (CLS, "self.needs_quality = False", "def forward(self, a): return 1", "its loss is called as"),
-    (CLS, "self.needs_quality = False", FORWARD + "given[0]", "for 2 images of 4 candidates, w"),
+    (CLS, "pass", "def forward(self, a): return 1", "its forward is called as forward(outputs"),
+    (CLS, "pass", FORWARD + "{'cls': given[0].logits}", "for 2 images, where () is wanted"),
+    (JOINT, "pass", FORWARD + "given[1].cls", "gives a Assigned for 2 images, and not scalars"),
+    (SCORE, "pass", FORWARD + "given[0]", "no attribute 'select', which this stage reads"),
+    (SCORE, "self.select = 'cls'", FORWARD + "1", "'select' is 'cls' and must be class or score"),
+    (SCORE, "self.select = 'class'", FORWARD + "given[0][0]", "where (2, 3, 3) is wanted"),
+    (PREDICTOR, "pass", FORWARD + "given[0]", "and not Predictions"),
+    (PREDICTOR, "pass", FORWARD + "Predictions([], [], {})", "no extra output 'quality', which a"),
+    (
+        PREDICTOR,
+        "pass",
+        FORWARD + "Predictions(given[0].cls, [], {'quality': []})",
+        "gives (1, 64, 32, 32), (1, 64, 16, 16), (1, 64, 8, 8), (1, 64, 4, 4), (1, 64, 2, 2) for",
+    ),
     (LOC, "pass", FORWARD + "torch.zeros(())", "gives a Tensor for 2 images, and not scalars by"),
     (LOC, "pass", FORWARD + "{'loc': torch.zeros(2)}", "gives (2) for 2 images, where () is wan"),
 ]
@@ -184,6 +252,7 @@ def test_what_breaks_the_contract_is_one_line_when_built(
     lines = "\n        ".join(["super().__init__()", *body.split("; ")])
     (tmp_path / f"{name}.py").write_text(
         "import torch\nfrom torch import nn\nfrom detbench.stages.assignment import Assignment\n"
+        "from detbench.detectors.dense import Predictions\n"
         "class Mine(nn.Module):\n"
         f"    def __init__(self, **given):\n        {lines}\n    {forward}\n"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -98,23 +97,17 @@ def test_an_empty_image_does_not_change_what_the_others_teach(label: str) -> Non
     made = detector(label)
     images, targets = batch(96, 64, objects(9, 96, 64), NOTHING, TWICE)
     predictions = made(images)
-    candidates = made.candidates(predictions)
-    count = len(candidates.boxes)
-    together = made.assigners.loc.assign(candidates, targets, _unread(3, count))
+    assigner = made.supervisions[0].assigners.tasks.loc
+    outputs = made.outputs(predictions).detached
+    together = assigner(outputs, targets, 0.0)
+    assert not {"boxes", "probabilities", "scores"} & set(vars(outputs)), "assigned by predictions"
     for index in range(3):
         boxes, labels = targets.boxes[index], targets.labels[index]
         alone = Targets.pad([boxes[targets.valid[index]]], [labels[targets.valid[index]]])
-        matched = made.assigners.loc.assign(candidates, alone, _unread(1, count)).matched[0]
+        matched = assigner(outputs, alone, 0.0).matched[0]
         assert torch.equal(together.matched[index], matched)
     assert (together.matched[1] < 0).all()
     assert (together.matched[0] >= 0).any()
-
-
-def _unread(images: int, count: int) -> Callable[[], tuple[Tensor, Tensor]]:
-    def predictions() -> tuple[Tensor, Tensor]:
-        raise AssertionError(f"nothing assigns by predictions here ({images} of {count})")
-
-    return predictions
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 64), (101, 67), (37, 19), (1, 1)])

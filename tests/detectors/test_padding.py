@@ -9,17 +9,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from made_outputs import outputs
+from torch import Tensor, nn
 
 from detbench.assembly import build_detector
 from detbench.data.loading import TrainLoader
 from detbench.detectors.dense import Predictions
 from detbench.detectors.roi import RoiDetector
-from detbench.ops.candidates import anchor_grid
+from detbench.ops.candidates import Candidates, anchor_grid
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
-from detbench.stages.assignment import IGNORE, AtssAssigner, IouAssigner
+from detbench.stages.assignment import IGNORE, Assigned, AtssAssigner, IouAssigner
 from detbench.structures import Targets
 
 SIZES = [(60, 150), (150, 70), (33, 33)]
@@ -78,24 +79,28 @@ ASSIGNERS = {
 }
 
 
+def assigned(assigner: nn.Module, candidates: Candidates, *images: int) -> Assigned:
+    found, wanted = outputs(candidates, len(images)), targets(*images)
+    return Assigned(assigner(found, wanted, 0.0), wanted, found, 0.0)
+
+
 @pytest.mark.parametrize("name", ASSIGNERS)
 def test_each_image_is_assigned_what_it_is_alone(name: str) -> None:
     assigner = ASSIGNERS[name]
     laid = GRID.lay(cells(WHOLE), STRIDES, torch.zeros(()))
-    together = assigner.assign(laid, targets(0, 1, 2))
+    together = assigned(assigner, laid, 0, 1, 2)
     total = 0.0
     for index in range(3):
-        alone = assigner.assign(
-            GRID.lay(cells(EXTENTS[index]), STRIDES, torch.zeros(())), targets(index)
-        )
+        alone = assigned(assigner, GRID.lay(cells(EXTENTS[index]), STRIDES, torch.zeros(())), index)
         places = own(index)
-        assert torch.equal(together.matched[index, places], alone.matched[0])
-        outside = torch.ones_like(together.matched[index], dtype=torch.bool)
+        assert torch.equal(together.assignment.matched[index, places], alone.assignment.matched[0])
+        matched = together.assignment.matched[index]
+        outside = torch.ones_like(matched, dtype=torch.bool)
         outside[places] = False
-        assert (together.matched[index, outside] == IGNORE).all()
+        assert (matched[outside] == IGNORE).all()
         assert outside.any()
-        total += float(alone.normaliser)
-    assert float(together.normaliser) == total
+        total += float(alone.normaliser(assigner.normaliser))
+    assert float(together.normaliser(assigner.normaliser)) == total
     assert together.positive[:2].any(dim=1).all()
 
 
@@ -124,7 +129,10 @@ def test_dense_losses_are_those_of_the_images_alone(
     detector = build_detector(made.detector, 4)
     per_cell, dims = detector.grid.per_cell, detector.code.dims
     cls, loc = maps(4 * per_cell, 0), maps(dims * per_cell, 1)
-    quality = maps(per_cell, 2) if detector.predictor.quality is not None else None
+    quality = maps(per_cell, 2) if "quality" in detector.predictor.extras else None
+
+    def extras(maps: list[Tensor] | None) -> dict[str, list[Tensor]]:
+        return {"quality": maps} if maps else {}
 
     def losses(predictions: Predictions, wanted: Targets) -> dict[str, float]:
         monkeypatch.setattr(type(detector), "forward", lambda self, images: predictions)
@@ -134,15 +142,17 @@ def test_dense_losses_are_those_of_the_images_alone(
     weights = []
     for index in range(3):
         candidates = detector.grid.lay(cells(EXTENTS[index]), STRIDES, torch.zeros(()))
-        weights.append(float(detector.assigners.cls.assign(candidates, targets(index)).normaliser))
+        main = detector.supervisions[0]
+        found = assigned(main.assigners.tasks.cls, candidates, index)
+        weights.append(float(found.normaliser(main.losses["cls"].normaliser)))
     alone = [
         losses(
-            Predictions(cut(cls, index), cut(loc, index), quality and cut(quality, index)),
+            Predictions(cut(cls, index), cut(loc, index), extras(quality and cut(quality, index))),
             targets(index),
         )
         for index in range(3)
     ]
-    together = losses(Predictions(cls, loc, quality), targets(0, 1, 2))
+    together = losses(Predictions(cls, loc, extras(quality)), targets(0, 1, 2))
     # GFL weighs boxes by scores and divides by the weights' sum: its boxes are no mean of images.
     for key in ("cls",) if name == "gfl-r50" else set(together) - ({"loc"} if quality else set()):
         mean = sum(w * one[key] for w, one in zip(weights, alone, strict=True)) / sum(weights)
@@ -153,7 +163,9 @@ def test_dense_losses_are_those_of_the_images_alone(
             for level, (height, width) in zip(levels, cells(EXTENTS[index]), strict=True):
                 level[index, :, height:] = 50.0
                 level[index, :, :, width:] = -50.0
-    assert losses(Predictions(cls, loc, quality), targets(0, 1, 2)) == pytest.approx(together)
+    assert losses(Predictions(cls, loc, extras(quality)), targets(0, 1, 2)) == pytest.approx(
+        together
+    )
 
 
 def rpn(border: float | None) -> RoiDetector:

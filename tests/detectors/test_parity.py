@@ -90,8 +90,7 @@ def test_features_and_raw_predictions(loaded):
     else:
         levels = detector.pyramid(images).levels
         predictions, raw = detector(images), case["head"]
-        branches = [predictions.cls, predictions.loc]
-        branches += [predictions.quality] if predictions.quality else []
+        branches = [predictions.cls, predictions.loc, *predictions.extras.values()]
     assert len(levels) == len(case["features"])
     for level, features in enumerate(levels):
         assert_like(features, case["features"][str(level)])

@@ -1,10 +1,12 @@
 import pytest
 import torch
+from made_outputs import outputs
 
 from detbench.ops.candidates import anchor_grid, point_grid
 from detbench.stages.assignment import (
     BACKGROUND,
     IGNORE,
+    Assigned,
     AtssAssigner,
     FcosAssigner,
     IouAssigner,
@@ -23,14 +25,18 @@ def targets(*images: list[list[float]]) -> Targets:
     return Targets.pad(boxes, labels)
 
 
+def assign(assigner, candidates, wanted: Targets):
+    return assigner(outputs(candidates, len(wanted.boxes)), wanted, 0.0)
+
+
 BOXES = [[10, 10, 50, 50], [60, 20, 90, 60], [5, 70, 120, 125]]
 
 
 @pytest.mark.parametrize(("assigner", "candidates"), OPTIONS)
 def test_a_batch_is_its_images(assigner, candidates):
     """Padding, and what the other images hold, changes nothing."""
-    together = assigner.assign(candidates, targets(BOXES, [], BOXES[1:2]))
-    apart = [assigner.assign(candidates, targets(x)) for x in (BOXES, [], BOXES[1:2])]
+    together = assign(assigner, candidates, targets(BOXES, [], BOXES[1:2]))
+    apart = [assign(assigner, candidates, targets(x)) for x in (BOXES, [], BOXES[1:2])]
     for index, image in enumerate(apart):
         assert torch.equal(together.matched[index], image.matched[0])
     assert (together.matched[1] == BACKGROUND).all()
@@ -39,17 +45,19 @@ def test_a_batch_is_its_images(assigner, candidates):
 
 @pytest.mark.parametrize(("assigner", "candidates"), OPTIONS)
 def test_no_objects_at_all(assigner, candidates):
-    assigned = assigner.assign(candidates, targets([], []))
+    assigned = assign(assigner, candidates, targets([], []))
     assert assigned.matched.shape == (2, len(candidates.points))
     assert not assigned.positive.any()
-    assert assigned.normaliser.item() >= 1
+    for kind in ("images", "batch"):
+        found = Assigned(assigned, targets([], []), outputs(candidates, 2), 0.0)
+        assert found.normaliser(kind).item() >= 1
     assert assigned.boxes(targets([], [])).shape == (2, len(candidates.points), 4)
 
 
 @pytest.mark.parametrize(("assigner", "candidates"), OPTIONS)
 def test_positives_are_at_their_object(assigner, candidates):
     truth = targets(BOXES)
-    assigned = assigner.assign(candidates, truth)
+    assigned = assign(assigner, candidates, truth)
     for index in assigned.positive[0].nonzero()[:, 0]:
         box = truth.boxes[0, assigned.matched[0, index]]
         point = candidates.points[index]
@@ -64,7 +72,7 @@ def test_iou_thresholds_leave_a_band_ignored():
     assigner = IouAssigner(match_low_quality=False)
     for shift, expected in [(0.0, 0), (0.37, IGNORE), (0.7, BACKGROUND)]:
         moved = box + torch.tensor([shift * width, 0, shift * width, 0])
-        assert assigner.assign(ANCHORS, targets([moved.tolist()])).matched[0, 100] == expected
+        assert assign(assigner, ANCHORS, targets([moved.tolist()])).matched[0, 100] == expected
 
 
 def test_what_an_objects_best_candidate_learns():
@@ -90,23 +98,23 @@ def test_an_objects_best_candidate_may_be_one_that_is_not_used():
 
 def test_low_quality_match_gives_every_object_a_candidate():
     tiny = [[40.0, 40.0, 44.0, 44.0]]
-    assert not IouAssigner(match_low_quality=False).assign(ANCHORS, targets(tiny)).positive.any()
-    assert IouAssigner().assign(ANCHORS, targets(tiny)).positive.any()
+    assert not assign(IouAssigner(match_low_quality=False), ANCHORS, targets(tiny)).positive.any()
+    assert assign(IouAssigner(), ANCHORS, targets(tiny)).positive.any()
 
 
 def test_fcos_takes_the_smallest_object_and_the_level_of_its_size():
-    assigned = FcosAssigner().assign(POINTS, targets([[0, 0, 40, 40], [10, 10, 30, 30]]))
+    assigned = assign(FcosAssigner(), POINTS, targets([[0, 0, 40, 40], [10, 10, 30, 30]]))
     inside_both = ((POINTS.points - 20).abs() < 8).all(dim=1)[: POINTS.counts[0]].nonzero()[:, 0]
     assert len(inside_both)
     assert (assigned.matched[0, inside_both] == 1).all()
-    large = FcosAssigner().assign(POINTS, targets([[0, 0, 127, 127]]))
+    large = assign(FcosAssigner(), POINTS, targets([[0, 0, 127, 127]]))
     assert not large.positive[0, : POINTS.counts[0]].any()
     assert large.positive[0, POINTS.counts[0] :].any()
 
 
 def test_fcos_centre_sampling_is_a_part_of_the_whole_box():
-    sampled = FcosAssigner(radius=1.5).assign(POINTS, targets(BOXES)).positive
-    whole = FcosAssigner(radius=0).assign(POINTS, targets(BOXES)).positive
+    sampled = assign(FcosAssigner(radius=1.5), POINTS, targets(BOXES)).positive
+    whole = assign(FcosAssigner(radius=0), POINTS, targets(BOXES)).positive
     assert (whole | ~sampled).all()
     assert whole.sum() > sampled.sum() > 0
 
@@ -129,6 +137,6 @@ def test_atss_is_the_papers_algorithm_one_object_at_a_time():
             for i in near
         ]
         expected = {i for i, v, ok in zip(near, iou, inside, strict=True) if v >= threshold and ok}
-        assigned = AtssAssigner().assign(ANCHORS, targets([box])).positive[0]
+        assigned = assign(AtssAssigner(), ANCHORS, targets([box])).positive[0]
         assert set(assigned.nonzero()[:, 0].tolist()) == expected
         assert expected

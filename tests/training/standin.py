@@ -34,7 +34,7 @@ class Tiny(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.out(self.norm(self.drop(self.backbone(images))))
 
-    def losses(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, targets: Targets, epoch: float) -> dict[str, Tensor]:
         found = self(images).float().mean(dim=(2, 3))
         self.seen += found.detach().mean(dim=0)
         cls = (found[:, 0] - targets.boxes[:, 0, 0]).square().mean()

@@ -129,14 +129,14 @@ def test_what_was_said_is_not_said_again_on_resume(
 class Aloof(Tiny):
     """A loss that depends on nothing that trains."""
 
-    def losses(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
+    def losses(self, images: torch.Tensor, targets: Any, epoch: float) -> dict[str, torch.Tensor]:
         return {"cls": images.mean().square()}
 
 
 class Steep(Tiny):
     """A loss that is finite, and whose gradient is not: the root at 0."""
 
-    def losses(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
+    def losses(self, images: torch.Tensor, targets: Any, epoch: float) -> dict[str, torch.Tensor]:
         return {"cls": (self(images) * 0).sum().square().sqrt()}
 
 
@@ -171,7 +171,7 @@ def test_looking_changes_no_bit(
     longer = ("training.iterations=3",)
     look(tmp_path / "looked", detector, *longer)
     guarded = loop._step
-    monkeypatch.setattr(loop, "_step", lambda run, batch, rate, look: guarded(run, batch, rate))
+    monkeypatch.setattr(loop, "_step", lambda *given: guarded(*given[:-1]))
     monkeypatch.setattr(first.Look, "judge", lambda *rest: None)
     look(tmp_path / "blind", detector, *longer)
     looked, blind = (

@@ -185,10 +185,10 @@ def test_a_breakdown_after_nan_is_reported_as_nan(
     monkeypatch.setattr(loop, "READ_EVERY_S", 1e9)
     losses = Tiny.losses
 
-    def fragile(self: Tiny, images: Any, targets: Any) -> Any:
+    def fragile(self: Tiny, images: Any, targets: Any, epoch: float) -> Any:
         if torch.isnan(self.out.weight).any():
             raise IndexError("index out of range")
-        return losses(self, images, targets)
+        return losses(self, images, targets, epoch)
 
     monkeypatch.setattr(Tiny, "losses", fragile)
     with pytest.raises(CellFailed, match="iteration 3 of 12"):

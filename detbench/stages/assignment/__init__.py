@@ -1,13 +1,28 @@
 """``assignment``: which candidates teach each task.
 
-An option is an object with ``assign(candidates, targets, predictions) -> Assignment``, batched over
-images; ``predictions`` are the detached (scores, decoded boxes), for options that need them, as a
-function, so that options that do not need them cost nothing.
+An option is a module: ``(outputs, targets, epoch) -> Assignment``, batched over images. ``outputs``
+are the detector's (``detbench.stages.outputs``), detached; what is not read of them costs nothing.
+Its attribute ``normaliser`` is what losses are divided by where they do not say themselves.
 """
 
-from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment
+from detbench.stages.assignment.assignment import (
+    BACKGROUND,
+    IGNORE,
+    Assigned,
+    Assignment,
+    Normaliser,
+)
 from detbench.stages.assignment.atss import AtssAssigner
 from detbench.stages.assignment.fcos import FcosAssigner
 from detbench.stages.assignment.iou import IouAssigner
 
-__all__ = ["BACKGROUND", "IGNORE", "Assignment", "AtssAssigner", "FcosAssigner", "IouAssigner"]
+__all__ = [
+    "BACKGROUND",
+    "IGNORE",
+    "Assigned",
+    "Assignment",
+    "AtssAssigner",
+    "FcosAssigner",
+    "IouAssigner",
+    "Normaliser",
+]

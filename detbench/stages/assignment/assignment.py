@@ -1,31 +1,45 @@
-"""The result of an assignment."""
+"""The result of an assignment, and what losses read of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from detbench.ops.boxes import aligned_iou
 from detbench.sharing import normaliser
+from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
 BACKGROUND = -1
 IGNORE = -2
 
+Normaliser = Literal["images", "batch", "weights"]
+"""What a loss is divided by: the positives of each ``images``, counted as one at least
+(MMDetection's anchor heads); those of the ``batch``, at least one (FCOS); or what they weigh."""
+
 
 @dataclass(frozen=True)
 class Assignment:
-    """What each candidate of each image is taught.
+    """What each candidate of each image is taught. An assigner may be learnt through all but
+    ``matched``.
 
     Attributes:
         matched: (B, N), int64: index of the object, or ``BACKGROUND``, or ``IGNORE``.
-        normaliser: scalar tensor: the number of positives that losses are divided by, at least 1
-            (over several processes see ``detbench.sharing.normaliser``).
+        weight: (B, N), not negative: factor on the losses of each candidate; none is 1.
+        target: (B, N), in [0, 1]: what the class score of a positive should be; none is as the
+            loss says.
+        pairs: (B, G, N), not negative: weight of each object at each place where a place has
+            several, for a joint criterion.
     """
 
     matched: Tensor
-    normaliser: Tensor
+    weight: Tensor | None = None
+    target: Tensor | None = None
+    pairs: Tensor | None = None
 
     @property
     def positive(self) -> Tensor:
@@ -46,11 +60,68 @@ class Assignment:
         return targets.labels.gather(1, self.matched.clamp(min=0))
 
 
-def per_image(positive: Tensor) -> Tensor:
-    """Positives of a batch, each image counted as one at least (MMDetection's anchor heads)."""
-    return normaliser(positive.sum(dim=1).clamp(min=1).sum()).float()
+@dataclass(frozen=True, eq=False)
+class Assigned:
+    """An assignment with what it is of, for losses. What is read is computed once for all of them.
 
+    Attributes:
+        assignment: of a task.
+        targets: of the batch.
+        outputs: of the detector, detached.
+        epoch: how many epochs are over, with the part of the one that is going on.
+    """
 
-def per_batch(positive: Tensor) -> Tensor:
-    """Positives of a batch, at least one in all (FCOS)."""
-    return normaliser(positive.sum()).float()
+    assignment: Assignment
+    targets: Targets
+    outputs: Outputs
+    epoch: float
+
+    @cached_property
+    def positive(self) -> Tensor:
+        """(B, N), bool, of candidates that have an object."""
+        return self.assignment.positive
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """(B, N), int64: each positive's class; arbitrary elsewhere."""
+        return self.assignment.labels(self.targets)
+
+    @cached_property
+    def boxes(self) -> Tensor:
+        """(B, N, 4), xyxy: each positive's object; arbitrary elsewhere."""
+        return self.assignment.boxes(self.targets)
+
+    @cached_property
+    def iou(self) -> Tensor:
+        """(B, N), in [0, 1], of each positive's predicted box with its object; no gradient."""
+        return aligned_iou(self.outputs.boxes, self.boxes)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """(B, N), what each candidate's loss is multiplied by: 0 where it is ignored."""
+        return self._weighted(self.assignment.matched != IGNORE)
+
+    @cached_property
+    def positive_weights(self) -> Tensor:
+        """(B, N), the same at positives, and 0 elsewhere."""
+        return self._weighted(self.positive)
+
+    def normaliser(self, kind: Normaliser) -> Tensor:
+        """A scalar, see ``Normaliser``; over several processes that of the whole batch, see
+        ``detbench.sharing.normaliser``.
+        """
+        if kind == "weights":
+            return normaliser(self.positive_weights.sum()).float()
+        return self._per_image if kind == "images" else self._per_batch
+
+    @cached_property
+    def _per_image(self) -> Tensor:
+        return normaliser(self.positive.sum(dim=1).clamp(min=1).sum()).float()
+
+    @cached_property
+    def _per_batch(self) -> Tensor:
+        return normaliser(self.positive.sum()).float()
+
+    def _weighted(self, which: Tensor) -> Tensor:
+        weight = self.assignment.weight
+        return which if weight is None else which * weight

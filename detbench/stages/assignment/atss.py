@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detbench.ops.boxes import aligned_iou, centers, side_distances
 from detbench.ops.candidates import Candidates
-from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment, per_image
+from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment, Normaliser
+from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
 
-@dataclass(frozen=True)
-class AtssAssigner:
+class AtssAssigner(nn.Module):
     """An object's positives are its nearby anchors above the mean + deviation of their IoUs.
 
     Nearby are the ``top_k`` anchors of each level whose centres are closest. A positive's centre
@@ -23,14 +20,14 @@ class AtssAssigner:
     the one it overlaps most.
     """
 
-    top_k: int = 9
+    normaliser: Normaliser = "images"
 
-    def assign(
-        self,
-        candidates: Candidates,
-        targets: Targets,
-        predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
-    ) -> Assignment:
+    def __init__(self, top_k: int = 9) -> None:
+        super().__init__()
+        self.top_k = top_k
+
+    def forward(self, outputs: Outputs, targets: Targets, epoch: float) -> Assignment:
+        candidates = outputs.candidates
         batch, count = targets.valid.shape
         shape = (batch, len(candidates.points))
         within = candidates.within(targets.extents)
@@ -47,7 +44,7 @@ class AtssAssigner:
             matched = _resolve(shape, nearby, iou, positive)
         if within is not None:
             matched = matched.masked_fill(~within, IGNORE)
-        return Assignment(matched, per_image(matched >= 0))
+        return Assignment(matched)
 
     def _nearby(self, candidates: Candidates, targets: Targets, within: Tensor | None) -> Tensor:
         """(B, G, K) indices of the nearest candidates, ``top_k`` a level or all it has.

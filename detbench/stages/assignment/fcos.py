@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detbench.ops.boxes import areas, centers, side_distances
 from detbench.ops.candidates import Candidates
-from detbench.stages.assignment.assignment import BACKGROUND, Assignment, per_batch
+from detbench.stages.assignment.assignment import BACKGROUND, Assignment, Normaliser
+from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
 
-@dataclass(frozen=True)
-class FcosAssigner:
+class FcosAssigner(nn.Module):
     """Centre sampling and size ranges (FCOS, section 3.2); of several objects the smallest wins.
 
-    Attributes:
+    Args:
         radius: half side of the centre box in strides, cut to the object; 0 takes the whole box.
         range_factor: a level of stride s takes longest distances in [f/2 s, f s].
     """
 
-    radius: float = 1.5
-    range_factor: float = 8.0
+    normaliser: Normaliser = "batch"
 
-    def assign(
-        self,
-        candidates: Candidates,
-        targets: Targets,
-        predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
-    ) -> Assignment:
+    def __init__(self, radius: float = 1.5, range_factor: float = 8.0) -> None:
+        super().__init__()
+        self.radius = radius
+        self.range_factor = range_factor
+
+    def forward(self, outputs: Outputs, targets: Targets, epoch: float) -> Assignment:
+        candidates = outputs.candidates
         boxes = targets.boxes[:, :, None]
         batch, count = targets.valid.shape
         if count == 0:
             shape = (batch, len(candidates.points))
-            matched = targets.labels.new_full(shape, BACKGROUND)
-            return Assignment(matched, per_batch(matched >= 0))
+            return Assignment(targets.labels.new_full(shape, BACKGROUND))
         distances = side_distances(candidates.points, boxes)
         inside = distances.amin(dim=-1) > 0
         if self.radius > 0:
@@ -53,8 +49,7 @@ class FcosAssigner:
         usable &= targets.valid[..., None]
         size = areas(targets.boxes)[..., None].expand_as(longest)
         smallest, index = size.masked_fill(~usable, torch.inf).min(dim=1)
-        matched = index.masked_fill(smallest.isinf(), BACKGROUND)
-        return Assignment(matched, per_batch(matched >= 0))
+        return Assignment(index.masked_fill(smallest.isinf(), BACKGROUND))
 
     def _ranges(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         """(N,) lowest and highest distance of every candidate's level."""

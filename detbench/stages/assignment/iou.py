@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detbench.ops.boxes import pairwise_iou
-from detbench.ops.candidates import Candidates
-from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment, per_image
+from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment, Normaliser
+from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
 
-@dataclass(frozen=True)
-class IouAssigner:
+class IouAssigner(nn.Module):
     """Positive at ``positive`` or more, background below ``negative``, ignored between.
 
     Faster R-CNN, section 3.1.2, and RetinaNet, section 4. With ``match_low_quality`` every object
     also takes the candidates that overlap it most, if they reach ``min_positive`` and more than 0;
     of two such objects the later one wins, as in MMDetection.
 
-    Attributes:
+    Args:
         own_best: such candidates are given the object that they overlap most instead, as in
             maskrcnn-benchmark.
         late: candidates that may not be used can be an object's best all the same, which then has
             no other, as there.
     """
 
-    positive: float = 0.5
-    negative: float = 0.4
-    min_positive: float = 0.0
-    match_low_quality: bool = True
-    own_best: bool = False
-    late: bool = False
+    normaliser: Normaliser = "images"
 
-    def assign(
+    def __init__(
         self,
-        candidates: Candidates,
-        targets: Targets,
-        predictions: Callable[[], tuple[Tensor, Tensor]] | None = None,
-    ) -> Assignment:
+        positive: float = 0.5,
+        negative: float = 0.4,
+        min_positive: float = 0.0,
+        match_low_quality: bool = True,
+        own_best: bool = False,
+        late: bool = False,
+    ) -> None:
+        super().__init__()
+        self.positive, self.negative, self.min_positive = positive, negative, min_positive
+        self.match_low_quality, self.own_best, self.late = match_low_quality, own_best, late
+
+    def forward(self, outputs: Outputs, targets: Targets, epoch: float) -> Assignment:
+        candidates = outputs.candidates
         boxes = candidates.boxes.expand(len(targets.boxes), -1, -1)
-        matched = self.match(boxes, targets, candidates.within(targets.extents))
-        return Assignment(matched, per_image(matched >= 0))
+        return Assignment(self.match(boxes, targets, candidates.within(targets.extents)))
 
     def match(self, boxes: Tensor, targets: Targets, usable: Tensor | None = None) -> Tensor:
         """(B, N, 4) boxes to (B, N) matches; images without objects are all background.

@@ -6,78 +6,71 @@ no (B, N, C) target is ever made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from detbench.stages.assignment.assignment import IGNORE, Assignment
+from detbench.stages.assignment.assignment import Assigned, Normaliser
+from detbench.stages.outputs import Outputs
 
 
-@dataclass(frozen=True)
-class Focal:
-    """Focal loss (RetinaNet, eq. 5).
+class Focal(nn.Module):
+    """Focal loss (RetinaNet, eq. 5): a sum over candidates and classes, normalised.
 
-    Attributes:
+    Args:
         alpha: weight of the positive class; 1 - alpha of the negative.
         gamma: exponent of the modulating factor.
         weight: of the loss.
+        normaliser: what it is divided by.
     """
 
-    alpha: float = 0.25
-    gamma: float = 2.0
-    weight: float = 1.0
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        weight: float = 1.0,
+        normaliser: Normaliser = "batch",
+    ) -> None:
+        super().__init__()
+        self.alpha, self.gamma, self.weight, self.normaliser = alpha, gamma, weight, normaliser
 
-    needs_quality = False
-
-    def __call__(
-        self, logits: Tensor, labels: Tensor, assignment: Assignment, quality: Tensor | None
-    ) -> Tensor:
-        """Sum over candidates and classes, divided by the assignment's normaliser.
-
-        Args:
-            logits: (B, N, C); labels: (B, N), read where the candidate is positive.
-            quality: unused.
-        """
-        logits = logits.float()
-        considered = assignment.matched != IGNORE
+    def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
+        logits = outputs.logits.float()
         background = (1 - self.alpha) * _background(logits, self.gamma)
-        loss = (background.sum(dim=-1) * considered).sum()
-        at = logits.gather(-1, labels[..., None])[..., 0]
+        loss = (background.sum(dim=-1) * assigned.weights).sum()
+        at = logits.gather(-1, assigned.labels[..., None])[..., 0]
         foreground = self.alpha * (-at).sigmoid().pow(self.gamma) * F.softplus(-at)
         correction = foreground - (1 - self.alpha) * _background(at, self.gamma)
-        loss = loss + (correction * assignment.positive).sum()
-        return self.weight * loss / assignment.normaliser
+        loss = loss + (correction * assigned.positive_weights).sum()
+        return {"cls": self.weight * loss / assigned.normaliser(self.normaliser)}
 
 
-@dataclass(frozen=True)
-class QualityFocal:
-    """Quality focal loss (GFL, eq. 4): a positive's target is its predicted box's IoU.
+class QualityFocal(nn.Module):
+    """Quality focal loss (GFL, eq. 4), summed and normalised as ``Focal``.
 
-    Attributes:
+    A positive's target is its assignment's, or else its predicted box's IoU with the object.
+
+    Args:
         beta: exponent of the modulating factor.
         weight: of the loss.
+        normaliser: what it is divided by.
     """
 
-    beta: float = 2.0
-    weight: float = 1.0
+    def __init__(
+        self, beta: float = 2.0, weight: float = 1.0, normaliser: Normaliser = "batch"
+    ) -> None:
+        super().__init__()
+        self.beta, self.weight, self.normaliser = beta, weight, normaliser
 
-    needs_quality = True
-
-    def __call__(
-        self, logits: Tensor, labels: Tensor, assignment: Assignment, quality: Tensor | None
-    ) -> Tensor:
-        """As ``Focal``; ``quality`` is (B, N), detached, in [0, 1], read at positives."""
-        assert quality is not None
-        logits = logits.float()
-        considered = assignment.matched != IGNORE
-        loss = (_background(logits, self.beta).sum(dim=-1) * considered).sum()
-        at = logits.gather(-1, labels[..., None])[..., 0]
-        entropy = F.binary_cross_entropy_with_logits(at, quality, reduction="none")
-        foreground = (quality - at.sigmoid()).abs().pow(self.beta) * entropy
+    def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
+        logits, target = outputs.logits.float(), assigned.assignment.target
+        target = assigned.iou if target is None else target
+        loss = (_background(logits, self.beta).sum(dim=-1) * assigned.weights).sum()
+        at = logits.gather(-1, assigned.labels[..., None])[..., 0]
+        entropy = F.binary_cross_entropy_with_logits(at, target, reduction="none")
+        foreground = (target - at.sigmoid()).abs().pow(self.beta) * entropy
         correction = foreground - _background(at, self.beta)
-        loss = loss + (correction * assignment.positive).sum()
-        return self.weight * loss / assignment.normaliser
+        loss = loss + (correction * assigned.positive_weights).sum()
+        return {"cls": self.weight * loss / assigned.normaliser(self.normaliser)}
 
 
 def _background(logits: Tensor, exponent: float) -> Tensor:

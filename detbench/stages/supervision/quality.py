@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from detbench.ops.boxes import centerness, side_distances
-from detbench.stages.supervision.localisation import LocInputs
+from detbench.stages.assignment.assignment import Assigned, Normaliser
+from detbench.stages.outputs import Outputs
 
 
-@dataclass(frozen=True)
-class Centerness:
+class Centerness(nn.Module):
     """Binary cross-entropy on the centre-ness of a positive's place (FCOS, eq. 3).
 
-    Attributes:
-        task: whose tower predicts it.
+    Args:
         weight: of the loss.
+        normaliser: what the sum over positives is divided by.
     """
 
-    task: Literal["cls", "loc"] = "loc"
-    weight: float = 1.0
+    def __init__(self, weight: float = 1.0, normaliser: Normaliser = "batch") -> None:
+        super().__init__()
+        self.weight, self.normaliser = weight, normaliser
 
-    def __call__(self, logits: Tensor, inputs: LocInputs) -> Tensor:
-        """(B, N) logits to a mean over positives."""
-        target = centerness(side_distances(inputs.candidates.points, inputs.boxes))
-        entropy = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
-        total = (entropy * inputs.assignment.positive).sum()
-        return self.weight * total / inputs.assignment.normaliser
+    def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
+        target = centerness(side_distances(outputs.candidates.points, assigned.boxes))
+        logits = outputs.extras["quality"].float()
+        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        total = (entropy * assigned.positive_weights).sum()
+        return {"quality": self.weight * total / assigned.normaliser(self.normaliser)}

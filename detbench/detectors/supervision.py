@@ -1,0 +1,52 @@
+"""What teaches a dense detector: assigners, and the losses that read what they assign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from detbench.detectors.tasks import TaskModules
+from detbench.pertask import PerTask
+from detbench.stages.assignment import Assigned
+from detbench.stages.outputs import Outputs
+from detbench.structures import Targets
+
+
+class Supervision(nn.Module):
+    """Assigners and losses of one set of outputs; a detector may have several.
+
+    Args:
+        assigners: per task; one object if shared.
+        losses: by name. ``cls`` is given the assignment of cls, ``joint`` both tasks', any other
+            that of loc.
+        prefix: of its losses' names.
+    """
+
+    def __init__(
+        self, assigners: PerTask[nn.Module], losses: Mapping[str, nn.Module], prefix: str = ""
+    ) -> None:
+        super().__init__()
+        self.assigners = TaskModules(assigners)
+        self.losses = nn.ModuleDict(losses)
+        self.prefix = prefix
+
+    def forward(self, outputs: Outputs, targets: Targets, epoch: float) -> dict[str, Tensor]:
+        """Losses of a batch by name.
+
+        Args:
+            targets: of the batch; images without objects are all background.
+            epoch: see ``Assigned``.
+        """
+        detached = outputs.detached
+        assigned = self.assigners.tasks.map(
+            lambda assigner: Assigned(assigner(detached, targets, epoch), targets, detached, epoch)
+        )
+        found: dict[str, Tensor] = {}
+        for place, loss in self.losses.items():
+            read = {"cls": assigned.cls, "joint": assigned}.get(place, assigned.loc)
+            for name, value in loss(outputs, read).items():
+                if self.prefix + name in found:
+                    raise ValueError(f"two losses give {name!r}: rename one")
+                found[self.prefix + name] = value
+        return found
