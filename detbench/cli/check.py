@@ -114,22 +114,20 @@ def _cells(chosen: Plan) -> list[Cell]:
 
 
 def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
-    from detbench.data.sources import check, why_missing
-    from detbench.recipe import describe
 
     found = []
     for data in {cell.data.model_dump_json(): cell.data for cell in _cells(chosen)}.values():
-        problem = why_missing(data, root)
+        problem = data.why_missing(root)
         if read and not problem:
             try:
-                check(data, root)
+                data.check(root)
             except DataError as error:
                 problem = str(error)
         if problem:
             found.append(Finding("data", "mend", problem))
         else:
             state = "is there and sound" if read else "is there"
-            found.append(Finding("data", "ok", f"{describe.data(data)} {state}"))
+            found.append(Finding("data", "ok", f"{data.describe()} {state}"))
     return found
 
 

@@ -174,19 +174,18 @@ def _ground_truth(
 ) -> tuple[dict[str, Any], Evaluation, str]:
     """What both are scored against, how, and what to call it."""
     from detbench.cli import single
-    from detbench.data.sources import label
     from detbench.report.sides import ground_truth, protocol
 
     shared = protocol(*sides)
     if shared is not None:
         data, evaluation = shared
-        return ground_truth(shared, annotations, None, root), evaluation, label(data)
+        return ground_truth(shared, annotations, None, root), evaluation, data.label()
     profile, dataset, overrides = asked
     data, evaluation = single.settings(profile, dataset, overrides)
     named = data if profile or dataset else None
     if annotations is None and named is not None:
         single.require_data(named, root)
-    source = str(annotations) if annotations else label(data)
+    source = str(annotations) if annotations else data.label()
     return ground_truth(None, annotations, named, root), evaluation, source
 
 

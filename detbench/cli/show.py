@@ -163,7 +163,7 @@ def _schedules(table: Table) -> dict[str, str]:
     for row in table.rows:
         schedule = None if row.cited else resolve.schedule_of(row, table)
         if schedule is not None:
-            words = f"{describe.data(schedule.data)}; {describe.training(schedule.training)}"
+            words = f"{schedule.data.describe()}; {describe.training(schedule.training)}"
             found[schedule.id] = words
     return found
 

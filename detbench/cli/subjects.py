@@ -122,8 +122,8 @@ def source(images: Sequence[str], annotations: Path | None, data: Data, root: Pa
         single.require_data(data, root)
         _check_numbers(numbers, data, root)
     if table is None:
-        names = _categories(data, root)
-        explain = f"there are {len(names)} classes in {_called(data)}: --dataset names others"
+        names = data.categories(root)
+        explain = f"there are {len(names)} classes in {data.val_split()}: --dataset names others"
     ids, titles = [number for number, _ in names], [name for _, name in names]
     return Source(tuple(images), titles, ids, explain, data, root, table)
 
@@ -134,27 +134,7 @@ def _check_numbers(numbers: list[int], data: Data, root: Path) -> None:
     count = len(sets.load(data, "val", root))
     for number in numbers:
         if number >= count:
-            raise DataError(f"image {number}: {_called(data)} has val images 0 to {count - 1}")
-
-
-def _called(data: Data) -> str:
-    from detbench.data.sources import val_split
-
-    return val_split(data)
-
-
-def _categories(data: Data, root: Path) -> list[tuple[int, str]]:
-    """Ids and names of a data set's classes; of COCO also where it is not on disk."""
-    from detbench.data import load
-    from detbench.data.sources import why_missing
-    from detbench.recipe.experiment import Coco
-
-    if isinstance(data, Coco) and why_missing(data, root):
-        from detbench.detectors.torchvision_importer import coco_classes
-
-        return list(zip(*coco_classes(), strict=True))
-    single.require_data(data, root)
-    return [(one.id, one.name) for one in load(data, "val", root).categories]
+            raise DataError(f"image {number}: {data.val_split()} has val images 0 to {count - 1}")
 
 
 def _row_of(table: Table, path: Path) -> int:
@@ -179,15 +159,13 @@ def objects(items: list[dict[str, Any]], ids: list[int], data: Data) -> Objects:
     import numpy as np
 
     from detbench.evaluation.competition import Boxed
-    from detbench.recipe.experiment import Voc
     from detbench.report.pictures import Objects
 
     boxes = np.array([item["bbox"] for item in items], float).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     labels = np.array([ids.index(item["category_id"]) for item in items], np.int64)
     crowd = np.array([bool(item.get("iscrowd", 0)) for item in items], bool)
-    mark = "difficult" if isinstance(data, Voc) else "crowd"
-    return Objects(Boxed(boxes, labels, np.ones(len(items))), crowd, mark)
+    return Objects(Boxed(boxes, labels, np.ones(len(items))), crowd, data.crowd)
 
 
 def _unlike(stem: str, taken: set[str]) -> str:

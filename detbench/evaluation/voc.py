@@ -22,6 +22,24 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 IOU = 0.5
 METRICS = ("VOC07", "VOC")
+SENTENCE = (
+    f"Difficult objects count as crowds. VOC07 (11 points) and VOC (area) are VOC's own mean AP at "
+    f"IoU {IOU:g}, widths with the last pixel (+1), difficult objects ignored, any number of "
+    f"detections."
+)
+
+
+def rules(metric: str) -> dict[str, Any]:
+    """What the protocol of a metric on this data says, COCO's metrics included."""
+    if metric not in METRICS:
+        return {"difficult": "as COCO's crowds"}
+    return {
+        "evaluator": "detbench, by the rules of VOC's development kit",
+        "average": "11 points" if metric == "VOC07" else "area",
+        "iou": IOU,
+        "pixels": "inclusive (+1)",
+        "difficult": "ignored",
+    }
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Fidelity
-from detbench.recipe.experiment import Data, Evaluation, Shapes, Training
+from detbench.recipe.experiment import Data, Evaluation, Training
 from detbench.recipe.model import Init, Positive
 
 REPLACEABLE = (
@@ -322,7 +322,7 @@ class Pretraining(Spec):
 
     @model_validator(mode="after")
     def _by_itself(self) -> Self:
-        if isinstance(self.data, Shapes) and self.data.scenes != "by-seed":
+        if self.data.drawn and not self.data.by_seed:
             raise ValueError(
                 "data.scenes must be 'by-seed': else the rows' scenes may be among the weights' own"
             )

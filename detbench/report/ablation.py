@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from detbench.data.sources import label, seen_in_training
 from detbench.evaluation.metric import METRICS
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
@@ -22,8 +21,6 @@ from detbench.report.numbers import Number, RowNumbers, row_numbers
 from detbench.report.table import Column, Entry, Sheet, fixed, text
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, standing
-
-NAMES = {"coco": "COCO", "voc": "VOC", "shapes": "shapes", "coco-json": "own data"}
 
 
 @dataclass(frozen=True)
@@ -235,9 +232,9 @@ def _digits(metric: str) -> int:
 def _data_names(plan: Plan) -> tuple[str, str]:
     """What the measured and the published APs were measured on."""
     cells = [task.cell for row in plan.rows for task in row.train]
-    here = dict.fromkeys(NAMES[cell.data.kind] for cell in cells if isinstance(cell, Cell))
+    here = dict.fromkeys(cell.data.title for cell in cells if isinstance(cell, Cell))
     schedules = (schedule_of(row.row, plan.table) for row in plan.rows)
-    there = dict.fromkeys(NAMES[one.data.kind] for one in schedules if one)
+    there = dict.fromkeys(one.data.title for one in schedules if one)
     return "+".join(here) or "here", "+".join(there) or "its data"
 
 
@@ -253,7 +250,7 @@ def _notes(plan: Plan, store: Store, found: dict[str, Change]) -> list[str]:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
     notes += explained(found.values())
     cells = [task.cell for row in plan.rows for task in row.train]
-    seen = {seen_in_training(cell.data) for cell in cells if isinstance(cell, Cell)} - {None}
+    seen = {cell.data.seen_in_training for cell in cells if isinstance(cell, Cell)} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
     told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
     if told and not _comparable(plan):
@@ -291,7 +288,7 @@ def _data(plan: Plan) -> str:
     cells = (task.cell for row in plan.rows for task in row.train)
     return " and ".join(
         dict.fromkeys(
-            label(cell.data, cell.evaluation.limit) for cell in cells if isinstance(cell, Cell)
+            cell.data.label(cell.evaluation.limit) for cell in cells if isinstance(cell, Cell)
         )
     )
 

@@ -230,7 +230,7 @@ def ground_truth(
                 "--annotations goes with two results files: a row or stored cell has its own "
                 "ground truth"
             )
-        return truth.of_data(shared[0], root)
+        return shared[0].truth(root)
     if annotations is not None:
         return truth.of_file(annotations)
     if data is None:
@@ -238,7 +238,7 @@ def ground_truth(
             "two results files need their ground truth: --annotations FILE, as in "
             "--annotations instances_val2017.json, or --dataset NAME"
         )
-    return truth.of_data(data, root)
+    return data.truth(root)
 
 
 def matches(side: Side, ground: dict[str, Any], evaluation: Evaluation) -> list[Matches]:

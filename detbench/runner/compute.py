@@ -11,7 +11,6 @@ from torch.utils import deterministic
 
 from detbench import __version__, data
 from detbench.assembly import build_detector
-from detbench.data.sources import label
 from detbench.evaluation.run import score
 from detbench.evaluation.scoring import rules
 from detbench.measure import flops, parameters
@@ -110,7 +109,7 @@ def metric_rows(
 def protocol(cell: Cell, images: int) -> dict[str, Any]:
     """What two APs must share to be comparable, training aside."""
     return {
-        "measured_on": label(cell.data, cell.evaluation.limit),
+        "measured_on": cell.data.label(cell.evaluation.limit),
         "data": cell.data.model_dump(mode="json"),
         "split": "val",
         "images": images,

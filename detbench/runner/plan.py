@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from detbench.data.sources import seen_in_training, why_missing
 from detbench.errors import DataError
 from detbench.evaluation.truth import Truths
 from detbench.recipe import load, resolve
@@ -122,13 +121,20 @@ def make(
     rows: str | None = None,
     overrides: Sequence[str] = (),
     data: Data | None = None,
+    data_root: Path | None = None,
 ) -> Plan:
-    """Plan a table; the arguments are those of ``recipe.resolve.cells``.
+    """Plan a table; the arguments but the last are those of ``recipe.resolve.cells``.
+
+    Args:
+        data_root: folder of data sets, whose annotations' content the cells then name.
 
     Raises:
         RecipeError: mistakes in ``rows`` or ``overrides``, all of them.
     """
-    resolved = resolve.cells(table, profile, seeds, rows, overrides, data)
+    resolved = [
+        one.settled(data_root) if data_root else one
+        for one in resolve.cells(table, profile, seeds, rows, overrides, data)
+    ]
     papers = {row.label: resolve.paper_cell(row, table) for row in resolve.select(table, rows)}
     by_label: dict[str, list[ResolvedRow]] = {}
     for one in resolved:
@@ -138,9 +144,9 @@ def make(
         [_row(table, group, papers[label], same) for label, group in by_label.items()]
     )
     cells = [one.cell for one in resolved if one.cell is not None]
-    seen = [warning for cell in cells if (warning := seen_in_training(cell.data))]
+    seen = [warning for cell in cells if (warning := cell.data.seen_in_training)]
     warnings = dict.fromkeys([*(text for one in resolved for text in one.warnings), *seen])
-    return Plan(table, profile, tuple(seeds), planned, tuple(warnings))
+    return Plan(table, profile, tuple(seeds), planned, tuple(warnings), data_root)
 
 
 def choose(
@@ -173,17 +179,16 @@ def choose(
     # With a data set of the user's choice, the paper's is not needed.
     needed = [data] if data else resolve.paper_data(table)
     chosen, said = resolve.choose_profile(
-        profile, needed, lambda one: why_missing(one, data_root) is None
+        profile, needed, lambda one: one.why_missing(data_root) is None
     )
-    made = make(table, chosen, seeds, rows, overrides, data)
-    return replace(made, data_root=data_root), said
+    return make(table, chosen, seeds, rows, overrides, data, data_root), said
 
 
 def check_data(plan: Plan, data_root: Path) -> None:
     """Raise ``DataError`` if a data set that the plan trains on is not there."""
     cells = (task.cell for task in plan.tasks if isinstance(task.cell, Cell))
     for data in {digest(cell.data): cell.data for cell in cells}.values():
-        problem = why_missing(data, data_root)
+        problem = data.why_missing(data_root)
         if problem:
             raise DataError(problem)
 
@@ -241,7 +246,7 @@ def departures(cell: Cell, paper: Cell) -> list[str]:
         if type(ours) is not type(theirs):
             found.append(section)
             continue
-        names = [name for name in type(ours).model_fields if name not in ours.undigested]
+        names = [name for name in type(ours).model_fields if name not in ours.left_out]
         found += [
             f"{section}.{name}" for name in names if getattr(ours, name) != getattr(theirs, name)
         ]

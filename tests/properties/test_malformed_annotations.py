@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from made_voc import IMAGE, OBJECT
 from malformed import budget, changed, damaged, judge, junk, nested
 
-from detbench.data import coco_check, voc
+from detbench.data import coco_check
+from detbench.data import voc_xml as voc
 from detbench.evaluation import coco, results, truth
 from detbench.evaluation.detections import check_results
 from detbench.recipe.experiment import Evaluation

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from detbench.data.kinds import Coco, Shapes, Voc
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
-from detbench.recipe.experiment import Coco, Shapes, Steps, Voc
+from detbench.recipe.experiment import Steps
 from detbench.recipe.table import METRICS
 
 # The numbers as the papers print them, row by row in the order of the table's columns.

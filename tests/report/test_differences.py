@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from detbench.errors import RecipeError
-from detbench.evaluation import truth
 from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
@@ -64,7 +63,7 @@ def planned(tmp_path: Path, seeds: tuple[int, ...] = (0,), rows: Table = TABLE) 
 def fill(store: Store, task: Task, noise: float, seed: int = 0, detections: bool = True) -> float:
     """Store a cell whose boxes are off by ``noise`` of their sides; its AP in percent."""
     assert isinstance(task.cell, Cell)
-    ground = truth.of_data(task.cell.data, Path())
+    ground = task.cell.data.truth(Path())
     rng = np.random.default_rng(seed)
     found = []
     for item in ground["annotations"]:

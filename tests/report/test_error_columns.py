@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from detbench.cli.main import main
-from detbench.evaluation import truth
 from detbench.evaluation.error_types import error_types
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
@@ -43,7 +42,7 @@ def fill(root: Path, plan: Plan, rows: int, detections: bool = True) -> None:
     for index, row in enumerate(plan.rows[:rows]):
         for seed, task in enumerate(row.train):
             assert isinstance(task.cell, Cell)
-            ground = truth.of_data(task.cell.data, Path("data"))
+            ground = task.cell.data.truth(Path("data"))
             found = results(ground, moved=index + 2 * seed)
             measured = Measurement(task.digest, "train-eval", "AP", 0.25, "fraction")
             Store(root).add([measured], found if detections else None)
@@ -70,7 +69,7 @@ def test_columns_hold_what_the_detections_say(tmp_path: Path) -> None:
     assert rows[0]["measured"]["E_loc"] == 0.0
     task = plan.rows[1].train[0]
     assert isinstance(task.cell, Cell)
-    ground = truth.of_data(task.cell.data, Path("data"))
+    ground = task.cell.data.truth(Path("data"))
     expected = error_types(ground, results(ground, 1), task.cell.evaluation)
     assert expected is not None
     assert rows[1]["measured"]["E_loc"] == pytest.approx(100 * expected.loc)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
+from detbench.data.kinds import CocoJson
 from detbench.evaluation.bootstrap import Difference
 from detbench.recipe import load
-from detbench.recipe.experiment import CocoJson
 from detbench.report import ablation, error_columns, figures
 from detbench.report.differences import Change
 from detbench.report.figures import Latencies, Pictures

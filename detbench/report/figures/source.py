@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from detbench.data.sources import label
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
-from detbench.report.ablation import NAMES
 from detbench.report.numbers import PERCENT, RowNumbers
 from detbench.results.store import Store
 from detbench.runner.plan import Plan
@@ -94,7 +92,7 @@ def of_cells(row: RowNumbers, metric: str) -> float | None:
 def data_sets(plan: Plan) -> list[str]:
     """What the rows' cells are evaluated on, each once."""
     cells = (task.cell for row in plan.rows for task in row.train)
-    names = (label(one.data, one.evaluation.limit) for one in cells if isinstance(one, Cell))
+    names = (one.data.label(one.evaluation.limit) for one in cells if isinstance(one, Cell))
     return list(dict.fromkeys(names))
 
 
@@ -106,4 +104,4 @@ def measured_on(plan: Plan) -> str:
 def published_on(plan: Plan) -> str:
     """The data sets of the paper's numbers, in words."""
     schedules = (schedule_of(row.row, plan.table) for row in plan.rows)
-    return "+".join(dict.fromkeys(NAMES[one.data.kind] for one in schedules if one)) or "its data"
+    return "+".join(dict.fromkeys(one.data.title for one in schedules if one)) or "its data"
