@@ -80,11 +80,17 @@ def command(
     from detbench.runner import plan
 
     root = common.data_root(data_root)
-    chosen, said = plan.choose(
-        table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset
+    chosen = common.plan(
+        plan.Request(
+            table=table,
+            profile=profile,
+            data_root=root,
+            seeds=tuple(common.parse_seeds(seeds)),
+            rows=rows,
+            overrides=tuple(set_ or ()),
+            dataset=dataset,
+        )
     )
-    if said:
-        common.say(said)
     store = Store(common.results_root(results))
     missing = list(plan.standing(store, chosen.tasks).missing)
     findings = [

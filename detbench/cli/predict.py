@@ -161,10 +161,10 @@ def _which(
         if weights is not None:
             raise RecipeError("--weights does not go with --row, whose weights lie in --results")
         from detbench.cli.subjects import stored_row
+        from detbench.runner.plan import Request
 
-        return stored_row(
-            row, profile, root, seed, overrides, dataset, common.results_root(results)
-        )
+        request = Request("", profile, root, (seed,), None, tuple(overrides), dataset)
+        return stored_row(row, request, common.results_root(results))
     if weights is None:
         raise RecipeError("--detector needs --weights FILE: detbench train makes one")
     assert detector is not None

@@ -39,7 +39,7 @@ def command(
     Of a detector, show every setting and what is published about it.
     """
     from detbench.recipe import load
-    from detbench.report.table import to_json
+    from detbench.report.formats.json import to_json
 
     if _is_detector(name):
         sheet, payload = _detector(name)

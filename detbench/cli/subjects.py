@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from detbench.evaluation.competition import Boxed, Candidate
     from detbench.recipe.experiment import Cell, Data
     from detbench.report.pictures import Objects
+    from detbench.runner.plan import Request
 
 
 @dataclass(frozen=True)
@@ -177,19 +178,11 @@ def _unlike(stem: str, taken: set[str]) -> str:
     return name
 
 
-def stored_row(
-    row: str,
-    profile: str | None,
-    root: Path,
-    seed: int,
-    overrides: Sequence[str],
-    dataset: str | None,
-    results: Path,
-) -> tuple[Cell, Path, str]:
+def stored_row(row: str, request: Request, results: Path) -> tuple[Cell, Path, str]:
     """The cell of a table's row that was run, the weights it left, and the row's label.
 
     Args:
-        row: as in ``tscode-table1:FCOS``; the rest are ``runner.plan.choose``'s.
+        row: as in ``tscode-table1:FCOS``, whose table takes the place of ``request``'s.
 
     Raises:
         RecipeError: no such table or row.
@@ -197,14 +190,11 @@ def stored_row(
     """
     from detbench.recipe.experiment import Cell
     from detbench.results.store import Store
-    from detbench.runner import plan
 
     table, colon, label = row.partition(":")
     if not colon or not label:
         raise RecipeError(f"--row '{row}': give TABLE:ROW, as in tscode-table1:FCOS")
-    chosen, said = plan.choose(table, profile, root, (seed,), None, overrides, dataset)
-    if said:
-        common.say(said)
+    chosen = common.plan(replace(request, table=table))
     labels = {one.row.label.lower(): one for one in chosen.rows}
     planned = labels.get(label.lower())
     if planned is None:

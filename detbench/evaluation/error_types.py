@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.evaluation.detections import iou
 from detbench.recipe.experiment import Evaluation
 
 T_F = 0.5
@@ -224,7 +225,7 @@ def _kinds(boxes: Floats, labels: Ints, objects: Floats, object_labels: Ints) ->
     """What each detection of an image is, and the object that it is about or -1."""
     if not len(objects):
         return np.full(len(boxes), BKG), np.full(len(boxes), -1)
-    overlap = iou(boxes, objects)
+    overlap = iou(boxes[:, None], objects)
     same = labels[:, None] == object_labels
     own, other = overlap * same, overlap * ~same
     matched, taken = _match(own)
@@ -262,23 +263,8 @@ def _match(own: Floats) -> tuple[Ints, Bools]:
 
 def _in_crowd(boxes: Floats, labels: Ints, crowds: Floats, crowd_labels: Ints) -> Bools:
     """Which detections are more than ``T_F`` inside a crowd of their class."""
-    inside = iou(boxes, crowds, crowd=True) > T_F
+    inside = iou(boxes[:, None], crowds, crowd=True) > T_F
     return (inside & (labels[:, None] == crowd_labels)).any(axis=1)
-
-
-def iou(first: Floats, second: Floats, crowd: bool = False) -> Floats:
-    """IoU of boxes x, y, w, h, (N, 4) and (M, 4), as (N, M), by COCO's arithmetic.
-
-    Args:
-        crowd: divide by the area of ``first`` alone.
-    """
-    starts = np.maximum(first[:, None, :2], second[:, :2])
-    ends = np.minimum(first[:, None, :2] + first[:, None, 2:], second[:, :2] + second[:, 2:])
-    sides = np.clip(ends - starts, 0.0, None)
-    shared = sides[..., 0] * sides[..., 1]
-    areas = (first[:, 2] * first[:, 3])[:, None]
-    union = areas if crowd else areas + second[:, 2] * second[:, 3] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
 
 
 def _mended(judged: Judged, kind: int) -> tuple[Ints, Bools, Bools]:

@@ -27,6 +27,7 @@ from detbench.evaluation.detections import (
     Ints,
     Truth,
     found_columns,
+    iou,
     order_by,
     truth_columns,
 )
@@ -212,23 +213,9 @@ def _overlapping(
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - many, many)
     left = np.repeat(rows, many)
     right = held[np.repeat(first[rows], many) + within]
-    ious = _ious(found.boxes[left], truth.boxes[right], truth.crowd[right])
+    ious = iou(found.boxes[left], truth.boxes[right], truth.crowd[right])
     near = ious >= REACHED[0]
     return left[near], right[near], ious[near]
-
-
-def _ious(found: Floats, truth: Floats, crowd: Flags) -> Floats:
-    """IoU of boxes x, y, w, h, (n,), computed in pycocotools' order; of a crowd, share inside."""
-    width, height = (
-        np.minimum(found[:, i + 2] + found[:, i], truth[:, i + 2] + truth[:, i])
-        - np.maximum(found[:, i], truth[:, i])
-        for i in (0, 1)
-    )
-    meet = (width > 0) & (height > 0)
-    inner = width * height
-    own = found[:, 2] * found[:, 3]
-    union = np.where(crowd, own, own + truth[:, 2] * truth[:, 3] - inner)
-    return np.divide(inner, union, out=np.zeros_like(inner), where=meet & (union > 0))
 
 
 def _places(groups: Ints) -> Ints:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.evaluation.detections import iou
+
 Floats = NDArray[np.float64]
 IOU = 0.5
 METRICS = ("VOC07", "VOC")
@@ -140,12 +142,12 @@ def _best(objects: Items, found: Items, pixel: float) -> tuple[NDArray[np.int64]
     -1 and 0 where its image has none.
     """
     best, overlap = np.full(len(found), -1), np.zeros(len(found))
-    true, boxes = _corners(objects), _corners(found)
+    true, boxes = _boxes(objects), _boxes(found)
     held = _rows_by_image(objects)
     for image, rows in _rows_by_image(found).items():
         if image in held:
             candidates = held[image]
-            ious = _ious(boxes[rows], true[candidates], pixel)
+            ious = iou(boxes[rows][:, None], true[candidates], pixel=pixel)
             column = ious.argmax(axis=1)
             best[rows] = candidates[column]
             overlap[rows] = ious[np.arange(len(rows)), column]
@@ -183,10 +185,9 @@ def area(hits: NDArray[np.int64], precision: Floats, objects: int) -> float:
     return float(np.sum(np.diff(recall) * ceiling))
 
 
-def _corners(items: Items) -> Floats:
-    """xyxy of COCO's boxes, (n, 4); n may be 0."""
-    boxes = np.array([item["bbox"] for item in items], np.float64).reshape(-1, 4)
-    return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
+def _boxes(items: Items) -> Floats:
+    """Of items, x, y, w, h, (n, 4); n may be 0."""
+    return np.array([item["bbox"] for item in items], np.float64).reshape(-1, 4)
 
 
 def _rows_by_image(items: Items) -> dict[int, NDArray[np.int64]]:
@@ -194,16 +195,6 @@ def _rows_by_image(items: Items) -> dict[int, NDArray[np.int64]]:
     for row, item in enumerate(items):
         rows.setdefault(item["image_id"], []).append(row)
     return {image: np.array(found) for image, found in rows.items()}
-
-
-def _ious(first: Floats, second: Floats, pixel: float) -> Floats:
-    """IoU of all pairs, (n, m), of boxes that are ``pixel`` wider and higher than their corners."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inner = np.clip(high - low + pixel, 0, None).prod(axis=2)
-    sizes = [(boxes[:, 2:] - boxes[:, :2] + pixel).prod(axis=1) for boxes in (first, second)]
-    union = sizes[0][:, None] + sizes[1][None] - inner
-    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -82,6 +82,30 @@ class PlannedRow:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is asked for of a table, as the command line names things.
+
+    Attributes:
+        table: its id or file.
+        profile: None takes ``paper`` where the paper's data set is found, else ``smoke``.
+        data_root: folder of data sets.
+        rows: patterns of labels, by commas; None is all.
+        overrides: of ``--set``.
+        dataset: of ``--dataset``; None is the profile's.
+        columns: of ``--columns``; None is the table's.
+    """
+
+    table: str
+    profile: str | None = None
+    data_root: Path = Path("data")
+    seeds: tuple[int, ...] = (0,)
+    rows: str | None = None
+    overrides: tuple[str, ...] = ()
+    dataset: str | None = None
+    columns: str | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """A table under a profile, with seeds, as tasks.
 
@@ -89,6 +113,7 @@ class Plan:
         warnings: what the user should know before it runs.
         data_root: folder of data sets, for what is computed from stored detections; none is
             unknown.
+        said: which profile was taken, in a sentence; None if it was named.
     """
 
     table: Table
@@ -97,6 +122,7 @@ class Plan:
     rows: tuple[PlannedRow, ...]
     warnings: tuple[str, ...] = ()
     data_root: Path | None = None
+    said: str | None = None
 
     @cached_property
     def truths(self) -> Truths:
@@ -149,39 +175,25 @@ def make(
     return Plan(table, profile, tuple(seeds), planned, tuple(warnings), data_root)
 
 
-def choose(
-    name: str,
-    profile: str | None,
-    data_root: Path,
-    seeds: Sequence[int] = (0,),
-    rows: str | None = None,
-    overrides: Sequence[str] = (),
-    dataset: str | None = None,
-    columns: str | None = None,
-) -> tuple[Plan, str | None]:
-    """Plan a table by its id or file, as the command line names things.
-
-    Args:
-        profile: none takes ``paper`` where the paper's data set is found, else ``smoke``.
-        dataset: of ``--dataset``; none is the profile's.
-        columns: of ``--columns``; none is the table's.
-
-    Returns:
-        The plan, and a sentence that says which profile was taken if none was named.
+def choose(request: Request) -> Plan:
+    """Plan the table that is asked for.
 
     Raises:
-        RecipeError: mistakes in any of them.
+        RecipeError: mistakes in any part of the request.
     """
-    table = load.table(name)
-    if columns is not None:
-        table = choose_columns(table, columns)
-    data = resolve.parse_dataset(dataset) if dataset else None
+    table = load.table(request.table)
+    if request.columns is not None:
+        table = choose_columns(table, request.columns)
+    data = resolve.parse_dataset(request.dataset) if request.dataset else None
     # With a data set of the user's choice, the paper's is not needed.
     needed = [data] if data else resolve.paper_data(table)
-    chosen, said = resolve.choose_profile(
-        profile, needed, lambda one: one.why_missing(data_root) is None
+    profile, said = resolve.choose_profile(
+        request.profile, needed, lambda one: one.why_missing(request.data_root) is None
     )
-    return make(table, chosen, seeds, rows, overrides, data, data_root), said
+    made = make(
+        table, profile, request.seeds, request.rows, request.overrides, data, request.data_root
+    )
+    return replace(made, said=said)
 
 
 def check_data(plan: Plan, data_root: Path) -> None:
