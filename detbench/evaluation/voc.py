@@ -24,6 +24,7 @@ from detbench.evaluation.detections import iou
 Floats = NDArray[np.float64]
 IOU = 0.5
 METRICS = ("VOC07", "VOC")
+"""Of the block ``own score`` of ``recipe.metrics``."""
 SENTENCE = (
     f"Difficult objects count as crowds. VOC07 (11 points) and VOC (area) are VOC's own mean AP at "
     f"IoU {IOU:g}, widths with the last pixel (+1), difficult objects ignored, any number of "

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from detbench.recipe.table import CITED, COSTS, DIGITS, ERRORS, SPECIAL_ERRORS, TITLES
+from detbench.recipe.metrics import CITED, COSTS, ERRORS, find
 from detbench.report import best, error_columns, other_profiles
 from detbench.report.differences import Change
 from detbench.report.intervals import explained, plain, points, probability, with_interval
@@ -94,7 +94,7 @@ def _place(column: Column) -> str:
 
 
 def _title(block: Block, metric: str) -> str:
-    name = TITLES.get(metric, metric)
+    name = find(metric).title
     return {"change": f"Δ{name} [95 %]", "p": "p"}.get(block.kind, name)
 
 
@@ -106,7 +106,7 @@ def _blocks(results: TableResults) -> list[Block]:
     here, there = results.measured_kind, results.published_on
     blocks = []
     published = tuple(metric for metric in metrics if metric in printed)
-    errors = tuple(metric for metric in metrics if metric in (*ERRORS, *SPECIAL_ERRORS))
+    errors = tuple(metric for metric in metrics if metric in ERRORS)
     own = tuple(metric for metric in metrics if metric not in (*CITED, *errors))
     trained = any(row.train for row in plan.rows)
     if own and (trained or not published):
@@ -210,7 +210,7 @@ def _measured(number: Number, metric: str) -> Entry:
 
 
 def _digits(metric: str) -> int:
-    return DIGITS.get(metric, 1)
+    return find(metric).digits
 
 
 def _notes(results: TableResults) -> list[str]:
@@ -239,7 +239,7 @@ def _notes(results: TableResults) -> list[str]:
             f"GFLOPs and parameters are those of the paper-size detector at {plan.table.input}, "
             "counted as the papers did (mmdet)."
         )
-    if any(metric in (*ERRORS, *SPECIAL_ERRORS) for metric in plan.table.columns):
+    if any(metric in ERRORS for metric in plan.table.columns):
         notes.append(error_columns.NOTE)
     notes += plan.profile.notes
     notes += plan.table.notes

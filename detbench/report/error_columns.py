@@ -12,7 +12,7 @@ from detbench.evaluation.detections import check_results
 from detbench.evaluation.error_types import ErrorTypes, error_types
 from detbench.evaluation.truth import Truths
 from detbench.recipe.experiment import Cell
-from detbench.recipe.table import ERRORS, SPECIAL_ERRORS
+from detbench.recipe.metrics import METRICS
 from detbench.results.cache import Cache
 from detbench.results.store import Store
 from detbench.runner.plan import PlannedRow, Task
@@ -23,11 +23,6 @@ CACHE: Cache[ErrorTypes | None] = Cache(
     dump=lambda found: None if found is None else asdict(found),
     load=lambda plain: None if plain is None else ErrorTypes(**plain),
 )
-FIELDS = {
-    **{name: name.removeprefix("E_") for name in ERRORS},
-    **dict(zip(SPECIAL_ERRORS, ("false_positive", "false_negative"), strict=True)),
-}
-"""Column -> field of ``ErrorTypes``."""
 NOTE = (
     "Error types after TIDE (Bolya et al. 2020): the AP50, in percentage points, that mending the "
     "errors of one type alone would gain: Cls wrong class, Loc box too far off, Both, Dupe second "
@@ -57,7 +52,7 @@ def values(found: Errors, column: str) -> list[float] | str:
     """One column of a row, as fractions, a value per seed; or why there is none."""
     if isinstance(found, str):
         return found
-    return [float(getattr(one, FIELDS[column])) for one in found]
+    return [float(getattr(one, METRICS[column].source)) for one in found]
 
 
 def _of_task(task: Task, store: Store, truths: Truths) -> ErrorTypes | None:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from detbench.recipe.table import CITED, COSTS, ERRORS, SPECIAL_ERRORS
+from detbench.recipe.metrics import CITED, COSTS, ERRORS
 from detbench.report import error_columns
 from detbench.report.error_columns import Errors
 from detbench.results.store import Store, Stored
@@ -70,7 +70,7 @@ def row_numbers(
             measured[metric] = Number(None, reason="as printed; detbench latency measures here")
         elif metric in COSTS:
             measured[metric] = _cost(metric, cost, no_cost or planned.reason)
-        elif metric in (*ERRORS, *SPECIAL_ERRORS):
+        elif metric in ERRORS:
             values = reason or error_columns.values(errors(planned), metric)
             measured[metric] = _over_seeds(values)
         else:

@@ -13,9 +13,11 @@ from detbench import __version__, data
 from detbench.assembly import build_detector
 from detbench.evaluation.run import score
 from detbench.evaluation.scoring import rules
-from detbench.measure import flops, parameters
+from detbench.measure import flops
+from detbench.measure.figures import Counted, measure
 from detbench.progress import Progress
 from detbench.recipe.experiment import Cell
+from detbench.recipe.metrics import COSTS, METRICS
 from detbench.results.schema import Measurement
 from detbench.runner import companions, provenance
 from detbench.runner.cell import Measured, Report, now
@@ -126,39 +128,27 @@ def cost(item: CostItem) -> Measured:
     with torch.device("meta"):
         detector = build_detector(cell.detector, cell.num_classes)
     count = flops.count(detector, cell.input, cell.protocol)
-    how = {
-        "input": list(cell.input),
-        "counter": cell.protocol,
-        "classes": cell.num_classes,
-        "uncounted": dict(count.uncounted),
-    }
+    counted = Counted(detector, count, cell.input, cell.protocol, cell.num_classes)
     origin = {
         "recipe": cell.model_dump(mode="json"),
         **provenance.describe(torch.device("cpu")),
         "started": started,
         "ended": now(),
     }
-    trainable = {"classes": cell.num_classes, "counted": "trainable"}
-    everything = {"classes": cell.num_classes, "counted": "all"}
-    convolutions = {"counted": "weights of the loc head's convolutions"}
-    figures = (
-        ("gflops", count.gflops, "GFLOPs", how),
-        ("params_m", parameters.millions(detector), "M", trainable),
-        ("total_params_m", parameters.millions(detector, trainable=False), "M", everything),
-        ("loc_convs_mi", parameters.loc_convolutions(detector), "Mi", convolutions),
-    )
-    rows = [
-        Measurement(
-            digest=item.digest,
-            kind="cost",
-            metric=metric,
-            value=value,
-            unit=unit,
-            protocol=protocol,
-            provenance=origin,
+    rows = []
+    for metric in COSTS:
+        value, how = measure(metric, counted)
+        rows.append(
+            Measurement(
+                digest=item.digest,
+                kind="cost",
+                metric=metric,
+                value=value,
+                unit=METRICS[metric].unit,
+                protocol=how,
+                provenance=origin,
+            )
         )
-        for metric, value, unit, protocol in figures
-    ]
     return rows, None
 
 

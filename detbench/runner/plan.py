@@ -13,9 +13,10 @@ from detbench.recipe import load, resolve
 from detbench.recipe.columns import choose as choose_columns
 from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell, Data
+from detbench.recipe.metrics import any_of
 from detbench.recipe.override import detector_only
 from detbench.recipe.resolve import ResolvedRow
-from detbench.recipe.table import COSTS, Profile, Row, Table
+from detbench.recipe.table import Profile, Row, Table
 from detbench.results.schema import Kind
 from detbench.results.store import Store
 from detbench.runner.job import CostCell
@@ -220,7 +221,7 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
     pairs = [(one.cell, paper) for one in group if one.cell is not None and paper is not None]
     differs = dict.fromkeys(name for cell, paper in pairs for name in departures(cell, paper))
     cost = None
-    if first.paper_detector is not None and set(table.columns) & set(COSTS):
+    if first.paper_detector is not None and any_of(table.columns, "cost"):
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detbench.recipe.table import TITLES
+from detbench.recipe.metrics import METRICS
 from detbench.report.figures.source import Picture, Source, mean
 from detbench.report.numbers import RowNumbers
 from detbench.report.plots import cost
@@ -65,7 +65,7 @@ def _clouds(source: Source, costs: Mapping[str, float], axis: str, metric: str) 
         y = f"AP (%) on {source.results.measured_on}"
         clouds.append(cost.Cloud(f"measured, profile {plan.profile.id}", axis, y, tuple(measured)))
     if printed:
-        x = f"{TITLES[metric]}, as the paper prints it"
+        x = f"{METRICS[metric].title}, as the paper prints it"
         y = f"AP (%) on {source.results.published_on}, as printed"
         clouds.append(cost.Cloud("published", x, y, tuple(printed), published=True))
     return clouds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from detbench.recipe.table import ERRORS
+from detbench.recipe.metrics import GROUPS, METRICS
 from detbench.report import error_columns, grids, intervals
 from detbench.report.figures.source import MOST_ROWS, Picture, Source, of_cells
 from detbench.report.numbers import PERCENT
@@ -45,12 +45,12 @@ def of_errors(source: Source) -> Picture | str:
         if row.status != "done" or row.planned.same:
             continue
         costs = {}
-        for column in ERRORS:
+        for column in GROUPS["errors"]:
             values = error_columns.values(source.results.errors(row.planned), column)
             if isinstance(values, str):
                 reason = values
                 break
-            costs[error_columns.FIELDS[column]] = PERCENT * statistics.fmean(values)
+            costs[METRICS[column].source] = PERCENT * statistics.fmean(values)
         else:
             found[row.planned.row.label] = costs
     if not found:

@@ -12,9 +12,9 @@ from itertools import groupby
 from typing import Any
 
 from detbench import __version__
-from detbench.recipe.table import COSTS, ERRORS, METRICS, SPECIAL_ERRORS
+from detbench.recipe.metrics import COSTS, METRICS
 from detbench.report import ablation, best, figures, intervals, other_profiles
-from detbench.report.best import PUBLISHED
+from detbench.report.best import PREFIX
 from detbench.report.differences import Change
 from detbench.report.figures import Pictures
 from detbench.report.figures.source import Picture
@@ -224,10 +224,9 @@ def _kind(column: Column) -> str:
     """CSS classes of a column: measured and published are set apart by colour too."""
     if not column.right:
         return "words"
-    if column.key.startswith(PUBLISHED):
+    if column.key.startswith(PREFIX):
         return "number published"
-    own = (*METRICS, *ERRORS, *SPECIAL_ERRORS)
-    return "number measured" if column.key in own else "number"
+    return "number measured" if column.key in METRICS else "number"
 
 
 def _row(results: TableResults, sheet: Sheet, index: int, facts: _Facts) -> dict[str, Any]:
@@ -257,8 +256,8 @@ def _info(results: TableResults, row: RowNumbers, column: Column, entry: Entry) 
     """What the dialog of one number says, and the digests of the cells it comes from."""
     plan, recipe = results.plan, row.planned.row
     change = results.changes.get(recipe.label)
-    published = column.key.startswith(PUBLISHED)
-    metric = column.key.removeprefix(PUBLISHED)
+    published = column.key.startswith(PREFIX)
+    metric = column.key.removeprefix(PREFIX)
     facts: dict[str, Any] = {}
     digests: list[str] = []
     baseline: str | None = None

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
-from detbench.recipe.table import COSTS
+from detbench.recipe.metrics import COSTS
 from detbench.report.table import Column, Entry, Sheet, footnote, groups
 
 PACKAGES = "% needs \\usepackage{booktabs,amssymb,graphicx}"
