@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from detbench.evaluation import coco, voc
+from detbench.evaluation.detections import GroundTruth
 from detbench.recipe.experiment import Data, Evaluation, Voc
 
 
 def score(
     data: Data | None,
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     evaluation: Evaluation,
     evaluator: coco.Evaluator = "detbench",
