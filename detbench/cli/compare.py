@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from detbench.report.formats import FORMATS
 
 if TYPE_CHECKING:
     from detbench.evaluation.bootstrap import Difference
+    from detbench.evaluation.detections import GroundTruth
     from detbench.recipe.experiment import Evaluation
     from detbench.report.comparands import Comparand
     from detbench.runner.plan import Request
@@ -169,7 +170,7 @@ def _comparands(
 
 def _ground_truth(
     pair: tuple[Comparand, Comparand], annotations: Path | None, request: Request
-) -> tuple[dict[str, Any], Evaluation, str]:
+) -> tuple[GroundTruth, Evaluation, str]:
     """What both are scored against, how, and what to call it."""
     from detbench.cli import single
     from detbench.report.comparands import ground_truth, protocol
@@ -189,7 +190,7 @@ def _ground_truth(
 
 def _differences(
     pair: tuple[Comparand, Comparand],
-    ground: dict[str, Any],
+    ground: GroundTruth,
     evaluation: Evaluation,
     metrics: list[str],
     by_class: bool,

@@ -153,6 +153,7 @@ def _score_file(
 ) -> Sheet:
     """The table of a results file, without torch."""
     from detbench.evaluation import results, scoring, truth
+    from detbench.evaluation.detections import truth_columns
     from detbench.report.scores import sheet
 
     data, evaluation = settings
@@ -160,7 +161,7 @@ def _score_file(
     found = results.read(path)
     scored_on = None if annotations else data
     metrics = scoring.score(scored_on, ground, found, evaluation, evaluator, str(path))
-    images = len(ground["images"][: evaluation.limit])
+    images = len(truth_columns(ground, evaluation.limit).image_ids)
     source = str(annotations) if annotations else data.label()
     said = single.protocol(source, images, evaluation, evaluator)
     return sheet(path.name, metrics, said, thresholds, scoring.sentence(scored_on))

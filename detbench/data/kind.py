@@ -110,8 +110,10 @@ class DataSet(Spec):
         """One split; see ``detbench.data.load``."""
         raise NotImplementedError
 
-    def truth(self, root: Path) -> dict[str, Any]:
-        """The val split's ground truth as COCO's dictionary; the images need not be there."""
+    def truth(self, root: Path) -> Table | dict[str, Any]:
+        """The val split's ground truth, as columns or COCO's dictionary; the images need not be
+        there.
+        """
         raise NotImplementedError
 
     def part(
@@ -270,8 +272,8 @@ class OnDisk(DataSet):
         source, images = self.where(split, root)
         return CocoDataset(source, images, self._read(split, root))
 
-    def truth(self, root: Path) -> dict[str, Any]:
-        return self._read("val", root).ground_truth(str(self.where("val", root)[0]))
+    def truth(self, root: Path) -> Table:
+        return self._read("val", root)
 
     def part(
         self, split: Split, root: Path, limit: int | None

@@ -24,8 +24,10 @@ from detbench.evaluation.detections import (
     Flags,
     Floats,
     Found,
+    GroundTruth,
     Ints,
     Truth,
+    check_results,
     found_columns,
     iou,
     order_by,
@@ -80,7 +82,7 @@ class Matches:
 
 
 def match(
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     evaluation: Evaluation,
     name: str = "results",
@@ -97,7 +99,8 @@ def match(
         DataError: a result is malformed or names an unknown image or category.
     """
     truth = truth_columns(ground_truth, evaluation.limit)
-    found = _kept(found_columns(results, truth, ground_truth, name), evaluation.max_detections)
+    check_results(ground_truth, results, name)
+    found = _kept(found_columns(results, truth), evaluation.max_detections)
     limits = np.array(bounds(evaluation))
     ignorable = truth.crowd | _outside(truth.areas, limits)
     beyond = _outside(found.boxes[:, 2] * found.boxes[:, 3], limits)

@@ -11,12 +11,13 @@ from importlib import import_module
 from typing import Any
 
 from detbench.evaluation import coco
+from detbench.evaluation.detections import GroundTruth
 from detbench.recipe.experiment import Data, Evaluation
 
 
 def score(
     data: Data | None,
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     evaluation: Evaluation,
     evaluator: coco.Evaluator = "detbench",

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from detbench.data.coco_check import check
+from detbench.data.coco_check import Table, check
 from detbench.errors import DataError
+from detbench.evaluation.detections import GroundTruth
 from detbench.evaluation.results import read
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Data
 
 
-def of_file(path: Path) -> dict[str, Any]:
-    """COCO's dictionary in an annotation file, checked.
+def of_file(path: Path) -> Table:
+    """What an annotation file holds, checked.
 
     Raises:
         DataError: missing, truncated or inconsistent.
     """
-    return check(read(path), path).ground_truth(str(path))
+    return check(read(path), path)
 
 
 class Truths:
@@ -30,9 +30,9 @@ class Truths:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._read: dict[str, dict[str, Any]] = {}
+        self._read: dict[str, GroundTruth] = {}
 
-    def of(self, data: Data) -> dict[str, Any]:
+    def of(self, data: Data) -> GroundTruth:
         """The val split's ground truth; the images need not be there."""
         key = digest(data)
         if key not in self._read:

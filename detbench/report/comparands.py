@@ -15,6 +15,7 @@ from typing import Any
 from detbench.errors import DataError, RecipeError, StoreError
 from detbench.evaluation import results as files
 from detbench.evaluation import truth
+from detbench.evaluation.detections import GroundTruth
 from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell, Data, Evaluation
@@ -217,7 +218,7 @@ def protocol(a: Comparand, b: Comparand) -> tuple[Data, Evaluation] | None:
 
 def ground_truth(
     shared: tuple[Data, Evaluation] | None, annotations: Path | None, data: Data | None, root: Path
-) -> dict[str, Any]:
+) -> GroundTruth:
     """What both are scored against.
 
     Args:
@@ -244,7 +245,7 @@ def ground_truth(
     return data.truth(root)
 
 
-def matches(comparand: Comparand, ground: dict[str, Any], evaluation: Evaluation) -> list[Matches]:
+def matches(comparand: Comparand, ground: GroundTruth, evaluation: Evaluation) -> list[Matches]:
     """A comparand's seeds, matched."""
     return [
         match(ground, read(), evaluation, where)

@@ -132,7 +132,7 @@ def test_truth_needs_no_images(root):
     for image in (root / "VOCdevkit/VOC2007/JPEGImages").iterdir():
         image.unlink()
     ground = VOC.truth(root)
-    assert len(ground["images"]) == 2
+    assert len(ground.image_ids) == 2
     with pytest.raises(DataError, match=r"2 of the 2 images .*JPEGImages/000002\.jpg; restore"):
         data.load(VOC, "val", root)
 
@@ -141,8 +141,8 @@ def test_a_missing_difficult_is_none(root):
     path = annotation(root)
     path.write_text(path.read_text().replace("<difficult>1</difficult>", ""))
     ground = Voc(kind="voc", val="2007_trainval").truth(root)
-    assert not any(one["iscrowd"] for one in ground["annotations"] if one["image_id"] == 0)
-    assert any(one["iscrowd"] for one in ground["annotations"])
+    assert not ground.crowd[ground.image_rows == 0].any()
+    assert ground.crowd.any()
 
 
 def swap(old, new):

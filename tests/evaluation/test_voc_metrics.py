@@ -269,7 +269,7 @@ def perfect(ground, difficult):
 
 @pytest.mark.parametrize("engine", ["faster", "pycocotools"])
 def test_cocos_metrics_on_voc_ignore_difficult_objects(tmp_path, engine):
-    ground = VOC.truth(make_voc(tmp_path))
+    ground = VOC.truth(make_voc(tmp_path)).ground_truth("")
     assert sum(one["iscrowd"] for one in ground["annotations"]) >= 6
     for difficult in (False, True):
         found = scoring.score(VOC, ground, perfect(ground, difficult), Evaluation(), engine)
@@ -303,7 +303,7 @@ def call(capsys, *arguments):
 
 def test_eval_of_a_results_file_on_voc(tmp_path, capsys):
     root = make_voc(tmp_path)
-    ground = VOC.truth(root)
+    ground = VOC.truth(root).ground_truth("")
     (tmp_path / "found.json").write_text(json.dumps(perfect(ground, False)))
     options = ["--dataset", "voc", "--data-root", str(root)]
     found = ["--results", str(tmp_path / "found.json")]

@@ -66,9 +66,9 @@ def _annotations(file: Path, content: bytes) -> bool:
 
     def score() -> None:
         ground = truth.of_file(file)
-        own = [{**FOUND[0], "image_id": one["id"]} for one in ground["images"]]
+        own = [{**FOUND[0], "image_id": one} for one in ground.image_ids.tolist()]
         for item in own:
-            item["category_id"] = ground["categories"][0]["id"]
+            item["category_id"] = ground.categories[0][0]
         found = coco.evaluate(ground, own, SETTINGS)
         assert all(value is None or 0 <= value <= 1 for value in found.values())
 
