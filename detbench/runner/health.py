@@ -27,7 +27,7 @@ from detbench.results.files import Lock, write_atomic
 from detbench.results.schema import Damaged
 from detbench.runner.processors import usable
 from detbench.runner.provenance import driver, git_commit
-from detbench.training import stock
+from detbench.training import inventory as weights_inventory
 
 GB = 1e9
 LITTLE_MEMORY, LITTLE_SHARED, LITTLE_DISK, NO_DISK = 2 * GB, 0.25 * GB, 5 * GB, 0.2 * GB
@@ -249,7 +249,7 @@ def _data(root: Path) -> Iterator[Check]:
 
 def _weights() -> Check:
     try:
-        every = stock.take()
+        every = weights_inventory.take()
     except DetbenchError as error:
         return Check("weights", "warning", str(error), "see torch, above")
     own = [one for one in every if one.origin == embedded.ORIGIN]
