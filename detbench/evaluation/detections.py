@@ -275,10 +275,14 @@ def iou(first: Floats, second: Floats, crowd: Flags | bool = False, pixel: float
         crowd: (...), where ``second`` is a crowd: the share of ``first`` inside it.
         pixel: how much wider and higher than its sides a box is: 1 in Pascal VOC's kit.
     """
-    starts = np.maximum(first[..., :2], second[..., :2])
-    ends = np.minimum(first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:])
-    sides = np.clip(ends - starts + pixel, 0.0, None)
-    inner = sides[..., 0] * sides[..., 1]
+    width, height = (
+        np.minimum(first[..., i + 2] + first[..., i], second[..., i + 2] + second[..., i])
+        - np.maximum(first[..., i], second[..., i])
+        + pixel
+        for i in (0, 1)
+    )
+    meet = (width > 0) & (height > 0)
+    inner = width * height
     own, other = ((one[..., 2] + pixel) * (one[..., 3] + pixel) for one in (first, second))
     union = np.where(crowd, own, own + other - inner)
-    return np.divide(inner, union, out=np.zeros_like(inner), where=inner > 0)
+    return np.divide(inner, union, out=np.zeros_like(inner), where=meet & (union > 0))

@@ -287,12 +287,7 @@ def _info(results: TableResults, row: RowNumbers, column: Column, entry: Entry) 
         "metric": metric,
         "facts": facts,
         "digests": digests,
-        "baseline": [
-            task.digest
-            for planned in plan.rows
-            if planned.row.label == baseline
-            for task in planned.train
-        ],
+        "baseline": [key for one in plan.rows if one.row.label == baseline for key in one.digests],
     }
 
 
