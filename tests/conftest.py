@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import tempfile
 
 import pytest
 
@@ -14,6 +16,8 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What tests' data sets hold is not remembered beyond them.
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="detbench-tests-")
 
 
 @pytest.fixture(autouse=True)

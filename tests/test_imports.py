@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,8 @@ LAYERS = (
     {"sharing", "structures", "progress", "pertask", "errors"},
 )
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
+# A recipe's data is one of the kinds, which need no more of recipes than their bases.
+KINDS = {"recipe/experiment.py", "recipe/resolve.py"}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
 
 
@@ -59,4 +63,15 @@ def test_every_package_has_a_place():
 def test_imports_point_down(path):
     own = path.relative_to(ROOT).parts[0]
     above = {name for name in imported(path) & set(LEVEL) if LEVEL[name] < LEVEL[own]}
+    if path.relative_to(ROOT).as_posix() in KINDS:
+        above -= {"data"}
     assert not above, f"{path.relative_to(ROOT)} imports {sorted(above)} from above"
+
+
+def test_kinds_of_data_need_no_more_of_recipes_than_their_bases():
+    code = "import sys, detbench.data.kinds; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if name.startswith("detbench.recipe.")}
+    bases = {"base", "model", "scaling", "validate"}
+    assert {name.removeprefix("detbench.recipe.") for name in loaded} <= bases
+    assert not {"torch", "numpy", "PIL"} & set(done.stdout.split())

@@ -100,12 +100,9 @@ def _data(dataset: str | None, profile: str | None) -> Data:
 
 
 def _title(data: Data, split: str) -> str:
-    from detbench.data.sources import val_split
-
     if split == "val":
-        return val_split(data)
-    by_seed = data.kind == "shapes" and data.scenes == "by-seed"
-    return val_split(data).split(", val")[0] + f", {split}" + (", seed 0" if by_seed else "")
+        return data.val_split()
+    return data.val_split().split(", val")[0] + f", {split}" + (", seed 0" if data.by_seed else "")
 
 
 def _chosen(
@@ -151,6 +148,6 @@ def _images(
         pixels = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
         found = annotations.get(image["id"], [])
         # Scenes of shapes are no files.
-        name = str(index) if data.kind == "shapes" else f"{index}: {Path(image['file_name']).name}"
+        name = str(index) if data.drawn else f"{index}: {Path(image['file_name']).name}"
         name += "" if found else " (no objects)"
         yield pixels, objects(found, ids, data), name

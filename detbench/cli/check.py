@@ -80,11 +80,17 @@ def command(
     from detbench.runner import plan
 
     root = common.data_root(data_root)
-    chosen, said = plan.choose(
-        table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset
+    chosen = common.plan(
+        plan.Request(
+            table=table,
+            profile=profile,
+            data_root=root,
+            seeds=tuple(common.parse_seeds(seeds)),
+            rows=rows,
+            overrides=tuple(set_ or ()),
+            dataset=dataset,
+        )
     )
-    if said:
-        common.say(said)
     store = Store(common.results_root(results))
     missing = list(plan.standing(store, chosen.tasks).missing)
     findings = [
@@ -114,22 +120,20 @@ def _cells(chosen: Plan) -> list[Cell]:
 
 
 def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
-    from detbench.data.sources import check, why_missing
-    from detbench.recipe import describe
 
     found = []
     for data in {cell.data.model_dump_json(): cell.data for cell in _cells(chosen)}.values():
-        problem = why_missing(data, root)
+        problem = data.why_missing(root)
         if read and not problem:
             try:
-                check(data, root)
+                data.check(root)
             except DataError as error:
                 problem = str(error)
         if problem:
             found.append(Finding("data", "mend", problem))
         else:
             state = "is there and sound" if read else "is there"
-            found.append(Finding("data", "ok", f"{describe.data(data)} {state}"))
+            found.append(Finding("data", "ok", f"{data.describe()} {state}"))
     return found
 
 

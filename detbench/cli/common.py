@@ -10,13 +10,19 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from detbench.errors import DetbenchError, RecipeError, StoreError
+from detbench.report.formats import FORMATS, SHEET_FORMATS, render
 
-FormatName = Literal["terminal", "markdown", "json", "csv", "latex"]
+if TYPE_CHECKING:
+    from detbench.runner.plan import Plan, Request
+
+    FormatName = str
+else:
+    FormatName = Literal[SHEET_FORMATS]
 
 
 def _complete(*kinds: str) -> Callable[[str], list[str]]:
@@ -201,6 +207,16 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def plan(request: Request) -> Plan:
+    """The table that is asked for; which profile was taken, if none was named, is said."""
+    from detbench.runner.plan import choose
+
+    chosen = choose(request)
+    if chosen.said:
+        say(chosen.said)
+    return chosen
+
+
 def write(text: str) -> None:
     """Text to stdout; a reader that has left is no error.
 
@@ -231,21 +247,23 @@ def emit(sheet: Any, format: FormatName = "terminal", payload: Any = None) -> No
         sheet: a ``detbench.report.table.Sheet``.
         payload: what json prints where that is not the sheet's own rows.
     """
-    from detbench.report import table
+    if FORMATS[format].payload and payload is not None:
+        from detbench.report.formats.json import to_json
 
-    if format == "json" and payload is not None:
-        write(table.to_json(payload))
+        write(to_json(payload))
     elif format == "terminal" and not sheet.rows and sheet.notes:
         write("".join(f"{note}\n" for note in sheet.notes))  # no headings over nothing
     elif format == "terminal" and sys.stdout.isatty():
         import shutil
 
+        from detbench.report.formats import terminal
+
         width = shutil.get_terminal_size((100, 24)).columns
         colour = not os.environ.get("NO_COLOR")
-        write(table.terminal(sheet, width, colour))
+        write(terminal.render(sheet, width, colour))
     else:
-        write(table.render(sheet, format))
-    if format == "csv":
+        write(render(sheet, format))
+    if not FORMATS[format].notes:
         for note in (*sheet.footnotes, *sheet.notes):
             say(note)
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detbench.cli import common
 from detbench.errors import RecipeError
+from detbench.report.formats import FORMATS
 
 if TYPE_CHECKING:
     from detbench.evaluation.bootstrap import Difference
+    from detbench.evaluation.detections import GroundTruth
     from detbench.recipe.experiment import Evaluation
-    from detbench.report.sides import Side
+    from detbench.report.comparands import Comparand
+    from detbench.runner.plan import Request
 
 EXAMPLES = (
     "detbench compare 'tscode-table1:FCOS' 'tscode-table1:FCOS + SCE' --profile smoke",
@@ -91,19 +94,25 @@ def command(
     and 1 if it is below: B is worse by more than M, or the images are too few to rule it out. Two
     names of one cell get a line that says so.
     """
-    from detbench.report import comparison
-    from detbench.report import sides as given
+    from detbench.report import comparands, comparison
+    from detbench.runner.plan import Request
 
     wanted = _wanted(metrics, replicates, margin)
-    root, store_root = common.data_root(data_root), common.results_root(results)
-    sides = _sides((a, b), profile, seeds, set_ or (), dataset, root, store_root)
-    names = given.names(*sides)
-    if said := given.same(*sides):
+    request = Request(
+        table="",
+        profile=profile,
+        data_root=common.data_root(data_root),
+        seeds=tuple(common.parse_seeds(seeds)),
+        overrides=tuple(set_ or ()),
+        dataset=dataset,
+    )
+    pair = _comparands((a, b), request, common.results_root(results))
+    names = comparands.names(*pair)
+    if said := comparands.same(*pair):
         _say_same(*names, said, margin, format)
         return
-    asked = (profile, dataset, set_ or ())
-    ground, evaluation, source = _ground_truth(sides, annotations, asked, root)
-    found, images, classes = _differences(sides, ground, evaluation, wanted, by_class, replicates)
+    ground, evaluation, source = _ground_truth(pair, annotations, request)
+    found, images, classes = _differences(pair, ground, evaluation, wanted, by_class, replicates)
     compared = comparison.Comparison(*names, found, classes, images, source, margin)
     common.emit(comparison.sheet(compared), format, comparison.payload(compared))
     if compared.breaches:
@@ -116,7 +125,7 @@ def _say_same(a: str, b: str, said: str, margin: float | None, format: common.Fo
     from detbench.report import comparison
 
     sheet, payload = comparison.of_one_cell(a, b, said, margin)
-    if format in ("markdown", "latex"):
+    if FORMATS[format].notes and not FORMATS[format].payload:
         common.write(f"{said}\n")
     else:
         common.emit(sheet, format, payload)
@@ -139,60 +148,49 @@ def _wanted(metrics: str, replicates: int, margin: float | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _sides(
-    names: tuple[str, str],
-    profile: str | None,
-    seeds: str,
-    overrides: Sequence[str],
-    dataset: str | None,
-    root: Path,
-    results: Path,
-) -> tuple[Side, Side]:
-    from detbench.report import sides
+def _comparands(
+    names: tuple[str, str], request: Request, root: Path
+) -> tuple[Comparand, Comparand]:
+    from detbench.report import comparands
+    from detbench.report.results import TableResults
     from detbench.results.store import Store
-    from detbench.runner import plan
 
-    numbers = common.parse_seeds(seeds)
     told: set[str] = set()
+    store = Store(root)
 
-    def choose(table: str) -> plan.Plan:
-        chosen, said = plan.choose(table, profile, root, numbers, None, overrides, dataset)
-        if said and said not in told:
-            told.add(said)
-            common.say(said)
-        return chosen
+    def read(table: str) -> TableResults:
+        found = TableResults.of(replace(request, table=table), store)
+        if found.plan.said and found.plan.said not in told:
+            told.add(found.plan.said)
+            common.say(found.plan.said)
+        return found
 
-    store = Store(results)
-    return sides.find(names[0], store, choose), sides.find(names[1], store, choose)
+    return comparands.find(names[0], store, read), comparands.find(names[1], store, read)
 
 
 def _ground_truth(
-    sides: tuple[Side, Side],
-    annotations: Path | None,
-    asked: tuple[str | None, str | None, Sequence[str]],
-    root: Path,
-) -> tuple[dict[str, Any], Evaluation, str]:
+    pair: tuple[Comparand, Comparand], annotations: Path | None, request: Request
+) -> tuple[GroundTruth, Evaluation, str]:
     """What both are scored against, how, and what to call it."""
     from detbench.cli import single
-    from detbench.data.sources import label
-    from detbench.report.sides import ground_truth, protocol
+    from detbench.report.comparands import ground_truth, protocol
 
-    shared = protocol(*sides)
+    root, profile, dataset = request.data_root, request.profile, request.dataset
+    shared = protocol(*pair)
     if shared is not None:
         data, evaluation = shared
-        return ground_truth(shared, annotations, None, root), evaluation, label(data)
-    profile, dataset, overrides = asked
-    data, evaluation = single.settings(profile, dataset, overrides)
+        return ground_truth(shared, annotations, None, root), evaluation, data.label()
+    data, evaluation = single.settings(profile, dataset, request.overrides)
     named = data if profile or dataset else None
     if annotations is None and named is not None:
         single.require_data(named, root)
-    source = str(annotations) if annotations else label(data)
+    source = str(annotations) if annotations else data.label()
     return ground_truth(None, annotations, named, root), evaluation, source
 
 
 def _differences(
-    sides: tuple[Side, Side],
-    ground: dict[str, Any],
+    pair: tuple[Comparand, Comparand],
+    ground: GroundTruth,
     evaluation: Evaluation,
     metrics: list[str],
     by_class: bool,
@@ -201,10 +199,10 @@ def _differences(
     """Metric -> difference, how many images, and how many of the metrics are of ``by_class``."""
     from detbench.cli.patience import patient
     from detbench.evaluation.bootstrap import difference
-    from detbench.report.sides import matches
+    from detbench.report.comparands import matches
 
     with patient("comparing") as tell:
-        a, b = (matches(side, ground, evaluation) for side in sides)
+        a, b = (matches(one, ground, evaluation) for one in pair)
         classes = [f"{metrics[0].partition('[')[0]}[{name}]" for name in a[0].names]
         classes = [one for one in classes if one not in metrics] if by_class else []
         found = difference(a, b, [*metrics, *classes], replicates, progress=tell)

@@ -13,9 +13,9 @@ from detbench.cli.groups import epilog, group
 from detbench.errors import DataError
 
 if TYPE_CHECKING:
-    from detbench.data.census import Entry as Counted
     from detbench.data.convert import Written
     from detbench.data.inspect import Report
+    from detbench.data.kind import Entry as Counted
     from detbench.recipe.experiment import Data
     from detbench.report.table import Sheet
 
@@ -63,11 +63,11 @@ def list_(
     instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
     """
     from detbench.cli.patience import patient
-    from detbench.data import census
+    from detbench.data import inventory
 
     root = common.data_root(data_root)
     with patient(f"counting what is in {root}"):
-        found = list(census.take(root))
+        found = list(inventory.take(root))
     payload = [{**vars(one), "found": one.found} for one in found]
     common.emit(_list_sheet(found, root), format, payload)
 
@@ -159,7 +159,7 @@ def convert(
         raise DataError(f"{out}: --dataset takes no ':' in a path: choose another folder")
     data, _ = single.settings(profile, dataset, set_ or ())
     root = common.data_root(data_root)
-    if data.kind != "shapes" and split == "both":
+    if split == "both":
         single.require_data(data, root)
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     splits: tuple[Any, ...] = ("train", "val") if split == "both" else (split,)
@@ -266,8 +266,8 @@ def _convert_sheet(written: list[Written], said: str, data: Data) -> Sheet:
         Column("folder", "Images in"),
     )
     notes = [f"Use it by --dataset {shlex.quote(said)}"]
-    if data.kind == "shapes" and data.scenes == "by-seed":
+    if data.by_seed:
         notes.append("The training scenes are those of seed 0.")
-    if data.kind == "voc":
-        notes.append("Difficult objects are crowds in it; VOC's own AP is measured on voc only.")
+    if data.note:
+        notes.append(data.note)
     return Sheet("", columns, rows, tuple(notes))

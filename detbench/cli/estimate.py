@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from detbench.recipe import describe
 from detbench.recipe.digest import digest, training
-from detbench.recipe.experiment import Cell, Shapes
+from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import cells
 from detbench.recipe.table import Profile, Table
 from detbench.results.store import Store
@@ -75,8 +75,9 @@ def iterations(cell: Cell) -> int | None:
     """Training steps of a cell, where its data set's size is known without reading it."""
     if cell.training.iterations is not None:
         return cell.training.iterations
-    if isinstance(cell.data, Shapes) and cell.training.epochs is not None:
-        return round(cell.training.epochs * cell.data.train / cell.training.batch)
+    count = cell.data.count("train")
+    if count is not None and cell.training.epochs is not None:
+        return round(cell.training.epochs * count / cell.training.batch)
     return None
 
 

@@ -113,7 +113,6 @@ def command(
     cell, _ = single.choose(detector, profile, dataset, set_ or (), 0, root)
     single.log_to_stderr()
 
-    from detbench.data.sources import label
     from detbench.evaluation import results as files
     from detbench.evaluation.run import load_and_score
     from detbench.evaluation.scoring import sentence
@@ -132,7 +131,7 @@ def command(
         return
     if save is not None:
         files.write(save, found.detections)
-    said = single.protocol(label(cell.data), found.images, cell.evaluation, evaluator)
+    said = single.protocol(cell.data.label(), found.images, cell.evaluation, evaluator)
     common.emit(sheet(detector, found.metrics, said, thresholds, sentence(cell.data)), format)
 
 
@@ -153,16 +152,16 @@ def _score_file(
     thresholds: bool,
 ) -> Sheet:
     """The table of a results file, without torch."""
-    from detbench.data.sources import label
     from detbench.evaluation import results, scoring, truth
+    from detbench.evaluation.detections import truth_columns
     from detbench.report.scores import sheet
 
     data, evaluation = settings
-    ground = truth.of_file(annotations) if annotations else truth.of_data(data, root)
+    ground = truth.of_file(annotations) if annotations else data.truth(root)
     found = results.read(path)
     scored_on = None if annotations else data
     metrics = scoring.score(scored_on, ground, found, evaluation, evaluator, str(path))
-    images = len(ground["images"][: evaluation.limit])
-    source = str(annotations) if annotations else label(data)
+    images = len(truth_columns(ground, evaluation.limit).image_ids)
+    source = str(annotations) if annotations else data.label()
     said = single.protocol(source, images, evaluation, evaluator)
     return sheet(path.name, metrics, said, thresholds, scoring.sentence(scored_on))

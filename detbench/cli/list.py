@@ -135,19 +135,13 @@ def _detectors() -> tuple[Sheet, Any]:
 
 
 def _datasets(root: Path) -> tuple[Sheet, Any]:
-    from detbench.data.sources import why_missing
-    from detbench.recipe.experiment import Coco, Shapes, Voc
+    from detbench.data.kinds import named
     from detbench.report.table import Column, Sheet, text
 
-    known = (
-        ("shapes", "embedded: scenes drawn on demand", Shapes(kind="shapes")),
-        ("coco", "COCO 2017 on disk", Coco(kind="coco")),
-        ("voc", "Pascal VOC 2007 and 2012 on disk", Voc(kind="voc")),
-    )
     payload: list[dict[str, Any]] = []
-    for name, title, data in known:
-        problem = why_missing(data, root)
-        state = {"id": name, "title": title, "found": problem is None, "why": problem or ""}
+    for name, data in named().items():
+        problem = data.why_missing(root)
+        state = {"id": name, "title": data.what, "found": problem is None, "why": problem or ""}
         payload.append(state)
     rows = [
         (text(one["id"]), text(one["title"]), text("yes" if one["found"] else "no", one["why"]))

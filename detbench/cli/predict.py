@@ -16,7 +16,7 @@ from detbench.errors import RecipeError, WeightsError
 if TYPE_CHECKING:
     from detbench.cli.subjects import Source, Subject
     from detbench.evaluation.competition import Competition
-    from detbench.evaluation.look import Look
+    from detbench.evaluation.inspection import Inspection
     from detbench.recipe.experiment import Cell
 
 EXAMPLES = (
@@ -130,13 +130,13 @@ def command(
         said = str(error).removesuffix(": --allow-partial takes what fits")
         raise WeightsError(f"{said} ({source.explain}, --profile another network)") from error
 
-    from detbench.evaluation.look import look
+    from detbench.evaluation.inspection import inspect
 
-    def looks() -> Iterator[tuple[Subject, Look]]:
+    def looks() -> Iterator[tuple[Subject, Inspection]]:
         for subject in source.subjects():
             settings = cell.training.input, cell.detector.pixels
             last = cell.training.channels_last
-            yield subject, look(network, subject.image, *settings, where, last)
+            yield subject, inspect(network, subject.image, *settings, where, last)
 
     found = [_draw(subject, seen, source, name, score, out) for subject, seen in looks()]
     _write(out, name, file, found)
@@ -161,10 +161,10 @@ def _which(
         if weights is not None:
             raise RecipeError("--weights does not go with --row, whose weights lie in --results")
         from detbench.cli.subjects import stored_row
+        from detbench.runner.plan import Request
 
-        return stored_row(
-            row, profile, root, seed, overrides, dataset, common.results_root(results)
-        )
+        request = Request("", profile, root, (seed,), None, tuple(overrides), dataset)
+        return stored_row(row, request, common.results_root(results))
     if weights is None:
         raise RecipeError("--detector needs --weights FILE: detbench train makes one")
     assert detector is not None
@@ -175,7 +175,7 @@ def _which(
 
 
 def _draw(
-    subject: Subject, seen: Look, source: Source, name: str, score: float | None, out: Path
+    subject: Subject, seen: Inspection, source: Source, name: str, score: float | None, out: Path
 ) -> dict[str, Any]:
     """Write the pictures of one image; what there is to say of it."""
     import numpy as np
@@ -216,7 +216,7 @@ def _draw(
     }
 
 
-def _least(seen: Look) -> float:
+def _least(seen: Inspection) -> float:
     """The score to draw from where none is asked for, to two digits."""
     best = float(seen.after.scores.max(initial=0.0))
     return min(0.3, math.floor(50 * best) / 100)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,12 +13,13 @@ import typer
 
 from detbench.cli import common, tables
 from detbench.errors import DataError, RecipeError
+from detbench.report import formats
 
 if TYPE_CHECKING:
-    from detbench.report.figures import Latencies, Pictures
     from detbench.report.plots.canvas import PictureFormat
+    from detbench.report.results import Latencies, TableResults
     from detbench.results.store import Store
-    from detbench.runner.plan import Plan
+    from detbench.runner.plan import Request
 
 EXAMPLES = (
     "detbench report tscode-table1 --profile smoke",
@@ -28,7 +30,10 @@ EXAMPLES = (
     "detbench report tscode-table1 --profile smoke --plots plots --plot-format pdf",
 )
 
-ReportFormat = Literal["terminal", "markdown", "json", "csv", "latex", "html"]
+if TYPE_CHECKING:
+    ReportFormat = str
+else:
+    ReportFormat = Literal[tuple(formats.FORMATS)]
 
 
 def command(
@@ -90,66 +95,54 @@ def command(
     filter, protocol and provenance of each number, plots.
     """
     from detbench.results.store import Store
+    from detbench.runner.plan import Request
 
     if format == "html" and output is None and sys.stdout.isatty():
         raise RecipeError("--format html: name a file, as in --output report.html")
     store = Store(common.results_root(results))
-    choice = (profile, common.data_root(data_root), common.parse_seeds(seeds), rows, set_ or ())
-    plans = _plans(tables_, store, *choice, dataset, columns)
-    if not plans:
+    request = Request(
+        table="",
+        profile=profile,
+        data_root=common.data_root(data_root),
+        seeds=tuple(common.parse_seeds(seeds)),
+        rows=rows,
+        overrides=tuple(set_ or ()),
+        dataset=dataset,
+        columns=columns,
+    )
+    found = _tables(tables_, request, store, _latencies(latency))
+    if not found:
         common.say(f"nothing is stored in {store.root}: detbench run tscode-table1 is a start")
-    tables.prepare(plans, store)
-    found = {}
-    if plots is not None or format == "html":
-        from detbench.report import figures
-
-        times = _latencies(latency)
-        found = {
-            one.table.id: figures.pictures(one, store, times.get(one.table.id)) for one in plans
-        }
+    tables.prepare(found)
     if plots is not None:
-        _write_plots(found.values(), plots, plot_format)
-    if format == "html":
-        from detbench.report import html
-
-        _write(html.page([(one, found[one.table.id]) for one in plans], store), output)
-    elif format == "json":
-        whole = [tables.payload(one, store) for one in plans]
-        single = bool(tables_) and len(plans) == 1
-        _write(tables.as_json(whole[0] if single else whole), output)
-    elif output is not None:
-        _write("\n".join(tables.text(one, store, format) for one in plans), output)
-    else:
-        for index, one in enumerate(plans):
-            common.write("\n" if index else "")
-            tables.emit(one, store, format)
+        _write_plots(found, plots, plot_format)
+    whole = formats.FORMATS[format]
+    if whole.payload or not whole.sheets or output is not None:
+        asked = formats.Report(found, store.root, single=bool(tables_) and len(found) == 1)
+        _write(formats.report(asked, format), output)
+        return
+    for index, one in enumerate(found):
+        common.write("\n" if index else "")
+        tables.emit(one, format)
 
 
-def _plans(
-    names: list[str] | None,
-    store: Store,
-    profile: str | None,
-    data_root: Path,
-    seeds: list[int],
-    rows: str | None,
-    overrides: Sequence[str],
-    dataset: str | None,
-    columns: str | None,
-) -> list[Plan]:
+def _tables(
+    names: list[str] | None, request: Request, store: Store, latency: Mapping[str, Latencies]
+) -> list[TableResults]:
     """The tables that were named, else those of which something is stored."""
     from detbench.recipe import load
+    from detbench.report.results import TableResults
     from detbench.runner import plan
 
-    found, said_before = [], set()
+    snapshot = store.snapshot()
+    found, said = [], set()
     for name in names or load.tables():
-        chosen, said = plan.choose(
-            name, profile, data_root, seeds, rows, overrides, dataset, columns
-        )
+        chosen = plan.choose(replace(request, table=name))
         if names or plan.started(store, chosen):
-            found.append(chosen)
-            if said and said not in said_before:
-                said_before.add(said)
-                common.say(said)
+            found.append(TableResults(chosen, snapshot, latency.get(chosen.table.id)))
+            if chosen.said and chosen.said not in said:
+                said.add(chosen.said)
+                common.say(chosen.said)
     return found
 
 
@@ -159,7 +152,7 @@ def _latencies(path: Path | None) -> dict[str, Latencies]:
     Raises:
         DataError: it is not such a file.
     """
-    from detbench.report.figures import Latencies
+    from detbench.report.results import Latencies
 
     if path is None:
         return {}
@@ -185,16 +178,17 @@ def _latencies(path: Path | None) -> dict[str, Latencies]:
     return {table: Latencies(rows, how[table]) for table, rows in found.items()}
 
 
-def _write_plots(found: Iterable[Pictures], folder: Path, format: PictureFormat) -> None:
+def _write_plots(found: Iterable[TableResults], folder: Path, format: PictureFormat) -> None:
+    from detbench.report.figures import pictures
     from detbench.report.plots import canvas
     from detbench.results.files import write_atomic
 
-    for pictures in found:
-        for picture in pictures.found:
+    for drawn in map(pictures, found):
+        for picture in drawn.found:
             path = folder / f"{picture.name}.{format}"
             write_atomic(path, canvas.save(picture.draw(), format))
             common.say(str(path))
-        for reason in pictures.absent:
+        for reason in drawn.absent:
             common.say(reason)
 
 

@@ -89,18 +89,26 @@ def command(
     power cut lose nothing: the same command goes on from there, and does nothing once all is done.
     """
     from detbench.cli import tables
+    from detbench.report.results import TableResults
     from detbench.results.store import Store
     from detbench.runner import display, plan
     from detbench.runner.options import Options
     from detbench.runner.run import run
 
     root = common.data_root(data_root)
-    chosen, said = plan.choose(
-        table, profile, root, common.parse_seeds(seeds), rows, set_ or (), dataset, columns
+    chosen = common.plan(
+        plan.Request(
+            table=table,
+            profile=profile,
+            data_root=root,
+            seeds=tuple(common.parse_seeds(seeds)),
+            rows=rows,
+            overrides=tuple(set_ or ()),
+            dataset=dataset,
+            columns=columns,
+        )
     )
     store = Store(common.results_root(results))
-    if said:
-        common.say(said)
     missing = chosen.tasks if fresh else plan.standing(store, chosen.tasks).missing
     if missing:
         plan.check_data(chosen, root)
@@ -119,7 +127,7 @@ def command(
         ray_address=ray_address,
     ).settled(light=chosen.profile.light is not None)
     outcome = run(chosen.tasks, store, options, display.display)
-    tables.emit(chosen, store, format)
+    tables.emit(TableResults(chosen, store), format)
     for task, reason in outcome.failed.items():
         common.say(f"detbench: {task.label} failed: {reason}")
     for message in outcome.to_mend:

@@ -39,7 +39,7 @@ def command(
     Of a detector, show every setting and what is published about it.
     """
     from detbench.recipe import load
-    from detbench.report.table import to_json
+    from detbench.report.formats.json import to_json
 
     if _is_detector(name):
         sheet, payload = _detector(name)
@@ -104,12 +104,12 @@ def table_sheet(table: Table, results: Path, below: bool = False) -> Sheet:
         below: what the rows change stands under the table, which is narrower so.
     """
     from detbench.recipe import describe
-    from detbench.recipe.table import TITLES
+    from detbench.recipe.metrics import METRICS
     from detbench.report.table import Column, Sheet, text
 
     columns = [Column("label", "Row")]
     columns += [Column(f"printed_{name}", name) for name in table.labels]
-    columns += [Column(key, TITLES.get(key, key), "published", right=True) for key in table.columns]
+    columns += [Column(key, METRICS[key].title, "published", right=True) for key in table.columns]
     columns.append(Column("fidelity", "Fidelity"))
     if not below:
         columns.append(Column("changes", "Changes"))
@@ -148,11 +148,11 @@ def _changes(table: Table) -> list[str]:
 
 
 def _published(row: Row, key: str) -> Entry:
-    from detbench.recipe.table import DIGITS
+    from detbench.recipe.metrics import METRICS
     from detbench.report.table import number
 
     notes = [found for notes in (row.misprints, row.unmatched) if (found := notes.get(key))]
-    return number(row.published.get(key), DIGITS.get(key, 1), " ".join(notes) or None)
+    return number(row.published.get(key), METRICS[key].digits, " ".join(notes) or None)
 
 
 def _schedules(table: Table) -> dict[str, str]:
@@ -163,7 +163,7 @@ def _schedules(table: Table) -> dict[str, str]:
     for row in table.rows:
         schedule = None if row.cited else resolve.schedule_of(row, table)
         if schedule is not None:
-            words = f"{describe.data(schedule.data)}; {describe.training(schedule.training)}"
+            words = f"{schedule.data.describe()}; {describe.training(schedule.training)}"
             found[schedule.id] = words
     return found
 

@@ -51,16 +51,15 @@ def cell_of(
     root: Path,
 ) -> tuple[Cell, Profile]:
     """As ``choose``, but the data set need not be there."""
-    from detbench.data.sources import why_missing
     from detbench.recipe import load, resolve
 
     recipe = load.detector(detector)
     data = resolve.parse_dataset(dataset) if dataset else None
     needed = data or load.schedule(recipe.schedule).data
     chosen, said = resolve.choose_profile(
-        profile, [needed], lambda one: why_missing(one, root) is None
+        profile, [needed], lambda one: one.why_missing(root) is None
     )
-    resolved = resolve.cell(recipe, chosen, seed, overrides, data)
+    resolved = resolve.cell(recipe, chosen, seed, overrides, data).settled(root)
     for sentence in (*([said] if said else []), *resolved.warnings):
         common.say(sentence)
     assert resolved.cell is not None
@@ -69,9 +68,8 @@ def cell_of(
 
 def require_data(data: Data, root: Path) -> None:
     """Raise ``DataError`` if a data set is not there."""
-    from detbench.data.sources import why_missing
 
-    missing = why_missing(data, root)
+    missing = data.why_missing(root)
     if missing:
         raise DataError(f"data: {missing}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from detbench.evaluation.competition import Boxed, Candidate
     from detbench.recipe.experiment import Cell, Data
     from detbench.report.pictures import Objects
+    from detbench.runner.plan import Request
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def source(images: Sequence[str], annotations: Path | None, data: Data, root: Pa
         single.require_data(data, root)
         _check_numbers(numbers, data, root)
     if table is None:
-        names = _categories(data, root)
-        explain = f"there are {len(names)} classes in {_called(data)}: --dataset names others"
+        names = data.categories(root)
+        explain = f"there are {len(names)} classes in {data.val_split()}: --dataset names others"
     ids, titles = [number for number, _ in names], [name for _, name in names]
     return Source(tuple(images), titles, ids, explain, data, root, table)
 
@@ -134,27 +135,7 @@ def _check_numbers(numbers: list[int], data: Data, root: Path) -> None:
     count = len(sets.load(data, "val", root))
     for number in numbers:
         if number >= count:
-            raise DataError(f"image {number}: {_called(data)} has val images 0 to {count - 1}")
-
-
-def _called(data: Data) -> str:
-    from detbench.data.sources import val_split
-
-    return val_split(data)
-
-
-def _categories(data: Data, root: Path) -> list[tuple[int, str]]:
-    """Ids and names of a data set's classes; of COCO also where it is not on disk."""
-    from detbench.data import load
-    from detbench.data.sources import why_missing
-    from detbench.recipe.experiment import Coco
-
-    if isinstance(data, Coco) and why_missing(data, root):
-        from detbench.detectors.torchvision_importer import coco_classes
-
-        return list(zip(*coco_classes(), strict=True))
-    single.require_data(data, root)
-    return [(one.id, one.name) for one in load(data, "val", root).categories]
+            raise DataError(f"image {number}: {data.val_split()} has val images 0 to {count - 1}")
 
 
 def _row_of(table: Table, path: Path) -> int:
@@ -179,15 +160,13 @@ def objects(items: list[dict[str, Any]], ids: list[int], data: Data) -> Objects:
     import numpy as np
 
     from detbench.evaluation.competition import Boxed
-    from detbench.recipe.experiment import Voc
     from detbench.report.pictures import Objects
 
     boxes = np.array([item["bbox"] for item in items], float).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     labels = np.array([ids.index(item["category_id"]) for item in items], np.int64)
     crowd = np.array([bool(item.get("iscrowd", 0)) for item in items], bool)
-    mark = "difficult" if isinstance(data, Voc) else "crowd"
-    return Objects(Boxed(boxes, labels, np.ones(len(items))), crowd, mark)
+    return Objects(Boxed(boxes, labels, np.ones(len(items))), crowd, data.crowd)
 
 
 def _unlike(stem: str, taken: set[str]) -> str:
@@ -199,19 +178,11 @@ def _unlike(stem: str, taken: set[str]) -> str:
     return name
 
 
-def stored_row(
-    row: str,
-    profile: str | None,
-    root: Path,
-    seed: int,
-    overrides: Sequence[str],
-    dataset: str | None,
-    results: Path,
-) -> tuple[Cell, Path, str]:
+def stored_row(row: str, request: Request, results: Path) -> tuple[Cell, Path, str]:
     """The cell of a table's row that was run, the weights it left, and the row's label.
 
     Args:
-        row: as in ``tscode-table1:FCOS``; the rest are ``runner.plan.choose``'s.
+        row: as in ``tscode-table1:FCOS``, whose table takes the place of ``request``'s.
 
     Raises:
         RecipeError: no such table or row.
@@ -219,14 +190,11 @@ def stored_row(
     """
     from detbench.recipe.experiment import Cell
     from detbench.results.store import Store
-    from detbench.runner import plan
 
     table, colon, label = row.partition(":")
     if not colon or not label:
         raise RecipeError(f"--row '{row}': give TABLE:ROW, as in tscode-table1:FCOS")
-    chosen, said = plan.choose(table, profile, root, (seed,), None, overrides, dataset)
-    if said:
-        common.say(said)
+    chosen = common.plan(replace(request, table=table))
     labels = {one.row.label.lower(): one for one in chosen.rows}
     planned = labels.get(label.lower())
     if planned is None:

@@ -52,7 +52,6 @@ def command(
     Started by torchrun, the processes share each batch, one GPU each: the same losses, sooner.
     """
     from detbench.cli import single
-    from detbench.data.sources import label, seen_in_training
 
     common.before_torch()
     root = common.data_root(data_root)
@@ -61,7 +60,7 @@ def command(
     name = Path(detector).stem if detector.endswith(".toml") else detector
     folder = out or Path("runs") / f"{name}-{chosen.id}-{seed}"
     single.log_to_stderr()
-    warning = seen_in_training(cell.data)
+    warning = cell.data.seen_in_training
     if warning:
         common.say(f"warning: {warning}")
 
@@ -89,6 +88,6 @@ def command(
         return
     results.write(folder / "detections.json.gz", found.detections)
     common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
-    said = single.protocol(label(cell.data), found.images, cell.evaluation, "detbench")
+    said = single.protocol(cell.data.label(), found.images, cell.evaluation, "detbench")
     said += f" Not a test: {warning}." if warning else ""
     common.emit(sheet(name, found.metrics, said, note=sentence(cell.data)), format)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detbench.detectors.fitting import Fit
     from detbench.report.table import Sheet
     from detbench.training.importing import Imported
-    from detbench.training.stock import Stock
+    from detbench.training.inventory import Weights
 
 EXAMPLES = (
     "detbench weights list",
@@ -37,10 +37,10 @@ def list_(format: common.FormatOption = "terminal") -> None:
 
     Below them the embedded ones, and what else lies in torch hub's cache. Nothing is downloaded.
     """
-    from detbench.training import stock
+    from detbench.training import inventory
 
-    found = stock.take()
-    common.emit(_stock_sheet(found), format, stock.plain(found))
+    found = inventory.take()
+    common.emit(_inventory_sheet(found), format, inventory.plain(found))
 
 
 @app.command(
@@ -176,7 +176,7 @@ def _check_output(output: Path, file: Path, force: bool) -> None:
         raise RecipeError(f"--output {output}: is there already: --force replaces it")
 
 
-def _stock_sheet(found: list[Stock]) -> Sheet:
+def _inventory_sheet(found: list[Weights]) -> Sheet:
     from detbench.report.table import Column, Entry, Sheet, text
 
     rows = tuple(

@@ -1,6 +1,7 @@
-"""Data sets in COCO form: the embedded ``shapes``, COCO and Pascal VOC on disk, any COCO JSON.
+"""Data sets in COCO form: their kinds, what is read of them, and how they are loaded.
 
-This module imports no torch: the command line asks it what is there before anything runs.
+``kind`` is the contract of a kind, ``kinds`` the table of them. This module imports no torch: the
+command line asks it what is there before anything runs.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from detbench.recipe.experiment import Coco, CocoJson, Data, Shapes, Voc
-
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from detbench.data.kinds import Data
 
 Split = Literal["train", "val"]
 
@@ -88,40 +89,9 @@ def load(data: Data, split: Split, root: Path, seed: int = 0) -> Dataset:
     Raises:
         DataError: it is missing, damaged or inconsistent.
     """
-    if isinstance(data, Shapes):
-        from detbench.data import shapes
-
-        count = data.train if split == "train" else data.val
-        by_seed = split == "train" and data.scenes == "by-seed"
-        drawn = seed if by_seed else None
-        return shapes.Shapes(split, count, data.size, data.variant, data.version, drawn)
-    from detbench.data import coco
-    from detbench.data.sources import devkit, lists, pair
-
-    if isinstance(data, Voc):
-        from detbench.data import voc
-
-        folder = devkit(root)
-        return coco.CocoDataset(folder, folder, voc.read(folder, lists(data, split)))
-    annotations, images = pair(data, split, root)
-    return coco.CocoDataset(annotations, images)
+    return data.open(split, root, seed)
 
 
 def class_names(dataset: Dataset) -> list[str]:
     """What the classes of a data set are called, in the order of the labels."""
     return [category.name for category in dataset.categories]
-
-
-__all__ = [
-    "Category",
-    "Coco",
-    "CocoJson",
-    "Data",
-    "Dataset",
-    "Sample",
-    "Shapes",
-    "Split",
-    "Voc",
-    "class_names",
-    "load",
-]

@@ -5,8 +5,10 @@ Columns, as COCO's 860 001 training annotations take gigabytes as dictionaries.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,15 +104,16 @@ def parsed(path: Path) -> Any:
         DataError: it is not there, cannot be read, or is no JSON.
     """
     try:
-        with path.open("rb") as file:
-            return json.load(file)
+        content = path.read_bytes()
+        return json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
     except FileNotFoundError:
         raise DataError(
             f"annotation file {path} is not there; mend the path, or --data-root / DETBENCH_DATA"
         ) from None
     except OSError as error:
-        raise DataError(f"annotation file {path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+        said = error.strerror or one_line(error)
+        raise DataError(f"annotation file {path} cannot be read: {said}") from None
+    except (ValueError, RecursionError, EOFError, zlib.error) as error:
         raise DataError(
             f"annotation file {path} is truncated or no JSON ({one_line(error)}); "
             f"fetch or make it again"

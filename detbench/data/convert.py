@@ -12,11 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from detbench.data import Split, load, voc
-from detbench.data.coco_check import check, check_files, parsed
-from detbench.data.sources import devkit, lists, pair
+from detbench.data.coco_check import check_files
+from detbench.data.kind import Split
+from detbench.data.kinds import Data
 from detbench.errors import DataError
-from detbench.recipe.experiment import Data, Shapes, Voc
 
 Tell = Callable[[int, int], None]
 
@@ -125,21 +124,10 @@ def _chosen(
     data: Data, root: Path, split: Split, choice: Choice
 ) -> tuple[dict[str, Any], Path | None]:
     """COCO's dictionary of what to write, and where its images are."""
-    source: Path | None
-    if isinstance(data, Shapes):
-        # Only what is asked for is laid out.
-        count = min(getattr(data, split), choice.limit or getattr(data, split))
-        few = data if choice.classes else data.model_copy(update={split: count})
-        opened = load(few, split, root)
-        _require(choice.classes, [category.name for category in opened.categories])
-        content, source = opened.ground_truth(), None
-    elif isinstance(data, Voc):
-        source = devkit(root)
-        content = voc.read(source, lists(data, split)).ground_truth(f"{source} {split}")
-    else:
-        file, source = pair(data, split, root)
-        content = parsed(file)
-        check(content, file)
+    if data.drawn:  # before laying out scenes, which takes a while
+        _require(choice.classes, [name for _, name in data.categories(root)])
+    # Of some classes, the first images that have one may be any.
+    content, source = data.part(split, root, None if choice.classes else choice.limit)
     content = subset(content, choice.limit, choice.classes)
     if source is not None:
         check_files(source, [image["file_name"] for image in content["images"]], source)
@@ -159,7 +147,7 @@ def _images(
     """Draw or copy the images to ``target`` if they are to be; where they are then."""
     if source is not None and not copy:
         return source
-    opened = load(data, split, root) if source is None else None
+    opened = data.open(split, root) if source is None else None
     total = len(content["images"])
     for index, image in enumerate(content["images"]):
         path = target / image["file_name"]

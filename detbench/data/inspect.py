@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from detbench.data import Split, images, voc
-from detbench.data.coco_check import Table, missing_files, read
-from detbench.data.sources import devkit, lists, pair
+from detbench.data import images
+from detbench.data.coco_check import Table, missing_files
+from detbench.data.kinds import Data
 from detbench.errors import DataError
-from detbench.recipe.experiment import Data, Shapes, Voc
 
 Tell = Callable[[int, int], None]
 """Told how many images of how many are done."""
@@ -55,13 +54,13 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
     Returns:
         Reports; for ``shapes``, which is drawn, none.
     """
-    if isinstance(data, Shapes):
-        return []
     tables: dict[str, Table] = {}
     reports = []
-    for split, source, folder in _splits(data, root):
+    unlike = data.unlike(root)
+    for key, (source, folder) in unlike:
+        split = "train, val" if len(unlike) == 1 else key
         try:
-            table = _table(data, split, source, root)
+            table = data.table(key, root)
             tables[split] = table
             missing = missing_files(folder, table.file_names)
         except DataError as error:
@@ -76,27 +75,6 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
             problems += found
         reports.append(Report(split, str(source), *_numbers(table), decoded, tuple(problems)))
     return [*reports, *_between(tables)]
-
-
-def _splits(data: Data, root: Path) -> list[tuple[str, Path, Path]]:
-    """Name, annotations and image folder of each split."""
-    if isinstance(data, Voc):
-        folder = devkit(root)
-        return [("train", folder, folder), ("val", folder, folder)]
-    assert not isinstance(data, Shapes)
-    train, val = (pair(data, split, root) for split in _NAMES)
-    if train == val:
-        return [("train, val", *train)]
-    return [("train", *train), ("val", *val)]
-
-
-_NAMES: tuple[Split, Split] = ("train", "val")
-
-
-def _table(data: Data, split: str, source: Path, root: Path) -> Table:
-    if isinstance(data, Voc):
-        return voc.read(devkit(root), lists(data, "train" if split == "train" else "val"))
-    return read(source)
 
 
 def _numbers(table: Table | None) -> tuple[int | None, int | None, int | None, int | None]:

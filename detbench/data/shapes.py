@@ -1,246 +1,76 @@
-"""The embedded data set ``shapes``: scenes drawn on demand, in COCO form, the same everywhere.
-
-A scene is a pure function of (version, variant, split, index, size) and, where training scenes are
-drawn by seed, of the seed: the same bytes on every machine, in every process and library version.
-What it may hold is in ``shapes_plan``, how it is drawn in ``shapes_draw``.
-"""
+"""The embedded data set ``shapes`` as a kind; its scenes are drawn by ``scenes``. No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from detbench.data.kind import SPLITS, DataSet, Entry, Split
+from detbench.recipe.model import Positive
 
-from detbench.data import Category, Sample, Split
-from detbench.data.draws import Draws
-from detbench.data.shapes_draw import Coverage, Part, background, cover, finish, paint
-from detbench.data.shapes_plan import CATEGORIES, VARIANTS, Plan, Variant, plan
-from detbench.errors import DataError
-
-VERSION = 1
-SMALLEST = 32
-
-_SPLITS = {"train": 0, "val": 1}
-_BY_SEED = 2  # more splits after those two, one a seed
-_CACHE_BYTES = 512 * 2**20
+if TYPE_CHECKING:
+    from detbench.data import Dataset
 
 
-@dataclass(frozen=True)
-class Annotations:
-    """Ground truth of one scene.
+class Shapes(DataSet):
+    """The embedded data set: scenes drawn on demand, the same on every machine.
 
     Attributes:
-        boxes: (n, 4), float32, xyxy pixels: the extent inside the image; hidden parts are included
-            unless the annotator cropped it.
-        labels: (n,), int64, indices into ``CATEGORIES``.
-        areas: (n,), int64, pixels inside the outline, hidden ones included as in ``boxes``.
+        size: side of the square scenes in pixels; objects are in proportion to it.
+        train, val: numbers of scenes. The splits never share a scene.
+        variant: ``full``; ``easy`` with fewer, larger objects and less clutter; ``covered``, soon
+            learnt, but with hidden objects and annotators that make mistakes.
+        version: of the drawing code; a change of what is drawn changes it.
+        scenes: ``by-seed`` draws the training scenes of each seed anew, so that what seeds differ
+            by covers the data too; none trains every seed on the same. The val split has no seed.
     """
 
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    areas: NDArray[np.int64]
+    title: ClassVar[str] = "shapes"
+    what: ClassVar[str] = "embedded: scenes drawn on demand"
+    drawn: ClassVar[bool] = True
 
+    kind: Literal["shapes"]
+    size: Positive = 512
+    train: Positive = 4000
+    val: Positive = 500
+    variant: Literal["full", "easy", "covered"] = "full"
+    version: Positive = 1
+    scenes: Literal["by-seed"] | None = None
 
-Layers = list[list[tuple[Part, Coverage]]]
+    @property
+    def by_seed(self) -> bool:
+        return self.scenes == "by-seed"
 
+    def count(self, split: Split) -> int | None:
+        return self.train if split == "train" else self.val
 
-class Shapes:
-    """One split of the embedded data set.
+    def open(self, split: Split, root: Path, seed: int = 0) -> Dataset:
+        from detbench.data import scenes
 
-    Args:
-        split: ``train`` or ``val``; they never share a scene.
-        count: number of scenes.
-        size: side in pixels, 32 or more.
-        variant: a name of ``VARIANTS``.
-        version: of the drawing code; only the one this release draws.
-        seed: draws other scenes than both splits have, each seed its own; none is the split's.
+        count = self.train if split == "train" else self.val
+        drawn = seed if split == "train" and self.by_seed else None
+        return scenes.Shapes(split, count, self.size, self.variant, self.version, drawn)
 
-    Scenes are kept in memory once drawn where all of them fit into 512 MB.
+    def truth(self, root: Path) -> dict[str, Any]:
+        return self.open("val", root).ground_truth()
 
-    Raises:
-        DataError: this release cannot draw that version or size.
-    """
+    def part(
+        self, split: Split, root: Path, limit: int | None
+    ) -> tuple[dict[str, Any], Path | None]:
+        # Only what is asked for is laid out.
+        count = min(getattr(self, split), limit or getattr(self, split))
+        few = self.model_copy(update={split: count})
+        return few.open(split, root).ground_truth(), None
 
-    def __init__(
-        self,
-        split: Split,
-        count: int,
-        size: int = 512,
-        variant: str = "full",
-        version: int = VERSION,
-        seed: int | None = None,
-    ) -> None:
-        if version != VERSION:
-            raise DataError(
-                f"data: shapes version {version} cannot be drawn by this release, which draws "
-                f"version {VERSION}; set data.version = {VERSION}"
-            )
-        if size < SMALLEST:
-            raise DataError(
-                f"data: shapes of size {size} would be too small to see; "
-                f"set data.size to {SMALLEST} or more"
-            )
-        self.size = size
-        self.categories = [Category(index + 1, name) for index, name in enumerate(CATEGORIES)]
-        self.sizes = [(size, size)] * count
-        self.trainable = range(count)  # every scene has an object
-        self.in_memory = count * 3 * size * size <= _CACHE_BYTES
-        which = (_SPLITS[split],) if seed is None else (_BY_SEED, seed)
-        self._key = (version, VARIANTS[variant].code, *which)
-        self._variant = VARIANTS[variant]
-        self._annotations: dict[int, Annotations] = {}
-        self._images: dict[int, NDArray[np.uint8]] = {}
+    def entries(self, name: str, root: Path) -> Iterator[Entry]:
+        for split in SPLITS:
+            yield Entry(name, split, "drawn on demand", self.count(split), None)
 
-    def __len__(self) -> int:
-        return len(self.sizes)
+    def val_split(self, limit: int | None = None) -> str:
+        count = self.val if limit is None else min(limit, self.val)
+        return f"shapes {self.variant} {self.size} px, val {count}"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_images": {}}  # cheaper to draw again than to send
-
-    def sample(self, index: int) -> Sample:
-        """Scene ``index`` with its objects, at least one."""
-        import torch  # here, so that results can be scored against a split without it
-
-        image = self._images.get(index)
-        if image is None:
-            image, self._annotations[index] = draw(self._key, index, self.size, self._variant)
-            if self.in_memory:
-                self._images[index] = image
-        found = self._annotations[index]
-        return Sample(
-            torch.from_numpy(image),
-            torch.from_numpy(found.boxes),
-            torch.from_numpy(found.labels),
-            image_id=index + 1,
-        )
-
-    def annotations(self, index: int) -> Annotations:
-        """The objects of scene ``index``, without drawing it."""
-        if index not in self._annotations:
-            _, _, kept = _arrange(self._key, index, self.size, self._variant)
-            self._annotations[index] = _annotate(kept)
-        return self._annotations[index]
-
-    def ground_truth(self) -> dict[str, Any]:
-        """COCO's dictionary of the whole split; nothing is drawn for it."""
-        annotations: list[dict[str, Any]] = []
-        for index in range(len(self)):
-            found = self.annotations(index)
-            for box, label, area in zip(found.boxes, found.labels, found.areas, strict=True):
-                left, top, right, bottom = (float(edge) for edge in box)
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": index + 1,
-                        "category_id": int(label) + 1,
-                        "bbox": [left, top, right - left, bottom - top],
-                        "area": float(area),
-                        "iscrowd": 0,
-                        "ignore": 0,
-                    }
-                )
-        return {
-            "info": {"description": "detbench shapes"},
-            "images": [
-                {"id": i + 1, "width": self.size, "height": self.size, "file_name": f"{i + 1}.png"}
-                for i in range(len(self))
-            ],
-            "categories": [{"id": c.id, "name": c.name} for c in self.categories],
-            "annotations": annotations,
-        }
-
-
-def draw(
-    key: tuple[int, ...], index: int, size: int, variant: Variant
-) -> tuple[NDArray[np.uint8], Annotations]:
-    """Draw scene ``index``: (3, size, size) RGB bytes and its objects."""
-    scene, layers, kept = _arrange(key, index, size, variant)
-    draws = Draws(*key, index, 1)
-    image = background(draws, size, scene.base, variant.swing, scene.cells)
-    for layer in layers:
-        for part, coverage in layer:
-            paint(image, part, coverage)
-    return finish(image, draws, variant.grain), _annotate(kept)
-
-
-@dataclass(frozen=True)
-class _Marked:
-    """An annotated object: its label, and the pixels its annotation surrounds.
-
-    Attributes:
-        left, top: of ``mask`` in the scene.
-        mask: (h, w), bool, not empty.
-    """
-
-    label: int
-    left: int
-    top: int
-    mask: NDArray[np.bool_]
-
-
-def _arrange(
-    key: tuple[int, ...], index: int, size: int, variant: Variant
-) -> tuple[Plan, Layers, list[_Marked]]:
-    """Plan a scene, leave out what would be mostly hidden, and annotate the rest.
-
-    Returns:
-        The plan, what to draw from back to front, and the annotated objects.
-    """
-    scene = plan(Draws(*key, index, 0), size, variant)
-    annotator = Draws(*key, index, 2)
-    taken = np.zeros((size, size), bool)
-    layers: Layers = []
-    kept: list[_Marked] = []
-    front: list[_Marked] = []
-    for thing in reversed(scene.things):
-        layer = [(part, cover(part, size)) for part in thing.parts]
-        if thing.label is not None:
-            seen = _seen(layer, taken, variant.visible)
-            if front and not seen and variant.hidden == "left out":
-                continue
-            misses = annotator.chance(variant.overlooked if seen else 1.0 - variant.guessed)
-            crops = annotator.chance(variant.cropped)
-            marked = _marked(thing.label, layer[-1][1], taken, crops)
-            front = front or [marked]
-            kept += [] if misses else [marked]
-        layers.append(layer)
-        for part, coverage in layer:
-            if part.opacity == 1.0:
-                taken[coverage.window] |= coverage.alpha > 0.5
-    layers.reverse()
-    return scene, layers, kept or front  # of every scene something is annotated
-
-
-def _marked(label: int, body: Coverage, taken: NDArray[np.bool_], crops: bool) -> _Marked:
-    """An object as it is annotated: ``crops`` to what is free of ``taken``, if anything is."""
-    mask = body.alpha > 0.5
-    free = mask & ~taken[body.window]
-    return _Marked(label, body.left, body.top, free if crops and free.any() else mask)
-
-
-def _seen(layer: list[tuple[Part, Coverage]], taken: NDArray[np.bool_], share: float) -> bool:
-    """Whether enough of every part is free of what stands before it."""
-    for _, coverage in layer:
-        mask = coverage.alpha > 0.5
-        free = np.count_nonzero(mask & ~taken[coverage.window])
-        if free < share * np.count_nonzero(mask) or not free:
-            return False
-    return True
-
-
-def _annotate(kept: list[_Marked]) -> Annotations:
-    boxes = np.zeros((len(kept), 4), np.float32)
-    areas = np.zeros(len(kept), np.int64)
-    for row, one in enumerate(kept):
-        columns = np.flatnonzero(one.mask.any(axis=0))
-        rows = np.flatnonzero(one.mask.any(axis=1))
-        boxes[row] = (
-            one.left + columns[0],
-            one.top + rows[0],
-            one.left + columns[-1] + 1,
-            one.top + rows[-1] + 1,
-        )
-        areas[row] = np.count_nonzero(one.mask)
-    return Annotations(boxes, np.array([one.label for one in kept], np.int64), areas)
+    def describe(self) -> str:
+        drawn = " drawn by seed" if self.by_seed else ""
+        return f"shapes ({self.variant}, {self.size} px, {self.train} train{drawn}, {self.val} val)"

@@ -1,197 +1,101 @@
-"""Pascal VOC's annotations (Everingham et al. 2010), in the columns of COCO's. No torch.
-
-The development kit's layout, ``VOC<year>/{Annotations,ImageSets/Main,JPEGImages}``. Choices, all as
-MMDetection makes them (``datasets/xml_style.py`` and its converter of VOC to COCO), as Decoupled
-R-CNN's numbers were made with it:
-
-- Corners count pixels from 1. One is taken off all four, so that (1, 1, w, h), the whole image,
-  becomes xyxy (0, 0, w - 1, h - 1): a box is a pixel narrower and lower than what it covers. VOC's
-  own AP adds that pixel again (``evaluation/voc.py``). Fractions of a pixel, of which VOC2012 has a
-  few, are dropped.
-- Difficult objects are not learnt from and become COCO's crowds. So COCO's AP counts neither a
-  detection of one nor its absence; it takes a detection for one by the share of the detection's
-  area that lies inside, and any number of them, VOC's own AP by the best IoU of all objects.
-- Ids are positions: images in the order of the lists, categories in the alphabet's, both from 0.
-
-Unlike there, a class outside VOC's 20 is an error and not skipped, and small objects are learnt
-from (MMDetection 3's configuration leaves out those under 32 pixels).
-"""
+"""Pascal VOC as a kind (Everingham et al. 2010); ``voc_xml`` reads its annotations. No torch."""
 
 from __future__ import annotations
 
-import math
-import xml.etree.ElementTree as ET
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
+from pydantic import Field
 
-from detbench.data.coco_check import EXCESS, Table, one_line
-from detbench.errors import DataError
+from detbench.data.kind import SPLITS, Entry, OnDisk, Split
 
-CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
-    *("train", "tvmonitor"),
-)
-_LABELS = {name: label for label, name in enumerate(CLASSES)}
+if TYPE_CHECKING:
+    from detbench.data.coco_check import Table
+
+VocSplit = Annotated[str, Field(pattern=r"^\d{4}_\w+$")]
 
 
-@dataclass(frozen=True)
-class _Object:
-    """An annotated object: label, xyxy from 0, whether it is difficult."""
+class Voc(OnDisk):
+    """Pascal VOC on disk: ``<root>/VOCdevkit/VOC<year>/``, as the development kit unpacks.
 
-    label: int
-    box: tuple[int, int, int, int]
-    difficult: bool
-
-
-def read(devkit: Path, names: Sequence[str]) -> Table:
-    """Read and check the annotations of some image lists.
-
-    Args:
-        devkit: the folder that holds ``VOC2007`` and ``VOC2012``.
-        names: the lists, each ``<year>_<list>`` as in ``2007_trainval``; no image may be in two.
-
-    Returns:
-        The columns; ``file_names`` are relative to ``devkit``. Images are not looked for.
-
-    Raises:
-        DataError: the first thing that is wrong, with its file, in one line.
+    Attributes:
+        train: lists of images to learn from, each ``<year>_<list>``, one after another.
+        val: the list to evaluate on.
     """
-    sources: list[Path] = []
-    files: list[str] = []
-    for name in names:
-        year, _, listed = name.partition("_")
-        folder = devkit / f"VOC{year}"
-        for image in _listed(folder / "ImageSets" / "Main" / f"{listed}.txt"):
-            sources.append(folder / "Annotations" / f"{image}.xml")
-            files.append(f"VOC{year}/JPEGImages/{image}.jpg")
-    twice, times = Counter(files).most_common(1)[0]
-    if times > 1:
-        raise DataError(
-            f"{' and '.join(names)} in {devkit} list {twice} twice; name lists that share no image"
-        )
-    sizes, objects = zip(*map(_annotation, sources), strict=True)
-    return _table(sizes, objects, files, sources)
 
-
-def _table(
-    sizes: Sequence[tuple[int, int]],
-    objects: Sequence[list[_Object]],
-    files: list[str],
-    sources: list[Path],
-) -> Table:
-    flat = [one for found in objects for one in found]
-    corners = np.array([one.box for one in flat], np.float64).reshape(-1, 4)
-    boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
-    return Table(
-        categories=list(enumerate(CLASSES)),
-        image_ids=np.arange(len(files)),
-        image_sizes=np.array(sizes, np.int64),
-        file_names=files,
-        ids=np.arange(1, len(flat) + 1),
-        image_rows=np.repeat(np.arange(len(files)), [len(found) for found in objects]),
-        labels=np.array([one.label for one in flat], np.int64),
-        boxes=boxes,
-        areas=boxes[:, 2] * boxes[:, 3],
-        crowd=np.array([one.difficult for one in flat], np.int64),
-        sources=tuple(sources),
+    title: ClassVar[str] = "VOC"
+    what: ClassVar[str] = "Pascal VOC 2007 and 2012 on disk"
+    crowd: ClassVar[str] = "difficult"
+    num_classes: ClassVar[int] = 20
+    protocol: ClassVar[str | None] = "detbench.evaluation.voc"
+    note: ClassVar[str] = (
+        "Difficult objects are crowds in it; VOC's own AP is measured on voc only."
     )
 
+    kind: Literal["voc"]
+    train: Annotated[tuple[VocSplit, ...], Field(min_length=1)] = (
+        "2007_trainval",
+        "2012_trainval",
+    )
+    val: VocSplit = "2007_test"
 
-def _listed(path: Path) -> list[str]:
-    """The names in an image list."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(
-            f"image list {path} is not there; mend its name, or --data-root / DETBENCH_DATA"
-        ) from None
-    except OSError as error:
-        raise DataError(f"image list {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"image list {path} is no text; restore the file") from None
-    names = [line.strip() for line in lines if line.strip()]
-    for name in names:
-        if len(name.split()) > 1:
-            # The lists of one class, as in aeroplane_train.txt, have a second column.
-            raise DataError(
-                f"image list {path}: '{name}' is no image's name; use a list of one name per line"
-            )
-    if not names:
-        raise DataError(f"image list {path} is empty; there is nothing to detect in it")
-    return names
+    def lists(self, split: Split) -> tuple[str, ...]:
+        """The image lists of a split."""
+        return self.train if split == "train" else (self.val,)
 
+    def where(self, split: Split, root: Path) -> tuple[Path, Path]:
+        return root / "VOCdevkit", root / "VOCdevkit"
 
-def _annotation(path: Path) -> tuple[tuple[int, int], list[_Object]]:
-    """Width and height of an image, and its objects."""
-    try:
-        root = ET.parse(path).getroot()
-    except FileNotFoundError:
-        raise DataError(
-            f"annotation file {path} is not there, but an image list names it; restore the file"
-        ) from None
-    except OSError as error:
-        raise DataError(f"annotation file {path} cannot be read: {error.strerror}") from None
-    # Over an encoding that it does not know, ElementTree raises one of the other two.
-    except (ET.ParseError, LookupError, ValueError) as error:
-        raise DataError(
-            f"annotation file {path} is truncated or no XML ({one_line(error)}); restore the file"
-        ) from None
-    width, height = (_number(root, f"size/{side}", "the image", path) for side in _SIDES)
-    if width < 1 or height < 1:
-        _fail(path, f"the image is {width}x{height}", "give its size in pixels")
-    found = [
-        _object(element, number, (width, height), path)
-        for number, element in enumerate(root.findall("object"), start=1)
-    ]
-    return (width, height), found
+    def needed(self, split: Split, root: Path) -> Iterator[tuple[str, Path]]:
+        for name in self.lists(split):
+            folder, listed = self._list(name, root)
+            yield "image list", listed
+            for part in ("Annotations", "JPEGImages"):
+                yield "folder", folder / part
 
+    def _list(self, name: str, root: Path) -> tuple[Path, Path]:
+        """The year's folder and the file of an image list."""
+        year, _, listed = name.partition("_")
+        folder = root / "VOCdevkit" / f"VOC{year}"
+        return folder, folder / "ImageSets" / "Main" / f"{listed}.txt"
 
-_SIDES = ("width", "height")
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+    def hashed(self, split: Split, root: Path) -> list[Path]:
+        from detbench.data.voc_xml import listed
 
+        found = []
+        for name in self.lists(split):
+            folder, file = self._list(name, root)
+            found += [file, *(folder / "Annotations" / f"{one}.xml" for one in listed(file))]
+        return found
 
-def _object(element: ET.Element, number: int, size: tuple[int, int], path: Path) -> _Object:
-    name = (element.findtext("name") or "").strip()
-    what = f"object {number}"
-    if name not in _LABELS:
-        _fail(
-            path, f"{what} is of class '{name}', which is not among VOC's 20", "mend or remove it"
+    def public(self, split: Split) -> str | None:
+        return f"voc {' '.join(self.lists(split))}"
+
+    def table(self, split: Split, root: Path) -> Table:
+        from detbench.data.voc_xml import read
+
+        return read(self.where(split, root)[0], self.lists(split))
+
+    def advice(self, root: Path) -> str:
+        years = dict.fromkeys(name[:4] for name in (*self.train, self.val))
+        return (
+            f"put Pascal VOC below {root / 'VOCdevkit'} "
+            f"({', '.join(f'VOC{year}/' for year in years)}) "
+            f"or name another folder by --data-root or DETBENCH_DATA"
         )
-    what = f"{what} ({name})"
-    x1, y1, x2, y2 = (_number(element, f"bndbox/{c}", what, path) - 1 for c in _CORNERS)
-    said = f"xmin, ymin, xmax, ymax {x1 + 1}, {y1 + 1}, {x2 + 1}, {y2 + 1}"
-    if x2 <= x1 or y2 <= y1:
-        _fail(path, f"{what} has no area ({said})", "mend or remove it")
-    if min(x1, y1) < -EXCESS or x2 + 1 > size[0] + EXCESS or y2 + 1 > size[1] + EXCESS:
-        _fail(
-            path,
-            f"{what} reaches more than {EXCESS:g} pixels outside its image ({said} in "
-            f"{size[0]}x{size[1]})",
-            "mend or remove it",
-        )
-    difficult = element.find("difficult") is not None and _number(element, "difficult", what, path)
-    return _Object(_LABELS[name], (x1, y1, x2, y2), bool(difficult))
 
+    def entries(self, name: str, root: Path) -> Iterator[Entry]:
+        from detbench.data.inventory import of_voc_list
 
-def _number(element: ET.Element, key: str, what: str, path: Path) -> int:
-    """The number at ``key``, without its fraction."""
-    text = element.findtext(key)
-    if text is None:
-        _fail(path, f"{what} has no '{key}'", "VOC's annotations have one: restore the file")
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or abs(value) > 1e9:
-        _fail(path, f"{what} has {key} '{one_line(ValueError(text))}'", "it is a number")
-    return int(value)
+        for split in SPLITS:
+            for listed in self.lists(split):
+                one = Voc(kind="voc", train=(listed,), val=listed)
+                yield of_voc_list(name, split, one.why_missing(root), *self._list(listed, root))
 
+    def val_split(self, limit: int | None = None) -> str:
+        name = f"VOC {self.val}"
+        return name if limit is None else f"{name}, first {limit}"
 
-def _fail(path: Path, problem: str, advice: str) -> NoReturn:
-    raise DataError(f"annotation file {path}: {problem}; {advice}")
+    def describe(self) -> str:
+        return f"VOC {' + '.join(self.train)} / {self.val}"

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detbench.evaluation.detections import Flags, Ints
-from detbench.evaluation.metric import AREAS, METRICS, THRESHOLDS, Metric, parse
+from detbench.evaluation.metric import AREAS, METRICS, THRESHOLDS, Mean, parse
 
 if TYPE_CHECKING:
     from detbench.evaluation.matching import Matches
@@ -63,22 +63,19 @@ def values(matches: Matches, names: Sequence[str]) -> dict[str, float | None]:
     for name in names:
         wanted = parse(name, matches.names)
         labels = _labels(matches, wanted)
-        part = (list(wanted.thresholds), slice(None))
         held = recall if wanted.recall else precision
-        chosen = held[..., wanted.area][..., labels]
-        found[name] = _mean(chosen[part] if wanted.recall else chosen[list(wanted.thresholds)])
+        found[name] = _mean(held[..., wanted.area][..., labels][list(wanted.thresholds)])
     return found
 
 
 def summary(precision: Array, recall: Array) -> dict[str, float | None]:
     """COCO's means of its arrays of precision (T, R, K, A) and recall (T, K, A)."""
     found: dict[str, float | None] = {}
-    for area, suffix in enumerate(AREAS):
-        found[f"AP{suffix}"] = _mean(precision[:, :, :, area])
-        found[f"AR{suffix}"] = _mean(recall[:, :, area])
-    for index, percent in enumerate(THRESHOLDS):
-        found[f"AP{percent}"] = _mean(precision[index, :, :, 0])
-    return {name: found[name] for name in METRICS}
+    for name in METRICS:
+        wanted = parse(name)
+        held = recall if wanted.recall else precision
+        found[name] = _mean(held[..., wanted.area][list(wanted.thresholds)])
+    return found
 
 
 def _mean(found: Array) -> float | None:
@@ -130,7 +127,7 @@ def _curve(right: Flags, counted: Ints, objects: int) -> tuple[Array, float]:
 def replicate(
     matches: Matches,
     weights: NDArray[np.integer],
-    wanted: Sequence[Metric],
+    wanted: Sequence[Mean],
     precise: type[np.floating] | None = None,
 ) -> NDArray[np.float64]:
     """Metrics of re-weighted images.
@@ -153,7 +150,7 @@ def replicate(
     return np.concatenate(pieces, axis=1)
 
 
-def _replicate(matches: Matches, copies: Array, wanted: Sequence[Metric]) -> NDArray[np.float64]:
+def _replicate(matches: Matches, copies: Array, wanted: Sequence[Mean]) -> NDArray[np.float64]:
     total = np.zeros((len(wanted), copies.shape[1]))
     classes = np.zeros_like(total)
     for label in range(len(matches.names)):
@@ -172,7 +169,7 @@ def _replicate(matches: Matches, copies: Array, wanted: Sequence[Metric]) -> NDA
     return np.divide(total, classes, out=np.full_like(total, np.nan), where=classes > 0)
 
 
-def _labels(matches: Matches, wanted: Metric) -> range | list[int]:
+def _labels(matches: Matches, wanted: Mean) -> range | list[int]:
     if wanted.category is None:
         return range(len(matches.names))
     return [matches.names.index(wanted.category)]

@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from detbench.data.coco_check import Table
 from detbench.evaluation.accumulate import metrics, summary
-from detbench.evaluation.detections import check_results
+from detbench.evaluation.detections import GroundTruth, check_results
 from detbench.evaluation.matching import match
 from detbench.evaluation.metric import METRICS, bounds
 from detbench.recipe.experiment import Evaluation
@@ -29,7 +30,7 @@ Evaluator = Literal["detbench", "faster", "pycocotools"]
 
 
 def evaluate(
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     evaluation: Evaluation,
     evaluator: Evaluator = "detbench",
@@ -59,6 +60,8 @@ def evaluate(
     if evaluator == "detbench":
         return metrics(match(ground_truth, results, evaluation, name))
     check_results(ground_truth, results, name)
+    if isinstance(ground_truth, Table):
+        ground_truth = ground_truth.ground_truth("")
     images = [image["id"] for image in ground_truth["images"]][: evaluation.limit]
     wanted = set(images)
     objects = [_object(item) for item in ground_truth["annotations"] if item["image_id"] in wanted]

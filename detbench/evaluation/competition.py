@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detbench.evaluation.error_types import T_B, iou
+from detbench.evaluation.detections import iou
+from detbench.evaluation.error_types import T_B
 
 Boxes = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -82,7 +83,7 @@ def competitions(found: Boxed, objects: Boxed, top: int = 3) -> list[Competition
     """
     if not len(objects):
         return []
-    overlap = pairwise_iou(found.boxes, objects.boxes)
+    overlap = iou(_sides(found.boxes)[:, None], _sides(objects.boxes))
     overlap *= found.labels[:, None] == objects.labels
     claimed = np.where(overlap.max(axis=1) > T_B, overlap.argmax(axis=1), -1)
     out = []
@@ -112,18 +113,12 @@ def survivors(before: Boxed, after: Boxed) -> NDArray[np.int64]:
 
     A box stands for those of its class that overlap it more than any other that is left.
     """
-    overlap = pairwise_iou(before.boxes, after.boxes) * (before.labels[:, None] == after.labels)
     if not len(after) or not len(before):
         return np.zeros(len(after), np.int64)
+    overlap = iou(_sides(before.boxes)[:, None], _sides(after.boxes))
+    overlap *= before.labels[:, None] == after.labels
     owner = overlap.argmax(axis=1)[overlap.max(axis=1) > 0]
     return np.bincount(owner, minlength=len(after))
-
-
-def pairwise_iou(first: Boxes, second: Boxes) -> Boxes:
-    """IoU of boxes xyxy, (N, 4) and (M, 4), as (N, M)."""
-    if not len(first) or not len(second):
-        return np.zeros((len(first), len(second)))
-    return iou(_sides(first), _sides(second))
 
 
 def _sides(boxes: Boxes) -> Boxes:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.data.coco_check import Table
 from detbench.errors import DataError
 
 Ints = NDArray[np.int64]
@@ -58,7 +59,11 @@ class Truth:
     crowd: Flags
 
 
-def truth_columns(ground_truth: dict[str, Any], limit: int | None = None) -> Truth:
+GroundTruth = dict[str, Any] | Table
+"""COCO instances: its dictionary, or a file's annotations as they were read and checked."""
+
+
+def truth_columns(ground_truth: GroundTruth, limit: int | None = None) -> Truth:
     """Columns of COCO instances.
 
     Args:
@@ -66,6 +71,8 @@ def truth_columns(ground_truth: dict[str, Any], limit: int | None = None) -> Tru
             takes its box's, one without ``iscrowd`` is no crowd.
         limit: only the first this many images; none is all.
     """
+    if isinstance(ground_truth, Table):
+        return _of_table(ground_truth, limit)
     image_ids = np.unique(_whole(image["id"] for image in ground_truth["images"][:limit]))
     categories = sorted(ground_truth["categories"], key=lambda one: one["id"])
     category_ids = _whole(one["id"] for one in categories)
@@ -93,18 +100,20 @@ def truth_columns(ground_truth: dict[str, Any], limit: int | None = None) -> Tru
     )
 
 
-def found_columns(
-    results: list[dict[str, Any]],
-    truth: Truth,
-    ground_truth: dict[str, Any],
-    name: str = "results",
-) -> Found:
-    """Columns of COCO results, those on the images of ``truth``.
+def _of_table(table: Table, limit: int | None) -> Truth:
+    image_ids = table.image_ids[:limit]
+    rows = slice(int(np.searchsorted(table.image_rows, len(image_ids))))  # they are in order
+    return Truth(
+        image_ids,
+        _whole(number for number, _ in table.categories),
+        tuple(name for _, name in table.categories),
+        *(table.image_rows[rows], table.labels[rows], table.boxes[rows], table.areas[rows]),
+        table.crowd[rows] != 0,
+    )
 
-    Raises:
-        DataError: a result is malformed or names an unknown image or category.
-    """
-    check_results(ground_truth, results, name)
+
+def found_columns(results: list[dict[str, Any]], truth: Truth) -> Found:
+    """Columns of COCO results, checked by ``check_results``: those on the images of ``truth``."""
     image_ids, category_ids, boxes, scores = _arrays(results)
     images = positions(truth.image_ids, image_ids)
     labels = positions(truth.category_ids, category_ids)
@@ -114,7 +123,7 @@ def found_columns(
     return Found(images[rows], labels[rows], boxes[rows], scores[rows])
 
 
-def check_results(ground_truth: dict[str, Any], results: Any, name: str = "results") -> None:
+def check_results(ground_truth: GroundTruth, results: Any, name: str = "results") -> None:
     """Raise ``DataError``, one line, unless ``results`` are COCO results on ``ground_truth``.
 
     Half a million detections are checked column by column; only where something looks wrong, one
@@ -125,12 +134,12 @@ def check_results(ground_truth: dict[str, Any], results: Any, name: str = "resul
             f"{name}: COCO results are a list of detections, this is {_kind(results)}: "
             "give the file that holds detections, not annotations"
         )
-    if _plain(results) and _sound(results, ground_truth):
+    images, categories = _known(ground_truth)
+    if _plain(results) and _sound(results, images, categories):
         return
-    images = {image["id"] for image in ground_truth["images"]}
-    categories = {category["id"] for category in ground_truth["categories"]}
+    known = set(images.tolist()), set(categories.tolist())
     for index, item in enumerate(results):
-        problem = _problem(item, images, categories)
+        problem = _problem(item, *known)
         if problem:
             raise DataError(f"{name}: detection {index}: {problem}")
 
@@ -152,17 +161,25 @@ def _plain(results: list[Any]) -> bool:
         return False
 
 
-def _sound(results: list[Any], ground_truth: dict[str, Any]) -> bool:
+def _known(ground_truth: GroundTruth) -> tuple[Ints, Ints]:
+    """Ids of images and of categories, ascending."""
+    if isinstance(ground_truth, Table):
+        return ground_truth.image_ids, _whole(number for number, _ in ground_truth.categories)
+    images, categories = (ground_truth[name] for name in ("images", "categories"))
+    return np.unique(_whole(one["id"] for one in images)), np.unique(
+        _whole(one["id"] for one in categories)
+    )
+
+
+def _sound(results: list[Any], images: Ints, categories: Ints) -> bool:
     """Whether all ids are known, numbers finite and sides not negative."""
     try:
         image_ids, category_ids, boxes, scores = _arrays(results)
     except OverflowError:
         return False
-    known = np.unique(_whole(image["id"] for image in ground_truth["images"]))
-    classes = np.unique(_whole(category["id"] for category in ground_truth["categories"]))
     return bool(
-        (positions(known, image_ids) >= 0).all()
-        and (positions(classes, category_ids) >= 0).all()
+        (positions(images, image_ids) >= 0).all()
+        and (positions(categories, category_ids) >= 0).all()
         and np.isfinite(boxes).all()
         and np.isfinite(scores).all()
         and (boxes[:, 2:] >= 0).all()
@@ -246,3 +263,26 @@ def _kind(value: Any) -> str:
 def order_by(*keys: Sequence[Any] | NDArray[Any]) -> Ints:
     """Rows in stable order of the first key, then the next, (n,)."""
     return np.lexsort(keys[::-1])
+
+
+def iou(first: Floats, second: Floats, crowd: Flags | bool = False, pixel: float = 0.0) -> Floats:
+    """IoU of boxes x, y, w, h, (..., 4) each, broadcast to (...), in [0, 1].
+
+    Computed in pycocotools' order, whose results it equals bit for bit. Of boxes that do not meet
+    it is 0.
+
+    Args:
+        crowd: (...), where ``second`` is a crowd: the share of ``first`` inside it.
+        pixel: how much wider and higher than its sides a box is: 1 in Pascal VOC's kit.
+    """
+    width, height = (
+        np.minimum(first[..., i + 2] + first[..., i], second[..., i + 2] + second[..., i])
+        - np.maximum(first[..., i], second[..., i])
+        + pixel
+        for i in (0, 1)
+    )
+    meet = (width > 0) & (height > 0)
+    inner = width * height
+    own, other = ((one[..., 2] + pixel) * (one[..., 3] + pixel) for one in (first, second))
+    union = np.where(crowd, own, own + other - inner)
+    return np.divide(inner, union, out=np.zeros_like(inner), where=meet & (union > 0))

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.evaluation.detections import GroundTruth, found_columns, iou, truth_columns
 from detbench.recipe.experiment import Evaluation
 
 T_F = 0.5
@@ -74,7 +75,7 @@ class Judged:
     """Every detection that counts, image by image, best first.
 
     Attributes:
-        images: (D,), the image's position in the ground truth.
+        images: (D,), positions of the images' ids.
         scores: (D,).
         labels: (D,), positions of categories.
         kinds: (D,), ``CORRECT``, ``CLS``, ... or ``BKG``.
@@ -83,6 +84,7 @@ class Judged:
         ignored: (D,), neither right nor wrong, being in a crowd.
         object_labels: (G,), of all objects but crowds.
         found: (G,), objects that a correct detection found.
+        classes: how many categories there are.
     """
 
     images: Ints
@@ -93,6 +95,7 @@ class Judged:
     ignored: Bools
     object_labels: Ints
     found: Bools
+    classes: int
 
     def winners(self) -> Bools:
         """(D,): the best cls or loc error about each object that was not found."""
@@ -112,7 +115,7 @@ class Judged:
 
 
 def error_types(
-    ground_truth: dict[str, Any], results: list[dict[str, Any]], evaluation: Evaluation
+    ground_truth: GroundTruth, results: list[dict[str, Any]], evaluation: Evaluation
 ) -> ErrorTypes | None:
     """What each type of error costs in AP50.
 
@@ -128,7 +131,7 @@ def error_types(
     if not len(judged.object_labels):
         return None
     order = np.argsort(-judged.scores, kind="stable")
-    present = np.bincount(judged.object_labels, minlength=len(ground_truth["categories"]))
+    present = np.bincount(judged.object_labels, minlength=judged.classes)
     classes = np.flatnonzero(present)
 
     def score(labels: Ints, kept: Bools, right: Bools, dropped: Bools | None = None) -> float:
@@ -153,7 +156,7 @@ class _Boxes:
     """Labelled boxes, image by image, best first.
 
     Attributes:
-        images, labels: (n,), positions in the ground truth's lists.
+        images, labels: (n,), positions of their ids.
         boxes: (n, 4), x, y, w, h.
         scores: (n,); of objects 0.
     """
@@ -170,18 +173,20 @@ class _Boxes:
 
 
 def judge(
-    ground_truth: dict[str, Any], results: list[dict[str, Any]], evaluation: Evaluation
+    ground_truth: GroundTruth, results: list[dict[str, Any]], evaluation: Evaluation
 ) -> Judged:
     """Say of every detection what it is; arguments as of ``error_types``."""
-    annotations = ground_truth["annotations"]
-    objects = [item for item in annotations if not item.get("iscrowd", 0)]
-    crowds = [item for item in annotations if item.get("iscrowd", 0)]
-    truth, mass = (_boxes(ground_truth, evaluation, items) for items in (objects, crowds))
-    found = _boxes(ground_truth, evaluation, results, evaluation.max_detections)
+    held = truth_columns(ground_truth, evaluation.limit)
+    seen = found_columns(results, held)
+    truth, mass = (
+        _boxes(held.images[rows], held.labels[rows], held.boxes[rows])
+        for rows in (~held.crowd, held.crowd)
+    )
+    found = _boxes(seen.images, seen.labels, seen.boxes, seen.scores, evaluation.max_detections)
     kinds = np.full(len(found.images), BKG)
     targets = np.full(len(kinds), -1)
     ignored = np.zeros(len(kinds), bool)
-    count = len(ground_truth["images"][: evaluation.limit])
+    count = len(held.image_ids)
     places = zip(*(boxes.edges(count) for boxes in (found, truth, mass)), strict=True)
     for here, there, crowd in places:
         if here.start == here.stop:
@@ -195,24 +200,16 @@ def judge(
     taken = np.zeros(len(truth.images), bool)
     taken[targets[kinds == CORRECT]] = True
     return Judged(
-        found.images, found.scores, found.labels, kinds, targets, ignored, truth.labels, taken
+        *(found.images, found.scores, found.labels, kinds, targets, ignored, truth.labels, taken),
+        len(held.category_ids),
     )
 
 
 def _boxes(
-    ground_truth: dict[str, Any],
-    evaluation: Evaluation,
-    items: list[dict[str, Any]],
-    most: int | None = None,
+    images: Ints, labels: Ints, boxes: Floats, scores: Floats | None = None, most: int | None = None
 ) -> _Boxes:
-    """Annotations or results of the images that count; the best ``most`` of each image."""
-    numbers = {image["id"]: i for i, image in enumerate(ground_truth["images"][: evaluation.limit])}
-    positions = {category["id"]: i for i, category in enumerate(ground_truth["categories"])}
-    chosen = [item for item in items if item["image_id"] in numbers]
-    images = np.array([numbers[item["image_id"]] for item in chosen], np.int64)
-    labels = np.array([positions[item["category_id"]] for item in chosen], np.int64)
-    boxes = np.array([item["bbox"] for item in chosen], float).reshape(-1, 4)
-    scores = np.array([item.get("score", 0.0) for item in chosen], float)
+    """Objects or detections image by image; the best ``most`` of each image."""
+    scores = np.zeros(len(images)) if scores is None else scores
     order = np.lexsort((-scores, images))
     if most is not None:
         rank = np.arange(len(order)) - np.searchsorted(images[order], images[order])
@@ -224,7 +221,7 @@ def _kinds(boxes: Floats, labels: Ints, objects: Floats, object_labels: Ints) ->
     """What each detection of an image is, and the object that it is about or -1."""
     if not len(objects):
         return np.full(len(boxes), BKG), np.full(len(boxes), -1)
-    overlap = iou(boxes, objects)
+    overlap = iou(boxes[:, None], objects)
     same = labels[:, None] == object_labels
     own, other = overlap * same, overlap * ~same
     matched, taken = _match(own)
@@ -262,23 +259,8 @@ def _match(own: Floats) -> tuple[Ints, Bools]:
 
 def _in_crowd(boxes: Floats, labels: Ints, crowds: Floats, crowd_labels: Ints) -> Bools:
     """Which detections are more than ``T_F`` inside a crowd of their class."""
-    inside = iou(boxes, crowds, crowd=True) > T_F
+    inside = iou(boxes[:, None], crowds, crowd=True) > T_F
     return (inside & (labels[:, None] == crowd_labels)).any(axis=1)
-
-
-def iou(first: Floats, second: Floats, crowd: bool = False) -> Floats:
-    """IoU of boxes x, y, w, h, (N, 4) and (M, 4), as (N, M), by COCO's arithmetic.
-
-    Args:
-        crowd: divide by the area of ``first`` alone.
-    """
-    starts = np.maximum(first[:, None, :2], second[:, :2])
-    ends = np.minimum(first[:, None, :2] + first[:, None, 2:], second[:, :2] + second[:, 2:])
-    sides = np.clip(ends - starts, 0.0, None)
-    shared = sides[..., 0] * sides[..., 1]
-    areas = (first[:, 2] * first[:, 3])[:, None]
-    union = areas if crowd else areas + second[:, 2] * second[:, 3] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
 
 
 def _mended(judged: Judged, kind: int) -> tuple[Ints, Bools, Bools]:

@@ -24,9 +24,12 @@ from detbench.evaluation.detections import (
     Flags,
     Floats,
     Found,
+    GroundTruth,
     Ints,
     Truth,
+    check_results,
     found_columns,
+    iou,
     order_by,
     truth_columns,
 )
@@ -79,7 +82,7 @@ class Matches:
 
 
 def match(
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     evaluation: Evaluation,
     name: str = "results",
@@ -96,7 +99,8 @@ def match(
         DataError: a result is malformed or names an unknown image or category.
     """
     truth = truth_columns(ground_truth, evaluation.limit)
-    found = _kept(found_columns(results, truth, ground_truth, name), evaluation.max_detections)
+    check_results(ground_truth, results, name)
+    found = _kept(found_columns(results, truth), evaluation.max_detections)
     limits = np.array(bounds(evaluation))
     ignorable = truth.crowd | _outside(truth.areas, limits)
     beyond = _outside(found.boxes[:, 2] * found.boxes[:, 3], limits)
@@ -212,23 +216,9 @@ def _overlapping(
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - many, many)
     left = np.repeat(rows, many)
     right = held[np.repeat(first[rows], many) + within]
-    ious = _ious(found.boxes[left], truth.boxes[right], truth.crowd[right])
+    ious = iou(found.boxes[left], truth.boxes[right], truth.crowd[right])
     near = ious >= REACHED[0]
     return left[near], right[near], ious[near]
-
-
-def _ious(found: Floats, truth: Floats, crowd: Flags) -> Floats:
-    """IoU of boxes x, y, w, h, (n,), computed in pycocotools' order; of a crowd, share inside."""
-    width, height = (
-        np.minimum(found[:, i + 2] + found[:, i], truth[:, i + 2] + truth[:, i])
-        - np.maximum(found[:, i], truth[:, i])
-        for i in (0, 1)
-    )
-    meet = (width > 0) & (height > 0)
-    inner = width * height
-    own = found[:, 2] * found[:, 3]
-    union = np.where(crowd, own, own + truth[:, 2] * truth[:, 3] - inner)
-    return np.divide(inner, union, out=np.zeros_like(inner), where=meet & (union > 0))
 
 
 def _places(groups: Ints) -> Ints:

@@ -12,20 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detbench.errors import RecipeError
+from detbench.recipe import metrics
 from detbench.recipe.experiment import Evaluation
+from detbench.recipe.metrics import SCORES
 
 THRESHOLDS = tuple(range(50, 100, 5))
 AREAS = ("", "s", "m", "l")
-METRICS = (
-    *("AP", *(f"AP{percent}" for percent in THRESHOLDS)),
-    *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl"),
-)
+METRICS = SCORES
 UNBOUNDED = 1e5**2  # COCO's largest area
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What a metric averages.
+class Mean:
+    """What a metric is the mean of.
 
     Attributes:
         recall: average recall instead of precision.
@@ -40,7 +39,7 @@ class Metric:
     category: str | None = None
 
 
-def parse(name: str, categories: Sequence[str] = ()) -> Metric:
+def parse(name: str, categories: Sequence[str] = ()) -> Mean:
     """The metric called ``name``.
 
     Args:
@@ -60,11 +59,10 @@ def parse(name: str, categories: Sequence[str] = ()) -> Metric:
         hint = f", did you mean '{close[0]}'?" if close else ""
         shown = ", ".join(categories[:8]) + (", ..." if len(categories) > 8 else "")
         raise RecipeError(f"metric '{name}': no class '{category}'{hint} (classes: {shown})")
-    ending = base[2:]
-    if ending.isdigit():
-        return Metric(False, 0, (THRESHOLDS.index(int(ending)),), category)
+    one = metrics.METRICS[base]
     every = tuple(range(len(THRESHOLDS)))
-    return Metric(base[1] == "R", AREAS.index(ending), every, category)
+    thresholds = every if one.iou is None else (THRESHOLDS.index(one.iou),)
+    return Mean(one.recall, AREAS.index(one.area), thresholds, category)
 
 
 def bounds(evaluation: Evaluation) -> list[list[float]]:

@@ -1,22 +1,29 @@
-"""All the metrics a data set is scored by, and what each depends on. No torch."""
+"""All the metrics a data set is scored by, and what each depends on. No torch.
+
+COCO's on every one; beside them those of the data set's own protocol, a module that its kind names.
+Such a module has ``METRICS``, their keys; ``evaluate(ground_truth, results, limit)``, which gives
+them; ``rules(metric)``, what a metric's protocol says; ``SENTENCE``, what is said below scores.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
-from detbench.evaluation import coco, voc
-from detbench.recipe.experiment import Data, Evaluation, Voc
+from detbench.evaluation import coco
+from detbench.evaluation.detections import GroundTruth
+from detbench.recipe.experiment import Data, Evaluation
 
 
 def score(
     data: Data | None,
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     evaluation: Evaluation,
     evaluator: coco.Evaluator = "detbench",
     name: str = "results",
 ) -> dict[str, float | None]:
-    """COCO's metrics, and on Pascal VOC its own after them.
+    """COCO's metrics, and the data set's own after them.
 
     Args:
         data: what the ground truth is of; none is a file of the user's own.
@@ -29,8 +36,8 @@ def score(
         DataError: a result is malformed or names an unknown image or category.
     """
     metrics = coco.evaluate(ground_truth, results, evaluation, evaluator, name)
-    if isinstance(data, Voc):
-        metrics |= voc.evaluate(ground_truth, results, evaluation.limit)
+    if own := _own(data):
+        metrics |= own.evaluate(ground_truth, results, evaluation.limit)
     return metrics
 
 
@@ -38,27 +45,18 @@ def rules(data: Data | None, metric: str) -> dict[str, Any]:
     """What a metric's protocol says beyond that of COCO's metrics on other data.
 
     Returns:
-        Keys that add to or replace the protocol's; empty unless ``data`` is Pascal VOC.
+        Keys that add to or replace the protocol's; empty on data without a protocol of its own.
     """
-    if not isinstance(data, Voc):
-        return {}
-    if metric not in voc.METRICS:
-        return {"difficult": "as COCO's crowds"}
-    return {
-        "evaluator": "detbench, by the rules of VOC's development kit",
-        "average": "11 points" if metric == "VOC07" else "area",
-        "iou": voc.IOU,
-        "pixels": "inclusive (+1)",
-        "difficult": "ignored",
-    }
+    own = _own(data)
+    return own.rules(metric) if own else {}
 
 
 def sentence(data: Data | None) -> str | None:
     """What to say below a table of scores on this data beside the protocol of COCO's metrics."""
-    if not isinstance(data, Voc):
-        return None
-    return (
-        f"Difficult objects count as crowds. VOC07 (11 points) and VOC (area) are VOC's own mean "
-        f"AP at IoU {voc.IOU:g}, widths with the last pixel (+1), difficult objects ignored, any "
-        f"number of detections."
-    )
+    own = _own(data)
+    return own.SENTENCE if own else None
+
+
+def _own(data: Data | None) -> Any:
+    """The module of the data set's own protocol; none if it has none."""
+    return import_module(data.protocol) if data is not None and data.protocol else None

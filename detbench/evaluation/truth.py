@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from detbench.data.coco_check import check
-from detbench.data.sources import devkit, lists, pair
+from detbench.data.coco_check import Table, check
 from detbench.errors import DataError
+from detbench.evaluation.detections import GroundTruth
 from detbench.evaluation.results import read
 from detbench.recipe.digest import digest
-from detbench.recipe.experiment import Data, Shapes, Voc
+from detbench.recipe.experiment import Data
 
 
-def of_file(path: Path) -> dict[str, Any]:
-    """COCO's dictionary in an annotation file, checked.
+def of_file(path: Path) -> Table:
+    """What an annotation file holds, checked.
 
     Raises:
         DataError: missing, truncated or inconsistent.
     """
-    return check(read(path), path).ground_truth(str(path))
-
-
-def of_data(data: Data, root: Path) -> dict[str, Any]:
-    """The val split's ground truth; the images need not be there.
-
-    Args:
-        root: the data folder.
-    """
-    if isinstance(data, Shapes):
-        # Its scenes are laid out and not drawn.
-        from detbench.data import load
-
-        return load(data, "val", root).ground_truth()
-    if isinstance(data, Voc):
-        from detbench.data import voc
-
-        folder = devkit(root)
-        return voc.read(folder, lists(data, "val")).ground_truth(str(folder))
-    return of_file(pair(data, "val", root)[0])
+    return check(read(path), path)
 
 
 class Truths:
@@ -50,13 +30,13 @@ class Truths:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._read: dict[str, dict[str, Any]] = {}
+        self._read: dict[str, GroundTruth] = {}
 
-    def of(self, data: Data) -> dict[str, Any]:
-        """See ``of_data``."""
+    def of(self, data: Data) -> GroundTruth:
+        """The val split's ground truth; the images need not be there."""
         key = digest(data)
         if key not in self._read:
             if self._root is None:
                 raise DataError("the data set's folder is not known")
-            self._read[key] = of_data(data, self._root)
+            self._read[key] = data.truth(self._root)
         return self._read[key]

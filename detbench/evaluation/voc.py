@@ -19,9 +19,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from detbench.evaluation.detections import (
+    Floats,
+    Found,
+    GroundTruth,
+    Ints,
+    Truth,
+    found_columns,
+    truth_columns,
+)
+from detbench.evaluation.detections import iou as overlaps
+
 IOU = 0.5
 METRICS = ("VOC07", "VOC")
+"""Of the block ``own score`` of ``recipe.metrics``."""
+SENTENCE = (
+    f"Difficult objects count as crowds. VOC07 (11 points) and VOC (area) are VOC's own mean AP at "
+    f"IoU {IOU:g}, widths with the last pixel (+1), difficult objects ignored, any number of "
+    f"detections."
+)
+
+
+def rules(metric: str) -> dict[str, Any]:
+    """What the protocol of a metric on this data says, COCO's metrics included."""
+    if metric not in METRICS:
+        return {"difficult": "as COCO's crowds"}
+    return {
+        "evaluator": "detbench, by the rules of VOC's development kit",
+        "average": "11 points" if metric == "VOC07" else "area",
+        "iou": IOU,
+        "pixels": "inclusive (+1)",
+        "difficult": "ignored",
+    }
 
 
 @dataclass(frozen=True)
@@ -42,7 +71,7 @@ class ClassScore:
 
 
 def evaluate(
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     limit: int | None = None,
     iou: float = IOU,
@@ -61,16 +90,16 @@ def evaluate(
 
 
 def by_class(
-    ground_truth: dict[str, Any],
+    ground_truth: GroundTruth,
     results: list[dict[str, Any]],
     limit: int | None = None,
     iou: float = IOU,
     inclusive: bool = True,
 ) -> list[ClassScore]:
-    """Average precision of each class, in the order of ``categories``.
+    """Average precision of each class, by id.
 
     Args:
-        ground_truth: COCO's dictionary; a crowd (``iscrowd``) is a difficult object.
+        ground_truth: COCO instances; a crowd (``iscrowd``) is a difficult object.
         results: COCO results, already checked; of equal scores the first comes first. There is no
             bound on their number per image.
         limit: only the first this many images; none is all.
@@ -78,64 +107,50 @@ def by_class(
         inclusive: a box covers its last pixel too, so that width is x2 - x1 + 1, as in the kit and
             as ``data/voc.py`` reads boxes. Else it is x2 - x1.
     """
-    images = {image["id"] for image in ground_truth["images"][:limit]}
-    objects = _by_class(ground_truth["annotations"], images)
-    found = _by_class(results, images)
-    numbers = [category["id"] for category in ground_truth["categories"]]
-    return [
-        _class(number, objects.get(number, []), found.get(number, []), iou, float(inclusive))
-        for number in numbers
-    ]
+    truth = truth_columns(ground_truth, limit)
+    found = found_columns(results, truth)
+    scores = []
+    for label, number in enumerate(truth.category_ids.tolist()):
+        objects = np.flatnonzero(truth.labels == label)
+        own = np.flatnonzero(found.labels == label)
+        own = own[np.argsort(-found.scores[own], kind="stable")]
+        difficult = truth.crowd[objects]
+        count = int(np.count_nonzero(~difficult))
+        if not count:
+            scores.append(ClassScore(number, 0, None, None))
+            continue
+        right, wrong = _judge(*_best(truth, objects, found, own, float(inclusive)), difficult, iou)
+        hits, misses = np.cumsum(right, dtype=np.int64), np.cumsum(wrong, dtype=np.int64)
+        # Before the first that counts, precision is 0 / 0 in the kit, which its maxima pass over.
+        precision = hits / np.maximum(hits + misses, 1)
+        curves = (hits, precision, count)
+        scores.append(ClassScore(number, count, eleven_points(*curves), area(*curves)))
+    return scores
 
 
-Items = list[dict[str, Any]]
-
-
-def _by_class(items: Items, images: set[int]) -> dict[int, Items]:
-    """Annotations or results of ``images``, by category."""
-    parted: dict[int, Items] = {}
-    for item in items:
-        if item["image_id"] in images:
-            parted.setdefault(item["category_id"], []).append(item)
-    return parted
-
-
-def _class(number: int, objects: Items, found: Items, iou: float, pixel: float) -> ClassScore:
-    difficult = np.array([bool(item.get("iscrowd", 0)) for item in objects], bool)
-    count = int(np.count_nonzero(~difficult))
-    if not count:
-        return ClassScore(number, 0, None, None)
-    order = np.argsort([-item["score"] for item in found], kind="stable")
-    found = [found[row] for row in order]
-    right, wrong = _judge(*_best(objects, found, pixel), difficult, iou)
-    hits, misses = np.cumsum(right, dtype=np.int64), np.cumsum(wrong, dtype=np.int64)
-    # Before the first that counts, precision is 0 / 0 in the kit, which its maxima pass over.
-    precision = hits / np.maximum(hits + misses, 1)
-    return ClassScore(
-        number, count, eleven_points(hits, precision, count), area(hits, precision, count)
-    )
-
-
-def _best(objects: Items, found: Items, pixel: float) -> tuple[NDArray[np.int64], Floats]:
+def _best(
+    truth: Truth, objects: Ints, found: Found, rows: Ints, pixel: float
+) -> tuple[Ints, Floats]:
     """The object each detection overlaps most, the first of equals, and their IoU: (D,) each.
 
     -1 and 0 where its image has none.
+
+    Args:
+        objects, rows: of one class, (G,) and (D,).
     """
-    best, overlap = np.full(len(found), -1), np.zeros(len(found))
-    true, boxes = _corners(objects), _corners(found)
-    held = _rows_by_image(objects)
-    for image, rows in _rows_by_image(found).items():
-        if image in held:
-            candidates = held[image]
-            ious = _ious(boxes[rows], true[candidates], pixel)
-            column = ious.argmax(axis=1)
-            best[rows] = candidates[column]
-            overlap[rows] = ious[np.arange(len(rows)), column]
+    best, overlap = np.full(len(rows), -1), np.zeros(len(rows))
+    for image in np.intersect1d(truth.images[objects], found.images[rows]):
+        held = np.flatnonzero(truth.images[objects] == image)
+        here = np.flatnonzero(found.images[rows] == image)
+        ious = overlaps(found.boxes[rows[here], None], truth.boxes[objects[held]], pixel=pixel)
+        column = ious.argmax(axis=1)
+        best[here] = held[column]
+        overlap[here] = ious[np.arange(len(here)), column]
     return best, overlap
 
 
 def _judge(
-    best: NDArray[np.int64], overlap: Floats, difficult: NDArray[np.bool_], iou: float
+    best: Ints, overlap: Floats, difficult: NDArray[np.bool_], iou: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which detections, best first, are right and which are wrong: (D,) each."""
     hit = (best >= 0) & (overlap >= iou)
@@ -146,7 +161,7 @@ def _judge(
     return right, ~hit | (counted & ~right)
 
 
-def eleven_points(hits: NDArray[np.int64], precision: Floats, objects: int) -> float:
+def eleven_points(hits: Ints, precision: Floats, objects: int) -> float:
     """Mean over recall 0, 0.1 .. 1 of the best precision from there on (VOC2007's VOCap).
 
     Args:
@@ -158,34 +173,11 @@ def eleven_points(hits: NDArray[np.int64], precision: Floats, objects: int) -> f
     return sum(float(reached.max()) for reached in tenths if len(reached)) / 11
 
 
-def area(hits: NDArray[np.int64], precision: Floats, objects: int) -> float:
+def area(hits: Ints, precision: Floats, objects: int) -> float:
     """Area below the precision made monotonous, over recall (VOC2010's VOCap). As above."""
     recall = np.concatenate(([0.0], hits / objects))
     ceiling = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall) * ceiling))
-
-
-def _corners(items: Items) -> Floats:
-    """xyxy of COCO's boxes, (n, 4); n may be 0."""
-    boxes = np.array([item["bbox"] for item in items], np.float64).reshape(-1, 4)
-    return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
-
-
-def _rows_by_image(items: Items) -> dict[int, NDArray[np.int64]]:
-    rows: dict[int, list[int]] = {}
-    for row, item in enumerate(items):
-        rows.setdefault(item["image_id"], []).append(row)
-    return {image: np.array(found) for image, found in rows.items()}
-
-
-def _ious(first: Floats, second: Floats, pixel: float) -> Floats:
-    """IoU of all pairs, (n, m), of boxes that are ``pixel`` wider and higher than their corners."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inner = np.clip(high - low + pixel, 0, None).prod(axis=2)
-    sizes = [(boxes[:, 2:] - boxes[:, :2] + pixel).prod(axis=1) for boxes in (first, second)]
-    union = sizes[0][:, None] + sizes[1][None] - inner
-    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -26,16 +26,11 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         (..., G, N), in [0, 1]; two empty boxes overlap by 0.
     """
-    low = torch.maximum(first[..., :, None, :2], second[..., None, :, :2])
-    high = torch.minimum(first[..., :, None, 2:], second[..., None, :, 2:])
-    size = (high - low).clamp(min=0)
-    overlap = size[..., 0] * size[..., 1]
-    union = areas(first)[..., :, None] + areas(second)[..., None, :] - overlap
-    return overlap / union.clamp(min=1e-6)
+    return aligned_iou(first[..., :, None, :], second[..., None, :, :])
 
 
 def aligned_iou(first: Tensor, second: Tensor) -> Tensor:
-    """IoU of corresponding boxes, (..., 4) and (..., 4) to (...), in [0, 1]."""
+    """IoU of corresponding boxes, (..., 4) and (..., 4), broadcast, to (...), in [0, 1]."""
     low = torch.maximum(first[..., :2], second[..., :2])
     high = torch.minimum(first[..., 2:], second[..., 2:])
     size = (high - low).clamp(min=0)

@@ -22,6 +22,11 @@ class Spec(BaseModel):
     evaluated: ClassVar[frozenset[str]] = frozenset()
     scaling: ClassVar[Scaling] = {}
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The fields of this very table that are no part of its identity."""
+        return self.undigested
+
 
 class Custom(Spec):
     """A module of the user's own, by import path.

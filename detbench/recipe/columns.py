@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from detbench.errors import RecipeError
-from detbench.recipe.table import COLUMNS, ERRORS, Table
+from detbench.recipe.metrics import COLUMNS, GROUPS
+from detbench.recipe.table import Table
 from detbench.recipe.validate import suggest
-
-GROUPS = {"errors": ERRORS}
-"""Words that stand for several columns."""
 
 
 def choose(table: Table, text: str) -> Table:

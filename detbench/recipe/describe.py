@@ -6,7 +6,7 @@ from typing import Any
 
 from detbench.recipe import load
 from detbench.recipe.base import PerTaskSpec, Spec
-from detbench.recipe.experiment import Coco, CocoJson, Data, Sgd, Shapes, Steps, Training, Voc
+from detbench.recipe.experiment import Sgd, Steps, Training
 from detbench.recipe.resolve import paper_detector, schedule_of
 from detbench.recipe.table import Row, Table
 
@@ -109,19 +109,6 @@ def _value(value: Any) -> str:
     if value is None:
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def data(spec: Data) -> str:
-    """A data set in a few words."""
-    if isinstance(spec, Shapes):
-        drawn = " drawn by seed" if spec.scenes == "by-seed" else ""
-        return f"shapes ({spec.variant}, {spec.size} px, {spec.train} train{drawn}, {spec.val} val)"
-    if isinstance(spec, Coco):
-        return f"COCO {spec.train} / {spec.val}"
-    if isinstance(spec, Voc):
-        return f"VOC {' + '.join(spec.train)} / {spec.val}"
-    assert isinstance(spec, CocoJson)
-    return f"COCO JSON {spec.annotations}"
 
 
 def training(spec: Training) -> str:

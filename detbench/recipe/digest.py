@@ -12,8 +12,10 @@ from detbench.recipe.base import Spec
 def digest(spec: Spec) -> str:
     """The sha256, in hex, of the canonical JSON of a fully defaulted spec.
 
-    Independent of the order of keys and of what a class lists in ``undigested``. An absent
-    optional setting (``None``) is left out, so that a new one does not change old digests.
+    Independent of the order of keys and of what a table names in ``left_out``. An absent
+    optional setting (``None``) is left out, so that a new one does not change old digests. Of data
+    sets on disk it covers the content of the annotations only once that is settled, see
+    ``data.kind``.
     """
     return _hash(canonical(spec))
 
@@ -40,7 +42,7 @@ def _json(plain: Any) -> str:
 
 def _plain(value: Any, evaluated: bool = True) -> Any:
     if isinstance(value, Spec):
-        left_out = value.undigested if evaluated else value.undigested | value.evaluated
+        left_out = value.left_out if evaluated else value.left_out | value.evaluated
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         return {
             name: _plain(item, evaluated)

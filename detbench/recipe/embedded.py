@@ -16,7 +16,7 @@ from typing import Any
 
 from detbench.errors import RecipeError, WeightsError
 from detbench.recipe import load
-from detbench.recipe.experiment import Cell, Shapes
+from detbench.recipe.experiment import Cell
 from detbench.recipe.light import BLOCKS
 from detbench.recipe.model import Pixels, ResNet
 from detbench.recipe.table import Profile
@@ -162,8 +162,8 @@ def settle(cell: Cell, profile: Profile) -> tuple[Cell, str]:
 def _shared_scenes(cell: Cell, profile: Profile) -> str:
     """A sentence where a cell trains on the scenes that its weights were made from; else empty."""
     made = profile.pretraining
-    drawn = isinstance(cell.data, Shapes) and cell.data.scenes == "by-seed"
-    if made is None or not drawn or cell.seed != made.seed or made.data.kind != "shapes":
+    drawn = cell.data.by_seed and made is not None and made.data.by_seed
+    if made is None or not drawn or cell.seed != made.seed:
         return ""
     return f"seed {cell.seed} draws the scenes that its weights were made from: take another"
 

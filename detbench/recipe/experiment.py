@@ -7,73 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from detbench.data.kinds import Data
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Detector
 from detbench.recipe.model import Fraction, Positive
 
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-class Shapes(Spec):
-    """The embedded data set: scenes drawn on demand, the same on every machine.
-
-    Attributes:
-        size: side of the square scenes in pixels; objects are in proportion to it.
-        train, val: numbers of scenes. The splits never share a scene.
-        variant: ``full``; ``easy`` with fewer, larger objects and less clutter; ``covered``, soon
-            learnt, but with hidden objects and annotators that make mistakes.
-        version: of the drawing code; a change of what is drawn changes it.
-        scenes: ``by-seed`` draws the training scenes of each seed anew, so that what seeds differ
-            by covers the data too; none trains every seed on the same. The val split has no seed.
-    """
-
-    kind: Literal["shapes"]
-    size: Positive = 512
-    train: Positive = 4000
-    val: Positive = 500
-    variant: Literal["full", "easy", "covered"] = "full"
-    version: Positive = 1
-    scenes: Literal["by-seed"] | None = None
-
-
-class Coco(Spec):
-    """COCO on disk: ``<root>/coco/annotations/instances_<split>.json`` and ``coco/<split>/``."""
-
-    kind: Literal["coco"]
-    train: str = "train2017"
-    val: str = "val2017"
-
-
-class CocoJson(Spec):
-    """Any data set in COCO's JSON; without a val pair the train pair serves for both."""
-
-    kind: Literal["coco-json"]
-    annotations: str
-    images: str
-    val_annotations: str | None = None
-    val_images: str | None = None
-
-
-VocSplit = Annotated[str, Field(pattern=r"^\d{4}_\w+$")]
-
-
-class Voc(Spec):
-    """Pascal VOC on disk: ``<root>/VOCdevkit/VOC<year>/``, as the development kit unpacks.
-
-    Attributes:
-        train: lists of images to learn from, each ``<year>_<list>``, one after another.
-        val: the list to evaluate on.
-    """
-
-    kind: Literal["voc"]
-    train: Annotated[tuple[VocSplit, ...], Field(min_length=1)] = (
-        "2007_trainval",
-        "2012_trainval",
-    )
-    val: VocSplit = "2007_test"
-
-
-Data = Annotated[Shapes | Coco | CocoJson | Voc, Field(discriminator="kind")]
 
 
 class Input(Spec):

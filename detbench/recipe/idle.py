@@ -12,7 +12,7 @@ from typing import Any
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Detector, Roi
-from detbench.recipe.experiment import Cell, Evaluation, Sgd, Shapes, Steps, Training
+from detbench.recipe.experiment import Cell, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet
 from detbench.recipe.override import split
 from detbench.recipe.roi import BoxLoss, Conv, Res5
@@ -111,8 +111,9 @@ def _shown(path: Path) -> str:
 
 def _evaluation(cell: Cell) -> Found:
     settings: Evaluation = cell.evaluation
-    if isinstance(cell.data, Shapes) and (settings.limit or 0) > cell.data.val:
-        yield ("evaluation", "limit"), f"there are {cell.data.val} val images"
+    count = cell.data.count("val")
+    if count is not None and (settings.limit or 0) > count:
+        yield ("evaluation", "limit"), f"there are {count} val images"
     most = cell.detector.inference.max_detections
     if settings.max_detections > most:
         yield (

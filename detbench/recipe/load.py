@@ -20,7 +20,8 @@ from detbench.recipe import sweep as sweeps
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import Schedule
-from detbench.recipe.table import COLUMNS, METRICS, REPLACEABLE, Profile, Table, without
+from detbench.recipe.metrics import COLUMNS, PUBLISHED
+from detbench.recipe.table import REPLACEABLE, Profile, Table, without
 from detbench.recipe.validate import parse, unknown
 
 S = TypeVar("S", bound=Spec)
@@ -385,9 +386,9 @@ def _check_keys(data: dict[str, Any], where: str) -> list[str]:
             continue
         place = f'{where}: rows[{index}] "{row.get("label")}"'
         mistakes += [
-            f"{place}: published: {unknown('metric', key, METRICS)}"
+            f"{place}: published: {unknown('metric', key, PUBLISHED)}"
             for key in published
-            if key not in METRICS
+            if key not in PUBLISHED
         ]
         for table in ("misprints", "unmatched"):
             notes = row.get(table, {})

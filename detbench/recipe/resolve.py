@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 
+from detbench.data.coco_json import CocoJson
+from detbench.data.kinds import named
 from detbench.errors import RecipeError
 from detbench.recipe import embedded, idle, load
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
-    Coco,
-    CocoJson,
     Data,
     Schedule,
     Sgd,
-    Shapes,
     Training,
-    Voc,
 )
 from detbench.recipe.light import lighten
 from detbench.recipe.override import apply, detector_only
@@ -48,6 +47,13 @@ class ResolvedRow:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     idle: tuple[tuple[str, str], ...] = ()
+
+    def settled(self, root: Path) -> ResolvedRow:
+        """It with the content of its data set's annotations, see ``DataSet.settled``."""
+        if self.cell is None:
+            return self
+        data = self.cell.data.settled(root)
+        return replace(self, cell=self.cell.model_copy(update={"data": data}))
 
 
 def cells(
@@ -226,7 +232,7 @@ def choose_profile(
     if requested is not None:
         return load.profile(requested), None
     kinds = ", ".join(dict.fromkeys(data.kind for data in needed))
-    if needed and all(not isinstance(data, Shapes) and available(data) for data in needed):
+    if needed and all(not data.drawn and available(data) for data in needed):
         return load.profile("paper"), f"profile: paper, as its data set ({kinds}) is here"
     what = f"the paper's data set ({kinds}) is not here" if kinds else "no row can run"
     return load.profile("smoke"), f"profile: smoke, as {what}; choose with --profile"
@@ -249,21 +255,18 @@ def parse_dataset(text: str) -> Data:
     Raises:
         RecipeError: for anything else.
     """
-    if text == "shapes":
-        return Shapes(kind="shapes")
-    if text == "coco":
-        return Coco(kind="coco")
-    if text == "voc":
-        return Voc(kind="voc")
+    known = named()
+    if text in known:
+        return known[text]
     kind, _, rest = text.partition(":")
     parts = rest.split(":")
     if kind == "coco" and len(parts) in (2, 4) and all(parts):
         names = ("annotations", "images", "val_annotations", "val_images")
         return CocoJson(kind="coco-json", **dict(zip(names, parts, strict=False)))
-    hint = suggest(kind, ("shapes", "coco", "voc"))
+    hint = suggest(kind, tuple(known))
     raise RecipeError(
         f"--dataset '{text}': unknown{hint} "
-        f"(choices: shapes, coco, voc, coco:ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES])"
+        f"(choices: {', '.join(known)}, coco:ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES])"
     )
 
 
@@ -302,7 +305,7 @@ def _one(
     overrides: Sequence[str],
     data: Data | None,
 ) -> ResolvedRow:
-    if isinstance(data, Shapes) and isinstance(profile.data, Shapes):
+    if data is not None and data.drawn and profile.data and data.kind == profile.data.kind:
         data = profile.data  # ``--dataset shapes`` by itself does not change the profile's scenes
     base = Cell(
         detector=lighten(paper, profile.light) if profile.light else paper,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from detbench.recipe.detector import Detector
+from detbench.recipe.metrics import PUBLISHED
 from detbench.recipe.override import put
-from detbench.recipe.table import METRICS, REPLACEABLE, Sweep, SweepAxis, SweepOption
+from detbench.recipe.table import REPLACEABLE, Sweep, SweepAxis, SweepOption
 from detbench.recipe.validate import parse, unknown
 
 Find = Callable[[str], Detector | None]
@@ -136,8 +137,8 @@ def _check_numbers(sweep: Sweep, where: str) -> list[str]:
         if one.at not in known:
             mistakes.append(f"{place}.at: no such combination: {', '.join(one.at)}")
         mistakes += [
-            f"{place}.published: {unknown('metric', key, METRICS)}"
+            f"{place}.published: {unknown('metric', key, PUBLISHED)}"
             for key in one.published
-            if key not in METRICS
+            if key not in PUBLISHED
         ]
     return mistakes

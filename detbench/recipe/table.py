@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Fidelity
-from detbench.recipe.experiment import Data, Evaluation, Shapes, Training
+from detbench.recipe.experiment import Data, Evaluation, Training
 from detbench.recipe.model import Init, Positive
 
 REPLACEABLE = (
@@ -32,47 +32,6 @@ REPLACEABLE = (
     "inference",
 )
 """Tables of a detector that a row may replace, of both skeletons."""
-
-METRICS = (
-    "AP",
-    *(f"AP{threshold}" for threshold in range(50, 100, 5)),
-    *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl", "VOC07", "VOC"),
-    *("gflops", "params_m", "total_params_m", "loc_convs_mi", "runtime_s"),
-)
-"""Keys of ``columns`` and ``published``. AP and AR are in percent, as the papers print them; VOC07
-and VOC are Pascal VOC's own mean APs (11 points; area), measured on VOC only."""
-
-COSTS = ("gflops", "params_m", "total_params_m", "loc_convs_mi")
-"""The metrics that need no training: GFLOPs; trainable parameters and all of them in millions;
-weights of the loc head's convolutions in units of 2^20, as Double-Head counts its conv-head."""
-
-ERRORS = ("E_cls", "E_loc", "E_both", "E_dupe", "E_bkg", "E_miss")
-"""Columns of what each type of error costs in AP50 (TIDE, Bolya et al. 2020), from stored
-detections, in percentage points; may stand in ``columns``, never in ``published``."""
-
-SPECIAL_ERRORS = ("E_fp", "E_fn")
-"""Likewise of all false positives and of all false negatives."""
-
-COLUMNS = (*METRICS, *ERRORS, *SPECIAL_ERRORS)
-"""Keys of ``columns``."""
-
-CITED = ("runtime_s",)
-"""Metrics that are only printed, never measured by a run: seconds per image on the paper's GPU."""
-
-TITLES = {
-    "gflops": "GFLOPs",
-    "params_m": "Params (M)",
-    "total_params_m": "All params (M)",
-    "loc_convs_mi": "Conv head (Mi)",
-    "runtime_s": "s / image",
-    **{name: name.removeprefix("E_").capitalize() for name in ERRORS},
-    "E_fp": "FP",
-    "E_fn": "FN",
-}
-"""What a column is called where its key is not its name."""
-
-DIGITS = {"gflops": 2, "params_m": 2, "total_params_m": 1, "loc_convs_mi": 2, "runtime_s": 3}
-"""Decimals a metric is printed with; one where none are given."""
 
 
 def without(table: Any) -> Any:
@@ -328,7 +287,7 @@ class Pretraining(Spec):
 
     @model_validator(mode="after")
     def _by_itself(self) -> Self:
-        if isinstance(self.data, Shapes) and self.data.scenes != "by-seed":
+        if self.data.drawn and not self.data.by_seed:
             raise ValueError(
                 "data.scenes must be 'by-seed': else the rows' scenes may be among the weights' own"
             )

@@ -10,20 +10,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from detbench.data.sources import label, seen_in_training
-from detbench.evaluation.metric import METRICS
-from detbench.recipe.experiment import Cell
-from detbench.recipe.resolve import schedule_of
-from detbench.recipe.table import CITED, COSTS, DIGITS, ERRORS, SPECIAL_ERRORS, TITLES
-from detbench.report import error_columns
-from detbench.report.differences import Change, Progress, differences
+from detbench.recipe.metrics import CITED, COSTS, ERRORS, find
+from detbench.report import best, error_columns, other_profiles
+from detbench.report.differences import Change
 from detbench.report.intervals import explained, plain, points, probability, with_interval
-from detbench.report.numbers import Number, RowNumbers, row_numbers
+from detbench.report.numbers import Number, RowNumbers
+from detbench.report.results import TableResults
 from detbench.report.table import Column, Entry, Sheet, fixed, text
-from detbench.results.store import Store
-from detbench.runner.plan import Plan, standing
-
-NAMES = {"coco": "COCO", "voc": "VOC", "shapes": "shapes", "coco-json": "own data"}
+from detbench.runner.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -41,11 +35,10 @@ class Block:
     metrics: tuple[str, ...]
 
 
-def sheet(plan: Plan, store: Store) -> Sheet:
-    """The whole table, from what the store has now."""
-    rows = [row_numbers(plan, planned, store) for planned in plan.rows]
-    found = changes(plan, store)
-    blocks = _blocks(plan, rows, any(one.found for one in found.values()))
+def sheet(results: TableResults) -> Sheet:
+    """The whole table."""
+    plan = results.plan
+    blocks = _blocks(results)
     columns = [Column("row", "Row")]
     columns += [Column(f"setting_{name}", name) for name in plan.table.labels]
     columns += [
@@ -54,15 +47,23 @@ def sheet(plan: Plan, store: Store) -> Sheet:
         for metric in block.metrics
     ]
     columns.append(Column("fidelity", "Fidelity"))
-    breaks = {index for index, row in enumerate(rows) if row.planned.row.label in plan.table.breaks}
+    breaks = {i for i, row in enumerate(plan.rows) if row.row.label in plan.table.breaks}
     return Sheet(
         title=f"{plan.table.id}: {plan.table.title}",
         columns=tuple(columns),
-        rows=tuple(_entries(plan, row, blocks, found) for row in rows),
-        notes=tuple(_notes(plan, store, found)),
+        rows=tuple(_entries(results, row, blocks) for row in results.rows),
+        notes=tuple(_notes(results)),
         breaks=frozenset(breaks - {0}),
-        same=frozenset(index for index, row in enumerate(rows) if row.planned.same),
+        same=frozenset(index for index, row in enumerate(plan.rows) if row.same),
     )
+
+
+def marked(results: TableResults) -> Sheet:
+    """The table as it is printed: best in bold, other profiles named."""
+    made = best.mark(sheet(results))
+    other = other_profiles.sentence(results.other_profiles)
+    # How many cells are done stays last.
+    return replace(made, notes=(*made.notes[:-1], other, *made.notes[-1:])) if other else made
 
 
 def parts(whole: Sheet) -> list[Sheet]:
@@ -92,41 +93,27 @@ def _place(column: Column) -> str:
     return "cost" if column.key.endswith(COSTS) else column.group
 
 
-def changes(plan: Plan, store: Store, progress: Progress | None = None) -> dict[str, Change]:
-    """Each row against its baseline in the table's main AP; empty if it prints no AP of COCO's.
-
-    What is not cached is computed, which takes seconds on a large data set.
-    """
-    metric = _main(plan)
-    return differences(plan, store, (metric,), progress=progress) if metric else {}
-
-
-def _main(plan: Plan) -> str | None:
-    """The metric that rows are compared by: AP, else the first of COCO's that is printed."""
-    printed = [metric for metric in plan.table.columns if metric in METRICS]
-    return "AP" if "AP" in printed else next(iter(printed), None)
-
-
 def _title(block: Block, metric: str) -> str:
-    name = TITLES.get(metric, metric)
+    name = find(metric).title
     return {"change": f"Δ{name} [95 %]", "p": "p"}.get(block.kind, name)
 
 
-def _blocks(plan: Plan, rows: list[RowNumbers], compared: bool) -> list[Block]:
-    printed = {metric for row in rows for metric in row.planned.row.published}
+def _blocks(results: TableResults) -> list[Block]:
+    plan = results.plan
+    printed = {metric for row in plan.rows for metric in row.row.published}
     metrics = tuple(metric for metric in plan.table.columns if metric not in COSTS)
-    comparable = _comparable(plan)
-    here, there = _data_names(plan)
+    comparable = results.comparable
+    here, there = results.measured_kind, results.published_on
     blocks = []
     published = tuple(metric for metric in metrics if metric in printed)
-    errors = tuple(metric for metric in metrics if metric in (*ERRORS, *SPECIAL_ERRORS))
+    errors = tuple(metric for metric in metrics if metric in ERRORS)
     own = tuple(metric for metric in metrics if metric not in (*CITED, *errors))
-    trained = any(row.planned.train for row in rows)
+    trained = any(row.train for row in plan.rows)
     if own and (trained or not published):
         measured = "measured" if comparable else f"measured\n{here}"
         blocks.append(Block("measured", measured, own))
-    main = _main(plan)
-    if compared and main:
+    main = results.main_metric
+    if main and any(one.found for one in results.changes.values()):
         blocks += [Block(kind, "to baseline", (main,)) for kind in ("change", "p")]
     if published:
         beside = comparable or not trained
@@ -144,28 +131,22 @@ def _blocks(plan: Plan, rows: list[RowNumbers], compared: bool) -> list[Block]:
     return blocks
 
 
-def _comparable(plan: Plan) -> bool:
-    """Whether every row that is run follows the paper's protocol."""
-    run = [row for row in plan.rows if row.train]
-    return bool(run) and all(row.comparable for row in run)
-
-
 def _key(block: Block, metric: str) -> str:
     return metric if block.kind == "measured" else f"{block.kind}_{metric}"
 
 
-def _entries(
-    plan: Plan, row: RowNumbers, blocks: list[Block], found: dict[str, Change]
-) -> tuple[Entry, ...]:
+def _entries(results: TableResults, row: RowNumbers, blocks: list[Block]) -> tuple[Entry, ...]:
     recipe = row.planned.row
     note = " ".join(recipe.notes) or None
     # csv has no footnotes, so there it is told in a column of its own.
     same = (("same_cell_as", row.planned.same),) if row.planned.same else ()
     entries = [Entry(recipe.label, recipe.label, note, more=same)]
-    entries += [text(recipe.columns.get(name)) for name in plan.table.labels]
+    entries += [text(recipe.columns.get(name)) for name in results.plan.table.labels]
     for block in blocks:
         if block.kind in ("change", "p"):
-            entries += [_changed(found, recipe.label, block.kind, one) for one in block.metrics]
+            entries += [
+                _changed(results.changes, recipe.label, block.kind, one) for one in block.metrics
+            ]
         else:
             entries += [_entry(row, block.kind, metric) for metric in block.metrics]
     entries.append(text(recipe.fidelity))
@@ -229,34 +210,25 @@ def _measured(number: Number, metric: str) -> Entry:
 
 
 def _digits(metric: str) -> int:
-    return DIGITS.get(metric, 1)
+    return find(metric).digits
 
 
-def _data_names(plan: Plan) -> tuple[str, str]:
-    """What the measured and the published APs were measured on."""
-    cells = [task.cell for row in plan.rows for task in row.train]
-    here = dict.fromkeys(NAMES[cell.data.kind] for cell in cells if isinstance(cell, Cell))
-    schedules = (schedule_of(row.row, plan.table) for row in plan.rows)
-    there = dict.fromkeys(NAMES[one.data.kind] for one in schedules if one)
-    return "+".join(here) or "here", "+".join(there) or "its data"
-
-
-def _notes(plan: Plan, store: Store, found: dict[str, Change]) -> list[str]:
-    here, there = _data_names(plan)
+def _notes(results: TableResults) -> list[str]:
+    plan = results.plan
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     plural = "s" if len(plan.seeds) > 1 else ""
     notes = [
         f"Profile {plan.profile.id}: {plan.profile.title}. AP and AR in percent, measured on "
-        f"{_data(plan) or 'nothing'}; seed{plural} {seeds}."
+        f"{results.measured_on or 'nothing'}; seed{plural} {seeds}."
     ]
     if len(plan.seeds) > 1:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
-    notes += explained(found.values())
-    cells = [task.cell for row in plan.rows for task in row.train]
-    seen = {seen_in_training(cell.data) for cell in cells if isinstance(cell, Cell)} - {None}
+    notes += explained(results.changes.values())
+    seen = {cell.data.seen_in_training for cell in results.cells} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
     told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
-    if told and not _comparable(plan):
+    if told and not results.comparable:
+        here, there = results.measured_kind, results.published_on
         differs = dict.fromkeys(name for row in plan.rows for name in row.differs)
         how = f"on {there}, measured ones on {here}"
         if here == there:
@@ -267,40 +239,32 @@ def _notes(plan: Plan, store: Store, found: dict[str, Change]) -> list[str]:
             f"GFLOPs and parameters are those of the paper-size detector at {plan.table.input}, "
             "counted as the papers did (mmdet)."
         )
-    if any(metric in (*ERRORS, *SPECIAL_ERRORS) for metric in plan.table.columns):
+    if any(metric in ERRORS for metric in plan.table.columns):
         notes.append(error_columns.NOTE)
     notes += plan.profile.notes
     notes += plan.table.notes
-    notes.append(status_line(plan, store))
+    notes.append(status_line(results))
     return notes
 
 
-def status_line(plan: Plan, store: Store) -> str:
+def status_line(results: TableResults) -> str:
     """How many of the cells are done, each counted once, and how many rows have another's."""
-    stand = standing(store, plan.tasks)
+    stand = results.standing
     kinds = Counter({"failed": len(stand.failed), "missing": len(stand.missing)})
     rest = "".join(f", {count} {name}" for name, count in kinds.items() if count)
-    line = f"Cells: {len(stand.done)} of {len(plan.tasks)} done{rest}."
-    same = sum(bool(row.same) for row in plan.rows)
+    line = f"Cells: {len(stand.done)} of {len(results.plan.tasks)} done{rest}."
+    same = sum(bool(row.same) for row in results.plan.rows)
     if not same:
         return line
     return f"{line} {same} row{'s have' if same > 1 else ' has'} the same cell as another row."
 
 
-def _data(plan: Plan) -> str:
-    cells = (task.cell for row in plan.rows for task in row.train)
-    return " and ".join(
-        dict.fromkeys(
-            label(cell.data, cell.evaluation.limit) for cell in cells if isinstance(cell, Cell)
-        )
-    )
+def payload(results: TableResults) -> dict[str, Any]:
+    """What ``--format json`` prints; AP and AR in percent, blanks null with a reason.
 
-
-def payload(plan: Plan, store: Store) -> dict[str, Any]:
-    """What ``--format json`` prints; AP and AR in percent, blanks null with a reason."""
-    rows = [row_numbers(plan, planned, store) for planned in plan.rows]
-    found = changes(plan, store)
-    stand = standing(store, plan.tasks)
+    ``other_profiles`` says what else is stored.
+    """
+    plan, stand, found = results.plan, results.standing, results.changes
     return {
         "id": plan.table.id,
         "title": plan.table.title,
@@ -313,8 +277,9 @@ def payload(plan: Plan, store: Store) -> dict[str, Any]:
             "failed": len(stand.failed),
             "missing": len(stand.missing),
         },
-        "rows": [_json_row(plan, row, found.get(row.planned.row.label)) for row in rows],
-        "notes": _notes(plan, store, found),
+        "rows": [_json_row(plan, row, found.get(row.planned.row.label)) for row in results.rows],
+        "notes": _notes(results),
+        "other_profiles": results.other_profiles,
     }
 
 

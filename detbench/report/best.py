@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from detbench.recipe.table import CITED, COSTS, ERRORS, METRICS, SPECIAL_ERRORS
+from detbench.recipe.metrics import METRICS, PUBLISHED
 from detbench.report.table import Column, Entry, Sheet
 
-LOWER = (*COSTS, *CITED, *ERRORS, *SPECIAL_ERRORS)
-PUBLISHED = "published_"
+PREFIX = "published_"
 
 
 def mark(sheet: Sheet) -> Sheet:
@@ -38,20 +37,20 @@ def mark(sheet: Sheet) -> Sheet:
 
 
 def _best(column: Column, entries: Sequence[Entry], same: frozenset[int]) -> list[int]:
-    metric = column.key.removeprefix(PUBLISHED)
-    if metric not in METRICS:
+    metric = column.key.removeprefix(PREFIX)
+    if metric not in PUBLISHED:
         return []
     numbers = {
         index: _shown(entry)
         for index, entry in enumerate(entries)
         if entry.text
-        and not (index in same and not column.key.startswith(PUBLISHED))
+        and not (index in same and not column.key.startswith(PREFIX))
         and isinstance(entry.value, int | float)
-        and not (column.key.startswith(PUBLISHED) and entry.note)
+        and not (column.key.startswith(PREFIX) and entry.note)
     }
     if len(set(numbers.values())) < 2:
         return []
-    best = (min if metric in LOWER else max)(numbers.values())
+    best = (min if METRICS[metric].lower else max)(numbers.values())
     return [index for index, value in numbers.items() if value == best]
 
 

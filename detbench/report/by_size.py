@@ -1,6 +1,6 @@
 """AP of small, medium and large objects at every IoU threshold, from stored detections.
 
-What a cell stores has each of the two alone; TSD, Table 9, has both. Kept as JSON in
+What a cell stores has each of the two alone; TSD, Table 9, has both. Cached as JSON in
 ``<results>/work/sizes/``. No torch.
 """
 
@@ -14,7 +14,7 @@ from detbench.evaluation.matching import Matches, match
 from detbench.evaluation.metric import AREAS, THRESHOLDS
 from detbench.evaluation.truth import Truths
 from detbench.recipe.experiment import Cell
-from detbench.results.kept import Kept
+from detbench.results.cache import Cache
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, Task
 
@@ -22,7 +22,7 @@ SIZES = {"s": "small", "m": "medium", "l": "large"}
 METRICS = tuple(f"AP{percent}{size}" for size in SIZES for percent in THRESHOLDS)
 
 Found = Mapping[str, float | None]
-KEPT: Kept[Found] = Kept(
+CACHE: Cache[Found] = Cache(
     folder="sizes",
     method=1,
     dump=dict,
@@ -58,7 +58,7 @@ def _of_task(store: Store, task: Task, truths: Truths) -> Found:
         detections = store.detections_of(task.digest, task.label)
         return _metrics(match(truths.of(cell.data), detections, cell.evaluation, task.label))
 
-    return KEPT.of(store, task.digest, store.fingerprint(task.digest), compute)
+    return CACHE.of(store, task.digest, store.fingerprint(task.digest), compute)
 
 
 def _metrics(matches: Matches) -> dict[str, float | None]:

@@ -17,7 +17,7 @@ UNDEFINED = "no such object among the images"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides and how they differ.
+    """Two comparands and how they differ.
 
     Attributes:
         a, b: what they are called.
@@ -79,11 +79,11 @@ def _short(name: str) -> str:
 def _row(name: str, one: Difference) -> tuple[Entry, ...]:
     if one.value is None or one.low is None or one.high is None:
         return (text(name), *(text(None, UNDEFINED) for _ in range(6)))
-    sides = (_mean(one.a, one.sd_a), _mean(one.b, one.sd_b))
+    means = (_mean(one.a, one.sd_a), _mean(one.b, one.sd_b))
     change = (one.value, one.low, one.high)
     return (
         text(name),
-        *sides,
+        *means,
         *(Entry(intervals.signed(v * PERCENT, DIGITS), v * PERCENT) for v in change),
         Entry(intervals.probability(one), one.p),
     )

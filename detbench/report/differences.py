@@ -2,7 +2,7 @@
 
 A row's baseline is the one it names, else the table's, else the first row of its part of the table
 (after the last line the paper draws). Differences come from stored detections alone; nothing is
-trained. They are kept as JSON in ``<results>/work/differences/``.
+trained. They are cached as JSON in ``<results>/work/differences/``.
 
 No torch.
 """
@@ -17,12 +17,12 @@ from detbench.evaluation.bootstrap import REPLICATES, Difference, difference
 from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
-from detbench.results.kept import Kept
+from detbench.results.cache import Cache
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, PlannedRow, Task
 
 Found = Mapping[str, Difference]
-KEPT: Kept[Found] = Kept(
+CACHE: Cache[Found] = Cache(
     folder="differences",
     method=1,
     dump=lambda found: {name: asdict(one) for name, one in found.items()},
@@ -104,13 +104,13 @@ class _Bench:
             b = [self._match(task) for task in planned.train]
             return difference(a, b, self.metrics, self.replicates)
 
-        sides = [
+        cells = [
             [[task.digest, self.store.fingerprint(task.digest)] for task in row.train]
             for row in (reference, planned)
         ]
-        parts = [sides, list(self.metrics), self.replicates]
+        parts = [cells, list(self.metrics), self.replicates]
         try:
-            found = KEPT.of(self.store, planned.train[0].digest, parts, compute)
+            found = CACHE.of(self.store, planned.train[0].digest, parts, compute)
         except DetbenchError as error:
             return Change(baseline, reason=" ".join(str(error).split()))
         return Change(baseline, found)
@@ -133,7 +133,7 @@ class _Bench:
                 return f"{task.label}: {'not run' if status == 'missing' else status}"
             if self.store.fingerprint(task.digest) is None:
                 return f"{task.label}: no detections are stored"
-        ours, theirs = (_protocol(side.train[0]) for side in (planned, reference))
+        ours, theirs = (_protocol(row.train[0]) for row in (planned, reference))
         if ours != theirs:
             return f"its baseline {baseline} was evaluated otherwise"
         return ""

@@ -1,6 +1,6 @@
 """What each type of error costs a row, from its stored detections: TIDE, cached.
 
-Kept as JSON in ``<results>/work/errors/``. Nothing is trained or detected. No torch.
+Cached as JSON in ``<results>/work/errors/``. Nothing is trained or detected. No torch.
 """
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ from detbench.evaluation.detections import check_results
 from detbench.evaluation.error_types import ErrorTypes, error_types
 from detbench.evaluation.truth import Truths
 from detbench.recipe.experiment import Cell
-from detbench.recipe.table import ERRORS, SPECIAL_ERRORS
-from detbench.results.kept import Kept
+from detbench.recipe.metrics import METRICS
+from detbench.results.cache import Cache
 from detbench.results.store import Store
-from detbench.runner.plan import Plan, PlannedRow, Task
+from detbench.runner.plan import PlannedRow, Task
 
-KEPT: Kept[ErrorTypes | None] = Kept(
+CACHE: Cache[ErrorTypes | None] = Cache(
     folder="errors",
     method=1,
     dump=lambda found: None if found is None else asdict(found),
     load=lambda plain: None if plain is None else ErrorTypes(**plain),
 )
-FIELDS = {
-    **{name: name.removeprefix("E_") for name in ERRORS},
-    **dict(zip(SPECIAL_ERRORS, ("false_positive", "false_negative"), strict=True)),
-}
-"""Column -> field of ``ErrorTypes``."""
 NOTE = (
     "Error types after TIDE (Bolya et al. 2020): the AP50, in percentage points, that mending the "
     "errors of one type alone would gain: Cls wrong class, Loc box too far off, Both, Dupe second "
@@ -35,18 +30,29 @@ NOTE = (
 )
 
 
-def values(plan: Plan, planned: PlannedRow, store: Store, column: str) -> list[float] | str:
-    """One column of one row, as fractions, a value per seed; or why there is none."""
+Errors = tuple[ErrorTypes, ...] | str
+"""A record per seed; or why there is none."""
+
+
+def of_row(planned: PlannedRow, store: Store, truths: Truths) -> Errors:
+    """What each type of error costs a row."""
     found = []
     for task in planned.train:
         try:
-            one = _of_task(task, store, plan.truths)
+            one = _of_task(task, store, truths)
         except DetbenchError as error:
             return " ".join(str(error).split())
         if one is None:
             return "the images have no object but crowds"
-        found.append(float(getattr(one, FIELDS[column])))
-    return found
+        found.append(one)
+    return tuple(found)
+
+
+def values(found: Errors, column: str) -> list[float] | str:
+    """One column of a row, as fractions, a value per seed; or why there is none."""
+    if isinstance(found, str):
+        return found
+    return [float(getattr(one, METRICS[column].source)) for one in found]
 
 
 def _of_task(task: Task, store: Store, truths: Truths) -> ErrorTypes | None:
@@ -65,4 +71,4 @@ def _of_task(task: Task, store: Store, truths: Truths) -> ErrorTypes | None:
         check_results(ground, detections, task.label)
         return error_types(ground, detections, cell.evaluation)
 
-    return KEPT.of(store, task.digest, store.fingerprint(task.digest), compute)
+    return CACHE.of(store, task.digest, store.fingerprint(task.digest), compute)

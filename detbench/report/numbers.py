@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from detbench.recipe.table import CITED, COSTS, ERRORS, SPECIAL_ERRORS
+from detbench.recipe.metrics import CITED, COSTS, ERRORS
 from detbench.report import error_columns
+from detbench.report.error_columns import Errors
 from detbench.results.store import Store, Stored
 from detbench.runner.plan import Plan, PlannedRow, Task
 
@@ -48,10 +50,15 @@ class RowNumbers:
     warnings: tuple[str, ...] = ()
 
 
-def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
+def row_numbers(
+    plan: Plan, planned: PlannedRow, store: Store, errors: Callable[[PlannedRow], Errors]
+) -> RowNumbers:
     """Read one row's numbers, for the table's columns.
 
     Of rows that have the same cells the first alone has their numbers; costs are each one's own.
+
+    Args:
+        errors: what each type of error costs a row; only called if the table prints that.
     """
     cells = [(task, store.get(task.digest)) for task in planned.train]
     reason = planned.reason or planned.same_cell or _why(cells, plan)
@@ -63,8 +70,8 @@ def row_numbers(plan: Plan, planned: PlannedRow, store: Store) -> RowNumbers:
             measured[metric] = Number(None, reason="as printed; detbench latency measures here")
         elif metric in COSTS:
             measured[metric] = _cost(metric, cost, no_cost or planned.reason)
-        elif metric in (*ERRORS, *SPECIAL_ERRORS):
-            values = reason or error_columns.values(plan, planned, store, metric)
+        elif metric in ERRORS:
+            values = reason or error_columns.values(errors(planned), metric)
             measured[metric] = _over_seeds(values)
         else:
             measured[metric] = _mean(metric, [stored for _, stored in cells], reason)

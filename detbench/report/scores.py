@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from detbench.recipe.metrics import METRICS
 from detbench.report.table import Column, Entry, Sheet, number, text
 
-OWN = ("VOC07", "VOC")
-"""Metrics of one data set alone; shown where they were computed."""
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR", "ARs", "ARm", "ARl")
-THRESHOLDS = tuple(f"AP{percent}" for percent in range(50, 100, 5))
+BRIEF = (None, 50, 75)
+"""IoU thresholds of the scores that are always shown."""
 UNDEFINED = "no object of this size among the images"
 
 
@@ -27,8 +26,9 @@ def sheet(
         thresholds: AP at each IoU threshold too.
         note: what else to print below them.
     """
-    keys = METRICS[:1] + THRESHOLDS + METRICS[3:] if thresholds else METRICS
-    keys += tuple(key for key in OWN if key in metrics)
+    keys = [
+        key for key, one in METRICS.items() if key in metrics and (thresholds or one.iou in BRIEF)
+    ]
     columns = (Column("name", "detections"), *(Column(key, key, right=True) for key in keys))
     notes = (protocol,) if note is None else (protocol, note)
     return Sheet("", columns, ((text(name), *(_percent(metrics[key]) for key in keys)),), notes)

@@ -72,6 +72,10 @@ class Store:
         self.cells = root / "cells"
         self._warned: set[Path] = set()
 
+    def snapshot(self) -> Store:
+        """The same store, reading each cell's rows once: for reports, which ask again and again."""
+        return _Snapshot(self)
+
     def work(self, name: str) -> Path:
         """The folder of what a training (by its digest) or a count leaves beside measurements; not
         created."""
@@ -225,3 +229,20 @@ class Store:
                 )
             return []
         return rows
+
+
+class _Snapshot(Store):
+    """A store whose rows are remembered from the first time they are read."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.root)
+        self._warned = store._warned
+        self._seen: dict[str, Stored | None] = {}
+
+    def snapshot(self) -> Store:
+        return self
+
+    def get(self, digest: str) -> Stored | None:
+        if digest not in self._seen:
+            self._seen[digest] = super().get(digest)
+        return self._seen[digest]

@@ -11,12 +11,13 @@ from torch.utils import deterministic
 
 from detbench import __version__, data
 from detbench.assembly import build_detector
-from detbench.data.sources import label
 from detbench.evaluation.run import score
 from detbench.evaluation.scoring import rules
-from detbench.measure import flops, parameters
+from detbench.measure import flops
+from detbench.measure.figures import Counted, measure
 from detbench.progress import Progress
 from detbench.recipe.experiment import Cell
+from detbench.recipe.metrics import COSTS, METRICS
 from detbench.results.schema import Measurement
 from detbench.runner import companions, provenance
 from detbench.runner.cell import Measured, Report, now
@@ -110,7 +111,7 @@ def metric_rows(
 def protocol(cell: Cell, images: int) -> dict[str, Any]:
     """What two APs must share to be comparable, training aside."""
     return {
-        "measured_on": label(cell.data, cell.evaluation.limit),
+        "measured_on": cell.data.label(cell.evaluation.limit),
         "data": cell.data.model_dump(mode="json"),
         "split": "val",
         "images": images,
@@ -127,39 +128,27 @@ def cost(item: CostItem) -> Measured:
     with torch.device("meta"):
         detector = build_detector(cell.detector, cell.num_classes)
     count = flops.count(detector, cell.input, cell.protocol)
-    how = {
-        "input": list(cell.input),
-        "counter": cell.protocol,
-        "classes": cell.num_classes,
-        "uncounted": dict(count.uncounted),
-    }
+    counted = Counted(detector, count, cell.input, cell.protocol, cell.num_classes)
     origin = {
         "recipe": cell.model_dump(mode="json"),
         **provenance.describe(torch.device("cpu")),
         "started": started,
         "ended": now(),
     }
-    trainable = {"classes": cell.num_classes, "counted": "trainable"}
-    everything = {"classes": cell.num_classes, "counted": "all"}
-    convolutions = {"counted": "weights of the loc head's convolutions"}
-    figures = (
-        ("gflops", count.gflops, "GFLOPs", how),
-        ("params_m", parameters.millions(detector), "M", trainable),
-        ("total_params_m", parameters.millions(detector, trainable=False), "M", everything),
-        ("loc_convs_mi", parameters.loc_convolutions(detector), "Mi", convolutions),
-    )
-    rows = [
-        Measurement(
-            digest=item.digest,
-            kind="cost",
-            metric=metric,
-            value=value,
-            unit=unit,
-            protocol=protocol,
-            provenance=origin,
+    rows = []
+    for metric in COSTS:
+        value, how = measure(metric, counted)
+        rows.append(
+            Measurement(
+                digest=item.digest,
+                kind="cost",
+                metric=metric,
+                value=value,
+                unit=METRICS[metric].unit,
+                protocol=how,
+                provenance=origin,
+            )
         )
-        for metric, value, unit, protocol in figures
-    ]
     return rows, None
 
 

@@ -18,17 +18,16 @@ from typing import Any, Literal
 import psutil
 
 from detbench import __version__
-from detbench.data.sources import why_missing
+from detbench.data.kinds import named
 from detbench.errors import DetbenchError, StoreError
 from detbench.measure.probe import probe
 from detbench.recipe import embedded
-from detbench.recipe.experiment import Coco, Voc
 from detbench.results import inventory
 from detbench.results.files import Lock, write_atomic
 from detbench.results.schema import Damaged
 from detbench.runner.processors import usable
 from detbench.runner.provenance import driver, git_commit
-from detbench.training import stock
+from detbench.training import inventory as weights_inventory
 
 GB = 1e9
 LITTLE_MEMORY, LITTLE_SHARED, LITTLE_DISK, NO_DISK = 2 * GB, 0.25 * GB, 5 * GB, 0.2 * GB
@@ -234,22 +233,23 @@ def _store(root: Path) -> Check:
 
 def _data(root: Path) -> Iterator[Check]:
     if not root.is_dir():
-        named = os.environ.get("DETBENCH_DATA") == str(root)
-        said = f"{root} is not there" + (", but DETBENCH_DATA names it" if named else "")
-        advice = "mend DETBENCH_DATA, or unset it" if named else ""
-        yield Check("data", "broken" if named else "ok", f"{said}; shapes is embedded", advice)
+        asked = os.environ.get("DETBENCH_DATA") == str(root)
+        said = f"{root} is not there" + (", but DETBENCH_DATA names it" if asked else "")
+        advice = "mend DETBENCH_DATA, or unset it" if asked else ""
+        yield Check("data", "broken" if asked else "ok", f"{said}; shapes is embedded", advice)
         return
-    here = ["shapes (embedded)"]
+    here: list[str] = []
     gone: list[str] = []
-    for name, data in (("coco", Coco(kind="coco")), ("voc", Voc(kind="voc"))):
-        (gone if why_missing(data, root) else here).append(name)
+    for name, data in named().items():
+        shown = f"{name} (embedded)" if data.drawn else name
+        (gone if data.why_missing(root) else here).append(shown)
     said = f"{root}: {', '.join(here)}" + (f"; not found: {', '.join(gone)}" if gone else "")
     yield Check("data", "ok", said)
 
 
 def _weights() -> Check:
     try:
-        every = stock.take()
+        every = weights_inventory.take()
     except DetbenchError as error:
         return Check("weights", "warning", str(error), "see torch, above")
     own = [one for one in every if one.origin == embedded.ORIGIN]

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from detbench.data.sources import seen_in_training, why_missing
 from detbench.errors import DataError
 from detbench.evaluation.truth import Truths
 from detbench.recipe import load, resolve
 from detbench.recipe.columns import choose as choose_columns
 from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell, Data
+from detbench.recipe.metrics import any_of
 from detbench.recipe.override import detector_only
 from detbench.recipe.resolve import ResolvedRow
-from detbench.recipe.table import COSTS, Profile, Row, Table
+from detbench.recipe.table import Profile, Row, Table
 from detbench.results.schema import Kind
 from detbench.results.store import Store
 from detbench.runner.job import CostCell
@@ -83,6 +83,30 @@ class PlannedRow:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is asked for of a table, as the command line names things.
+
+    Attributes:
+        table: its id or file.
+        profile: None takes ``paper`` where the paper's data set is found, else ``smoke``.
+        data_root: folder of data sets.
+        rows: patterns of labels, by commas; None is all.
+        overrides: of ``--set``.
+        dataset: of ``--dataset``; None is the profile's.
+        columns: of ``--columns``; None is the table's.
+    """
+
+    table: str
+    profile: str | None = None
+    data_root: Path = Path("data")
+    seeds: tuple[int, ...] = (0,)
+    rows: str | None = None
+    overrides: tuple[str, ...] = ()
+    dataset: str | None = None
+    columns: str | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """A table under a profile, with seeds, as tasks.
 
@@ -90,6 +114,7 @@ class Plan:
         warnings: what the user should know before it runs.
         data_root: folder of data sets, for what is computed from stored detections; none is
             unknown.
+        said: which profile was taken, in a sentence; None if it was named.
     """
 
     table: Table
@@ -98,6 +123,7 @@ class Plan:
     rows: tuple[PlannedRow, ...]
     warnings: tuple[str, ...] = ()
     data_root: Path | None = None
+    said: str | None = None
 
     @cached_property
     def truths(self) -> Truths:
@@ -122,13 +148,20 @@ def make(
     rows: str | None = None,
     overrides: Sequence[str] = (),
     data: Data | None = None,
+    data_root: Path | None = None,
 ) -> Plan:
-    """Plan a table; the arguments are those of ``recipe.resolve.cells``.
+    """Plan a table; the arguments but the last are those of ``recipe.resolve.cells``.
+
+    Args:
+        data_root: folder of data sets, whose annotations' content the cells then name.
 
     Raises:
         RecipeError: mistakes in ``rows`` or ``overrides``, all of them.
     """
-    resolved = resolve.cells(table, profile, seeds, rows, overrides, data)
+    resolved = [
+        one.settled(data_root) if data_root else one
+        for one in resolve.cells(table, profile, seeds, rows, overrides, data)
+    ]
     papers = {row.label: resolve.paper_cell(row, table) for row in resolve.select(table, rows)}
     by_label: dict[str, list[ResolvedRow]] = {}
     for one in resolved:
@@ -138,52 +171,37 @@ def make(
         [_row(table, group, papers[label], same) for label, group in by_label.items()]
     )
     cells = [one.cell for one in resolved if one.cell is not None]
-    seen = [warning for cell in cells if (warning := seen_in_training(cell.data))]
+    seen = [warning for cell in cells if (warning := cell.data.seen_in_training)]
     warnings = dict.fromkeys([*(text for one in resolved for text in one.warnings), *seen])
-    return Plan(table, profile, tuple(seeds), planned, tuple(warnings))
+    return Plan(table, profile, tuple(seeds), planned, tuple(warnings), data_root)
 
 
-def choose(
-    name: str,
-    profile: str | None,
-    data_root: Path,
-    seeds: Sequence[int] = (0,),
-    rows: str | None = None,
-    overrides: Sequence[str] = (),
-    dataset: str | None = None,
-    columns: str | None = None,
-) -> tuple[Plan, str | None]:
-    """Plan a table by its id or file, as the command line names things.
-
-    Args:
-        profile: none takes ``paper`` where the paper's data set is found, else ``smoke``.
-        dataset: of ``--dataset``; none is the profile's.
-        columns: of ``--columns``; none is the table's.
-
-    Returns:
-        The plan, and a sentence that says which profile was taken if none was named.
+def choose(request: Request) -> Plan:
+    """Plan the table that is asked for.
 
     Raises:
-        RecipeError: mistakes in any of them.
+        RecipeError: mistakes in any part of the request.
     """
-    table = load.table(name)
-    if columns is not None:
-        table = choose_columns(table, columns)
-    data = resolve.parse_dataset(dataset) if dataset else None
+    table = load.table(request.table)
+    if request.columns is not None:
+        table = choose_columns(table, request.columns)
+    data = resolve.parse_dataset(request.dataset) if request.dataset else None
     # With a data set of the user's choice, the paper's is not needed.
     needed = [data] if data else resolve.paper_data(table)
-    chosen, said = resolve.choose_profile(
-        profile, needed, lambda one: why_missing(one, data_root) is None
+    profile, said = resolve.choose_profile(
+        request.profile, needed, lambda one: one.why_missing(request.data_root) is None
     )
-    made = make(table, chosen, seeds, rows, overrides, data)
-    return replace(made, data_root=data_root), said
+    made = make(
+        table, profile, request.seeds, request.rows, request.overrides, data, request.data_root
+    )
+    return replace(made, said=said)
 
 
 def check_data(plan: Plan, data_root: Path) -> None:
     """Raise ``DataError`` if a data set that the plan trains on is not there."""
     cells = (task.cell for task in plan.tasks if isinstance(task.cell, Cell))
     for data in {digest(cell.data): cell.data for cell in cells}.values():
-        problem = why_missing(data, data_root)
+        problem = data.why_missing(data_root)
         if problem:
             raise DataError(problem)
 
@@ -203,7 +221,7 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
     pairs = [(one.cell, paper) for one in group if one.cell is not None and paper is not None]
     differs = dict.fromkeys(name for cell, paper in pairs for name in departures(cell, paper))
     cost = None
-    if first.paper_detector is not None and set(table.columns) & set(COSTS):
+    if first.paper_detector is not None and any_of(table.columns, "cost"):
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)
@@ -241,7 +259,7 @@ def departures(cell: Cell, paper: Cell) -> list[str]:
         if type(ours) is not type(theirs):
             found.append(section)
             continue
-        names = [name for name in type(ours).model_fields if name not in ours.undigested]
+        names = [name for name in type(ours).model_fields if name not in ours.left_out]
         found += [
             f"{section}.{name}" for name in names if getattr(ours, name) != getattr(theirs, name)
         ]

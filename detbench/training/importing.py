@@ -14,11 +14,10 @@ from detbench.backbones.pretrained import cover
 from detbench.detectors.elsewhere import Translated
 from detbench.detectors.fitting import Fit, compare
 from detbench.recipe import resolve
-from detbench.recipe.experiment import Cell, Voc
+from detbench.recipe.experiment import Cell
 from detbench.training import weights
 
 PARTS_OF = "Part"
-COCO_CLASSES, VOC_CLASSES = 80, 20
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _own_classes(detector: str, profile: str, cell: Cell) -> int:
     """Of the recipe's own data set, whatever the profile trains on."""
     paper = resolve.cell(detector, "paper").cell
     assert paper is not None
-    return VOC_CLASSES if isinstance(paper.data, Voc) else COCO_CLASSES
+    return paper.data.num_classes
 
 
 def _by_part(fit: Fit) -> dict[str, Fit]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
-from detbench.data.shapes import Shapes
+from detbench.data.scenes import Shapes
 from detbench.detectors.roi import RoiDetector
 from detbench.errors import RecipeError
 from detbench.recipe import load, resolve

@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from detbench.cli import browse
+from detbench.data.kinds import Shapes
 from detbench.errors import DataError, RecipeError
-from detbench.recipe.experiment import Shapes
 from detbench.report import pictures
 
 Call = Callable[..., list[str]]

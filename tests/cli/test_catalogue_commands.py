@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from detbench.cli.main import app
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
-from detbench.recipe.table import METRICS
+from detbench.recipe.metrics import PUBLISHED
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 
@@ -108,7 +108,7 @@ def test_show_json_is_the_documented_form() -> None:
     table = as_json("show", "tscode-table1")
     assert {"id", "paper", "title", "columns", "rows"} <= set(table)
     assert (table["id"], table["paper"]) == ("tscode-table1", "tscode")
-    assert set(table["columns"]) <= set(METRICS)
+    assert set(table["columns"]) <= set(PUBLISHED)
     assert len(table["rows"]) == 12
     row = table["rows"][3]
     assert row["label"] == "FCOS + SCE + DPE"

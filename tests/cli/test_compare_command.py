@@ -132,7 +132,7 @@ def store_rows(root: Path, seeds: tuple[int, ...] = (0,)) -> list[str]:
     for row, noise in zip(plan.rows, (0.1, 0.03), strict=True):
         for task in row.train:
             assert isinstance(task.cell, Cell)
-            ground = truth.of_data(task.cell.data, root)
+            ground = task.cell.data.truth(root)
             rng = np.random.default_rng(task.cell.seed)
             found: list[dict[str, Any]] = [
                 {

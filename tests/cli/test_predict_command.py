@@ -14,10 +14,11 @@ from PIL import Image
 
 from detbench.assembly import build_detector
 from detbench.cli.subjects import source
+from detbench.data.kinds import Coco
 from detbench.data.shapes_plan import CATEGORIES
 from detbench.errors import DataError
 from detbench.recipe import load, resolve
-from detbench.recipe.experiment import Cell, Coco
+from detbench.recipe.experiment import Cell
 from detbench.results.store import Store
 from detbench.runner import plan
 from detbench.training import weights

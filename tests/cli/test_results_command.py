@@ -47,7 +47,7 @@ def stored(tmp_path: Path) -> Path:
     measure(root, "FCOS")
     measure(root, "FCOS", seed=2, ap=0.5)
     measure(root, "GFL", value=None, metric="cell", status="failed", reason="loss is NaN")
-    chosen, _ = plan.choose(TABLE, "smoke", tmp_path)
+    chosen = plan.choose(plan.Request(TABLE, "smoke", tmp_path))
     cost = next(task for task in chosen.tasks if task.kind == "cost")
     Store(root).add([Measurement(cost.digest, "cost", "gflops", 200.594, "GFLOPs")])
     own = Measurement("f" * 64, "train-eval", "AP", 0.125, "fraction", seed=0)

@@ -14,7 +14,7 @@ from commands import Call
 
 from detbench.assembly import build_detector
 from detbench.recipe import resolve
-from detbench.training import lookup, stock, weights
+from detbench.training import inventory, lookup, weights
 
 NAME = "ResNet50_Weights.IMAGENET1K_V1"
 
@@ -59,11 +59,11 @@ def test_list_says_what_is_here_and_what_to_do(call: Call, tmp_path: Path) -> No
 def test_torch_hubs_folder_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("TORCH_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(variable, "/some/where")
-        assert stock.hub() == Path(torch.hub.get_dir()) / "checkpoints"
+        assert inventory.hub() == Path(torch.hub.get_dir()) / "checkpoints"
     monkeypatch.delenv("TORCH_HOME")
-    assert stock.hub() == Path(torch.hub.get_dir()) / "checkpoints"
+    assert inventory.hub() == Path(torch.hub.get_dir()) / "checkpoints"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert stock.hub() == Path(torch.hub.get_dir()) / "checkpoints"
+    assert inventory.hub() == Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def test_fetch(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from detbench import data
-from detbench.data.coco import CocoDataset
+from detbench.data.dataset import CocoDataset
+from detbench.data.kinds import Coco, CocoJson
 from detbench.errors import DataError
-from detbench.recipe.experiment import Coco, CocoJson
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_coco import CATEGORY_IDS, make_coco

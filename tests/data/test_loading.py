@@ -12,9 +12,10 @@ import torch
 
 from detbench import data
 from detbench.data import Category, Sample
+from detbench.data.kinds import Coco, Shapes
 from detbench.data.loading import EvalLoader, Processes, TrainLoader, worker_deaths
 from detbench.errors import DataError, ProcessLost
-from detbench.recipe.experiment import Coco, Input, Shapes
+from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from detbench import data
-from detbench.data import shapes, shapes_draw, shapes_plan
+from detbench.data import kinds, shapes_draw, shapes_plan
+from detbench.data import scenes as shapes
 from detbench.data.draws import Draws
-from detbench.data.shapes import Shapes
+from detbench.data.scenes import Shapes
 from detbench.errors import DataError
-from detbench.recipe import experiment
 
 # sha256 of image bytes, boxes and labels. A change here is a change of the data set: every stored
 # number measured on it becomes incomparable, so raise the data set's version with it.
@@ -48,7 +48,7 @@ def images(dataset):
 
 def test_training_scenes_by_seed(tmp_path):
     """Each seed has its own, none of the fixed ones or of val; val is the same for all."""
-    fixed = experiment.Shapes(kind="shapes", size=48, train=6, val=6)
+    fixed = kinds.Shapes(kind="shapes", size=48, train=6, val=6)
     drawn = fixed.model_copy(update={"scenes": "by-seed"})
     sets = [data.load(fixed, "train", tmp_path), data.load(fixed, "val", tmp_path)]
     sets += [data.load(drawn, "train", tmp_path, seed) for seed in (0, 1, 2, 2**40)]
@@ -271,7 +271,7 @@ def test_ground_truth_is_what_samples_say():
 
 
 def test_load_takes_the_recipe(tmp_path):
-    spec = experiment.Shapes(kind="shapes", size=64, train=3, val=2, variant="easy")
+    spec = kinds.Shapes(kind="shapes", size=64, train=3, val=2, variant="easy")
     train, val = (data.load(spec, split, tmp_path) for split in ("train", "val"))
     assert (len(train), len(val)) == (3, 2)
     assert train.sizes == [(64, 64)] * 3
@@ -287,7 +287,7 @@ def test_load_takes_the_recipe(tmp_path):
     ],
 )
 def test_what_cannot_be_drawn_is_said(tmp_path, change, message):
-    spec = experiment.Shapes(kind="shapes", **change)
+    spec = kinds.Shapes(kind="shapes", **change)
     with pytest.raises(DataError, match=message):
         data.load(spec, "train", tmp_path)
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from detbench.data import sources
+from detbench.data.kinds import Coco, CocoJson, Shapes
 from detbench.errors import DataError
-from detbench.recipe.experiment import Coco, CocoJson, Shapes
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_coco import make_coco
@@ -16,7 +15,7 @@ COCO = Coco(kind="coco")
 
 
 def test_shapes_are_always_there():
-    assert sources.why_missing(SHAPES, Path("/nowhere")) is None
+    assert SHAPES.why_missing(Path("/nowhere")) is None
 
 
 def test_coco_is_missing_until_all_of_it_is_there(tmp_path):
@@ -26,7 +25,7 @@ def test_coco_is_missing_until_all_of_it_is_there(tmp_path):
         "coco/annotations/instances_val2017.json",
         "coco/val2017",
     ):
-        reason = sources.why_missing(COCO, tmp_path)
+        reason = COCO.why_missing(tmp_path)
         assert reason.startswith(
             f"{'annotation file' if part.endswith('json') else 'image folder'} "
             f"{tmp_path / part} is not there; put COCO below"
@@ -37,19 +36,19 @@ def test_coco_is_missing_until_all_of_it_is_there(tmp_path):
             (tmp_path / part).write_text("{}")
         else:
             (tmp_path / part).mkdir()
-    assert sources.why_missing(COCO, tmp_path) is None
+    assert COCO.why_missing(tmp_path) is None
 
 
 def test_a_pair_is_relative_to_the_current_directory(tmp_path, monkeypatch):
     spec = CocoJson(kind="coco-json", annotations="a.json", images="pictures")
     monkeypatch.chdir(tmp_path)
-    assert sources.why_missing(spec, Path("/elsewhere")).startswith("annotation file a.json is not")
+    assert spec.why_missing(Path("/elsewhere")).startswith("annotation file a.json is not")
     Path("a.json").touch()
     Path("pictures").mkdir()
-    assert sources.why_missing(spec, Path("/elsewhere")) is None
+    assert spec.why_missing(Path("/elsewhere")) is None
     home = CocoJson(kind="coco-json", annotations="~/a.json", images="/x", val_images="/y")
-    assert sources.pair(home, "train", Path()) == (Path.home() / "a.json", Path("/x"))
-    assert sources.pair(home, "val", Path()) == (Path.home() / "a.json", Path("/y"))
+    assert home.where("train", Path()) == (Path.home() / "a.json", Path("/x"))
+    assert home.where("val", Path()) == (Path.home() / "a.json", Path("/y"))
 
 
 @pytest.mark.parametrize(
@@ -69,34 +68,32 @@ def test_a_pair_is_relative_to_the_current_directory(tmp_path, monkeypatch):
     ],
 )
 def test_labels(spec, limit, label):
-    assert sources.label(spec, limit) == label
+    assert spec.label(limit) == label
 
 
 def test_evaluation_on_the_training_images_is_told():
     one = CocoJson(kind="coco-json", annotations="a.json", images="x")
-    assert sources.seen_in_training(one).startswith(
-        "evaluated on the training images: a.json comes"
-    )
-    assert sources.seen_in_training(one.model_copy(update={"val_annotations": "a.json"}))
-    assert sources.seen_in_training(one.model_copy(update={"val_annotations": "b.json"})) is None
-    assert sources.seen_in_training(Coco(kind="coco")) is None
+    assert one.seen_in_training.startswith("evaluated on the training images: a.json comes")
+    assert one.model_copy(update={"val_annotations": "a.json"}).seen_in_training
+    assert one.model_copy(update={"val_annotations": "b.json"}).seen_in_training is None
+    assert Coco(kind="coco").seen_in_training is None
 
 
 def test_check_reads_annotations_and_looks_for_images(tmp_path):
-    sources.check(SHAPES, tmp_path)
+    SHAPES.check(tmp_path)
     make_coco(tmp_path, images=2)
-    sources.check(COCO, tmp_path)
+    COCO.check(tmp_path)
     picture = next((tmp_path / "coco" / "val2017").iterdir())
     picture.unlink()
     with pytest.raises(DataError, match=f"1 of the 2 images .*, for example {picture.name}"):
-        sources.check(COCO, tmp_path)
+        COCO.check(tmp_path)
     file = tmp_path / "coco" / "annotations" / "instances_train2017.json"
     file.write_text(file.read_text()[:-9])
     with pytest.raises(DataError, match=r"train2017\.json is truncated"):
-        sources.check(COCO, tmp_path)
+        COCO.check(tmp_path)
 
 
 def test_asking_imports_no_torch():
-    code = "import sys, detbench.data.sources, detbench.data.coco_check\n"
+    code = "import sys, detbench.recipe.experiment, detbench.data.coco_check\n"
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

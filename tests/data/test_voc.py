@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from detbench import data
-from detbench.data import sources
+from detbench.data.kinds import Voc
 from detbench.data.loading import EvalLoader, TrainLoader
 from detbench.errors import DataError
-from detbench.evaluation import truth
-from detbench.recipe.experiment import Input, Voc
+from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -132,8 +131,8 @@ def test_loaders_take_it(shared):
 def test_truth_needs_no_images(root):
     for image in (root / "VOCdevkit/VOC2007/JPEGImages").iterdir():
         image.unlink()
-    ground = truth.of_data(VOC, root)
-    assert len(ground["images"]) == 2
+    ground = VOC.truth(root)
+    assert len(ground.image_ids) == 2
     with pytest.raises(DataError, match=r"2 of the 2 images .*JPEGImages/000002\.jpg; restore"):
         data.load(VOC, "val", root)
 
@@ -141,9 +140,9 @@ def test_truth_needs_no_images(root):
 def test_a_missing_difficult_is_none(root):
     path = annotation(root)
     path.write_text(path.read_text().replace("<difficult>1</difficult>", ""))
-    ground = truth.of_data(Voc(kind="voc", val="2007_trainval"), root)
-    assert not any(one["iscrowd"] for one in ground["annotations"] if one["image_id"] == 0)
-    assert any(one["iscrowd"] for one in ground["annotations"])
+    ground = Voc(kind="voc", val="2007_trainval").truth(root)
+    assert not ground.crowd[ground.image_rows == 0].any()
+    assert ground.crowd.any()
 
 
 def swap(old, new):
@@ -210,7 +209,7 @@ def test_broken_annotations_get_one_clear_line(case, root):
     assert str(path) in line
     assert ";" in line  # what to do
     with pytest.raises(DataError, match=message):
-        sources.check(VOC, root)
+        VOC.check(root)
 
 
 def test_a_pixel_of_excess_is_no_mistake(root):
@@ -258,25 +257,25 @@ def test_broken_images(root):
 
 
 def test_sources_know_whether_it_is_there(tmp_path):
-    assert "VOC2007/ImageSets/Main/trainval.txt is not there" in sources.why_missing(VOC, tmp_path)
+    assert "VOC2007/ImageSets/Main/trainval.txt is not there" in VOC.why_missing(tmp_path)
     make_voc(tmp_path, images=1)
-    assert sources.why_missing(VOC, tmp_path) is None
-    sources.check(VOC, tmp_path)
+    assert VOC.why_missing(tmp_path) is None
+    VOC.check(tmp_path)
     kit = tmp_path / "VOCdevkit"
     (kit / "VOC2012/Annotations").rename(kit / "VOC2012/elsewhere")
-    reason = sources.why_missing(VOC, tmp_path)
+    reason = VOC.why_missing(tmp_path)
     assert reason.startswith(f"folder {kit / 'VOC2012/Annotations'} is not there; put Pascal VOC")
     assert "(VOC2007/, VOC2012/)" in reason
-    assert sources.why_missing(SEVEN, tmp_path) is None
+    assert SEVEN.why_missing(tmp_path) is None
 
 
 def test_labels():
-    assert sources.label(VOC) == "VOC 2007_test"
-    assert sources.label(VOC, 10) == "VOC 2007_test, first 10"
+    assert VOC.label() == "VOC 2007_test"
+    assert VOC.label(10) == "VOC 2007_test, first 10"
 
 
 def test_reading_imports_no_torch():
-    code = "import sys, detbench.data.voc, detbench.evaluation.truth\n"
+    code = "import sys, detbench.data.voc_xml, detbench.evaluation.truth\n"
     code += "import detbench.evaluation.scoring\n"
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

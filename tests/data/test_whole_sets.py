@@ -14,11 +14,11 @@ from made_voc import make_voc
 from PIL import Image
 
 from detbench import data
-from detbench.data import census, images
+from detbench.data import images, inventory
 from detbench.data.convert import Choice, convert, subset
 from detbench.data.inspect import inspect
+from detbench.data.kinds import Coco, CocoJson, Shapes, Voc
 from detbench.errors import DataError
-from detbench.recipe.experiment import Coco, CocoJson, Shapes, Voc
 
 COCO, VOC = Coco(kind="coco"), Voc(kind="voc")
 
@@ -34,8 +34,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def counted(root: Path) -> dict[tuple[str, str, str], census.Entry]:
-    return {(one.dataset, one.split, _last(one.where)): one for one in census.take(root)}
+def counted(root: Path) -> dict[tuple[str, str, str], inventory.Entry]:
+    return {(one.dataset, one.split, _last(one.where)): one for one in inventory.take(root)}
 
 
 def _last(where: str) -> str:
@@ -63,11 +63,11 @@ def test_counts_are_those_of_the_files(root: Path) -> None:
 def test_keys_at_the_ends_of_chunks_are_counted_once(
     root: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(census, "_CHUNK", chunk)
+    monkeypatch.setattr(inventory, "_CHUNK", chunk)
     path = root / "coco" / "annotations" / "instances_val2017.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content, indent=2))
-    assert census.count(path) == (len(content["images"]), len(content["annotations"]))
+    assert inventory.count(path) == (len(content["images"]), len(content["annotations"]))
 
 
 def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
 
 def test_others_in_cocos_layout_are_found(root: Path, tmp_path: Path) -> None:
     convert(COCO, root, root / "mine", ("train", "val"), Choice(limit=2, copy=True), quiet)
-    [name] = {one.dataset for one in census.take(root)} - {"shapes", "coco", "voc"}
+    [name] = {one.dataset for one in inventory.take(root)} - {"shapes", "coco", "voc"}
     assert name.startswith(f"coco:{root}/mine/annotations/instances_train.json:{root}/mine/train:")
-    assert list(census.others(root / "nothing")) == []
+    assert list(inventory.others(root / "nothing")) == []
 
 
 def test_a_sound_set_has_no_problems(root: Path) -> None:

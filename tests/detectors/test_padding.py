@@ -223,7 +223,7 @@ def test_loaders_say_how_far_each_image_goes(tmp_path) -> None:
     from made_coco import make_coco
 
     from detbench import data
-    from detbench.recipe.experiment import Coco
+    from detbench.data.kinds import Coco
 
     dataset = data.load(Coco(kind="coco"), "train", make_coco(tmp_path))
     loader = TrainLoader(dataset, Input(short=(96,), long=160, multiple=32), Pixels(), 4, 0)

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 from detbench.assembly import build_detector
+from detbench.data.kinds import CocoJson
 from detbench.detectors.classes import class_rows
 from detbench.errors import WeightsError
 from detbench.evaluation.run import Scored, load_and_score
 from detbench.recipe import resolve
-from detbench.recipe.experiment import Cell, CocoJson
+from detbench.recipe.experiment import Cell
 from detbench.training import weights
 
 NAMES = ("red", "blue", "green")

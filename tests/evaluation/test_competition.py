@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detbench.evaluation.competition import Boxed, competitions, pairwise_iou, survivors
+from detbench.evaluation.competition import Boxed, competitions, survivors
+from detbench.evaluation.detections import iou
 
 
 def boxed(*rows: tuple[float, float, float, float, int, float]) -> Boxed:
@@ -70,7 +71,12 @@ def test_survivors_count_the_boxes_of_their_class_that_they_stand_for() -> None:
     assert survivors(before, after).tolist() == [2, 1, 1]
 
 
-def test_iou_of_corners() -> None:
+def test_iou_of_sides() -> None:
     one = np.array([[0.0, 0.0, 2.0, 2.0]])
-    assert pairwise_iou(one, np.array([[1.0, 1.0, 3.0, 3.0]])) == pytest.approx(1 / 7)
-    assert pairwise_iou(one, np.zeros((0, 4))).shape == (1, 0)
+    other = np.array([[1.0, 1.0, 2.0, 2.0]])
+    assert iou(one[:, None], other) == pytest.approx(1 / 7)
+    assert iou(one[:, None], other, crowd=True) == pytest.approx(1 / 4)
+    assert iou(one[:, None], other, pixel=1.0) == pytest.approx(4 / 14)
+    assert iou(one[:, None], np.zeros((0, 4))).shape == (1, 0)
+    apart = np.array([[3.0, 3.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    assert iou(one[:, None], apart).tolist() == [[0.0, 0.0]]

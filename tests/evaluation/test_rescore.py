@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detbench.evaluation import scoring, truth
+from detbench.evaluation import scoring
 from detbench.evaluation.rescore import Rescorer
 from detbench.recipe import resolve
 from detbench.recipe.digest import digest
@@ -25,7 +25,7 @@ def cell() -> Cell:
 
 @pytest.fixture(scope="module")
 def detections(cell: Cell) -> list[dict]:
-    found = truth.of_data(cell.data, Path())["annotations"]
+    found = cell.data.truth(Path())["annotations"]
     return [
         {"image_id": one["image_id"], "category_id": one["category_id"], "score": 1 / (k + 2)}
         | {"bbox": [x + k % 3 for x in one["bbox"]]}
@@ -35,7 +35,7 @@ def detections(cell: Cell) -> list[dict]:
 
 @pytest.fixture
 def rows(cell: Cell, detections: list[dict]) -> list[Measurement]:
-    ground = truth.of_data(cell.data, Path())
+    ground = cell.data.truth(Path())
     metrics = scoring.score(cell.data, ground, detections, cell.evaluation)
     assert 0.05 < metrics["AP"] < 0.95
     origin = {"recipe": cell.model_dump(mode="json")}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from detbench.cli.main import main
+from detbench.data.kinds import Shapes, Voc
 from detbench.evaluation import scoring, voc
 from detbench.evaluation.coco import evaluate
-from detbench.evaluation.truth import of_data
-from detbench.recipe.experiment import Evaluation, Shapes, Voc
+from detbench.recipe.experiment import Evaluation
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_voc import make_voc
@@ -269,7 +269,7 @@ def perfect(ground, difficult):
 
 @pytest.mark.parametrize("engine", ["faster", "pycocotools"])
 def test_cocos_metrics_on_voc_ignore_difficult_objects(tmp_path, engine):
-    ground = of_data(VOC, make_voc(tmp_path))
+    ground = VOC.truth(make_voc(tmp_path)).ground_truth("")
     assert sum(one["iscrowd"] for one in ground["annotations"]) >= 6
     for difficult in (False, True):
         found = scoring.score(VOC, ground, perfect(ground, difficult), Evaluation(), engine)
@@ -303,7 +303,7 @@ def call(capsys, *arguments):
 
 def test_eval_of_a_results_file_on_voc(tmp_path, capsys):
     root = make_voc(tmp_path)
-    ground = of_data(VOC, root)
+    ground = VOC.truth(root).ground_truth("")
     (tmp_path / "found.json").write_text(json.dumps(perfect(ground, False)))
     options = ["--dataset", "voc", "--data-root", str(root)]
     found = ["--results", str(tmp_path / "found.json")]

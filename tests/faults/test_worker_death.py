@@ -13,10 +13,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_coco import make_coco
 
+from detbench.data.kinds import Coco
 from detbench.errors import ProcessLost
 from detbench.progress import Progress, silent
 from detbench.recipe import resolve
-from detbench.recipe.experiment import Cell, Coco
+from detbench.recipe.experiment import Cell
 from detbench.training import checkpoint, curve, loop
 
 CPU = torch.device("cpu")

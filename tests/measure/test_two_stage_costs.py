@@ -8,7 +8,7 @@ import torch
 from detbench.assembly import build_detector
 from detbench.measure import flops, parameters
 from detbench.recipe import load, resolve
-from detbench.recipe.table import COSTS, DIGITS
+from detbench.recipe.metrics import COSTS, METRICS
 from detbench.report.table import fixed
 
 TABLES = [
@@ -45,7 +45,9 @@ def measured(table: str, row) -> dict[str, float]:
 def test_cost_is_as_printed_unless_flagged(table, row):
     found = measured(table, row)
     for metric in set(row.published) & set(COSTS):
-        ours, printed = (fixed(one[metric], DIGITS[metric]) for one in (found, row.published))
+        ours, printed = (
+            fixed(one[metric], METRICS[metric].digits) for one in (found, row.published)
+        )
         # What is counted for the rows of DCNv2 is the printed v1.
         flagged = metric in {**row.misprints, **row.unmatched} and "v1's" not in str(row.misprints)
         assert (ours != printed) == flagged, f"{metric}: {ours}, printed {printed}"

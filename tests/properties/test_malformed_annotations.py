@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from made_voc import IMAGE, OBJECT
 from malformed import budget, changed, damaged, judge, junk, nested
 
-from detbench.data import coco_check, voc
+from detbench.data import coco_check
+from detbench.data import voc_xml as voc
 from detbench.evaluation import coco, results, truth
 from detbench.evaluation.detections import check_results
 from detbench.recipe.experiment import Evaluation
@@ -65,9 +66,9 @@ def _annotations(file: Path, content: bytes) -> bool:
 
     def score() -> None:
         ground = truth.of_file(file)
-        own = [{**FOUND[0], "image_id": one["id"]} for one in ground["images"]]
+        own = [{**FOUND[0], "image_id": one} for one in ground.image_ids.tolist()]
         for item in own:
-            item["category_id"] = ground["categories"][0]["id"]
+            item["category_id"] = ground.categories[0][0]
         found = coco.evaluate(ground, own, SETTINGS)
         assert all(value is None or 0 <= value <= 1 for value in found.values())
 

@@ -232,13 +232,13 @@ def test_bytes_of_kept_differences(root: Path, data: st.DataObject) -> None:
     """Damage is computed again, never believed."""
     store = Store(root)
     shutil.rmtree(store.work("differences"), ignore_errors=True)
-    differences.KEPT.memory.clear()
-    assert differences.KEPT.of(store, KEY, [1], lambda: KEPT) == KEPT
+    differences.CACHE.memory.clear()
+    assert differences.CACHE.of(store, KEY, [1], lambda: KEPT) == KEPT
     [path] = store.work("differences").iterdir()
     path.write_bytes(data.draw(damaged(path.read_bytes())))
-    differences.KEPT.memory.clear()
+    differences.CACHE.memory.clear()
 
     def use() -> None:
-        assert differences.KEPT.of(store, KEY, [1], lambda: AGAIN) in (AGAIN, KEPT)
+        assert differences.CACHE.of(store, KEY, [1], lambda: AGAIN) in (AGAIN, KEPT)
 
     assert judge(use)

@@ -9,12 +9,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import pytest
 
-from detbench.data import shapes
+from detbench.data import scenes as shapes
+from detbench.data.kinds import Shapes
 from detbench.ops.roi_pooling import FINEST
 from detbench.recipe import load, resolve
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Roi
-from detbench.recipe.experiment import Shapes
 from detbench.recipe.light import REFERENCE_FINEST, RULES, lighten
 from detbench.recipe.model import Init, ResNet
 from detbench.recipe.table import Light

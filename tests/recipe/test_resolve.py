@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from detbench.data.kinds import Coco, CocoJson, Shapes
 from detbench.errors import RecipeError
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
-from detbench.recipe.experiment import Coco, CocoJson, Shapes, Training
+from detbench.recipe.experiment import Training
 from detbench.recipe.table import Light, Row, Table
 from detbench.recipe.validate import parse
 

@@ -10,7 +10,9 @@ from report.made_store import all_metrics, fill, make
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
-from detbench.report import ablation, table
+from detbench.report import ablation
+from detbench.report.formats import SHEET_FORMATS, markdown, render
+from detbench.report.results import TableResults
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -68,7 +70,7 @@ def _fill_all(store: Store, plan: Plan) -> None:
 
 
 def _lines(plan: Plan, store: Store) -> list[str]:
-    return table.markdown(ablation.sheet(plan, store)).splitlines()
+    return markdown.render(ablation.sheet(TableResults(plan, store))).splitlines()
 
 
 def test_another_data_set_stands_in_blocks_that_say_so(store: Store) -> None:
@@ -99,7 +101,7 @@ def test_another_data_set_stands_in_blocks_that_say_so(store: Store) -> None:
 def test_no_difference_of_aps_under_another_protocol(store: Store) -> None:
     plan = _plan()
     _fill_all(store, plan)
-    rows = ablation.payload(plan, store)["rows"]
+    rows = ablation.payload(TableResults(plan, store))["rows"]
     assert [row["comparable"] for row in rows] == [False, False, False]
     assert [row["delta"]["AP"] for row in rows] == [None, None, None]
     assert rows[1]["delta"]["gflops"] == pytest.approx(1.01)
@@ -148,7 +150,7 @@ def test_what_departs_from_the_paper_is_named(store: Store) -> None:
 def test_a_changed_detector_has_no_published_cost(store: Store) -> None:
     plan = _plan("paper", (0,), "heads.cls.depth=1")
     _fill_all(store, plan)
-    rows = ablation.payload(plan, store)["rows"]
+    rows = ablation.payload(TableResults(plan, store))["rows"]
     assert rows[0]["measured"]["gflops"] == 200.5894
     assert rows[0]["delta"]["gflops"] is None
 
@@ -165,7 +167,7 @@ def test_blanks_have_reasons(store: Store) -> None:
         reason="the loss is NaN at iteration 7",
     )
     store.add([failure])
-    rows = ablation.payload(plan, store)["rows"]
+    rows = ablation.payload(TableResults(plan, store))["rows"]
     assert [row["status"] for row in rows] == ["failed", "missing", "cited"]
     assert rows[0]["reasons"]["AP"] == "FCOS: failed: the loss is NaN at iteration 7"
     assert rows[1]["reasons"]["AP"] == "not run with profile smoke"
@@ -182,13 +184,13 @@ def test_seeds_give_mean_deviation_and_number_and_fail_closed(store: Store) -> N
     assert [task.label for task in cells] == ["FCOS, seed 0", "FCOS, seed 1", "FCOS, seed 2"]
     fill(store, cells[0], 0, AP=0.30, APs=0.1)
     fill(store, cells[1], 1, AP=0.31, APs=0.1)
-    [first, *_] = ablation.payload(plan, store)["rows"]
+    [first, *_] = ablation.payload(TableResults(plan, store))["rows"]
     assert first["measured"]["AP"] is None
     assert first["reasons"]["AP"] == "FCOS, seed 2: not run"
     fill(store, cells[2], 2, AP=0.32, APs=0.1)
     assert "| FCOS | FCOS | 31.0 ± 1.0 | 10.0 ± 0.0 |" in "\n".join(_lines(plan, store))
     assert "Mean ± standard deviation over n = 3 seeds." in _lines(plan, store)
-    [first, *_] = ablation.payload(plan, store)["rows"]
+    [first, *_] = ablation.payload(TableResults(plan, store))["rows"]
     assert first["sd"]["AP"] == pytest.approx(1.0)
 
 
@@ -201,16 +203,18 @@ def test_a_single_seed_has_no_deviation(store: Store) -> None:
 def test_the_same_store_gives_the_same_bytes_in_every_format(store: Store) -> None:
     plan = _plan()
     _fill_all(store, plan)
-    for format in table.FORMATS:
-        texts = {table.render(ablation.sheet(plan, Store(store.root)), format) for _ in range(2)}
+    for format in SHEET_FORMATS:
+        texts = {
+            render(ablation.sheet(TableResults(plan, Store(store.root))), format) for _ in range(2)
+        }
         assert len(texts) == 1
-    json.dumps(ablation.payload(plan, store), allow_nan=False)
+    json.dumps(ablation.payload(TableResults(plan, store)), allow_nan=False)
 
 
 def test_narrow_parts_hold_every_column_once(store: Store) -> None:
     plan = _plan()
     _fill_all(store, plan)
-    whole = ablation.sheet(plan, store)
+    whole = ablation.sheet(TableResults(plan, store))
     parts = ablation.parts(whole)
     assert len(parts) == 3
     numbers = [column for part in parts for column in part.columns if column.right]
@@ -266,9 +270,9 @@ def test_what_a_first_iteration_said_stands_at_the_numbers(tmp_path: Path) -> No
         store.add([row, replace(row, metric="AP50")])
     for task in plan.rows[1].train:
         fill(store, task, **all_metrics(0.4))  # from before anything was looked at
-    found = ablation.sheet(plan, store)
+    found = ablation.sheet(TableResults(plan, store))
     place = [column.key for column in found.columns].index("AP")
     said = "In training: the first loss 'cls' is 415, 162 times what ...."
     assert [row[place].note for row in found.rows[:2]] == [said, None]
-    rows = ablation.payload(plan, store)["rows"]
+    rows = ablation.payload(TableResults(plan, store))["rows"]
     assert [row["warnings"] for row in rows] == [notes[0], [], [], []]

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 from report.made_store import make
 
-from detbench.evaluation import truth
 from detbench.recipe.experiment import Cell
 from detbench.report import by_size
 from detbench.results.schema import Measurement
@@ -30,7 +29,7 @@ def _store(plan: Plan, root: Path, missing: str) -> Store:
     task = plan.rows[0].train[0]
     assert isinstance(task.cell, Cell)
     cell = task.cell
-    objects = truth.of_data(cell.data, root)["annotations"]
+    objects = cell.data.truth(root)["annotations"]
     found = [
         {
             "image_id": one["image_id"],

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from detbench.errors import RecipeError
-from detbench.evaluation import truth
 from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
-from detbench.report import ablation, differences, intervals, table
+from detbench.report import ablation, differences, intervals
 from detbench.report.differences import Change
+from detbench.report.formats import csv
+from detbench.report.formats.json import to_json
+from detbench.report.results import TableResults
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -48,7 +50,7 @@ TABLE = Table(
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     """No memory of another test's store."""
-    differences.KEPT.memory.clear()
+    differences.CACHE.memory.clear()
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def planned(tmp_path: Path, seeds: tuple[int, ...] = (0,), rows: Table = TABLE) 
 def fill(store: Store, task: Task, noise: float, seed: int = 0, detections: bool = True) -> float:
     """Store a cell whose boxes are off by ``noise`` of their sides; its AP in percent."""
     assert isinstance(task.cell, Cell)
-    ground = truth.of_data(task.cell.data, Path())
+    ground = task.cell.data.truth(Path())
     rng = np.random.default_rng(seed)
     found = []
     for item in ground["annotations"]:
@@ -158,7 +160,7 @@ def test_the_sheet_has_a_column_of_them_and_says_what_they_cover(
 ) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    sheet = ablation.sheet(plan, store)
+    sheet = ablation.sheet(TableResults(plan, store))
     keys = [column.key for column in sheet.columns]
     at = keys.index("change_AP")
     assert keys[at - 2 : at + 2] == ["AP", "APs", "change_AP", "p_AP"]
@@ -173,7 +175,7 @@ def test_the_sheet_has_a_column_of_them_and_says_what_they_cover(
     said = " ".join(sheet.notes)
     assert "1000 paired bootstrap replicates" in said
     assert "One seed each: the interval says how much the choice of val images matters" in said
-    lines = table.as_csv(sheet).splitlines()
+    lines = csv.render(sheet).splitlines()
     assert "change_AP,change_AP_low,change_AP_high,p_AP" in lines[0]
     assert lines[5].split(",")[-5:-1] == [
         str(value)
@@ -184,7 +186,7 @@ def test_the_sheet_has_a_column_of_them_and_says_what_they_cover(
 def test_json_carries_all_of_it(tmp_path: Path, store: Store) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    rows = json.loads(table.to_json(ablation.payload(plan, store)))["rows"]
+    rows = json.loads(to_json(ablation.payload(TableResults(plan, store))))["rows"]
     assert rows[0]["change"] == {"baseline": None, "reason": "", "metrics": {}}
     change = rows[1]["change"]
     assert change["baseline"] == "FCOS"
@@ -204,7 +206,7 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     first = differences.differences(plan, store, progress=lambda *at: told.append(at))
     assert told == [(1, 5), (3, 5), (4, 5)]
     assert len(list(store.work("differences").iterdir())) == 3
-    differences.KEPT.memory.clear()
+    differences.CACHE.memory.clear()
     monkeypatch.setattr(differences, "match", None)
     # The data set need not be there any more.
     elsewhere = replace(plan, data_root=None)
@@ -234,7 +236,7 @@ def test_a_damaged_cache_is_computed_again(tmp_path: Path, store: Store, content
     first = differences.differences(plan, store, replicates=30)
     for path in store.work("differences").iterdir():
         path.write_bytes(content)
-    differences.KEPT.memory.clear()
+    differences.CACHE.memory.clear()
     assert differences.differences(plan, store, replicates=30) == first
 
 
@@ -257,14 +259,14 @@ def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> Non
     one = found["FCOS, deeper"].found["AP"]
     assert (one.seeds_a, one.seeds_b, one.sources) == (3, 3, "images and seeds")
     assert found["ATSS, deeper"].reason == "ATSS, seed 2: not run"
-    sheet = ablation.sheet(plan, store)
+    sheet = ablation.sheet(TableResults(plan, store))
     keys = [column.key for column in sheet.columns]
     assert sheet.rows[3][keys.index("change_AP")].note == "ATSS, seed 2: not run"
     assert sheet.rows[2][keys.index("AP")].note == "ATSS, seed 2: not run"
     assert " ± " in sheet.rows[0][keys.index("AP")].text
     assert "Mean ± standard deviation over n = 3 seeds." in sheet.notes
     assert any("the choice of val images and of seeds (n = 3)" in note for note in sheet.notes)
-    rows = ablation.payload(plan, store)["rows"]
+    rows = ablation.payload(TableResults(plan, store))["rows"]
     assert (rows[0]["n"]["AP"], rows[2]["n"]["AP"]) == (3, 0)
     assert rows[2]["measured"]["AP"] is None
 
@@ -277,7 +279,7 @@ def test_reasons_for_none(tmp_path: Path, store: Store) -> None:
     assert found["FCOS, deeper"].reason == "FCOS: no detections are stored"
     assert found["ATSS, deeper"].reason == "ATSS, deeper: not run"
     assert all(not change.found for change in found.values())
-    keys = [column.key for column in ablation.sheet(plan, store).columns]
+    keys = [column.key for column in ablation.sheet(TableResults(plan, store)).columns]
     assert "change_AP" not in keys  # a column without anything is not printed
     part = plans.make(TABLE, load.profile("smoke"), (0,), "FCOS, deeper", ("data.val=15",))
     only = differences.differences(part, store)["FCOS, deeper"]
@@ -286,12 +288,12 @@ def test_reasons_for_none(tmp_path: Path, store: Store) -> None:
 
 def test_a_table_without_ap_has_none(tmp_path: Path, store: Store) -> None:
     without = TABLE.model_copy(update={"columns": ("gflops",)})
-    assert ablation.changes(planned(tmp_path, rows=without), store) == {}
+    assert TableResults(planned(tmp_path, rows=without), store).changes == {}
     other = TABLE.model_copy(update={"columns": ("gflops", "AP75")})
     plan = planned(tmp_path, rows=other)
     for row in plan.rows:
         fill(store, row.train[0], 0.1)
-    keys = [column.key for column in ablation.sheet(plan, store).columns]
+    keys = [column.key for column in ablation.sheet(TableResults(plan, store)).columns]
     assert "change_AP75" in keys
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from detbench.cli.main import main
-from detbench.evaluation import truth
 from detbench.evaluation.error_types import error_types
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.report import ablation, error_columns
 from detbench.report.figures import pictures
-from detbench.results import kept
+from detbench.report.formats import FORMATS
+from detbench.report.results import TableResults
+from detbench.results import cache
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -28,14 +29,15 @@ WORDS = ("--profile", "smoke", "--set", OVERRIDES[0], "--set", OVERRIDES[1], "--
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    error_columns.KEPT.memory.clear()
+    error_columns.CACHE.memory.clear()
 
 
 def planned(columns: str = "AP,errors", seeds: tuple[int, ...] = (0,)) -> Plan:
-    chosen, _ = plans.choose(
-        *("tscode-table1", "smoke", Path("data"), seeds, "FCOS*", OVERRIDES), columns=columns
+    return plans.choose(
+        plans.Request(
+            *("tscode-table1", "smoke", Path("data"), seeds, "FCOS*", OVERRIDES), columns=columns
+        )
     )
-    return chosen
 
 
 def fill(root: Path, plan: Plan, rows: int, detections: bool = True) -> None:
@@ -43,7 +45,7 @@ def fill(root: Path, plan: Plan, rows: int, detections: bool = True) -> None:
     for index, row in enumerate(plan.rows[:rows]):
         for seed, task in enumerate(row.train):
             assert isinstance(task.cell, Cell)
-            ground = truth.of_data(task.cell.data, Path("data"))
+            ground = task.cell.data.truth(Path("data"))
             found = results(ground, moved=index + 2 * seed)
             measured = Measurement(task.digest, "train-eval", "AP", 0.25, "fraction")
             Store(root).add([measured], found if detections else None)
@@ -63,14 +65,18 @@ def results(ground: dict[str, Any], moved: int) -> list[dict[str, Any]]:
     return found
 
 
+def _rows(plan: Plan, root: Path) -> Any:
+    return ablation.payload(TableResults(plan, Store(root)))["rows"]
+
+
 def test_columns_hold_what_the_detections_say(tmp_path: Path) -> None:
     plan = planned()
     fill(tmp_path, plan, 2)
-    rows = ablation.payload(plan, Store(tmp_path))["rows"]
+    rows = ablation.payload(TableResults(plan, Store(tmp_path)))["rows"]
     assert rows[0]["measured"]["E_loc"] == 0.0
     task = plan.rows[1].train[0]
     assert isinstance(task.cell, Cell)
-    ground = truth.of_data(task.cell.data, Path("data"))
+    ground = task.cell.data.truth(Path("data"))
     expected = error_types(ground, results(ground, 1), task.cell.evaluation)
     assert expected is not None
     assert rows[1]["measured"]["E_loc"] == pytest.approx(100 * expected.loc)
@@ -82,16 +88,20 @@ def test_columns_hold_what_the_detections_say(tmp_path: Path) -> None:
 def test_several_seeds_give_mean_and_deviation_or_nothing(tmp_path: Path) -> None:
     plan = planned("E_loc", seeds=(0, 1))
     fill(tmp_path, plan, 1)
-    [first, *_] = ablation.payload(plan, Store(tmp_path))["rows"]
+    [first, *_] = ablation.payload(TableResults(plan, Store(tmp_path)))["rows"]
     alone = [
-        ablation.payload(planned("E_loc", seeds=(seed,)), Store(tmp_path))["rows"][0]["measured"]
+        ablation.payload(TableResults(planned("E_loc", seeds=(seed,)), Store(tmp_path)))["rows"][0][
+            "measured"
+        ]
         for seed in (0, 1)
     ]
     assert alone[0]["E_loc"] == 0.0
     assert first["measured"]["E_loc"] == pytest.approx(alone[1]["E_loc"] / 2)
     assert first["sd"]["E_loc"] == pytest.approx(alone[1]["E_loc"] / 2**0.5)
     assert first["n"]["E_loc"] == 2
-    missing = ablation.payload(planned("E_loc", seeds=(0, 1, 2)), Store(tmp_path))["rows"][0]
+    missing = ablation.payload(TableResults(planned("E_loc", seeds=(0, 1, 2)), Store(tmp_path)))[
+        "rows"
+    ][0]
     assert missing["measured"]["E_loc"] is None
     assert missing["reasons"]["E_loc"] == "FCOS, seed 2: not run"
 
@@ -104,23 +114,23 @@ def test_they_are_computed_once_for_the_same_detections(
     calls = []
     monkeypatch.setattr(error_columns, "error_types", lambda *a: calls.append(1) or error_types(*a))
     for _ in range(2):
-        ablation.sheet(plan, Store(tmp_path))
-        error_columns.KEPT.memory.clear()
+        ablation.sheet(TableResults(plan, Store(tmp_path)))
+        error_columns.CACHE.memory.clear()
     assert len(calls) == 1
     [path] = (tmp_path / "work" / "errors").iterdir()
     assert path.name.startswith(plan.rows[0].train[0].digest)
 
     path.write_text(path.read_text()[:40])  # cut short: computed again
-    ablation.sheet(plan, Store(tmp_path))
+    ablation.sheet(TableResults(plan, Store(tmp_path)))
     assert len(calls) == 2
-    kept.keep(path, kept.read(path) | {"method": 0})
-    error_columns.KEPT.memory.clear()
-    ablation.sheet(plan, Store(tmp_path))
+    cache.write(path, cache.read(path) | {"method": 0})
+    error_columns.CACHE.memory.clear()
+    ablation.sheet(TableResults(plan, Store(tmp_path)))
     assert len(calls) == 3
 
     task = plan.rows[0].train[0]  # other detections of the same cell
     Store(tmp_path).add([Measurement(task.digest, "train-eval", "AP", 0.2, "fraction")], [])
-    [first, *_] = ablation.payload(plan, Store(tmp_path))["rows"]
+    [first, *_] = ablation.payload(TableResults(plan, Store(tmp_path)))["rows"]
     assert first["measured"]["E_miss"] == pytest.approx(100.0)
     assert len(calls) == 4
 
@@ -129,7 +139,7 @@ def test_a_store_that_cannot_be_written_still_answers(tmp_path: Path) -> None:
     plan = planned()
     fill(tmp_path, plan, 1)
     (tmp_path / "work").write_text("in the way")
-    [first, *_] = ablation.payload(plan, Store(tmp_path))["rows"]
+    [first, *_] = ablation.payload(TableResults(plan, Store(tmp_path)))["rows"]
     assert first["measured"]["E_loc"] == 0.0
 
 
@@ -139,13 +149,13 @@ def test_blanks_say_why(tmp_path: Path) -> None:
     store = Store(tmp_path)
     task = plan.rows[1].train[0]
     (tmp_path / "cells" / f"train-eval-{task.digest}.detections.json.gz").write_bytes(b"garbled")
-    first, second, *_ = ablation.payload(plan, store)["rows"]
+    first, second, *_ = ablation.payload(TableResults(plan, store))["rows"]
     assert first["reasons"]["E_cls"] == "FCOS: no detections are stored"
     assert "is damaged" in second["reasons"]["E_cls"]
     assert first["measured"]["AP"] == 25.0
 
 
-@pytest.mark.parametrize("format", ["terminal", "markdown", "json", "csv", "latex", "html"])
+@pytest.mark.parametrize("format", list(FORMATS))
 def test_every_format_has_the_columns_and_their_unit(
     tmp_path: Path,
     format: str,
@@ -216,9 +226,13 @@ def test_a_tables_own_columns_are_not_changed() -> None:
 def test_the_plot_stacks_them_or_says_why_not(tmp_path: Path) -> None:
     plan = planned("AP")
     store = Store(tmp_path)
-    assert "Error types: no row is done." in pictures(plan, store).absent
+    assert "Error types: no row is done." in pictures(TableResults(plan, store)).absent
     fill(tmp_path, plan, 2)
-    [drawn] = [one for one in pictures(plan, store).found if one.name == "tscode-table1-errors"]
+    [drawn] = [
+        one
+        for one in pictures(TableResults(plan, store)).found
+        if one.name == "tscode-table1-errors"
+    ]
     [ax] = drawn.draw().axes
     labels = [tick.get_text() for tick in ax.get_yticklabels()]
     assert labels == ["FCOS", "FCOS + SCE"]

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
+from detbench.data.kinds import CocoJson
 from detbench.evaluation.bootstrap import Difference
 from detbench.recipe import load
-from detbench.recipe.experiment import CocoJson
-from detbench.report import ablation, error_columns, figures
+from detbench.report import error_columns, figures, results
 from detbench.report.differences import Change
-from detbench.report.figures import Latencies, Pictures
+from detbench.report.figures import Pictures
+from detbench.report.results import Latencies, TableResults
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 
@@ -36,7 +37,7 @@ def _half(store: Store) -> None:
 
 
 def test_of_an_empty_store_only_what_is_printed_is_drawn(store: Store) -> None:
-    found = figures.pictures(make(), store)
+    found = figures.pictures(TableResults(make(), store))
     assert list(_named(found)) == ["gflops"]
     [ax] = _named(found)["gflops"].draw().axes
     assert ax.get_title() == "published"
@@ -46,7 +47,7 @@ def test_of_an_empty_store_only_what_is_printed_is_drawn(store: Store) -> None:
 
 def test_only_done_rows_are_drawn_and_published_ones_apart(store: Store) -> None:
     _half(store)
-    found = _named(figures.pictures(make(), store))
+    found = _named(figures.pictures(TableResults(make(), store)))
     measured, published = found["gflops"].draw().axes
     points = [line for line in measured.lines if line.get_gid() == "points"]
     # ATSS failed: it has a cost but no AP.
@@ -69,7 +70,7 @@ def test_every_picture_names_the_profile_and_the_data(store: Store) -> None:
 
     _half(store)
     curve(store, make().rows[0].train[0], 3.0, 2.0)
-    found = figures.pictures(make(), store).found
+    found = figures.pictures(TableResults(make(), store)).found
     assert len(found) == 4
     for picture in found:
         texts = picture.draw().findobj(matplotlib.text.Text)
@@ -81,15 +82,15 @@ def test_every_picture_names_the_profile_and_the_data(store: Store) -> None:
 def test_seeds_are_averaged_and_a_missing_one_leaves_the_row_out(store: Store) -> None:
     plan = make(seeds=(0, 1))
     fill(store, plan.rows[0].train[0], 0, **all_metrics(0.3))
-    assert "thresholds" not in _named(figures.pictures(plan, store))
+    assert "thresholds" not in _named(figures.pictures(TableResults(plan, store)))
     fill(store, plan.rows[0].train[1], 1, **all_metrics(0.4))
-    [ax] = _named(figures.pictures(plan, store))["thresholds"].draw().axes
+    [ax] = _named(figures.pictures(TableResults(plan, store)))["thresholds"].draw().axes
     assert ax.lines[0].get_ydata()[0] == pytest.approx(47.5)
 
 
 def test_another_profiles_numbers_are_not_drawn(store: Store) -> None:
     fill(store, make("small").rows[0].train[0], **all_metrics(0.3))
-    assert list(_named(figures.pictures(make("smoke"), store))) == ["gflops"]
+    assert list(_named(figures.pictures(TableResults(make("smoke"), store)))) == ["gflops"]
 
 
 def test_curves_say_which_training_is_not_done(store: Store) -> None:
@@ -98,7 +99,7 @@ def test_curves_say_which_training_is_not_done(store: Store) -> None:
     curve(store, rows[0].train[0], 3.0, 2.0, 1.0)
     curve(store, rows[1].train[0], 3.0, float("nan"))
     curve(store, rows[2].train[0], 3.0)
-    [ax] = _named(figures.pictures(make(), store))["losses"].draw().axes
+    [ax] = _named(figures.pictures(TableResults(make(), store)))["losses"].draw().axes
     assert [line.get_label() for line in ax.lines] == [
         "FCOS",
         "ATSS (failed)",
@@ -109,11 +110,11 @@ def test_curves_say_which_training_is_not_done(store: Store) -> None:
 
 def test_latency_is_drawn_where_it_is_known(store: Store) -> None:
     _half(store)
-    found = figures.pictures(make(), store)
+    found = figures.pictures(TableResults(make(), store))
     [reason] = [one for one in found.absent if one.startswith("AP against latency")]
     assert "detbench latency own-table1 --format json" in reason
     known = Latencies({"FCOS": 12.5, "ATSS": 13.0}, "a CPU, 1280x800")
-    [ax] = _named(figures.pictures(make(), store, known))["latency"].draw().axes
+    [ax] = _named(figures.pictures(TableResults(make(), store, known)))["latency"].draw().axes
     [points] = [line for line in ax.lines if line.get_gid() == "points"]
     assert points.get_xydata().tolist() == [[12.5, 30.0]]
 
@@ -122,7 +123,7 @@ def test_rows_on_different_data_share_no_axes(store: Store) -> None:
     fcos, atss, *_ = TABLE.rows
     other = atss.model_copy(update={"schedule": "voc-decoupled-rcnn"})
     table = TABLE.model_copy(update={"rows": (fcos, other)})
-    found = figures.pictures(plans.make(table, load.profile("paper")), store)
+    found = figures.pictures(TableResults(plans.make(table, load.profile("paper")), store))
     assert found.found == ()
     assert found.absent[0].startswith("No plots: rows are measured on COCO val2017 and VOC 2007_te")
 
@@ -130,8 +131,8 @@ def test_rows_on_different_data_share_no_axes(store: Store) -> None:
 def test_a_name_of_one_data_set_may_have_an_and_in_it(store: Store) -> None:
     own = CocoJson(kind="coco-json", annotations="cats and dogs.json", images="pictures")
     plan = plans.make(TABLE, load.profile("smoke"), data=own)
-    assert figures.measured_on(plan) == "cats and dogs.json"
-    assert list(_named(figures.pictures(plan, store))) == ["gflops"]
+    assert TableResults(plan, store).measured_on == "cats and dogs.json"
+    assert list(_named(figures.pictures(TableResults(plan, store)))) == ["gflops"]
 
 
 def _difference(value: float) -> Difference:
@@ -148,8 +149,8 @@ def test_differences_are_drawn_in_points_beside_their_baseline(
         "ATSS": Change("FCOS", {"AP": _difference(0.05)}),
         "GFL": Change("FCOS", reason="GFL: not run"),
     }
-    monkeypatch.setattr(ablation, "changes", lambda plan, store: known)
-    figure = _named(figures.pictures(make(), store))["differences"].draw()
+    monkeypatch.setattr(results, "differences", lambda *plan, progress=None: known)
+    figure = _named(figures.pictures(TableResults(make(), store)))["differences"].draw()
     [ax] = figure.axes
     [bars] = ax.containers
     assert bars[0].get_xdata() == pytest.approx([5.0])
@@ -157,27 +158,27 @@ def test_differences_are_drawn_in_points_beside_their_baseline(
     assert [one.get_text() for one in ax.get_yticklabels()] == ["ATSS  −  FCOS"]
     assert "One seed each" in " ".join(figure.get_supxlabel().split())
     known["ATSS"] = Change("FCOS", reason="ATSS: no detections are stored")
-    absent = figures.pictures(make(), store).absent
+    absent = figures.pictures(TableResults(make(), store)).absent
     assert "Differences to the baseline: ATSS: no detections are stored." in absent
 
 
 def test_error_types_are_drawn_in_points(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     _half(store)
     monkeypatch.setattr(
-        error_columns, "values", lambda plan, row, store, name: [0.1 if name == "E_loc" else 0.02]
+        error_columns, "values", lambda found, name: [0.1 if name == "E_loc" else 0.02]
     )
-    [ax] = _named(figures.pictures(make(), store))["errors"].draw().axes
+    [ax] = _named(figures.pictures(TableResults(make(), store)))["errors"].draw().axes
     widths = [group[0].get_width() for group in ax.containers]
     assert widths == pytest.approx([2, 10, 2, 2, 2, 2])
-    monkeypatch.setattr(error_columns, "values", lambda plan, row, store, name: "no detections")
-    assert "Error types: no detections." in figures.pictures(make(), store).absent
+    monkeypatch.setattr(error_columns, "values", lambda found, name: "no detections")
+    assert "Error types: no detections." in figures.pictures(TableResults(make(), store)).absent
 
 
 def test_a_sweep_is_a_heat_map_of_what_is_done(store: Store) -> None:
     plan = plans.make(load.table("double-head-figure6"), load.profile("smoke"), (0,), "*(c)")
     for index, row in enumerate(plan.rows[:3]):
         fill(store, row.train[0], AP=0.3 + index / 100)
-    found = {one.name: one for one in figures.pictures(plan, store).found}
+    found = {one.name: one for one in figures.pictures(TableResults(plan, store)).found}
     ax, *_ = found["double-head-figure6-grid"].draw().axes
     numbers = ax.images[0].get_array()
     assert numbers[0][:3].tolist() == pytest.approx([30.0, 31.0, 32.0])
@@ -190,7 +191,7 @@ def test_very_many_rows_are_cut_and_the_picture_says_so(store: Store) -> None:
     plan = plans.make(load.table("double-head-figure6"), load.profile("smoke"))
     for task in {row.train[0].digest: row.train[0] for row in plan.rows}.values():
         fill(store, task, **all_metrics(0.3))
-    found = {one.name: one for one in figures.pictures(plan, store).found}
+    found = {one.name: one for one in figures.pictures(TableResults(plan, store)).found}
     figure = found["double-head-figure6-thresholds"].draw()
     assert sum(len(ax.lines) for ax in figure.axes) == 24
     assert "The first 24 of 85 rows: --rows chooses others." in " ".join(

@@ -13,8 +13,10 @@ import pytest
 from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
 from detbench.evaluation.bootstrap import Difference
-from detbench.report import ablation, figures, html
+from detbench.report import results
 from detbench.report.differences import Change
+from detbench.report.formats import Report, html
+from detbench.report.results import TableResults
 from detbench.results.store import Store
 from detbench.runner.plan import Plan
 
@@ -62,7 +64,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def _page(store: Store, *plans: Plan) -> str:
-    return html.page([(plan, figures.pictures(plan, store)) for plan in plans], store)
+    return html.report(Report([TableResults(plan, store) for plan in plans], store.root))
 
 
 def _fill(store: Store) -> None:
@@ -134,7 +136,7 @@ def test_a_difference_names_its_baseline_and_both_sides(
     one = Difference(**{**known, "sources": "images", "seeds_a": 1, "seeds_b": 1})
     found = {label: Change("FCOS", reason="not run") for label in ("GFL", "Cited")}
     found |= {"FCOS": Change(None), "ATSS": Change("FCOS", {"AP": one})}
-    monkeypatch.setattr(ablation, "changes", lambda plan, store, progress=None: found)
+    monkeypatch.setattr(results, "differences", lambda *plan, progress=None: found)
     facts = Page(_page(store, make())).facts
     numbers = [_whole(facts, number) for number in facts["numbers"]]
     [change] = [
@@ -166,7 +168,7 @@ def test_nothing_is_loaded_and_nothing_escapes(store: Store) -> None:
 
 
 def test_an_empty_store_says_so(store: Store) -> None:
-    page = Page(html.page([], store))
+    page = Page(html.report(Report([], store.root)))
     assert not page.of("table")
     assert (
         f"Nothing is stored in {store.root}: detbench run tscode-table1 is a start." in page.words
@@ -174,7 +176,7 @@ def test_an_empty_store_says_so(store: Store) -> None:
 
 
 def test_nothing_measured_says_so(store: Store) -> None:
-    assert html.notices(make(), store) == [
+    assert html.notices(TableResults(make(), store)) == [
         "Nothing of this table is measured with profile smoke: "
         "detbench run own-table1 --profile smoke"
     ]
@@ -188,7 +190,7 @@ def test_half_measured_and_failed_say_so(store: Store) -> None:
     rows = make().rows
     fill(store, rows[0].train[0], **all_metrics(0.3))
     fail(store, rows[1].train[0], "the loss is NaN at iteration 7")
-    assert html.notices(make(), store) == [
+    assert html.notices(TableResults(make(), store)) == [
         "Not complete: 1 of 3 trainings are missing, and their rows are blank: "
         "detbench run own-table1 --profile smoke",
         "Failed: ATSS: the loss is NaN at iteration 7",
@@ -202,7 +204,7 @@ def test_half_measured_and_failed_say_so(store: Store) -> None:
 def test_other_profiles_are_named_and_not_mixed_in(store: Store) -> None:
     fill(store, make("small").rows[0].train[0], **all_metrics(0.9))
     fill(store, make("smoke").rows[0].train[0], **all_metrics(0.3))
-    notices = html.notices(make("smoke"), store)
+    notices = html.notices(TableResults(make("smoke"), store))
     assert (
         "Also stored, and not shown: 1 cell with profile small. "
         "Profiles are never mixed in a table."

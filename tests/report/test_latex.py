@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from detbench.report import latex
-from detbench.report.table import Column, Entry, Sheet, number, render, text
+from detbench.report.formats import latex, render
+from detbench.report.table import Column, Entry, Sheet, number, text
 
 ODD = "".join(map(chr, range(32, 127))) + "".join(latex._SIGNS)
 LETTERS = "αβγΔΩωςοΑ éüçňőŠ ²₁½ﬁ 中😀\x07\t\n -- --- '' `` ?` \\\\ [1] *"

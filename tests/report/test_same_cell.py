@@ -12,11 +12,12 @@ from report.made_store import all_metrics, curve, fail, fill
 
 from detbench.recipe import load
 from detbench.recipe.table import Row, Table
-from detbench.report import ablation, best, by_size, differences, figures, html, table
+from detbench.report import ablation, best, by_size, differences, figures
 from detbench.report.figures.rows import of_grid
-from detbench.report.figures.source import Latencies, Source
-from detbench.report.numbers import row_numbers
-from detbench.report.table import FORMATS, Entry, Sheet
+from detbench.report.figures.source import Source
+from detbench.report.formats import SHEET_FORMATS, Report, html, render
+from detbench.report.results import TableResults
+from detbench.report.table import Entry, Sheet
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 from detbench.runner.plan import Plan
@@ -42,7 +43,7 @@ TABLE = Table(
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     """No memory of another test's store."""
-    differences.KEPT.memory.clear()
+    differences.CACHE.memory.clear()
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_cited_rows_share_nothing() -> None:
 
 def test_numbers_stand_once_and_are_never_bold_twice(store: Store) -> None:
     plan = done(store, planned(), 0.4, 0.3)
-    sheet = best.mark(ablation.sheet(plan, store))
+    sheet = best.mark(ablation.sheet(TableResults(plan, store)))
     ap = _entries(sheet, "AP")
     assert [entry.text for entry in ap] == ["40.0", "", "", "30.0"]
     assert [entry.note for entry in ap] == [None, SAID, SAID, None]
@@ -125,22 +126,21 @@ def test_numbers_stand_once_and_are_never_bold_twice(store: Store) -> None:
 
 def test_every_format_says_so(store: Store) -> None:
     plan = done(store, planned(), 0.4, 0.3)
-    sheet = best.mark(ablation.sheet(plan, store))
-    for form in FORMATS:
-        text = table.render(sheet, form)
+    sheet = best.mark(ablation.sheet(TableResults(plan, store)))
+    for form in SHEET_FORMATS:
+        text = render(sheet, form)
         if form == "csv":
             lines = list(csv.DictReader(io.StringIO(text)))
             assert [line["row_same_cell_as"] for line in lines] == ["", "FCOS", "FCOS", ""]
             assert [line["AP"] for line in lines] == ["40.0", "", "", "30.0"]
         else:
             assert SAID in text
-    pictures = figures.pictures(plan, store)
-    assert SAID in html.page([(plan, pictures)], store)
+    assert SAID in html.report(Report([TableResults(plan, store)], store.root))
 
 
 def test_json_has_a_field_for_it(store: Store) -> None:
     plan = done(store, planned((0, 1)), 0.4, 0.41, 0.3, 0.31)
-    rows: list[dict[str, Any]] = ablation.payload(plan, store)["rows"]
+    rows: list[dict[str, Any]] = ablation.payload(TableResults(plan, store))["rows"]
     assert [row["same_cell_as"] for row in rows] == [None, "FCOS", "FCOS", None]
     assert [row["measured"]["AP"] for row in rows] == [pytest.approx(40.5), None, None, 30.5]
     assert [row["n"]["AP"] for row in rows] == [2, 0, 0, 2]
@@ -150,7 +150,7 @@ def test_json_has_a_field_for_it(store: Store) -> None:
 
 
 def test_a_copy_has_no_difference_but_may_be_a_baseline(store: Store) -> None:
-    found = ablation.changes(done(store, planned(), 0.4, 0.3), store)
+    found = TableResults(done(store, planned(), 0.4, 0.3), store).changes
     assert (found["copy"].reason, dict(found["copy"].found)) == (SAID, {})
     assert found["again"].baseline is None
     assert found["deeper"].baseline == "again"
@@ -160,7 +160,7 @@ def test_a_copy_has_no_difference_but_may_be_a_baseline(store: Store) -> None:
 def test_a_row_is_not_compared_with_itself_under_a_later_name(store: Store) -> None:
     rows = (TABLE.rows[0].model_copy(update={"baseline": "copy"}), *TABLE.rows[1:2])
     plan = done(store, planned(of=TABLE.model_copy(update={"rows": rows, "breaks": ()})), 0.4)
-    found = ablation.changes(plan, store)
+    found = TableResults(plan, store).changes
     assert found["FCOS"].reason == "same cell as its baseline copy"
     assert found["copy"].reason == SAID
 
@@ -169,7 +169,7 @@ def test_a_cell_has_one_mark_in_every_plot(store: Store) -> None:
     plan = done(store, planned(), 0.4, 0.3)
     for row in (plan.rows[0], plan.rows[3]):
         curve(store, row.train[0], 2.0, 1.0)
-    found = {one.name: one.draw() for one in figures.pictures(plan, store).found}
+    found = {one.name: one.draw() for one in figures.pictures(TableResults(plan, store)).found}
     measured, published = found["own-table1-gflops"].axes
     points = [line for line in measured.lines if line.get_gid() == "points"]
     assert sum(len(line.get_xdata()) for line in points) == 2
@@ -188,7 +188,7 @@ def test_plots_from_detections_leave_copies_out(store: Store, monkeypatch: Any) 
     monkeypatch.setattr(by_size, "_of_task", lambda store, task, truths: metrics)
     assert list(by_size.of_plan(plan, store)[0]) == ["FCOS", "deeper"]
     monkeypatch.setattr("detbench.report.error_columns.values", lambda *rest: [0.1])
-    found = {one.name: one.draw() for one in figures.pictures(plan, store).found}
+    found = {one.name: one.draw() for one in figures.pictures(TableResults(plan, store)).found}
     labels = [text.get_text() for text in found["own-table1-errors"].axes[0].get_yticklabels()]
     assert labels == ["FCOS", "deeper"]
 
@@ -215,9 +215,9 @@ def test_a_heat_map_has_a_cell_once_even_where_its_first_row_is_not_in_the_grid(
     whole = TABLE.model_copy(update={"rows": (TABLE.rows[0], *grid), "breaks": ()})
     plan = planned(of=whole)
     plan = done(store, plan, *(0.3 + 0.01 * n for n in range(8)))
-    numbers = [row_numbers(plan, row, store) for row in plan.rows]
-    assert [row.planned.same for row in numbers if row.planned.same] == ["FCOS", "FCOS"]
-    [measured] = of_grid(Source(plan, store, numbers, Latencies({}, "")))
+    results = TableResults(plan, store)
+    assert [row.planned.same for row in results.rows if row.planned.same] == ["FCOS", "FCOS"]
+    [measured] = of_grid(Source(results))
     assert isinstance(measured, figures.Picture)
     texts = {text.get_text() for text in measured.draw().axes[0].texts}
     assert "30.0" in texts
@@ -227,7 +227,7 @@ def test_a_heat_map_has_a_cell_once_even_where_its_first_row_is_not_in_the_grid(
 def test_rows_of_one_cell_that_failed_give_its_reason_once(store: Store) -> None:
     plan = planned()
     fail(store, plan.rows[0].train[0], "the loss was not finite")
-    ap = _entries(ablation.sheet(plan, store), "AP")
+    ap = _entries(ablation.sheet(TableResults(plan, store)), "AP")
     assert [entry.note for entry in ap[:3]] == [
         "FCOS: failed: the loss was not finite",
         SAID,

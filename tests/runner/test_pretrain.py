@@ -22,7 +22,7 @@ from detbench.recipe.experiment import Cell
 from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
 from detbench.runner import pretrain
-from detbench.training import checkpoint, files, lookup, loop, stock, weights
+from detbench.training import checkpoint, files, inventory, lookup, loop, weights
 
 TINY = """
 id = "tiny"
@@ -370,7 +370,7 @@ def test_doctor_counts_them_and_finds_damage(
     look = health._weights()
     assert look.status == "warning"
     assert look.advice.endswith("detbench weights pretrain makes it again")
-    assert sum(not one.here for one in stock.take() if one.origin == "detbench") == 1
+    assert sum(not one.here for one in inventory.take() if one.origin == "detbench") == 1
 
 
 def damage(folder: Path, own: str) -> None:

@@ -123,7 +123,7 @@ def test_scores_are_those_of_the_detections(tmp_path: Path) -> None:
 def test_a_run_is_not_resumed_on_classes_in_another_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from detbench.data import shapes
+    from detbench.data import scenes as shapes
     from detbench.errors import WeightsError
 
     train(cell("fcos-r50"), tmp_path)

@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detbench.report.figures import clouds, lines, rows
-from detbench.report.figures.source import Latencies, Picture, Source, data_sets, measured_on
-from detbench.report.numbers import row_numbers
-from detbench.results.store import Store
-from detbench.runner.plan import Plan
+from detbench.report.figures.source import Picture, Source
+from detbench.report.results import TableResults
 
 
 @dataclass(frozen=True)
@@ -23,18 +21,13 @@ class Pictures:
     absent: tuple[str, ...]
 
 
-def pictures(plan: Plan, store: Store, latency: Latencies | None = None) -> Pictures:
-    """Everything that can be drawn of a table.
-
-    Args:
-        latency: none is known where it is not given.
-    """
-    numbers = [row_numbers(plan, planned, store) for planned in plan.rows]
-    source = Source(plan, store, numbers, latency or Latencies({}, ""))
-    if len(data_sets(plan)) > 1:
+def pictures(results: TableResults) -> Pictures:
+    """Everything that can be drawn of a table."""
+    source = Source(results)
+    if len(results.data_sets) > 1:
         # One pair of axes would set side by side what cannot be compared.
         return Pictures(
-            (), (f"No plots: rows are measured on {measured_on(plan)}: choose some by --rows.",)
+            (), (f"No plots: rows are measured on {results.measured_on}: choose some by --rows.",)
         )
     # A page too small for all of them leaves out the last.
     made = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detbench.recipe.table import TITLES
-from detbench.report.figures.source import Picture, Source, mean, measured_on, published_on
+from detbench.recipe.metrics import METRICS
+from detbench.report.figures.source import Picture, Source, mean
 from detbench.report.numbers import RowNumbers
 from detbench.report.plots import cost
 
@@ -35,7 +35,7 @@ def of_cost(source: Source) -> Picture | str:
 def of_latency(source: Source) -> Picture | str:
     """AP against latency, where it is known."""
     axis = "latency (median ms per image)"
-    clouds = _clouds(source, source.latency.ms, axis, "runtime_s")
+    clouds = _clouds(source, source.results.latency.ms, axis, "runtime_s")
     what = "AP against latency"
     if not clouds:
         return (
@@ -43,8 +43,8 @@ def of_latency(source: Source) -> Picture | str:
             "--format json prints as --latency."
         )
     title, note = source.title(what), source.note
-    if source.latency.ms:
-        note += f" Latency of the paper-size detectors: {source.latency.how}."
+    if source.results.latency.ms:
+        note += f" Latency of the paper-size detectors: {source.results.latency.how}."
     return source.picture("latency", what, lambda: cost.draw(clouds, title, note))
 
 
@@ -62,11 +62,11 @@ def _clouds(source: Source, costs: Mapping[str, float], axis: str, metric: str) 
             printed.append(cost.Point(recipe.label, numbers[metric], numbers["AP"], group))
     clouds = []
     if measured:
-        y = f"AP (%) on {measured_on(plan)}"
+        y = f"AP (%) on {source.results.measured_on}"
         clouds.append(cost.Cloud(f"measured, profile {plan.profile.id}", axis, y, tuple(measured)))
     if printed:
-        x = f"{TITLES[metric]}, as the paper prints it"
-        y = f"AP (%) on {published_on(plan)}, as printed"
+        x = f"{METRICS[metric].title}, as the paper prints it"
+        y = f"AP (%) on {source.results.published_on}, as printed"
         clouds.append(cost.Cloud("published", x, y, tuple(printed), published=True))
     return clouds
 

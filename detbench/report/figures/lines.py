@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 
 from detbench.report import by_size
-from detbench.report.figures.source import MOST_ROWS, Picture, Source, mean, measured_on
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, mean
 from detbench.report.numbers import PERCENT
 from detbench.report.plots import canvas, losses, sizes, thresholds
 from detbench.report.plots.canvas import Panel, Series
-from detbench.runner.plan import Task
-from detbench.training import curve
+from detbench.report.results import Curve
 
 
 def of_thresholds(source: Source) -> Picture | str:
@@ -39,7 +37,7 @@ def of_sizes(source: Source) -> Picture | str:
 def of_sizes_and_thresholds(source: Source) -> Picture | str:
     """The layout of TSD, Table 9: a panel per size, lines over the thresholds."""
     what = "AP by object size over IoU thresholds"
-    found, reason = by_size.of_plan(source.plan, source.store)
+    found, reason = source.results.sizes
     if not found:
         return f"{what}: {reason or 'no row is done'}."
     parts = canvas.split(
@@ -96,19 +94,11 @@ def _series(source: Source, metrics: tuple[str, ...]) -> tuple[list[Series], fro
 def of_losses(source: Source) -> Picture | str:
     """The loss of every training that has a curve, done or not, with the first seed."""
     what = "Loss curves"
-    curves: dict[str, losses.Curve] = {}
-    seen: set[str] = set()
-    for row in source.rows:
-        if not row.planned.train or row.planned.train[0].work in seen:
-            continue
-        seen.add(row.planned.train[0].work)
-        found = _curve(source, row.planned.row.label, row.planned.train[0])
-        if found is not None:
-            curves[row.planned.row.label] = found
+    curves = {label: _curve(label, one) for label, one in source.results.curves.items()}
     if not curves:
-        return f"{what}: no curve is kept in {source.store.root / 'work'}."
+        return f"{what}: no curve is kept in {source.results.store.root / 'work'}."
     note = f"Profile {source.plan.profile.id}; seed {source.plan.seeds[0]}; data set of "
-    note += f"{measured_on(source.plan)}."
+    note += f"{source.results.measured_on}."
     if len(curves) > MOST_ROWS:
         note += f" The first {MOST_ROWS} of {len(curves)} trainings: --rows chooses others."
     chosen = list(curves)[:MOST_ROWS]
@@ -118,18 +108,10 @@ def of_losses(source: Source) -> Picture | str:
     return source.picture("losses", what, lambda: losses.draw(panels, title, note))
 
 
-def _curve(source: Source, label: str, task: Task) -> losses.Curve | None:
+def _curve(label: str, found: Curve) -> losses.Curve:
     """The losses of a training; one that is not done says so in its label."""
-    lines = [
-        (int(line["iteration"]), float(line["total"]))
-        for line in curve.read(source.store.work(task.work) / "curve.jsonl")
-        if math.isfinite(line.get("total", math.nan))
-    ]
-    if not lines:
-        return None
-    status = source.store.status(task.digest)
-    shown = label if status == "done" else f"{label} ({_STANDS[status]})"
-    return losses.Curve(shown, tuple(x for x, _ in lines), tuple(y for _, y in lines))
+    shown = label if found.status == "done" else f"{label} ({_STANDS[found.status]})"
+    return losses.Curve(shown, *zip(*found.points, strict=True))
 
 
 _STANDS = {"missing": "not finished", "failed": "failed", "skipped": "skipped"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 
-from detbench.recipe.table import ERRORS
-from detbench.report import ablation, error_columns, grids, intervals
-from detbench.report.figures.source import MOST_ROWS, Picture, Source, of_cells, published_on
+from detbench.recipe.metrics import GROUPS, METRICS
+from detbench.report import error_columns, grids, intervals
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, of_cells
 from detbench.report.numbers import PERCENT
 from detbench.report.plots import differences, errors, heatmap
 
@@ -17,9 +17,8 @@ MOST = 60
 def of_differences(source: Source) -> Picture | str:
     """Every row's difference to its baseline, with its interval."""
     what = "Differences to the baseline"
-    changes = ablation.changes(source.plan, source.store)
     found, notes, reasons = [], [], []
-    for label, change in changes.items():
+    for label, change in source.results.changes.items():
         for metric, one in change.found.items():
             if one.value is None or one.low is None or one.high is None:
                 continue
@@ -46,12 +45,12 @@ def of_errors(source: Source) -> Picture | str:
         if row.status != "done" or row.planned.same:
             continue
         costs = {}
-        for column in ERRORS:
-            values = error_columns.values(source.plan, row.planned, source.store, column)
+        for column in GROUPS["errors"]:
+            values = error_columns.values(source.results.errors(row.planned), column)
             if isinstance(values, str):
                 reason = values
                 break
-            costs[error_columns.FIELDS[column]] = PERCENT * statistics.fmean(values)
+            costs[METRICS[column].source] = PERCENT * statistics.fmean(values)
         else:
             found[row.planned.row.label] = costs
     if not found:
@@ -69,13 +68,12 @@ def of_grid(source: Source) -> list[Picture | str]:
     grid = grids.grid([row.planned.row for row in source.rows])
     if grid is None:
         return []
-    plan = source.plan
     measured = _once(source, set(grid.labels.values()))
     published = {row.planned.row.label: row.planned.row.published.get("AP") for row in source.rows}
     made: list[Picture | str] = []
     for name, values, note in (
         ("grid", measured, source.note),
-        ("grid-published", published, f"As the paper prints it, on {published_on(plan)}."),
+        ("grid-published", published, f"As the paper prints it, on {source.results.published_on}."),
     ):
         maps = grids.maps(grid, values)
         known = sum(value is not None for value in values.values())

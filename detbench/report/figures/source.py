@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from detbench.data.sources import label
-from detbench.recipe.experiment import Cell
-from detbench.recipe.resolve import schedule_of
-from detbench.report.ablation import NAMES
 from detbench.report.numbers import PERCENT, RowNumbers
-from detbench.results.store import Store
+from detbench.report.results import TableResults
 from detbench.runner.plan import Plan
 
 if TYPE_CHECKING:
@@ -38,24 +34,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Latencies:
-    """Latencies of a table's rows, measured by ``detbench latency`` on one machine.
-
-    Attributes:
-        ms: row label -> median milliseconds per image, all steps with NMS.
-        how: machine, input and precision, in words.
-    """
-
-    ms: Mapping[str, float]
-    how: str
-
-
-@dataclass(frozen=True)
 class Source:
-    plan: Plan
-    store: Store
-    rows: list[RowNumbers]
-    latency: Latencies
+    results: TableResults
+
+    @property
+    def plan(self) -> Plan:
+        return self.results.plan
+
+    @property
+    def rows(self) -> list[RowNumbers]:
+        return self.results.rows
 
     @property
     def note(self) -> str:
@@ -64,7 +52,7 @@ class Source:
         seeds = ", ".join(str(seed) for seed in plan.seeds)
         several = len(plan.seeds) > 1
         return (
-            f"Profile {plan.profile.id}; measured on {measured_on(plan) or 'nothing'}; "
+            f"Profile {plan.profile.id}; measured on {self.results.measured_on or 'nothing'}; "
             f"{f'mean of seeds {seeds}' if several else f'seed {seeds}'}."
         )
 
@@ -89,21 +77,3 @@ def of_cells(row: RowNumbers, metric: str) -> float | None:
     values = [stored.value(metric) for stored in row.stored]
     known = [value * PERCENT for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
-
-
-def data_sets(plan: Plan) -> list[str]:
-    """What the rows' cells are evaluated on, each once."""
-    cells = (task.cell for row in plan.rows for task in row.train)
-    names = (label(one.data, one.evaluation.limit) for one in cells if isinstance(one, Cell))
-    return list(dict.fromkeys(names))
-
-
-def measured_on(plan: Plan) -> str:
-    """The data that the rows' cells are evaluated on, in words; empty where there are none."""
-    return " and ".join(data_sets(plan))
-
-
-def published_on(plan: Plan) -> str:
-    """The data sets of the paper's numbers, in words."""
-    schedules = (schedule_of(row.row, plan.table) for row in plan.rows)
-    return "+".join(dict.fromkeys(NAMES[one.data.kind] for one in schedules if one)) or "its data"

@@ -1,4 +1,4 @@
-"""What costs time to compute again, kept as JSON below ``<results>/work`` with a checksum."""
+"""A cache of values that are derived from a store: JSON in ``<results>/work``, with a checksum."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kept(Generic[T]):
-    """Values of one kind: remembered in this process, and in ``<results>/work/<folder>/``.
+class Cache(Generic[T]):
+    """Derived values of one kind, in memory and in ``<results>/work/<folder>/``.
 
     Attributes:
-        method: raise it when values are computed otherwise; kept ones are computed again.
+        method: version of the computation; cached values of another version are computed again.
         dump: a value as plain data.
         load: its inverse; raises KeyError or TypeError for data of another form.
-        memory: what was found in this process: a store that cannot be written keeps nothing.
+        memory: values of this process, which serve where the store cannot be written.
     """
 
     folder: str
@@ -49,12 +49,12 @@ class Kept(Generic[T]):
         found = self._read(path)
         if found is None:
             found = (compute(),)
-            keep(path, {"method": self.method, "value": self.dump(found[0])})
+            write(path, {"method": self.method, "value": self.dump(found[0])})
         self.memory[key] = found[0]
         return found[0]
 
     def _read(self, path: Path) -> tuple[T] | None:
-        """What was kept, which may be none itself, if it is whole and of this method."""
+        """The cached value, in a tuple as it may be None; None if there is none of this method."""
         try:
             content = read(path)
             return (self.load(content["value"]),) if content["method"] == self.method else None
@@ -63,7 +63,7 @@ class Kept(Generic[T]):
 
 
 def read(path: Path) -> Any:
-    """What ``keep`` wrote; none if there is none or it is damaged."""
+    """What ``write`` wrote; None if there is no such file or it is damaged."""
     try:
         content = json.loads(path.read_bytes())
         return content["kept"] if content["sha256"] == _checksum(content["kept"]) else None
@@ -71,13 +71,13 @@ def read(path: Path) -> Any:
         return None
 
 
-def keep(path: Path, plain: Any) -> None:
-    """Write plain data whole; a store that cannot be written only costs the time again."""
+def write(path: Path, plain: Any) -> None:
+    """Write plain data; where the store cannot be written, it is computed again next time."""
     content = {"kept": plain, "sha256": _checksum(plain)}
     try:
         write_atomic(path, json.dumps(content, indent=1).encode())
     except StoreError as error:
-        log.debug("not kept: %s", error)
+        log.debug("not cached: %s", error)
 
 
 def _checksum(plain: Any) -> str:

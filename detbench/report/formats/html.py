@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 from detbench import __version__
-from detbench.recipe.table import COSTS, ERRORS, METRICS, SPECIAL_ERRORS
-from detbench.report import ablation, best, elsewhere, intervals
-from detbench.report.best import PUBLISHED
+from detbench.recipe.metrics import COSTS, METRICS
+from detbench.report import ablation, best, figures, intervals, other_profiles
+from detbench.report.best import PREFIX
 from detbench.report.differences import Change
 from detbench.report.figures import Pictures
-from detbench.report.figures.source import Picture, published_on
-from detbench.report.numbers import RowNumbers, row_numbers
+from detbench.report.figures.source import Picture
+from detbench.report.formats import Report
+from detbench.report.numbers import RowNumbers
 from detbench.report.plots import canvas
+from detbench.report.results import TableResults
 from detbench.report.table import Column, Entry, Sheet
 from detbench.results.schema import Measurement
-from detbench.results.store import Store, Stored
+from detbench.results.store import Stored
 from detbench.runner.plan import Plan, standing
 
 PAPERS = {
@@ -44,23 +45,18 @@ ROOM = 1_800_000
 """Characters that all plots of a page may take together."""
 
 
-def page(parts: Sequence[tuple[Plan, Pictures]], store: Store) -> str:
-    """The whole page.
-
-    Args:
-        parts: a section each: a table and its plots; without any, the page says that nothing is
-            stored.
-    """
-    facts = _Facts(store)
-    room = ROOM // max(1, len(parts))
-    sections = [_section(plan, pictures, store, facts, room) for plan, pictures in parts]
+def report(asked: Report) -> str:
+    """The whole page, a section for each table; without any, it says that nothing is stored."""
+    facts = _Facts()
+    room = ROOM // max(1, len(asked.tables))
+    sections = [_section(one, facts, room) for one in asked.tables]
     one = sections[0]["title"] if len(sections) == 1 else "Tables"
     return _template().render(
         title=f"detbench: {one}",
         heading="Measured with detbench",
         version=__version__,
-        store=str(store.root),
-        empty=f"Nothing is stored in {store.root}: detbench run tscode-table1 is a start.",
+        store=str(asked.root),
+        empty=f"Nothing is stored in {asked.root}: detbench run tscode-table1 is a start.",
         sections=sections,
         facts=_script_safe(facts.plain()),
         css=_file("report.css"),
@@ -102,8 +98,7 @@ def _script_safe(plain: Any) -> Any:
 class _Facts:
     """What the script needs to show where a number comes from, each thing once."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self) -> None:
         self.numbers: list[dict[str, Any]] = []
         self.cells: dict[str, dict[str, Any]] = {}
         self.shared: dict[str, int] = {}
@@ -153,22 +148,22 @@ class _Facts:
         return {"numbers": self.numbers, "cells": self.cells, "shared": shared}
 
 
-def _section(
-    plan: Plan, pictures: Pictures, store: Store, facts: _Facts, room: int
-) -> dict[str, Any]:
-    sheet = best.mark(ablation.sheet(plan, store))
-    rows = [row_numbers(plan, planned, store) for planned in plan.rows]
-    changes = ablation.changes(plan, store)
+def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
+    plan, sheet, pictures = (
+        results.plan,
+        best.mark(ablation.sheet(results)),
+        figures.pictures(results),
+    )
     drawn, left_out = _pictures(plan, pictures, room)
-    for row in rows:
+    for row in results.rows:
         for stored in (*row.stored, *([row.cost] if row.cost else [])):
             facts.cell(stored)
     return {
         "id": plan.table.id,
         "title": sheet.title,
         "profile": plan.profile.id,
-        "standing": ablation.status_line(plan, store).removeprefix("Cells: ").rstrip("."),
-        "notices": notices(plan, store),
+        "standing": ablation.status_line(results).removeprefix("Cells: ").rstrip("."),
+        "notices": notices(results),
         "groups": _groups(sheet),
         "columns": [
             {
@@ -179,10 +174,7 @@ def _section(
             }
             for column in sheet.columns
         ],
-        "rows": [
-            _row(plan, sheet, index, row, facts, changes.get(row.planned.row.label))
-            for index, row in enumerate(rows)
-        ],
+        "rows": [_row(results, sheet, index, facts) for index in range(len(sheet.rows))],
         "footnotes": sheet.footnotes,
         "notes": sheet.notes,
         "pictures": drawn,
@@ -190,8 +182,9 @@ def _section(
     }
 
 
-def notices(plan: Plan, store: Store) -> list[str]:
+def notices(results: TableResults) -> list[str]:
     """What a reader must know before the numbers: nothing, half or not all of it is measured."""
+    plan, store = results.plan, results.store
     tasks = [task for row in plan.rows for task in row.train]
     stand = standing(store, {task.digest: task for task in tasks}.values())
     total = len(stand.done) + len(stand.failed) + len(stand.missing)
@@ -211,7 +204,7 @@ def notices(plan: Plan, store: Store) -> list[str]:
         found.append(f"Failed: {task.label}: {stored.reason if stored else ''}")
     if len(stand.failed) > LISTED:
         found.append(f"{len(stand.failed) - LISTED} more failed: see the footnotes.")
-    other = elsewhere.sentence(plan, store)
+    other = other_profiles.sentence(results.other_profiles)
     return [*found, other] if other else found
 
 
@@ -231,25 +224,18 @@ def _kind(column: Column) -> str:
     """CSS classes of a column: measured and published are set apart by colour too."""
     if not column.right:
         return "words"
-    if column.key.startswith(PUBLISHED):
+    if column.key.startswith(PREFIX):
         return "number published"
-    own = (*METRICS, *ERRORS, *SPECIAL_ERRORS)
-    return "number measured" if column.key in own else "number"
+    return "number measured" if column.key in METRICS else "number"
 
 
-def _row(
-    plan: Plan,
-    sheet: Sheet,
-    index: int,
-    row: RowNumbers,
-    facts: _Facts,
-    change: Change | None,
-) -> dict[str, Any]:
+def _row(results: TableResults, sheet: Sheet, index: int, facts: _Facts) -> dict[str, Any]:
+    row = results.rows[index]
     cells = []
     for place, (column, entry) in enumerate(zip(sheet.columns, sheet.rows[index], strict=True)):
         info = None
         if column.right and (entry.text or entry.note):
-            info = facts.number(_info(plan, row, column, entry, change))
+            info = facts.number(_info(results, row, column, entry))
         numeric = isinstance(entry.value, int | float) and column.right
         cells.append(
             {
@@ -266,20 +252,19 @@ def _row(
     return {"cells": cells, "break": index in sheet.breaks, "status": row.status}
 
 
-def _info(
-    plan: Plan, row: RowNumbers, column: Column, entry: Entry, change: Change | None
-) -> dict[str, Any]:
+def _info(results: TableResults, row: RowNumbers, column: Column, entry: Entry) -> dict[str, Any]:
     """What the dialog of one number says, and the digests of the cells it comes from."""
-    recipe = row.planned.row
-    published = column.key.startswith(PUBLISHED)
-    metric = column.key.removeprefix(PUBLISHED)
+    plan, recipe = results.plan, row.planned.row
+    change = results.changes.get(recipe.label)
+    published = column.key.startswith(PREFIX)
+    metric = column.key.removeprefix(PREFIX)
     facts: dict[str, Any] = {}
     digests: list[str] = []
     baseline: str | None = None
     if published:
         facts = {
             "printed in": f"{PAPERS[plan.table.paper]}, {plan.table.id}",
-            "measured by the paper on": published_on(plan) if metric not in COSTS else None,
+            "measured by the paper on": results.published_on if metric not in COSTS else None,
             "recipe's fidelity": recipe.fidelity,
             "on the row": " ".join(recipe.notes),
             "on the table": " ".join(plan.table.notes),
@@ -302,12 +287,7 @@ def _info(
         "metric": metric,
         "facts": facts,
         "digests": digests,
-        "baseline": [
-            task.digest
-            for planned in plan.rows
-            if planned.row.label == baseline
-            for task in planned.train
-        ],
+        "baseline": [key for one in plan.rows if one.row.label == baseline for key in one.digests],
     }
 
 

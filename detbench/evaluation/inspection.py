@@ -27,7 +27,7 @@ thousand (box, class) pairs, and those beyond have scores next to nothing."""
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """A detector's boxes on one image, in pixels of the original, best first.
 
     Attributes:
@@ -42,14 +42,14 @@ class Look:
 
 
 @torch.inference_mode()
-def look(
+def inspect(
     detector: nn.Module,
     image: Tensor,
     input: Input,
     pixels: Pixels,
     device: torch.device | str,
     channels_last: bool = True,
-) -> Look:
+) -> Inspection:
     """Run ``detector`` in eval mode on one image, at the testing scale.
 
     Args:
@@ -80,7 +80,7 @@ def look(
         with _inference(network, changed):
             [detections] = network.postprocess(raw, sizes)
         found.append(in_original(detections, scale, (height, width)))
-    return Look(*found)
+    return Inspection(*found)
 
 
 @contextmanager

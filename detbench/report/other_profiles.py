@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from detbench.recipe import catalogue, load
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 from detbench.runner.plan import Plan
 
 
-def others(plan: Plan, store: Store) -> dict[str, int]:
+def counts(plan: Plan, store: Store) -> dict[str, int]:
     """Profile -> how many of the table's cells are stored under it, for those with any.
 
     The plan's own profile is left out, and cells that the plan has too. Profiles are taken as they
@@ -18,12 +20,12 @@ def others(plan: Plan, store: Store) -> dict[str, int]:
     own = {task.digest for task in plan.tasks}
     if not any(digest not in own for digest in stored):
         return {}
-    counts = {
+    found = {
         profile: sum(digest in stored and digest not in own for digest in set(digests))
         for profile, digests in _digests(plan, store).items()
         if profile != plan.profile.id
     }
-    return {profile: count for profile, count in counts.items() if count}
+    return {profile: count for profile, count in found.items() if count}
 
 
 def _digests(plan: Plan, store: Store) -> dict[str, list[str]]:
@@ -33,14 +35,13 @@ def _digests(plan: Plan, store: Store) -> dict[str, list[str]]:
         return catalogue.digests(store.root / "work" / "catalogue.json")[name]
     found = {}
     for profile in load.profiles():
-        rows = plans.make(plan.table, load.profile(profile)).rows
+        rows = plans.make(plan.table, load.profile(profile), data_root=plan.data_root).rows
         found[profile] = [task.digest for row in rows for task in row.train]
     return found
 
 
-def sentence(plan: Plan, store: Store) -> str | None:
-    """A note that names what is not shown; none where nothing is."""
-    found = others(plan, store)
+def sentence(found: Mapping[str, int]) -> str | None:
+    """A note that names what is not shown, given ``counts``; None where there is nothing."""
     if not found:
         return None
     listed = ", ".join(

@@ -11,7 +11,7 @@ import torch
 from detbench.assembly import build_detector
 from detbench.data import Sample, transforms
 from detbench.errors import CellFailed
-from detbench.evaluation.look import in_original, look
+from detbench.evaluation.inspection import in_original, inspect
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Input
 from detbench.structures import Detections
@@ -36,7 +36,7 @@ def test_after_is_what_the_detector_detects_and_before_holds_it(name: str) -> No
     settings = network.inference
     image = torch.randint(0, 256, (3, 60, 100), generator=torch.manual_seed(1), dtype=torch.uint8)
     input = Input(short=(96,), long=160)
-    seen = look(network, image, input, cell.detector.pixels, "cpu")
+    seen = inspect(network, image, input, cell.detector.pixels, "cpu")
 
     nothing = Sample(image, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), 0)
     scaled, _ = transforms.resize(nothing, 96, 160)

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
-from detbench.recipe.table import COSTS
+from detbench.recipe.metrics import COSTS
 from detbench.report.table import Column, Entry, Sheet, footnote, groups
 
 PACKAGES = "% needs \\usepackage{booktabs,amssymb,graphicx}"
@@ -134,7 +134,7 @@ def number(text: str) -> str:
     return re.sub(r"(?<!\w)-(?=\d)", "$-$", escape(text))
 
 
-def latex(sheet: Sheet) -> str:
+def render(sheet: Sheet) -> str:
     """The table with its caption and notes; ``PACKAGES`` says what the preamble has to load.
 
     What is too wide for a page is parted between blocks of columns, one part below the other, each

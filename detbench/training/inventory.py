@@ -14,7 +14,7 @@ from detbench.training.lookup import Start
 
 
 @dataclass(frozen=True)
-class Stock:
+class Weights:
     """Weights that recipes name or that lie in the cache.
 
     Attributes:
@@ -33,7 +33,7 @@ class Stock:
     advice: str = ""
 
 
-def take() -> list[Stock]:
+def take() -> list[Weights]:
     """The recipes' default weights, the embedded ones, and then the rest of torch hub's cache."""
     users: dict[str, list[str]] = {}
     for name in load.detectors():
@@ -42,16 +42,16 @@ def take() -> list[Stock]:
             users.setdefault(default, []).append(name)
     starts = {name: Start(name, default=True) for name in users}
     found = lookup.look_up([name for name, one in starts.items() if lookup.needs_lookup(one)])
-    stock = [
+    named = [
         _named(one, found.get(name, lookup.Found()), tuple(users[name]))
         for name, one in sorted(starts.items())
     ]
-    return [*stock, *_embedded(), *_others({one.path for one in stock})]
+    return [*named, *_embedded(), *_others({one.path for one in named})]
 
 
-def plain(stock: list[Stock]) -> list[dict[str, Any]]:
+def plain(found: list[Weights]) -> list[dict[str, Any]]:
     """The list for json."""
-    return [asdict(one) for one in stock]
+    return [asdict(one) for one in found]
 
 
 def hub() -> Path:
@@ -61,7 +61,7 @@ def hub() -> Path:
     return home / "hub" / "checkpoints"
 
 
-def _named(start: Start, found: lookup.Found, users: tuple[str, ...]) -> Stock:
+def _named(start: Start, found: lookup.Found, users: tuple[str, ...]) -> Weights:
     problem = lookup.problem(start, found)
     advice = ""
     if problem and found.origin:
@@ -70,10 +70,10 @@ def _named(start: Start, found: lookup.Found, users: tuple[str, ...]) -> Stock:
         advice = "--set training.weights=FILE, with a file of them"
     origin = found.origin or start.name.partition("://")[0]
     path = found.path or ("" if "://" in start.name else start.name)
-    return Stock(start.name, origin, not problem, path, users, advice)
+    return Weights(start.name, origin, not problem, path, users, advice)
 
 
-def _embedded() -> list[Stock]:
+def _embedded() -> list[Weights]:
     """The weights beside the recipes; one whose header is damaged is not here."""
     found = []
     for path in embedded.files().values():
@@ -83,18 +83,20 @@ def _embedded() -> list[Stock]:
         except WeightsError:
             said = f"damaged: delete {path}, {embedded.PRETRAIN} makes it again"
         users = (profile,) if profile else ()
-        found.append(Stock(embedded.name(path), embedded.ORIGIN, not said, str(path), users, said))
+        found.append(
+            Weights(embedded.name(path), embedded.ORIGIN, not said, str(path), users, said)
+        )
     return found
 
 
-def _others(known: set[str]) -> list[Stock]:
+def _others(known: set[str]) -> list[Weights]:
     folder = hub()
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix in lookup.SUFFIXES)
     except OSError:
         return []
     return [
-        Stock(path.name, "torch hub's cache", True, str(path), ())
+        Weights(path.name, "torch hub's cache", True, str(path), ())
         for path in paths
         if str(path) not in known
     ]

@@ -9,70 +9,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from detbench.data import Split
-from detbench.data.sources import devkit, lists, pair, why_missing
-from detbench.recipe.experiment import Coco, CocoJson, Data, Shapes, Voc
+from detbench.data.coco_json import CocoJson
+from detbench.data.kind import SPLITS, Entry
+from detbench.data.kinds import named
 
 _IMAGE, _OBJECT = (re.compile(rb'"%s"\s*:' % key) for key in (b"file_name", b"category_id"))
 _CHUNK = 1 << 24
 _LONGEST = 64  # of what the patterns match, white space included
-SPLITS: tuple[Split, Split] = ("train", "val")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One split of a data set, as far as it is here.
-
-    Attributes:
-        dataset: what ``--dataset`` takes.
-        where: the annotation file, image list, or why there is none.
-        images, objects: none where they are not known without drawing or reading all.
-        missing: what is not there; empty if all is.
-    """
-
-    dataset: str
-    split: str
-    where: str
-    images: int | None
-    objects: int | None
-    missing: str = ""
-
-    @property
-    def found(self) -> str:
-        """``yes``, ``no``, or ``in part``."""
-        if not self.missing:
-            return "yes"
-        return "no" if self.images is None else "in part"
 
 
 def take(root: Path) -> Iterator[Entry]:
     """The data sets that have names, then others in COCO's layout below ``root``."""
-    shapes = Shapes(kind="shapes")
-    for split, count in (("train", shapes.train), ("val", shapes.val)):
-        yield Entry("shapes", split, "drawn on demand", count, None)
-    for name, data in (("coco", Coco(kind="coco")), ("voc", Voc(kind="voc"))):
-        yield from of(name, data, root)
+    for name, data in named().items():
+        yield from data.entries(name, root)
     for found in others(root):
-        yield from of(_argument(found), found, root)
-
-
-def of(name: str, data: Data, root: Path) -> Iterator[Entry]:
-    """Both splits of a data set on disk.
-
-    Args:
-        name: as ``--dataset`` takes it.
-    """
-    if isinstance(data, Voc):
-        for split in SPLITS:
-            for listed in lists(data, split):
-                yield _of_voc(name, data, listed, split, root)
-    elif not isinstance(data, Shapes):
-        for split in SPLITS:
-            file, images = pair(data, split, root)
-            yield _of_coco(name, split, file, images)
+        yield from found.entries(found.argument, root)
 
 
 def others(root: Path) -> Iterator[CocoJson]:
@@ -103,12 +56,8 @@ def _annotated(folder: Path, split: str) -> tuple[Path, Path] | None:
     return None
 
 
-def _argument(data: CocoJson) -> str:
-    parts = (data.annotations, data.images, data.val_annotations, data.val_images)
-    return ":".join(["coco", *(part for part in parts if part)])
-
-
-def _of_coco(name: str, split: str, file: Path, folder: Path) -> Entry:
+def of_json(name: str, split: str, file: Path, folder: Path) -> Entry:
+    """A split of one annotation file in COCO's JSON and a folder of images."""
     if not file.is_file():
         return Entry(name, split, str(file), None, None, "annotation file")
     try:
@@ -123,12 +72,14 @@ def _of_coco(name: str, split: str, file: Path, folder: Path) -> Entry:
     return Entry(name, split, str(file), images, objects, _some(lacking, "image"))
 
 
-def _of_voc(name: str, data: Voc, listed: str, split: str, root: Path) -> Entry:
-    one = Voc(kind="voc", train=(listed,), val=listed)
-    year, _, images = listed.partition("_")
-    folder = devkit(root) / f"VOC{year}"
-    path = folder / "ImageSets" / "Main" / f"{images}.txt"
-    problem = why_missing(one, root)
+def of_voc_list(name: str, split: str, problem: str | None, folder: Path, path: Path) -> Entry:
+    """An image list of Pascal VOC.
+
+    Args:
+        problem: why it cannot be used, as of ``DataSet.why_missing``.
+        folder: of its year.
+        path: of the list.
+    """
     if problem:
         what = problem.partition(" is not there")[0].replace(f" {path}", "")
         return Entry(name, split, str(path), None, None, what)

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: a table's row, a stored cell, or results files from anywhere.
+"""What is compared: a table's row, a stored cell, or results files from anywhere.
 
 No torch.
 """
@@ -15,20 +15,21 @@ from typing import Any
 from detbench.errors import DataError, RecipeError, StoreError
 from detbench.evaluation import results as files
 from detbench.evaluation import truth
+from detbench.evaluation.detections import GroundTruth
 from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell, Data, Evaluation
+from detbench.report.results import TableResults
 from detbench.results.store import Store
-from detbench.runner.plan import Plan
 
-ChoosePlan = Callable[[str], Plan]
+Read = Callable[[str], TableResults]
 DIGEST = re.compile(r"[0-9a-f]{6,64}")
 STORED = re.compile(r"train-eval-([0-9a-f]{64})\.detections\.json\.gz")
 
 
 @dataclass(frozen=True)
-class Side:
-    """Where one side's detections come from.
+class Comparand:
+    """Where the detections of one of the two come from.
 
     Attributes:
         name: to print.
@@ -46,13 +47,13 @@ class Side:
     digests: tuple[str, ...] = ()
 
 
-def find(name: str, store: Store, choose: ChoosePlan) -> Side:
-    """The side that is called ``name``.
+def find(name: str, store: Store, read: Read) -> Comparand:
+    """The comparand that is called ``name``.
 
     Args:
         name: results files (several seeds by commas), ``TABLE:ROW``, or the beginning of a digest
             in ``store``.
-        choose: makes the plan of a table.
+        read: a table's results.
 
     Raises:
         RecipeError: there is nothing of that name, or more than one.
@@ -65,7 +66,7 @@ def find(name: str, store: Store, choose: ChoosePlan) -> Side:
         return _digest(name, store)
     table, colon, label = name.partition(":")
     if colon and label and Path(name).suffix != ".json":
-        return _row(choose(table), label, store)
+        return _row(read(table), label)
     if name.endswith((".json", ".json.gz")):
         missing = next(path for path in paths if not path.is_file())
         raise DataError(f"{missing}: no such file")
@@ -75,13 +76,13 @@ def find(name: str, store: Store, choose: ChoosePlan) -> Side:
     )
 
 
-def _files(paths: Sequence[Path]) -> Side:
+def _files(paths: Sequence[Path]) -> Comparand:
     """Results files, one for each seed; one that lies in a store brings its cell along."""
     name = ", ".join(path.name for path in paths)
     cells = [_cell_beside(path) for path in paths]
     readers = tuple(lambda path=path: files.read(path) for path in paths)
     digests = tuple(_digest_beside(path) for path in paths)
-    return Side(
+    return Comparand(
         name,
         readers,
         tuple(map(str, paths)),
@@ -115,7 +116,7 @@ def _cell(store: Store, key: str) -> Cell | None:
         ) from error
 
 
-def _digest(beginning: str, store: Store) -> Side:
+def _digest(beginning: str, store: Store) -> Comparand:
     found = [key for key in store.listing() if key.startswith(beginning)]
     found = [key for key in found if store.fingerprint(key) is not None]
     if len(found) != 1:
@@ -128,11 +129,14 @@ def _digest(beginning: str, store: Store) -> Side:
     cell = _cell(store, key)
     if cell is None:
         raise StoreError(f"digest '{beginning}': its measurements are missing in {store.root}")
-    return Side(key[:12], (lambda: store.detections(key),), (f"cell {key[:12]}",), cell, (key,))
+    return Comparand(
+        key[:12], (lambda: store.detections(key),), (f"cell {key[:12]}",), cell, (key,)
+    )
 
 
-def _row(plan: Plan, label: str, store: Store) -> Side:
+def _row(results: TableResults, label: str) -> Comparand:
     """A row of a table, with the plan's seeds: all of them, or an error."""
+    plan, store = results.plan, results.store
     labels = {row.row.label.lower(): row for row in plan.rows}
     planned = labels.get(label.strip().lower())
     if planned is None:
@@ -157,11 +161,11 @@ def _row(plan: Plan, label: str, store: Store) -> Side:
     cell = planned.train[0].cell
     assert isinstance(cell, Cell)
     where = tuple(f"{plan.table.id}:{task.label}" for task in planned.train)
-    return Side(planned.row.label, readers, where, cell, planned.digests)
+    return Comparand(planned.row.label, readers, where, cell, planned.digests)
 
 
-def same(a: Side, b: Side) -> str:
-    """A sentence where both sides are the same stored cells, of which nothing can differ; else
+def same(a: Comparand, b: Comparand) -> str:
+    """A sentence where both are the same stored cells, of which nothing can differ; else
     empty.
     """
     if not a.digests or set(a.digests) != set(b.digests):
@@ -175,8 +179,8 @@ def same(a: Side, b: Side) -> str:
     )
 
 
-def names(a: Side, b: Side) -> tuple[str, str]:
-    """What to call two sides, so that they differ."""
+def names(a: Comparand, b: Comparand) -> tuple[str, str]:
+    """What to call the two, so that they differ."""
     if a.name != b.name:
         return a.name, b.name
     if a.where != b.where:
@@ -184,13 +188,13 @@ def names(a: Side, b: Side) -> tuple[str, str]:
     return f"{a.name} (A)", f"{b.name} (B)"
 
 
-def protocol(a: Side, b: Side) -> tuple[Data, Evaluation] | None:
-    """Data and settings that both sides share; none where both are files from elsewhere.
+def protocol(a: Comparand, b: Comparand) -> tuple[Data, Evaluation] | None:
+    """Data and settings that both share; None where both are files from elsewhere.
 
     Raises:
         RecipeError: they were evaluated on other data or otherwise.
     """
-    cells = [side.cell for side in (a, b) if side.cell is not None]
+    cells = [one.cell for one in (a, b) if one.cell is not None]
     if not cells:
         return None
     first, last = cells[0], cells[-1]
@@ -214,8 +218,8 @@ def protocol(a: Side, b: Side) -> tuple[Data, Evaluation] | None:
 
 def ground_truth(
     shared: tuple[Data, Evaluation] | None, annotations: Path | None, data: Data | None, root: Path
-) -> dict[str, Any]:
-    """What both sides are scored against.
+) -> GroundTruth:
+    """What both are scored against.
 
     Args:
         shared: of ``protocol``.
@@ -230,7 +234,7 @@ def ground_truth(
                 "--annotations goes with two results files: a row or stored cell has its own "
                 "ground truth"
             )
-        return truth.of_data(shared[0], root)
+        return shared[0].truth(root)
     if annotations is not None:
         return truth.of_file(annotations)
     if data is None:
@@ -238,12 +242,12 @@ def ground_truth(
             "two results files need their ground truth: --annotations FILE, as in "
             "--annotations instances_val2017.json, or --dataset NAME"
         )
-    return truth.of_data(data, root)
+    return data.truth(root)
 
 
-def matches(side: Side, ground: dict[str, Any], evaluation: Evaluation) -> list[Matches]:
-    """One side's seeds, matched."""
+def matches(comparand: Comparand, ground: GroundTruth, evaluation: Evaluation) -> list[Matches]:
+    """A comparand's seeds, matched."""
     return [
         match(ground, read(), evaluation, where)
-        for read, where in zip(side.read, side.where, strict=True)
+        for read, where in zip(comparand.read, comparand.where, strict=True)
     ]

@@ -1,0 +1,97 @@
+"""Any data set in COCO's JSON as a kind. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from detbench.data.kind import SPLITS, Entry, OnDisk, Split
+
+if TYPE_CHECKING:
+    from detbench.data.coco_check import Table
+
+
+class InJson(OnDisk):
+    """What is common to data sets whose annotations are one file of COCO's JSON a split."""
+
+    def table(self, split: Split, root: Path) -> Table:
+        from detbench.data.coco_check import read
+
+        return read(self.where(split, root)[0])
+
+    def part(
+        self, split: Split, root: Path, limit: int | None
+    ) -> tuple[dict[str, Any], Path | None]:
+        # Converting keeps what is in the file beside boxes.
+        from detbench.data.coco_check import check, parsed
+
+        file, images = self.where(split, root)
+        content = parsed(file)
+        check(content, file)
+        return content, images
+
+    def entries(self, name: str, root: Path) -> Iterator[Entry]:
+        from detbench.data.inventory import of_json
+
+        for split in SPLITS:
+            yield of_json(name, split, *self.where(split, root))
+
+
+class CocoJson(InJson):
+    """Any data set in COCO's JSON; without a val pair the train pair serves for both.
+
+    Paths are absolute or relative to the current directory; ``~`` is the home. They are no part of
+    a digest, which the content of the files stands in for.
+    """
+
+    title: ClassVar[str] = "own data"
+    paths: ClassVar[frozenset[str]] = frozenset(
+        {"annotations", "images", "val_annotations", "val_images"}
+    )
+
+    kind: Literal["coco-json"]
+    annotations: str
+    images: str
+    val_annotations: str | None = None
+    val_images: str | None = None
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        return self.paths if self.train_content and self.val_content else frozenset()
+
+    def where(self, split: Split, root: Path) -> tuple[Path, Path]:
+        annotations, images = self.annotations, self.images
+        if split == "val":
+            annotations = self.val_annotations or annotations
+            images = self.val_images or images
+        return Path(annotations).expanduser(), Path(images).expanduser()
+
+    def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
+        train, val = super().unlike(root)
+        return [train] if train[1] == val[1] else [train, val]
+
+    def advice(self, root: Path) -> str:
+        return "mend the path in the recipe or in --dataset"
+
+    def val_split(self, limit: int | None = None) -> str:
+        name = Path(self.val_annotations or self.annotations).name
+        return name if limit is None else f"{name}, first {limit}"
+
+    def describe(self) -> str:
+        return f"COCO JSON {self.annotations}"
+
+    @property
+    def argument(self) -> str:
+        """What ``--dataset`` takes."""
+        parts = (self.annotations, self.images, self.val_annotations, self.val_images)
+        return ":".join(["coco", *(part for part in parts if part)])
+
+    @property
+    def seen_in_training(self) -> str | None:
+        if self.val_annotations not in (None, self.annotations):
+            return None
+        return (
+            f"evaluated on the training images: {Path(self.annotations).name} comes without a pair "
+            "to evaluate on, as --dataset coco:TRAIN.json:IMAGES:VAL.json:IMAGES gives one"
+        )

@@ -1,0 +1,173 @@
+"""What a store has of one table: all that tables, pages, plots and analyses take.
+
+Each part is read or computed once, when it is first asked for. No torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from detbench.evaluation.metric import METRICS
+from detbench.recipe.experiment import Cell
+from detbench.recipe.resolve import schedule_of
+from detbench.report import by_size, error_columns, other_profiles
+from detbench.report.differences import Change, Progress, differences
+from detbench.report.error_columns import Errors
+from detbench.report.numbers import RowNumbers, row_numbers
+from detbench.results.store import Store
+from detbench.runner.plan import Plan, PlannedRow, Request, Standing, Task, choose, standing
+from detbench.training import curve
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Latencies of a table's rows, measured by ``detbench latency`` on one machine.
+
+    Attributes:
+        ms: row label -> median milliseconds per image, all steps with NMS.
+        how: machine, input and precision, in words.
+    """
+
+    ms: Mapping[str, float]
+    how: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training's losses.
+
+    Attributes:
+        status: of its cell: ``done``, ``missing``, ``failed`` or ``skipped``.
+        points: (iteration, loss), finite ones.
+    """
+
+    status: str
+    points: tuple[tuple[int, float], ...]
+
+
+class TableResults:
+    """A table's measurements.
+
+    Args:
+        plan: which rows, seeds and profile.
+        store: read as it is now: what is added later is not seen.
+        latency: None where it is not known.
+    """
+
+    def __init__(self, plan: Plan, store: Store, latency: Latencies | None = None) -> None:
+        self.plan = plan
+        self.store = store.snapshot()
+        self.latency = latency or Latencies({}, "")
+        self._changes: dict[str, Change] | None = None
+        self._errors: dict[str, Errors] = {}
+
+    @classmethod
+    def of(cls, request: Request, store: Store) -> TableResults:
+        """The results of the table that is asked for.
+
+        Raises:
+            RecipeError: the request has mistakes.
+        """
+        return cls(choose(request), store)
+
+    @cached_property
+    def rows(self) -> list[RowNumbers]:
+        """Every row's numbers, in the table's order."""
+        return [row_numbers(self.plan, one, self.store, self.errors) for one in self.plan.rows]
+
+    def errors(self, planned: PlannedRow) -> Errors:
+        """What each type of error costs a row: one record per seed, or why there is none."""
+        name = planned.row.label
+        if name not in self._errors:
+            self._errors[name] = error_columns.of_row(planned, self.store, self.plan.truths)
+        return self._errors[name]
+
+    def compare(self, progress: Progress | None = None) -> dict[str, Change]:
+        """``changes``; what is not cached is computed, which takes seconds on a large data set."""
+        if self._changes is None:
+            found = (self.main_metric,) if self.main_metric else ()
+            self._changes = (
+                differences(self.plan, self.store, found, progress=progress) if found else {}
+            )
+        return self._changes
+
+    @property
+    def changes(self) -> dict[str, Change]:
+        """Each row against its baseline in the main metric; empty if the table has none."""
+        return self.compare()
+
+    @property
+    def main_metric(self) -> str | None:
+        """The metric that rows are compared by: AP, else the first of COCO's that is printed."""
+        printed = [metric for metric in self.plan.table.columns if metric in METRICS]
+        return "AP" if "AP" in printed else next(iter(printed), None)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Which cells are done, failed and missing."""
+        return standing(self.store, self.plan.tasks)
+
+    @cached_property
+    def sizes(self) -> tuple[dict[str, list[by_size.Found]], str]:
+        """AP by object size and IoU threshold, see ``by_size.of_plan``."""
+        return by_size.of_plan(self.plan, self.store)
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """Row -> the losses of the first seed's training, done or not; each training once."""
+        found: dict[str, Curve] = {}
+        tasks: dict[str, tuple[str, Task]] = {}
+        for row in self.plan.rows:
+            if row.train:
+                tasks.setdefault(row.train[0].work, (row.row.label, row.train[0]))
+        for name, task in tasks.values():
+            points = tuple(
+                (int(line["iteration"]), float(line["total"]))
+                for line in curve.read(self.store.work(task.work) / "curve.jsonl")
+                if math.isfinite(line.get("total", math.nan))
+            )
+            if points:
+                found[name] = Curve(self.store.status(task.digest), points)
+        return found
+
+    @cached_property
+    def other_profiles(self) -> dict[str, int]:
+        """Profile -> how many of the table's cells are stored under it and not shown."""
+        return other_profiles.counts(self.plan, self.store)
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """What is trained, of every row and seed."""
+        tasks = [task for row in self.plan.rows for task in row.train]
+        return [task.cell for task in tasks if isinstance(task.cell, Cell)]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether every row that is run follows the paper's protocol."""
+        run = [row for row in self.plan.rows if row.train]
+        return bool(run) and all(row.comparable for row in run)
+
+    @property
+    def data_sets(self) -> list[str]:
+        """What the cells are evaluated on, each once."""
+        return list(dict.fromkeys(one.data.label(one.evaluation.limit) for one in self.cells))
+
+    @property
+    def measured_on(self) -> str:
+        """``data_sets`` in words; empty where there are none."""
+        return " and ".join(self.data_sets)
+
+    @property
+    def measured_kind(self) -> str:
+        """The kinds of data that were measured on, in words."""
+        return "+".join(dict.fromkeys(one.data.title for one in self.cells)) or "here"
+
+    @property
+    def published_on(self) -> str:
+        """The data sets of the paper's numbers, in words."""
+        schedules = (schedule_of(row.row, self.plan.table) for row in self.plan.rows)
+        kinds = dict.fromkeys(one.data.title for one in schedules if one)
+        return "+".join(kinds) or "its data"
