@@ -198,8 +198,10 @@ def _arrange(
         layer = [(part, cover(part, size)) for part in thing.parts]
         if thing.label is not None:
             seen = _seen(layer, taken, variant.visible)
-            if front and not seen and variant.hidden == "left out":
-                continue
+            if not seen and variant.hidden == "left out":
+                if front:
+                    continue
+                seen = True  # one is always left in
             misses = annotator.chance(variant.overlooked if seen else 1.0 - variant.guessed)
             crops = annotator.chance(variant.cropped)
             marked = _marked(thing.label, layer[-1][1], taken, crops)
@@ -216,8 +218,10 @@ def _arrange(
 def _marked(label: int, body: Coverage, taken: NDArray[np.bool_], crops: bool) -> _Marked:
     """An object as it is annotated: ``crops`` to what is free of ``taken``, if anything is."""
     mask = body.alpha > 0.5
-    free = mask & ~taken[body.window]
-    return _Marked(label, body.left, body.top, free if crops and free.any() else mask)
+    if crops:
+        free = mask & ~taken[body.window]
+        mask = free if free.any() else mask
+    return _Marked(label, body.left, body.top, mask)
 
 
 def _seen(layer: list[tuple[Part, Coverage]], taken: NDArray[np.bool_], share: float) -> bool:
