@@ -22,7 +22,7 @@ from detbench.stages.supervision.roi import BoxDeltas
 
 
 @dataclass(frozen=True)
-class Outputs:
+class BranchOutputs:
     """What a branch says of K proposals, by the head that says it: ``cls`` or ``loc``.
 
     A head is absent where it was not run, or does not do that task.
@@ -98,8 +98,8 @@ class Branch(nn.Module):
             for kind in ("weight", "bias")
         }
 
-    def forward(self, regions: PerTask[Regions], run: Sequence[str] = ()) -> Outputs:
-        """Outputs of the heads to ``run``, by default all; shared work is done once."""
+    def forward(self, regions: PerTask[Regions], run: Sequence[str] = ()) -> BranchOutputs:
+        """BranchOutputs of the heads to ``run``, by default all; shared work is done once."""
         run = run or self.tasks
         options, heads = self.sampling.tasks, self.heads.tasks
         if len(run) == 1:
@@ -109,7 +109,7 @@ class Branch(nn.Module):
         pooled = options.zip(embedded, _pool)
         vectors = heads.zip(pooled, lambda head, at: head(at.features))
         groups = [run] if vectors.shared else [(head,) for head in run]
-        outputs = Outputs({}, {})
+        outputs = BranchOutputs({}, {})
         for group in groups:
             vector, at = getattr(vectors, group[0]), getattr(pooled, group[0]).boxes
             to_cls, to_loc = self._layers(group[0])

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from detbench.detectors.branch import Outputs
+from detbench.detectors.branch import BranchOutputs
 from detbench.stages.supervision.roi import BoxDeltas
 
 
@@ -29,7 +29,7 @@ class Readout:
         needed |= {"cls", "loc"} if self.cls not in ("cls", "loc") else {self.cls}
         return tuple(task for task in ("cls", "loc") if task in needed)
 
-    def scores(self, rounds: list[Outputs]) -> Tensor:
+    def scores(self, rounds: list[BranchOutputs]) -> Tensor:
         """(K, C): class probabilities without background, from the rounds that are averaged."""
         if self.cls in ("cls", "loc"):
             logits = torch.stack([each.logits[self.cls].float() for each in rounds])
@@ -42,7 +42,7 @@ class Readout:
         ]
         return torch.stack(fused).mean(dim=0)
 
-    def boxes(self, outputs: Outputs) -> BoxDeltas:
+    def boxes(self, outputs: BranchOutputs) -> BoxDeltas:
         """Those of the head that is read."""
         return outputs.boxes[self.loc]
 

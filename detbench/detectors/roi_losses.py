@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from detbench.detectors.branch import Outputs
+from detbench.detectors.branch import BranchOutputs
 from detbench.pertask import PerTask
 from detbench.stages.assignment.proposals import Taught
 from detbench.stages.supervision.roi import BoxLoss, CrossEntropy
@@ -30,7 +30,7 @@ class BranchLosses:
     divisor: Literal["sampled", "both", "twice"] = "sampled"
 
     def __call__(
-        self, outputs: Outputs, taught: PerTask[Taught], of_both: Tensor
+        self, outputs: BranchOutputs, taught: PerTask[Taught], of_both: Tensor
     ) -> dict[str, Tensor]:
         """Losses by name; none of the classes in a loc-only round.
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from detbench.detectors.branch import Branch, Outputs
+from detbench.detectors.branch import Branch, BranchOutputs
 from detbench.detectors.roi_losses import BranchLosses
 from detbench.ops.boxes import clip
 from detbench.pertask import PerTask
@@ -39,7 +39,7 @@ class Step:
 
     regions: PerTask[Regions]
     taught: PerTask[Taught]
-    outputs: Outputs
+    outputs: BranchOutputs
     of_both: Tensor
 
 

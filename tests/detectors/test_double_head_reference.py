@@ -14,7 +14,7 @@ from reference_weights import weight
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
-from detbench.detectors.branch import Outputs
+from detbench.detectors.branch import BranchOutputs
 from detbench.detectors.readout import Readout, fuse
 from detbench.detectors.roi import RoiDetector
 from detbench.detectors.roi_settings import RoiPredictions
@@ -222,7 +222,7 @@ def case_of(name: str) -> dict:
     return {"state_dict": CASE["released_ext"]["state_dict"], **CASE[name]}
 
 
-def run(detector: RoiDetector) -> Outputs:
+def run(detector: RoiDetector) -> BranchOutputs:
     return detector.main(PerTask.both(Regions(pyramid(), FLAT)))
 
 
@@ -238,7 +238,7 @@ def test_outputs_of_both_heads(name):
         reference.assert_summary(deltas.roll(4, 1), case["eval_outputs"][f"{head}_reg"])
 
 
-def padded(outputs: Outputs) -> Outputs:
+def padded(outputs: BranchOutputs) -> BranchOutputs:
     """Rows of the real proposals among those of ``ROIS``."""
 
     def place(rows: Tensor) -> Tensor:
@@ -248,7 +248,7 @@ def padded(outputs: Outputs) -> Outputs:
     boxes = {
         head: BoxDeltas(place(each.deltas), at, each.code) for head, each in outputs.boxes.items()
     }
-    return Outputs({head: place(each) for head, each in outputs.logits.items()}, boxes)
+    return BranchOutputs({head: place(each) for head, each in outputs.logits.items()}, boxes)
 
 
 def losses_of(detector: RoiDetector) -> dict[str, Tensor]:
@@ -296,14 +296,14 @@ READOUTS = {
 }
 
 
-def given_outputs(detector: RoiDetector) -> Outputs:
+def given_outputs(detector: RoiDetector) -> BranchOutputs:
     """The case's logits and deltas, background last."""
     logits, boxes = {}, {}
     for task, head in (("cls", "fc"), ("loc", "conv")):
         logits[task] = reference.made(CASE, f"A/doublehead/fusion/{head}_cls").roll(-1, 1)
         deltas = reference.made(CASE, f"A/doublehead/fusion/{head}_reg").roll(-4, 1)
         boxes[task] = BoxDeltas(deltas, FLAT[:, 1:], detector.main.predicts.code)
-    return Outputs(logits, boxes)
+    return BranchOutputs(logits, boxes)
 
 
 @pytest.mark.parametrize("mode", READOUTS)

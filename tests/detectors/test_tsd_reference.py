@@ -15,7 +15,7 @@ from reference_weights import weight
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
-from detbench.detectors.branch import Outputs
+from detbench.detectors.branch import BranchOutputs
 from detbench.detectors.extras.sibling import Sibling
 from detbench.detectors.roi import RoiDetector
 from detbench.detectors.stage import Step
@@ -75,11 +75,11 @@ TARGETS = Targets.pad(
 class Given(nn.Module):
     """A network, or a branch, whose output is given."""
 
-    def __init__(self, output: Tensor | Outputs) -> None:
+    def __init__(self, output: Tensor | BranchOutputs) -> None:
         super().__init__()
         self.output = output
 
-    def forward(self, x: object) -> Tensor | Outputs:
+    def forward(self, x: object) -> Tensor | BranchOutputs:
         return self.output
 
 
@@ -234,17 +234,17 @@ def outputs_of(detector: RoiDetector, made: dict[str, Tensor]):
     shifted = shift(detector, "loc", made["delta_r"], pyramid()).boxes
     references = boxes.index_copy(0, WHERE, shifted)
 
-    def output(prefix: str, at: Tensor) -> Outputs:
+    def output(prefix: str, at: Tensor) -> BranchOutputs:
         logits = padded(background_last(made[f"{prefix}cls_score"], 1, 1))
         deltas = padded(background_last(made[f"{prefix}bbox_pred"], 4, 1))
         code = detector.main.predicts.code
-        return Outputs({"cls": logits}, {"loc": BoxDeltas(deltas, at, code)})
+        return BranchOutputs({"cls": logits}, {"loc": BoxDeltas(deltas, at, code)})
 
     return output("TSD_", references), output("", boxes)
 
 
 def sibling_of(
-    detector: RoiDetector, name: str, outputs: Outputs, without: WithoutPositives = "one-zero"
+    detector: RoiDetector, name: str, outputs: BranchOutputs, without: WithoutPositives = "one-zero"
 ) -> Sibling:
     """The detector's, whose branch says ``outputs``, with the case's constraint."""
     margin = float(name.split("_")[1])
@@ -254,7 +254,7 @@ def sibling_of(
     return replace(made, module=Given(outputs), constraint=constraint)
 
 
-def step_of(outputs: Outputs, rois: Rois = ROIS) -> Step:
+def step_of(outputs: BranchOutputs, rois: Rois = ROIS) -> Step:
     regions = PerTask.both(Regions(pyramid(), rois.flat()))
     taught = PerTask.both(rois.taught(TARGETS, CLASSES))
     return Step(regions, taught, outputs, rois.sample_count)
