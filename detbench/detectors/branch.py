@@ -99,7 +99,7 @@ class Branch(nn.Module):
         }
 
     def forward(self, regions: PerTask[Regions], run: Sequence[str] = ()) -> BranchOutputs:
-        """BranchOutputs of the heads to ``run``, by default all; shared work is done once."""
+        """Outputs of the heads to ``run``, by default all; shared work is done once."""
         run = run or self.tasks
         options, heads = self.sampling.tasks, self.heads.tasks
         if len(run) == 1:
