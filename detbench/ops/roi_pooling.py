@@ -150,8 +150,8 @@ def deformable(
     rois: Tensor,
     shares: Tensor,
     size: int,
-    pooling: Pooling = "aligned",
     samples: int = 4,
+    pooling: Pooling = "aligned",
     finest: float = FINEST,
 ) -> Tensor:
     """RoI pooling whose bins are shifted, differentiable in the shifts (TSD, eq. 6).
@@ -163,7 +163,7 @@ def deformable(
         rois: (K, 5); no gradient reaches them.
         shares: (K, size, size, 2) or (K, 1, 1, 2): shift of every bin along (x, y) as a share of
             the region's sides.
-        size: bins a side.
+        size, samples: bins a side, and points along a bin's side.
         pooling: ``aligned`` is RoIAlign with shifts. ``whole-pixels`` is TSD's released kernel: the
             region's corners are rounded to whole pixels of the input, samples start at the left and
             top edge of their part of the bin, and those more than half a cell outside the map are
@@ -174,10 +174,10 @@ def deformable(
         (K, C, size, size).
     """
     if len(levels) == 1 or rois.is_meta:
-        return _deformable(levels[0], strides[0], rois, shares, size, pooling, samples)
+        return _deformable(levels[0], strides[0], rois, shares, size, samples, pooling)
     groups = _by_level(assign_levels(rois, len(levels), finest), len(levels))
     pooled = [
-        _deformable(x, stride, rois[group], shares[group], size, pooling, samples)
+        _deformable(x, stride, rois[group], shares[group], size, samples, pooling)
         for x, stride, group in zip(levels, strides, groups, strict=True)
     ]
     return _merged(pooled, groups)
@@ -227,8 +227,8 @@ def _deformable(
     rois: Tensor,
     shares: Tensor,
     size: int,
-    pooling: Pooling,
     samples: int,
+    pooling: Pooling,
 ) -> Tensor:
     boxes = rois[:, 1:].to(shares.dtype)
     nth = torch.arange(size * samples, device=level.device)

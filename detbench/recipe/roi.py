@@ -122,17 +122,24 @@ class Pointwise(Spec):
         size: side of the pooled map.
         gamma: share of the proposal's sides by which an output of 1 shifts.
         hidden: width of the network that predicts the shifts.
-        pooling: ``aligned`` as RoIAlign with four samples along a bin's side; ``whole-pixels`` as
-            TSD's released code, which rounds proposals to whole pixels and reads each bin at the
-            left and top edges of its quarters.
+        samples: points along a bin's side; a light profile's bins have fewer, as they are smaller.
+        pooling: ``aligned`` as RoIAlign; ``whole-pixels`` as TSD's released code, which rounds
+            proposals to whole pixels and reads each bin at the left and top edges of its samples'
+            shares.
         init: how that network starts; by default as released (``kaiming-normal``).
         reads: how the feature that it reads is pooled; by default as ``RoiAlign`` does.
     """
 
-    scaling: ClassVar[Scaling] = {"size": "pool", "gamma": "shift", "hidden": "channels"}
+    scaling: ClassVar[Scaling] = {
+        "size": "pool",
+        "samples": "pool",
+        "gamma": "shift",
+        "hidden": "channels",
+    }
 
     kind: Literal["pointwise"]
     size: Positive = 7
+    samples: Positive = 4
     gamma: Annotated[float, Field(gt=0)] = 0.1
     hidden: Positive = 256
     pooling: Literal["aligned", "whole-pixels"] = "aligned"
@@ -143,10 +150,11 @@ class Pointwise(Spec):
 class Translated(Spec):
     """One learnt shift of the whole proposal (TSD, eq. 3 and 4); fields as in ``Pointwise``."""
 
-    scaling: ClassVar[Scaling] = {"size": "pool", "gamma": "shift", "hidden": "channels"}
+    scaling: ClassVar[Scaling] = Pointwise.scaling
 
     kind: Literal["translated"]
     size: Positive = 7
+    samples: Positive = 4
     gamma: Annotated[float, Field(gt=0)] = 0.1
     hidden: Positive = 256
     pooling: Literal["aligned", "whole-pixels"] = "aligned"

@@ -176,7 +176,7 @@ def test_gradients_reach_maps_and_shifts(pooling):
     rois = torch.tensor([[0, 4.3, 5.1, 40.2, 31.7], [0, 20.1, 9.9, 60.3, 33.3]]).double()
 
     def pool(level, shares):
-        return ops.deformable([level], [4], rois, shares, 2, pooling, samples=2)
+        return ops.deformable([level], [4], rois, shares, 2, 2, pooling)
 
     assert torch.autograd.gradcheck(pool, (level, shares), eps=1e-6, atol=1e-4)
 
@@ -195,8 +195,8 @@ def test_whole_pixels_are_read_of_rounded_regions(change):
     shares = torch.zeros(4, 1, 1, 2)
     moved = ROIS.clone()
     moved[:, 1:] += change
-    whole = ops.deformable(LEVELS, STRIDES, ROIS, shares, 7, "whole-pixels")
-    same = ops.deformable(LEVELS, STRIDES, moved, shares, 7, "whole-pixels")
+    whole = ops.deformable(LEVELS, STRIDES, ROIS, shares, 7, pooling="whole-pixels")
+    same = ops.deformable(LEVELS, STRIDES, moved, shares, 7, pooling="whole-pixels")
     assert torch.equal(same, whole)
     assert not torch.equal(
         ops.deformable(LEVELS, STRIDES, moved, shares, 7),

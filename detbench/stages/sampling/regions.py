@@ -48,11 +48,12 @@ class RoiPyramid:
             self._pooled[how] = align(self.levels, self.strides, rois, *how, finest=self.finest)
         return self._pooled[how]
 
-    def deformable(self, rois: Tensor, shares: Tensor, size: int, pooling: Pooling) -> Tensor:
+    def deformable(
+        self, rois: Tensor, shares: Tensor, size: int, samples: int, pooling: Pooling
+    ) -> Tensor:
         """``ops.roi_pooling.deformable``."""
-        return deformable(
-            self.levels, self.strides, rois, shares, size, pooling, finest=self.finest
-        )
+        how = (size, samples, pooling, self.finest)
+        return deformable(self.levels, self.strides, rois, shares, *how)
 
 
 class Regions(NamedTuple):

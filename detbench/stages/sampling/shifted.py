@@ -43,6 +43,7 @@ class Pointwise(nn.Module):
 
     Args:
         size: bins a side.
+        samples: points along a bin's side.
         gamma: share of the proposal's sides by which an output of 1 shifts.
         hidden: width of the embedding.
         pooling: see ``ops.roi_pooling.deformable``.
@@ -54,6 +55,7 @@ class Pointwise(nn.Module):
     def __init__(
         self,
         size: int = 7,
+        samples: int = 4,
         gamma: float = 0.1,
         hidden: int = 256,
         pooling: Pooling = "aligned",
@@ -61,6 +63,7 @@ class Pointwise(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
+        self.samples = samples
         self.gamma = gamma
         self.hidden = hidden
         self.pooling = pooling
@@ -70,7 +73,7 @@ class Pointwise(nn.Module):
         """Outputs are all x shifts, then all y shifts, as in TSD's code."""
         outputs = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
         shares = self.gamma * outputs.permute(0, 2, 3, 1)
-        features = pyramid.deformable(rois, shares, self.size, self.pooling)
+        features = pyramid.deformable(rois, shares, self.size, self.samples, self.pooling)
         return Pooled(features, rois[:, 1:])
 
 
@@ -85,6 +88,7 @@ class Translated(nn.Module):
     def __init__(
         self,
         size: int = 7,
+        samples: int = 4,
         gamma: float = 0.1,
         hidden: int = 256,
         pooling: Pooling = "aligned",
@@ -92,6 +96,7 @@ class Translated(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
+        self.samples = samples
         self.gamma = gamma
         self.hidden = hidden
         self.pooling = pooling
@@ -100,6 +105,6 @@ class Translated(nn.Module):
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor) -> Pooled:
         """The shift is along x, then y."""
         share = self.gamma * self.network(embedding).float()
-        features = pyramid.deformable(rois, share[:, None, None], self.size, self.pooling)
+        features = pyramid.deformable(rois, share[:, None, None], self.size, self.samples, self.pooling)
         shift = share * (rois[:, 3:5] - rois[:, 1:3])
         return Pooled(features, rois[:, 1:] + torch.cat((shift, shift), dim=1))
