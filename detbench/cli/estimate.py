@@ -63,12 +63,15 @@ def seconds(store: Store, cell: Cell, done: set[str]) -> list[float]:
 
 
 def _alike(past: dict[str, Any], cell: Cell) -> bool:
-    """Whether a stored recipe has the cell's data and training, whatever releases added since."""
+    """Whether a stored recipe has the cell's data and training, whatever weights it started from
+    and releases added since.
+    """
     try:
         other = Cell.of_plain(past)
     except ValidationError:  # of another release
         return False
-    return other.data == cell.data and other.training == cell.training
+    same = other.training.model_copy(update={"weights": cell.training.weights})
+    return other.data == cell.data and same == cell.training
 
 
 def iterations(cell: Cell) -> int | None:

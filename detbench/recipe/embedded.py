@@ -138,7 +138,8 @@ def settle(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     """The cell with the name of the embedded weights that fit it, if it asks for them.
 
     Returns:
-        The cell, from scratch where no file fits its backbone, and a sentence that says so.
+        The cell, from scratch where no file fits its backbone, which then trains whole, and a
+        sentence that says so.
 
     Raises:
         RecipeError: it names embedded weights that are not there, or another backbone's.
@@ -156,7 +157,9 @@ def settle(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     fitting = files().get(own)
     if fitting is not None:
         return _starting(cell, name(fitting)), _shared_scenes(cell, profile)
-    return _starting(cell, "none"), f"training starts from scratch, as {why}"
+    return _whole(
+        _starting(cell, "none")
+    ), f"training starts from scratch, the whole backbone with it, as {why}"
 
 
 def _shared_scenes(cell: Cell, profile: Profile) -> str:
@@ -181,6 +184,15 @@ def _check_named(wanted: str, own: str) -> None:
 def _starting(cell: Cell, weights: str) -> Cell:
     training = cell.training.model_copy(update={"weights": weights})
     return cell.model_copy(update={"training": training})
+
+
+def _whole(cell: Cell) -> Cell:
+    """The cell with a backbone that trains whole: random layers are not worth keeping."""
+    backbone = cell.detector.backbone
+    if not isinstance(backbone, ResNet):
+        return cell
+    live = backbone.model_copy(update={"norm": "batch", "frozen_stages": -1})
+    return cell.model_copy(update={"detector": cell.detector.model_copy(update={"backbone": live})})
 
 
 def _advice(profile: Profile) -> str:

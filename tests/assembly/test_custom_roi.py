@@ -78,7 +78,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "sampling that shifts": ("faster-rcnn-r50", f"sampling={{ both = {own('Drifting')} }}"),
     "sampling that shifts beside TSD's": (
         "tsd-r50",
-        f"sampling.loc={own('Drifting', '{ size = 4, hidden = 64 }')}",
+        f"sampling.loc={own('Drifting', '{ size = 3, hidden = 64 }')}",
     ),
     "assignment": ("faster-rcnn-r50", f"assignment={{ both = {own('Proposals')} }}"),
     "assignment of rounds": (

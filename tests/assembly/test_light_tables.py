@@ -132,7 +132,8 @@ def made(detector: Detector) -> nn.Module:
     """With weights as if something had been learnt: scores and boxes that differ from each other.
 
     Layers that start near zero, so that no prediction differs from another, start as the others do;
-    proposals stay near their anchors, so that they overlap each other.
+    proposals stay near their anchors, so that they overlap each other; the backbone's norms, which
+    may be fixed, know the scene.
     """
     torch.manual_seed(0)
     network = build_detector(detector, CLASSES)
@@ -141,6 +142,11 @@ def made(detector: Detector) -> nn.Module:
             nn.init.kaiming_uniform_(module.weight, a=1)
     if isinstance(network, RoiDetector):
         nn.init.normal_(network.rpn.loc.weight, std=0.03)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train().momentum = None
+    with torch.no_grad():
+        network.pyramid(scene()[0])
     return network
 
 

@@ -173,7 +173,7 @@ def test_rows_digests_and_their_files_are_the_same_comparison(run: Call, tmp_pat
     assert all(one == numbers[0] for one in numbers)
     _, out, _ = run(*rows, *SMALL)
     assert out.startswith("FCOS + SCE against FCOS\n")
-    named = "On shapes easy 128 px, val 15, training scenes drawn by seed, 15 images"
+    named = "On shapes covered 128 px, val 15, training scenes drawn by seed, 15 images"
     assert named in " ".join(out.split())
 
 

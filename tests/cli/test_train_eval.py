@@ -18,6 +18,7 @@ SETTINGS = (
     "data.size=64",
     "training.iterations=2",
     "training.batch=2",
+    "training.weights=none",
     "training.input.short=64",
     "training.input.long=64",
     "inference.score_threshold=0.0",

@@ -18,6 +18,7 @@ from detbench.recipe.table import Profile
 
 ASKED = ["training.weights=embedded"]
 PIXELS = Pixels()
+SCRATCH = "training starts from scratch, the whole backbone with it, as "
 
 
 def resnet(**settings: Any) -> ResNet:
@@ -107,7 +108,10 @@ def test_without_a_file_a_cell_starts_from_scratch_and_says_so(folder: Path, own
     cell, said = fcos("backbone.width=0.5")
     assert cell.training.weights == "none"
     assert len(said) == 1
-    assert said[0].startswith("training starts from scratch, as there are no embedded weights of")
+    assert said[0].startswith(f"{SCRATCH}there are no embedded weights of")
+    backbone = cell.detector.backbone
+    assert isinstance(backbone, ResNet)
+    assert (backbone.norm, backbone.frozen_stages) == ("batch", -1)
     assert "resnet14-caffe-w0.5-" in said[0]
     assert said[0].endswith("detbench weights pretrain --profile smoke makes them")
     _, said = fcos(profile="small")
@@ -117,9 +121,7 @@ def test_without_a_file_a_cell_starts_from_scratch_and_says_so(folder: Path, own
 def test_a_backbone_of_ones_own_starts_from_scratch(folder: Path, own: str) -> None:
     cell, said = fcos("backbone.kind=custom", "backbone.target=own.module:Backbone")
     assert cell.training.weights == "none"
-    assert said == (
-        "training starts from scratch, as a backbone of one's own has no embedded weights",
-    )
+    assert said == (f"{SCRATCH}a backbone of one's own has no embedded weights",)
 
 
 def test_a_change_of_the_backbone_that_needs_no_file_keeps_it(folder: Path, own: str) -> None:

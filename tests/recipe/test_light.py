@@ -100,7 +100,7 @@ def test_blocks_are_in_proportion_to_a_resnet_50s(depth: int, blocks: tuple[int,
     found = lighten(paper, light_of("smoke")).backbone
     assert isinstance(found, ResNet)
     assert (found.depth, found.blocks) == (depth, blocks)
-    assert (found.width, found.norm) == (0.25, "batch")
+    assert (found.width, found.norm) == (0.25, "eval")
     twice = lighten(paper, light_of("small")).backbone
     assert isinstance(twice, ResNet)
     assert twice.blocks is not None
@@ -135,7 +135,7 @@ def test_what_a_backbone_is_stays_and_its_weights_do_not() -> None:
     assert isinstance(found, ResNet)
     kept = ("depth", "groups", "base_width", "deformable", "style")
     assert [getattr(found, name) for name in kept] == [getattr(given, name) for name in kept]
-    assert (found.norm, found.frozen_stages, found.weights) == ("batch", -1, None)
+    assert (found.norm, found.frozen_stages, found.weights) == ("eval", 1, None)
 
 
 # --- the other rules ------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_pooled_maps_are_in_proportion() -> None:
     assert fpn is not None
     assert c4 is not None
     sizes = [one.detector.sampling.of("cls").size for one in (fpn, c4)]  # type: ignore[union-attr]
-    assert sizes == [4, 8]
+    assert sizes == [3, 6]
 
 
 def test_levels_give_way_at_smaller_objects() -> None:

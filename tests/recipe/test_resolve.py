@@ -195,5 +195,8 @@ def test_a_single_detector() -> None:
     row = resolve.cell("retinanet-r50", "smoke", seed=2)
     assert row.cell is not None
     assert row.cell.seed == 2
-    assert row.cell.training == load.profile("smoke").training
+    found, profile = row.cell.training, load.profile("smoke").training
+    assert profile is not None
+    assert found.weights.startswith("embedded:")
+    assert found == profile.model_copy(update={"weights": found.weights})
     assert row.row.published["gflops"] == 239.32

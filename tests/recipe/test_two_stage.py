@@ -275,7 +275,7 @@ def test_light_networks_keep_deformable_convolutions_and_siblings() -> None:
     assert tsd.sibling.heads.of("cls") == Fc(kind="fc", channels=128, init="kaiming-normal")
     shifted = tsd.sampling.of("cls")
     assert isinstance(shifted, Pointwise)
-    assert (shifted.size, shifted.hidden, shifted.gamma) == (4, 64, 0.01)
+    assert (shifted.size, shifted.hidden, shifted.gamma) == (3, 64, 0.01)
     assert shifted.pooling == "whole-pixels"
 
 

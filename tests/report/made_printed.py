@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from report.made_store import PROVENANCE, TABLE, fail, fill
 
+from detbench.data.shapes import Shapes
 from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
-from detbench.recipe.table import Row
+from detbench.recipe.table import Profile, Row
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -25,10 +26,21 @@ ROWS = (
 COLUMNS = ("AP", "AP50", "APs", "E_cls", "E_loc", "E_miss", "gflops", "parameters")
 
 
+def profile() -> Profile:
+    """``smoke`` with the scenes and the training that it had when this was printed."""
+    smoke = load.profile("smoke")
+    assert isinstance(smoke.data, Shapes)
+    assert smoke.training is not None
+    data = smoke.data.model_copy(update={"variant": "easy", "val": 20})
+    settings = {"iterations": 300, "batch": 16, "reference_batch": 16, "weights": "none"}
+    training = smoke.training.model_copy(update=settings)
+    return smoke.model_copy(update={"data": data, "training": training})
+
+
 def make(root: Path, seeds: tuple[int, ...]) -> Plan:
     """The table under ``smoke``; its data are embedded."""
     table = TABLE.model_copy(update={"rows": ROWS, "columns": COLUMNS, "breaks": ("GFL",)})
-    made = plans.make(table, load.profile("smoke"), seeds, None, ("data.val=20",))
+    made = plans.make(table, profile(), seeds, None)
     return replace(made, data_root=root)
 
 

@@ -46,9 +46,14 @@ PROVENANCE = {
 }
 
 
-def make(profile: str = "smoke", seeds: tuple[int, ...] = (0,), rows: str | None = None) -> Plan:
+def make(
+    profile: str = "smoke",
+    seeds: tuple[int, ...] = (0,),
+    rows: str | None = None,
+    overrides: tuple[str, ...] = (),
+) -> Plan:
     """The table under a profile."""
-    return plans.make(TABLE, load.profile(profile), seeds, rows)
+    return plans.make(TABLE, load.profile(profile), seeds, rows, overrides)
 
 
 def fill(store: Store, task: Task, seed: int | None = 0, **values: float | None) -> None:

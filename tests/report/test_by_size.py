@@ -16,7 +16,7 @@ SIDES = {"s": 32, "m": 96, "l": 1e5}
 def plan(tmp_path: Path) -> Plan:
     from dataclasses import replace
 
-    return replace(make(), data_root=tmp_path)
+    return replace(make("smoke", overrides=("data.variant=easy",)), data_root=tmp_path)
 
 
 def _size(cell: Cell, area: float) -> str:

@@ -76,7 +76,7 @@ def test_every_picture_names_the_profile_and_the_data(store: Store) -> None:
         texts = picture.draw().findobj(matplotlib.text.Text)
         words = " ".join(" ".join(text.get_text() for text in texts).split())
         assert "Profile smoke" in words, picture.name
-        assert "shapes easy 128 px" in words, picture.name
+        assert "shapes covered 128 px" in words, picture.name
 
 
 def test_seeds_are_averaged_and_a_missing_one_leaves_the_row_out(store: Store) -> None:

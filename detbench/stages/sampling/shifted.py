@@ -63,17 +63,16 @@ class Pointwise(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
-        self.samples = samples
+        self.reads = (size, samples, pooling)
         self.gamma = gamma
         self.hidden = hidden
-        self.pooling = pooling
         self.network = _shift_network(hidden, 2 * size * size, init)
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor) -> Pooled:
         """Outputs are all x shifts, then all y shifts, as in TSD's code."""
         outputs = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
         shares = self.gamma * outputs.permute(0, 2, 3, 1)
-        features = pyramid.deformable(rois, shares, self.size, self.samples, self.pooling)
+        features = pyramid.deformable(rois, shares, *self.reads)
         return Pooled(features, rois[:, 1:])
 
 
@@ -96,15 +95,14 @@ class Translated(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
-        self.samples = samples
+        self.reads = (size, samples, pooling)
         self.gamma = gamma
         self.hidden = hidden
-        self.pooling = pooling
         self.network = _shift_network(hidden, 2, init)
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor) -> Pooled:
         """The shift is along x, then y."""
         share = self.gamma * self.network(embedding).float()
-        features = pyramid.deformable(rois, share[:, None, None], self.size, self.samples, self.pooling)
+        features = pyramid.deformable(rois, share[:, None, None], *self.reads)
         shift = share * (rois[:, 3:5] - rois[:, 1:3])
         return Pooled(features, rois[:, 1:] + torch.cat((shift, shift), dim=1))
