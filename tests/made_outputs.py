@@ -17,7 +17,9 @@ def outputs(candidates: Candidates, images: int = 1, logits: Tensor | None = Non
     """Of ``candidates``, with the box code of FCOS; zero unless given."""
     shape = (images, len(candidates.points))
     logits = torch.zeros(*shape, 3) if logits is None else logits
-    return Outputs(logits, torch.zeros(*shape, 4), {}, candidates, Distance(), Product())
+    return Outputs(
+        logits, torch.zeros(*shape, 4), {}, candidates, Distance("relu"), Product("class")
+    )
 
 
 def taught(logits: Tensor, assignment: Assignment, targets: Targets) -> tuple[Outputs, Assigned]:

@@ -40,11 +40,15 @@ class Trial:
     Args:
         settings: of it.
         made: what its target made.
+        needs: attributes that it must have.
     """
 
-    def __init__(self, settings: Custom, made: Any) -> None:
+    def __init__(self, settings: Custom, made: Any, *needs: str) -> None:
         self.target = settings.target
         self.made = made
+        if lacking := [name for name in needs if not hasattr(made, name)]:
+            names = ", ".join(map(repr, lacking))
+            raise self.fail(f"what it makes has no attribute {names}, which this stage reads")
 
     def fail(self, said: str) -> RecipeError:
         """The error that says what is wrong, and where the contract is."""
@@ -114,7 +118,7 @@ class Trial:
 
 def backbone(settings: Custom, made: Any, maps: int) -> None:
     """Images to ``maps`` maps from C2, at strides 4, 8 and so on."""
-    trial = Trial(settings, made)
+    trial = Trial(settings, made, "channels")
     trial.module("images")
     widths = made.channels
     if not isinstance(widths, list | tuple) or not all(map(_is_whole, widths)):
@@ -129,7 +133,7 @@ def backbone(settings: Custom, made: Any, maps: int) -> None:
 
 def neck(settings: Custom, made: Any, inputs: Sequence[int], levels: int) -> None:
     """Backbone maps to ``levels`` maps, each half the size of the one before."""
-    trial = Trial(settings, made)
+    trial = Trial(settings, made, "channels")
     trial.module("maps")
     width, on = trial.number("channels"), f"{len(inputs)} maps of the backbone"
     side = 2 ** max(levels, len(inputs))
@@ -143,7 +147,7 @@ def features(
     settings: Custom, made: Any, channels: int, below: int, first: int, count: int
 ) -> None:
     """A dense detector's pyramid to one map for each of its levels."""
-    trial = Trial(settings, made)
+    trial = Trial(settings, made, "channels", "coarseness")
     trial.module("pyramid")
     width, coarse = trial.number("channels"), trial.number("coarseness", 1, 2)
     sides = [2 ** (count - level) for level in range(count)]
@@ -174,7 +178,7 @@ def roi_features(
 
 def head(settings: Custom, made: Any, inputs: int) -> None:
     """A dense detector's maps to maps of the same size."""
-    trial = Trial(settings, made)
+    trial = Trial(settings, made, "channels")
     trial.module("features")
     width, on = trial.number("channels"), f"a map of {inputs} x 4 x 4"
     with trial.run(on):
@@ -183,7 +187,7 @@ def head(settings: Custom, made: Any, inputs: int) -> None:
 
 def roi_head(settings: Custom, made: Any, inputs: int, size: int) -> None:
     """Pooled regions, maybe none, to vectors."""
-    trial = Trial(settings, made)
+    trial = Trial(settings, made, "channels")
     trial.module("regions")
     width = trial.number("channels")
     for count in (2, 0):
@@ -194,7 +198,7 @@ def roi_head(settings: Custom, made: Any, inputs: int, size: int) -> None:
 
 def sampling(settings: Custom, made: Any, channels: int, strides: Sequence[int]) -> None:
     """Regions, maybe none, of an RoI detector's pyramid to their features and boxes."""
-    trial = Trial(settings, made)
+    trial = Trial(settings, made, "size")
     trial.module("pyramid", "rois", "embedding")
     size = trial.number("size")
     hidden = trial.number("hidden") if getattr(made, "shifts", False) else 0
@@ -237,7 +241,7 @@ class Outputs:
         shape = (2, len(candidates.points))
         logits, code = torch.zeros(*shape, self.classes), torch.zeros(*shape, self.code.dims)
         extras = {"quality": torch.zeros(shape)}
-        return outputs.Outputs(logits, code, extras, candidates, self.code, Product())
+        return outputs.Outputs(logits, code, extras, candidates, self.code, Product("class"))
 
     def assigned(self) -> Assigned:
         """The first candidate of the first image is the first object, all others background."""
@@ -273,7 +277,7 @@ def predictor(
 
 def score(settings: Custom, made: Any, trial: Outputs) -> None:
     """Class and extra outputs' probabilities to the score that ranks, of all or of chosen ones."""
-    checked = Trial(settings, made)
+    checked = Trial(settings, made, "select")
     checked.module("classes", "extras")
     checked.one_of("select", made.select, "class", "score")
     on = "scores of two images"
@@ -319,7 +323,7 @@ def loss(settings: Custom, made: Any, trial: Outputs, joint: bool) -> None:
 
 def proposals(settings: Custom, made: Any, rounds: bool) -> None:
     """What ``TaskProposals`` has; a round's sampler does what the main branch's does."""
-    trial = Trial(settings, made)
+    trial = Trial(settings, made, "nms", "train_count", "test_count", "sampler")
     trial.number("train_count")
     trial.number("test_count")
     if not isinstance(made.nms, int | float) or not 0 <= made.nms <= 1:

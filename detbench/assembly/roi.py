@@ -1,19 +1,14 @@
-"""RoI detectors from resolved recipes. One ``match`` per stage."""
+"""RoI detectors from resolved recipes."""
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from torch import nn
-
 from detbench.assembly import contract
-from detbench.assembly.common import backbone_of, custom, given, grid_of, neck_of, per_task
+from detbench.assembly.common import make, per_task
 from detbench.backbones.fpn import Fpn
-from detbench.backbones.resnet import ResNet, kept_in_eval
 from detbench.detectors.branch import Branch, Predicts
 from detbench.detectors.extras.sibling import Sibling
 from detbench.detectors.readout import Readout
@@ -31,63 +26,72 @@ from detbench.recipe import model as spec
 from detbench.recipe import roi as option
 from detbench.recipe.base import Custom, PerTaskSpec
 from detbench.recipe.detector import Roi
-from detbench.recipe.stages import Level
-from detbench.stages import heads, sampling
-from detbench.stages.assignment import IouAssigner
-from detbench.stages.assignment.proposals import ProposalSampler
-from detbench.stages.features.own import Own, Shared
+from detbench.stages.assignment.iou import IouAssigner
 from detbench.stages.initial import OutputInit
-from detbench.stages.supervision.roi import BoxLoss, Constraint, CrossEntropy
+from detbench.stages.sampling.shifted import Embedding
+from detbench.stages.supervision.roi import Constraint
 
 
 def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
     """Build an RoI detector; see ``assembly.build_detector``."""
     _check(settings)
-    on_c4 = isinstance(settings.neck, spec.C4)
-    backbone = backbone_of(settings.backbone, stages=3 if on_c4 else 4)
+    stages = 3 if isinstance(settings.neck, spec.C4) else 4
+    check = partial(contract.backbone, maps=stages)
+    backbone = make(settings.backbone, check, {"stages": stages})
     neck: Fpn | None = None
-    if isinstance(settings.neck, spec.Fpn):
-        neck = neck_of(settings.neck, backbone.channels[settings.neck.first - 2 :])
-    channels = backbone.channels[-1] if neck is None else neck.channels
     strides = [16]
     if isinstance(settings.neck, spec.Fpn):
         strides = [2 ** (settings.neck.first + level) for level in range(settings.neck.levels)]
+        neck = make(settings.neck, inputs=backbone.channels[settings.neck.first - 2 :])
+    channels = backbone.channels[-1] if neck is None else neck.channels
     pooled = strides if neck is None else strides[: len(neck.lateral)]
-    make = _BranchMaker(settings, channels, backbone.channels[-1], num_classes, pooled)
+    branches = _BranchMaker(settings, channels, num_classes, pooled)
     proposals = per_task(settings.assignment, partial(_proposals, rounds=bool(settings.rounds)))
     rpn = _rpn(settings.rpn, channels, strides)
-    features = per_task(settings.features, _features_maker(backbone, neck, len(strides)))
+    check = partial(
+        contract.roi_features,
+        widths=backbone.channels,
+        channels=channels,
+        levels=len(strides),
+        pooled=len(pooled),
+    )
+    wiring = {"backbone": backbone, "neck": neck}
+    context = {"check": check, "wiring": wiring, "channels": backbone.channels}
+    features = per_task(settings.features, partial(make, **context))
     return RoiDetector(
         trunk=Trunk(backbone, neck, TaskModules(features), pooled, settings.finest_scale or FINEST),
         rpn=rpn,
         proposals=proposals,
-        stages=_stages(settings, proposals, make),
+        stages=_stages(settings, proposals, branches),
         readout=Readout(**settings.readout.model_dump()),
         inference=RoiInference(**settings.inference.model_dump()),
     )
 
 
-def _stages(settings: Roi, proposals: PerTask[TaskProposals], make: _BranchMaker) -> list[Stage]:
+def _stages(
+    settings: Roi, proposals: PerTask[TaskProposals], branches: _BranchMaker
+) -> list[Stage]:
     """The main stage with what is beside it, then the rounds."""
-    main = make(settings.sampling, settings.heads, settings.supervision)
+    main = branches(settings.sampling, settings.heads, settings.supervision)
     samplers, extras = proposals.map(lambda task: task.sampler), dict[str, Extra]()
     if settings.sibling is not None:
         beside, constraint = settings.sibling, _constraint(settings.supervision.constraint)
-        branch = make(beside.sampling, beside.heads, beside.supervision)
+        branch = branches(beside.sampling, beside.heads, beside.supervision)
         extras["sibling"] = Sibling(branch, _losses(beside.supervision), constraint)
     stages = [Stage(main, samplers, _losses(settings.supervision), extras=extras)]
-    return stages + [_round(n, each, make, proposals) for n, each in enumerate(settings.rounds, 2)]
+    rounds = enumerate(settings.rounds, 2)
+    return stages + [_round(number, each, branches, proposals) for number, each in rounds]
 
 
 def _round(
-    number: int, settings: option.Round, make: _BranchMaker, proposals: PerTask[TaskProposals]
+    number: int, settings: option.Round, branches: _BranchMaker, proposals: PerTask[TaskProposals]
 ) -> Stage:
     """A round; where none classifies again, proposals of the loc task alone go through all."""
     samplers = proposals.map(lambda task: task.sampler.at(settings.positive))
-    if not any(each.tasks == "both" for each in make.settings.rounds):
+    if not any(each.tasks == "both" for each in branches.settings.rounds):
         samplers = PerTask.both(samplers.loc)
     return Stage(
-        branch=make.round(settings),
+        branch=branches.round(settings),
         samplers=samplers,
         supervision=_losses(option.RoiSupervision(loc=settings.loc)),
         weight=settings.weight,
@@ -98,13 +102,10 @@ def _round(
 class _BranchMaker:
     """Makes the branches of one detector, which share its pyramid and classes."""
 
-    def __init__(
-        self, settings: Roi, channels: int, c4: int, classes: int, strides: list[int]
-    ) -> None:
+    def __init__(self, settings: Roi, channels: int, classes: int, strides: list[int]) -> None:
         self.settings = settings
         self.strides = strides
         self.channels = channels
-        self.c4 = c4
         self.classes = classes
 
     def __call__(
@@ -146,9 +147,7 @@ class _BranchMaker:
         sampled = settings.sampling or self.settings.sampling
         return self(sampled, settings.heads, supervision, classifies=settings.tasks == "both")
 
-    def _embedding(
-        self, sampled: PerTaskSpec[Any], samplers: PerTask[Any]
-    ) -> sampling.Embedding | None:
+    def _embedding(self, sampled: PerTaskSpec[Any], samplers: PerTask[Any]) -> Embedding | None:
         pairs = ((sampled.of("cls"), samplers.cls), (sampled.of("loc"), samplers.loc))
         shifting = [pair for pair in pairs if getattr(pair[1], "shifts", False)]
         if not shifting:
@@ -165,45 +164,20 @@ class _BranchMaker:
         init, reads = looks.pop() if looks else (None, None)
         reads = reads or option.Reads()
         how = (size, 1.0, reads.samples or 0, reads.aligned is not False, False)
-        return sampling.Embedding(self.channels, how, hidden, init or "kaiming-normal")
+        return Embedding(self.channels, how, hidden, init or "kaiming-normal")
 
-    def _sampling(self, settings: option.RoiSampling) -> nn.Module:
-        match settings:
-            case option.RoiAlign():
-                return sampling.Align(**given(settings))
-            case option.Pointwise():
-                return sampling.Pointwise(**given(settings, but={"reads"}))
-            case option.Translated():
-                return sampling.Translated(**given(settings, but={"reads"}))
-            case Custom():
-                made = custom(settings, ("size",), channels=self.channels)
-                contract.sampling(settings, made, self.channels, self.strides)
-                return made
+    def _sampling(self, settings: option.RoiSampling) -> Any:
+        check = partial(contract.sampling, channels=self.channels, strides=self.strides)
+        return make(settings, check, channels=self.channels)
 
     def _head(self, settings: option.RoiHead, size: int) -> Any:
-        match settings:
-            case option.Fc():
-                return heads.Fc(self.channels, size, **given(settings))
-            case option.Conv():
-                return heads.Conv(self.channels, **given(settings))
-            case option.Res5():
-                return self._res5()
-            case Custom():
-                made = custom(settings, ("channels",), inputs=self.channels, size=size)
-                contract.roi_head(settings, made, self.channels, size)
-                return made
-
-    def _res5(self) -> heads.Res5:
-        backbone = self.settings.backbone
-        if not isinstance(backbone, spec.ResNet) or not isinstance(self.settings.neck, spec.C4):
-            raise RecipeError("heads: 'res5' is the last stage of a ResNet, on a neck of kind 'c4'")
-        left_out = {"kind", "weights", "frozen_stages", "deformable"}
-        settings = backbone.model_dump(exclude=left_out)
-        return heads.Res5(self.c4, **settings, frozen=backbone.frozen_stages >= 4)
+        check = partial(contract.roi_head, inputs=self.channels, size=size)
+        network = {"network": self.settings.backbone.arguments}
+        return make(settings, check, network, inputs=self.channels, size=size)
 
 
 def _check(settings: Roi) -> None:
-    mistakes = []
+    mistakes = list(_unfounded(settings))
     constraint = settings.supervision.constraint
     if constraint is not None and settings.sibling is None:
         mistakes.append("supervision.constraint: compares with a sibling branch; give 'sibling'")
@@ -234,17 +208,34 @@ def _check(settings: Roi) -> None:
         raise RecipeError(mistakes)
 
 
+def _unfounded(settings: Roi) -> Iterator[str]:
+    """Options that stand on a network that is not there."""
+    on_resnet = isinstance(settings.backbone, spec.ResNet)
+    if option.Own in per_task(settings.features, type):
+        if not isinstance(settings.neck, spec.Fpn):
+            yield "features: 'own' needs a pyramid; give a neck of kind 'fpn'"
+        if not on_resnet:
+            yield "features: 'own' copies stages of a backbone of kind 'resnet'"
+    heads = [settings.heads, *(each.heads for each in settings.rounds)]
+    if settings.sibling is not None:
+        heads.append(settings.sibling.heads)
+    on_c4 = on_resnet and isinstance(settings.neck, spec.C4)
+    if not on_c4 and any(option.Res5 in per_task(pair, type) for pair in heads):
+        yield "heads: 'res5' is the last stage of a ResNet, on a neck of kind 'c4'"
+
+
 def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
     return Rpn(
         channels,
         settings.channels,
-        grid_of(settings.anchors),
+        make(settings.anchors),
         strides,
         RpnSettings(
             assigner=IouAssigner(
                 settings.positive,
                 settings.negative,
                 settings.min_positive,
+                match_low_quality=True,
                 own_best=settings.weak == "own-best",
                 late=settings.outside == "matched",
             ),
@@ -260,76 +251,20 @@ def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
     )
 
 
-def _features_maker(
-    backbone: Any, neck: Fpn | None, levels: int
-) -> Callable[[option.RoiFeatures], nn.Module]:
-    def make(chosen: option.RoiFeatures) -> nn.Module:
-        match chosen:
-            case Level():
-                return Shared()
-            case option.Own():
-                if neck is None:
-                    raise RecipeError("features: 'own' needs a pyramid; give a neck of kind 'fpn'")
-                if not isinstance(backbone, ResNet):
-                    raise RecipeError(
-                        "features: 'own' copies stages of a backbone of kind 'resnet'"
-                    )
-                return _own(backbone, neck, round(math.log2(chosen.stride)) - 1)
-            case Custom():
-                made = custom(chosen, channels=backbone.channels)
-                width = backbone.channels[-1] if neck is None else neck.channels
-                pooled = 1 if neck is None else len(neck.lateral)
-                contract.roi_features(chosen, made, backbone.channels, width, levels, pooled)
-                return made
-
-    return make
-
-
-def _own(backbone: Any, neck: Fpn, first: int) -> Own:
-    """Copies of the backbone's stages from ``first`` on (C2 is 0) and of the pyramid."""
-    stages = list(backbone.stages)[first:]
-    names = {id(module): name for name, module in backbone.named_modules()}
-    backbone.train()
-    return Own(
-        stages=nn.ModuleList(copy.deepcopy(stage) for stage in stages),
-        names=[names[id(stage)] for stage in stages],
-        neck=copy.deepcopy(neck),
-        first=first,
-        kept=[kept_in_eval(stage) for stage in stages],
-    )
-
-
 def _proposals(settings: option.RoiAssignment, rounds: bool) -> Any:
-    match settings:
-        case option.Proposals():
-            sampler = settings.sampler
-            only_positive = isinstance(sampler, option.PositiveSampler)
-            return TaskProposals(
-                nms=settings.nms,
-                train_count=settings.train_count,
-                test_count=settings.test_count,
-                images=settings.images or 1,
-                sampler=ProposalSampler(
-                    positive=settings.positive,
-                    negative=settings.negative,
-                    count=sampler.count,
-                    fraction=getattr(sampler, "fraction", 1.0),
-                    add_ground_truth=sampler.add_ground_truth,
-                    only_positive=only_positive,
-                ),
-            )
-        case Custom():
-            needs = ("nms", "train_count", "test_count", "sampler")
-            made = custom(settings, needs)
-            contract.proposals(settings, made, rounds)
-            return made
+    wiring = {}
+    if isinstance(settings, option.Proposals):
+        wiring["sampler"] = make(
+            settings.sampler, positive=settings.positive, negative=settings.negative
+        )
+    return make(settings, partial(contract.proposals, rounds=rounds), wiring)
 
 
 def _losses(settings: option.RoiSupervision) -> BranchLosses:
     unfocused = settings.unfocused
     return BranchLosses(
-        cls=CrossEntropy(settings.cls.weight),
-        loc=BoxLoss(settings.loc.beta, settings.loc.weight),
+        cls=make(settings.cls),
+        loc=make(settings.loc),
         unfocused=None if unfocused is None else PerTask(unfocused.cls, unfocused.loc),
         divisor=settings.loc.normaliser,
     )

@@ -18,17 +18,17 @@ class Fpn(nn.Module):
         extra: source of the extra levels: the backbone's last map (``input``), the last output
             (``output``), or sub-sampling of the last output without parameters (``pool``).
         relu_before_extra: ReLU on the input of every extra convolution but the first.
-        bottom_up: add the second path (Liu et al. 2018, as MMDetection builds it).
+        paths: ``pafpn`` adds the bottom-up one (Liu et al. 2018, as MMDetection builds it).
     """
 
     def __init__(
         self,
         inputs: list[int],
-        channels: int = 256,
-        levels: int = 5,
-        extra: Literal["input", "output", "pool"] = "output",
-        relu_before_extra: bool = False,
-        bottom_up: bool = False,
+        channels: int,
+        levels: int,
+        extra: Literal["input", "output", "pool"],
+        relu_before_extra: bool,
+        paths: Literal["top-down", "pafpn"],
     ) -> None:
         super().__init__()
         self.extra_source = extra
@@ -45,7 +45,7 @@ class Fpn(nn.Module):
             for index in range(self.extra_count):
                 source = first if index == 0 else channels
                 self.extra.append(nn.Conv2d(source, channels, 3, stride=2, padding=1))
-        steps = len(inputs) - 1 if bottom_up else 0
+        steps = len(inputs) - 1 if paths == "pafpn" else 0
         self.down = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(steps)
         )

@@ -17,7 +17,8 @@ from detbench.detectors.tasks import TaskModules
 from detbench.ops.coding import Delta
 from detbench.pertask import TASKS, PerTask
 from detbench.stages.initial import OutputInit, output
-from detbench.stages.sampling import Embedding, Pooled, Regions
+from detbench.stages.sampling import Pooled, Regions
+from detbench.stages.sampling.shifted import Embedding
 from detbench.stages.supervision.roi import BoxDeltas
 
 

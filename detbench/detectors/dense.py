@@ -48,10 +48,10 @@ class Predictions:
 class Inference:
     """Test-time settings; see ``recipe.model.DenseInference``."""
 
-    score_threshold: float = 0.05
-    candidates_per_level: int = 1000
-    nms: float = 0.6
-    max_detections: int = 100
+    score_threshold: float
+    candidates_per_level: int
+    nms: float
+    max_detections: int
 
 
 @dataclass(frozen=True)

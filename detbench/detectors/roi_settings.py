@@ -45,10 +45,10 @@ class TaskProposals:
 class RoiInference:
     """See ``recipe.roi.RoiInference``."""
 
-    score_threshold: float = 0.05
-    nms: float = 0.5
-    soft: float | None = None
-    max_detections: int = 100
+    score_threshold: float
+    nms: float
+    soft: float | None
+    max_detections: int
 
 
 @dataclass(frozen=True)

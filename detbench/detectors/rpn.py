@@ -14,7 +14,8 @@ from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import Delta, smooth_l1
 from detbench.ops.suppression import survivors
 from detbench.sharing import normaliser
-from detbench.stages.assignment import BACKGROUND, IouAssigner
+from detbench.stages.assignment import BACKGROUND
+from detbench.stages.assignment.iou import IouAssigner
 from detbench.stages.assignment.proposals import sample_mask
 from detbench.stages.convolution import start
 from detbench.structures import Targets
@@ -25,13 +26,13 @@ class RpnSettings:
     """See ``recipe.roi.Rpn``."""
 
     assigner: IouAssigner
-    samples: int = 256
-    fraction: float = 0.5
-    border: float | None = None
-    beta: float = 0.0
-    train_candidates: int = 2000
-    test_candidates: int = 1000
-    empty: Literal["dropped", "kept"] = "dropped"
+    samples: int
+    fraction: float
+    border: float | None
+    beta: float
+    train_candidates: int
+    test_candidates: int
+    empty: Literal["dropped", "kept"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from detbench.detectors.tasks import TaskModules
 from detbench.pertask import PerTask
-from detbench.stages.assignment import Assigned
+from detbench.stages.assignment import Assigned, Normaliser
 from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
@@ -39,9 +39,13 @@ class Supervision(nn.Module):
             epoch: see ``Assigned``.
         """
         detached = outputs.detached
-        assigned = self.assigners.tasks.map(
-            lambda assigner: Assigned(assigner(detached, targets, epoch), targets, detached, epoch)
-        )
+
+        def assign(assigner: nn.Module) -> Assigned:
+            usual: Normaliser = getattr(assigner, "normaliser", "batch")
+            found = assigner(detached, targets, epoch)
+            return Assigned(found, targets, detached, epoch, usual)
+
+        assigned = self.assigners.tasks.map(assign)
         found: dict[str, Tensor] = {}
         for place, loss in self.losses.items():
             read = {"cls": assigned.cls, "joint": assigned}.get(place, assigned.loc)

@@ -117,7 +117,7 @@ def anchor_grid(
     scales: int,
     ratios: tuple[float, ...],
     offset: float,
-    octaves: int = 1,
+    octaves: int,
     rounding: Rounding | None = None,
 ) -> Grid:
     """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios first."""

@@ -47,7 +47,7 @@ class Delta:
 class Distance:
     """Distances to the four sides (FCOS, eq. 1), in strides (``relu``) or logarithms (``exp``)."""
 
-    activation: str = "relu"
+    activation: str
 
     @property
     def dims(self) -> int:
@@ -64,7 +64,7 @@ class Distance:
 class Distribution:
     """Each distance as the mean of a softmax over 0..bins strides (GFL, eq. 3)."""
 
-    bins: int = 16
+    bins: int
 
     @property
     def dims(self) -> int:

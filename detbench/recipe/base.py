@@ -28,6 +28,24 @@ class Spec(BaseModel):
         return self.undigested
 
 
+class Option(Spec):
+    """A choice of what a stage, or a network, is made of.
+
+    ``target`` is the import path of its module, which is called with its ``arguments`` and, as a
+    ``Custom`` one, with what the stage tells, by keyword: see ``assembly.common.make``. ``beside``
+    names the fields that are no arguments of the module, but of what stands around it.
+    """
+
+    target: ClassVar[str]
+    beside: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Its settings by name; one that is none is left to the module."""
+        left_out = self.beside | {"kind"}
+        return {name: x for name, x in self if name not in left_out and x is not None}
+
+
 class Custom(Spec):
     """A module of the user's own, by import path.
 
@@ -122,6 +140,7 @@ class Custom(Spec):
 
 
 T = TypeVar("T")
+Task = Literal["cls", "loc"]
 
 
 class PerTaskSpec(Spec, Generic[T]):
@@ -146,7 +165,7 @@ class PerTaskSpec(Spec, Generic[T]):
     def shared(self) -> bool:
         return self.both is not None
 
-    def of(self, task: Literal["cls", "loc"]) -> T:
+    def of(self, task: Task) -> T:
         """The setting that ``task`` uses."""
         value = self.both if self.both is not None else getattr(self, task)
         assert value is not None

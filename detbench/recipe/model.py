@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detbench.recipe.base import Custom, Spec
+from detbench.recipe.base import Custom, Option, Spec
 from detbench.recipe.scaling import Scaling, kept
 
 Positive = Annotated[int, Field(gt=0)]
@@ -16,7 +16,7 @@ al. 2015); where none is given N(0, 0.01^2), as the papers' do (RetinaNet, secti
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class ResNet(Spec):
+class ResNet(Option):
     """ResNet or ResNeXt (He et al. 2016; Xie et al. 2017), returning C2 to C5.
 
     Attributes:
@@ -36,6 +36,8 @@ class ResNet(Spec):
         weights: what ``--weights`` means by default: a torchvision or timm name, or none.
     """
 
+    target: ClassVar[str] = "detbench.backbones.resnet:ResNet"
+    beside: ClassVar[frozenset[str]] = frozenset({"weights"})
     scaling: ClassVar[Scaling] = {
         "depth": "backbone",
         "groups": "backbone",
@@ -69,7 +71,7 @@ class ResNet(Spec):
 Backbone = Annotated[ResNet | Custom, Field(discriminator="kind")]
 
 
-class Fpn(Spec):
+class Fpn(Option):
     """Feature pyramid (Lin et al. 2017).
 
     Attributes:
@@ -81,6 +83,8 @@ class Fpn(Spec):
         paths: ``top-down`` is FPN, ``pafpn`` adds the bottom-up path (Liu et al. 2018).
     """
 
+    target: ClassVar[str] = "detbench.backbones.fpn:Fpn"
+    beside: ClassVar[frozenset[str]] = frozenset({"first"})
     scaling: ClassVar[Scaling] = {"channels": "channels", "first": "first", "levels": "levels"}
 
     kind: Literal["fpn"]
@@ -124,7 +128,7 @@ class Pixels(Spec):
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
 
-class Anchors(Spec):
+class Anchors(Option):
     """Anchor boxes: ``size x stride x 2^(i/scales)`` at each ratio (height / width).
 
     Attributes:
@@ -138,6 +142,7 @@ class Anchors(Spec):
             sides of anchors of one stride, which are then enlarged (``cells``, maskrcnn-benchmark).
     """
 
+    target: ClassVar[str] = "detbench.ops.candidates:anchor_grid"
     scaling: ClassVar[Scaling] = {
         "size": "anchors",
         **kept("scales", "octaves", "ratios", "offset"),
@@ -152,9 +157,10 @@ class Anchors(Spec):
     rounding: Literal["corners", "halves", "cells"] | None = None
 
 
-class Points(Spec):
+class Points(Option):
     """One point per cell, at ``offset`` strides from its corner."""
 
+    target: ClassVar[str] = "detbench.ops.candidates:point_grid"
     scaling: ClassVar[Scaling] = kept("offset")
 
     kind: Literal["points"]
@@ -164,12 +170,14 @@ class Points(Spec):
 Candidates = Annotated[Anchors | Points, Field(discriminator="kind")]
 
 
-class DeltaCoding(Spec):
+class DeltaCoding(Option):
     """Boxes as (dx, dy, dw, dh) against an anchor (R-CNN), divided by ``stds``.
 
     ``per_level_scale`` multiplies the prediction by a learnt scalar per level (ATSS).
     """
 
+    target: ClassVar[str] = "detbench.ops.coding:Delta"
+    beside: ClassVar[frozenset[str]] = frozenset({"per_level_scale"})
     scaling: ClassVar[Scaling] = kept("stds")
 
     kind: Literal["delta"]
@@ -177,7 +185,7 @@ class DeltaCoding(Spec):
     per_level_scale: bool = False
 
 
-class DistanceCoding(Spec):
+class DistanceCoding(Option):
     """Boxes as distances (left, top, right, bottom) from a point (FCOS).
 
     Attributes:
@@ -185,6 +193,8 @@ class DistanceCoding(Spec):
         per_level_scale: a learnt scalar per level before the activation.
     """
 
+    target: ClassVar[str] = "detbench.ops.coding:Distance"
+    beside: ClassVar[frozenset[str]] = frozenset({"per_level_scale"})
     scaling: ClassVar[Scaling] = {}
 
     kind: Literal["distance"]
@@ -192,9 +202,11 @@ class DistanceCoding(Spec):
     per_level_scale: bool = True
 
 
-class DistributionCoding(Spec):
+class DistributionCoding(Option):
     """Each distance as a distribution over ``bins`` + 1 values 0..bins, in strides (GFL)."""
 
+    target: ClassVar[str] = "detbench.ops.coding:Distribution"
+    beside: ClassVar[frozenset[str]] = frozenset({"per_level_scale"})
     scaling: ClassVar[Scaling] = kept("bins")
 
     kind: Literal["distribution"]

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from detbench.recipe.base import Custom, PerTaskSpec, Spec
+from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
 from detbench.recipe.model import Anchors, Fraction, Init, Positive
 from detbench.recipe.scaling import Scaling, kept
-from detbench.recipe.stages import Level, Weight
+from detbench.recipe.stages import Weight
 
 Stds = tuple[float, float, float, float]
 
@@ -59,7 +59,16 @@ class Rpn(Spec):
     empty: Literal["dropped", "kept"] | None = None
 
 
-class Own(Spec):
+class SharedLevel(Option):
+    """The detector's one pyramid."""
+
+    target: ClassVar[str] = "detbench.stages.features.own:Shared"
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["level"]
+
+
+class Own(Option):
     """An own copy of the network for the task from a stride upwards (TSD, Figure 3 and Table 1).
 
     Attributes:
@@ -67,16 +76,17 @@ class Own(Spec):
             pyramid, 32 the pyramid alone.
     """
 
+    target: ClassVar[str] = "detbench.stages.features.own:Own"
     scaling: ClassVar[Scaling] = kept("stride")
 
     kind: Literal["own"]
     stride: Literal[8, 16, 32]
 
 
-RoiFeatures = Annotated[Level | Own | Custom, Field(discriminator="kind")]
+RoiFeatures = Annotated[SharedLevel | Own | Custom, Field(discriminator="kind")]
 
 
-class RoiAlign(Spec):
+class RoiAlign(Option):
     """RoIAlign on the level of the proposal's size (He et al. 2017).
 
     Attributes:
@@ -89,6 +99,7 @@ class RoiAlign(Spec):
             boxes name their last pixel, and whose RoIAlign takes it for the edge).
     """
 
+    target: ClassVar[str] = "detbench.stages.sampling.align:Align"
     scaling: ClassVar[Scaling] = {"size": "pool", **kept("scale", "samples")}
 
     kind: Literal["roi-align"]
@@ -115,7 +126,7 @@ class Reads(Spec):
     aligned: Literal[False] | None = None
 
 
-class Pointwise(Spec):
+class Pointwise(Option):
     """A learnt shift of every bin: deformable RoI pooling (TSD, eq. 5 and 6).
 
     Attributes:
@@ -130,6 +141,8 @@ class Pointwise(Spec):
         reads: how the feature that it reads is pooled; by default as ``RoiAlign`` does.
     """
 
+    target: ClassVar[str] = "detbench.stages.sampling.shifted:Pointwise"
+    beside: ClassVar[frozenset[str]] = frozenset({"reads"})
     scaling: ClassVar[Scaling] = {
         "size": "pool",
         "samples": "pool",
@@ -147,9 +160,11 @@ class Pointwise(Spec):
     reads: Reads | None = None
 
 
-class Translated(Spec):
+class Translated(Option):
     """One learnt shift of the whole proposal (TSD, eq. 3 and 4); fields as in ``Pointwise``."""
 
+    target: ClassVar[str] = "detbench.stages.sampling.shifted:Translated"
+    beside: ClassVar[frozenset[str]] = frozenset({"reads"})
     scaling: ClassVar[Scaling] = Pointwise.scaling
 
     kind: Literal["translated"]
@@ -165,9 +180,10 @@ class Translated(Spec):
 RoiSampling = Annotated[RoiAlign | Pointwise | Translated | Custom, Field(discriminator="kind")]
 
 
-class RandomSampler(Spec):
+class RandomSampler(Option):
     """``count`` proposals per image, at most ``fraction`` of them positive, the rest background."""
 
+    target: ClassVar[str] = "detbench.stages.assignment.proposals:ProposalSampler"
     scaling: ClassVar[Scaling] = {"count": "samples", **kept("fraction")}
 
     kind: Literal["random"]
@@ -176,12 +192,13 @@ class RandomSampler(Spec):
     add_ground_truth: bool = True
 
 
-class PositiveSampler(Spec):
+class PositiveSampler(Option):
     """Positives, up to ``count`` per image, and background to fill up (Decoupled R-CNN's code).
 
     The background teaches no boxes. Further rounds (``rounds``) refine the positives alone.
     """
 
+    target: ClassVar[str] = "detbench.stages.assignment.proposals:positive_sampler"
     scaling: ClassVar[Scaling] = {"count": "samples"}
 
     kind: Literal["positive"]
@@ -189,7 +206,7 @@ class PositiveSampler(Spec):
     add_ground_truth: bool = False
 
 
-class Proposals(Spec):
+class Proposals(Option):
     """Which proposals teach a task (Decoupled R-CNN, section IV).
 
     Attributes:
@@ -201,6 +218,8 @@ class Proposals(Spec):
         positive, negative: IoU thresholds.
     """
 
+    target: ClassVar[str] = "detbench.detectors.roi_settings:TaskProposals"
+    beside: ClassVar[frozenset[str]] = frozenset({"positive", "negative", "sampler"})
     scaling: ClassVar[Scaling] = {
         "train_count": "proposals",
         "test_count": "proposals",
@@ -222,13 +241,14 @@ class Proposals(Spec):
 RoiAssignment = Annotated[Proposals | Custom, Field(discriminator="kind")]
 
 
-class Fc(Spec):
+class Fc(Option):
     """``depth`` fully connected layers with ReLU.
 
     Attributes:
         init: how they start; by default ``xavier-uniform``, as in MMDetection.
     """
 
+    target: ClassVar[str] = "detbench.stages.heads.fc:Fc"
     scaling: ClassVar[Scaling] = {"channels": "roi", **kept("depth")}
 
     kind: Literal["fc"]
@@ -237,7 +257,7 @@ class Fc(Spec):
     init: LinearInit | None = None
 
 
-class Conv(Spec):
+class Conv(Option):
     """Residual convolutions, then the average over the map (Double-Head, Figure 5).
 
     Attributes:
@@ -248,6 +268,7 @@ class Conv(Spec):
             alone (``fan-out-first``, MMDetection), or PyTorch's ``default`` (the authors' code).
     """
 
+    target: ClassVar[str] = "detbench.stages.heads.conv:Conv"
     scaling: ClassVar[Scaling] = {"channels": "roi", **kept("blocks")}
 
     kind: Literal["conv"]
@@ -257,9 +278,10 @@ class Conv(Spec):
     init: Literal["fan-out", "fan-out-first", "default"] | None = None
 
 
-class Res5(Spec):
+class Res5(Option):
     """The backbone's last stage on 14x14 RoIs, then the average (Faster R-CNN on C4)."""
 
+    target: ClassVar[str] = "detbench.stages.heads.res5:Res5"
     scaling: ClassVar[Scaling] = {}
 
     kind: Literal["res5"]
@@ -268,13 +290,15 @@ class Res5(Spec):
 RoiHead = Annotated[Fc | Conv | Res5 | Custom, Field(discriminator="kind")]
 
 
-class CrossEntropy(Spec):
+class CrossEntropy(Option):
     """Softmax cross-entropy over the classes and background.
 
     Attributes:
         init: how the layer that predicts starts; by default normal with a deviation of 0.01.
     """
 
+    target: ClassVar[str] = "detbench.stages.supervision.roi:CrossEntropy"
+    beside: ClassVar[frozenset[str]] = frozenset({"init"})
     scaling: ClassVar[Scaling] = kept("weight", "init")
 
     kind: Literal["cross-entropy"]
@@ -282,7 +306,7 @@ class CrossEntropy(Spec):
     init: OutputInit | None = None
 
 
-class BoxLoss(Spec):
+class BoxLoss(Option):
     """(Smooth) L1 on box deltas.
 
     Attributes:
@@ -297,6 +321,10 @@ class BoxLoss(Spec):
         init: how the layer that predicts starts; by default normal with a deviation of 0.001.
     """
 
+    target: ClassVar[str] = "detbench.stages.supervision.roi:BoxLoss"
+    beside: ClassVar[frozenset[str]] = frozenset(
+        {"class_agnostic", "background", "stds", "normaliser", "init"}
+    )
     scaling: ClassVar[Scaling] = kept("beta", "weight", "stds", "init")
 
     kind: Literal["box"]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from detbench.recipe.base import Custom, PerTaskSpec, Spec
+from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
 from detbench.recipe.model import Init, Positive
 from detbench.recipe.scaling import Scaling, kept
 
@@ -15,15 +15,16 @@ Weight = Annotated[float, Field(ge=0)]
 # --- features: which maps a task reads -----------------------------------------------------------
 
 
-class Level(Spec):
+class Level(Option):
     """The pyramid level itself."""
 
+    target: ClassVar[str] = "detbench.stages.features.level:Level"
     scaling: ClassVar[Scaling] = {}
 
     kind: Literal["level"]
 
 
-class Sce(Spec):
+class Sce(Option):
     """Semantic context encoding (TSCODE, eq. 3): the level at half its resolution, beside the next.
 
     Attributes:
@@ -33,6 +34,7 @@ class Sce(Spec):
         norm, conv_bias, init: of the convolution; the host head's.
     """
 
+    target: ClassVar[str] = "detbench.stages.features.sce:Sce"
     scaling: ClassVar[Scaling] = {"init": "init", **kept("kernel")}
 
     kind: Literal["sce"]
@@ -44,7 +46,7 @@ class Sce(Spec):
     init: Init | None = None
 
 
-class Dpe(Spec):
+class Dpe(Option):
     """Detail-preserving encoding (TSCODE, eq. 5 and Table 3): a sum over a subset of levels.
 
     Attributes:
@@ -53,6 +55,7 @@ class Dpe(Spec):
         norm, conv_bias, init: of the strided convolution; the host head's.
     """
 
+    target: ClassVar[str] = "detbench.stages.features.dpe:Dpe"
     scaling: ClassVar[Scaling] = {"init": "init", **kept("levels")}
 
     kind: Literal["dpe"]
@@ -78,6 +81,7 @@ class Regular(Spec):
     """Plain convolutions."""
 
     scaling: ClassVar[Scaling] = {}
+    convs: ClassVar[tuple[int, ...]] = ()
 
     kind: Literal["regular"]
 
@@ -100,13 +104,14 @@ Sampling = Annotated[Regular | Deformable, Field(discriminator="kind")]
 # --- assignment: which candidates teach a task ----------------------------------------------------
 
 
-class IouAssignment(Spec):
+class IouAssignment(Option):
     """Positives overlap an object by ``positive`` or more, background by less than ``negative``.
 
     ``match_low_quality`` also takes each object's best candidates when they reach
     ``min_positive`` (Faster R-CNN's RPN, RetinaNet).
     """
 
+    target: ClassVar[str] = "detbench.stages.assignment.iou:IouAssigner"
     scaling: ClassVar[Scaling] = kept("positive", "negative", "min_positive")
 
     kind: Literal["iou"]
@@ -116,7 +121,7 @@ class IouAssignment(Spec):
     match_low_quality: bool = True
 
 
-class FcosAssignment(Spec):
+class FcosAssignment(Option):
     """Points inside an object's centre whose longest distance fits the level (FCOS, section 3.2).
 
     Attributes:
@@ -125,6 +130,7 @@ class FcosAssignment(Spec):
             [range_factor/2 x s, range_factor x s]; the first from 0, the last to infinity.
     """
 
+    target: ClassVar[str] = "detbench.stages.assignment.fcos:FcosAssigner"
     scaling: ClassVar[Scaling] = {"range_factor": "anchors", **kept("radius")}
 
     kind: Literal["fcos"]
@@ -132,9 +138,10 @@ class FcosAssignment(Spec):
     range_factor: Annotated[float, Field(gt=0)] = 8.0
 
 
-class AtssAssignment(Spec):
+class AtssAssignment(Option):
     """Adaptive threshold over the ``top_k`` nearest anchors of every level (ATSS, algorithm 1)."""
 
+    target: ClassVar[str] = "detbench.stages.assignment.atss:AtssAssigner"
     scaling: ClassVar[Scaling] = kept("top_k")
 
     kind: Literal["atss"]
@@ -148,7 +155,7 @@ Assignment = Annotated[
 # --- heads: with which layers ---------------------------------------------------------------------
 
 
-class Tower(Spec):
+class Tower(Option):
     """``depth`` 3x3 convolutions, each with norm and ReLU, then a 3x3 prediction convolution.
 
     Attributes:
@@ -158,6 +165,7 @@ class Tower(Spec):
         init: of the convolutions.
     """
 
+    target: ClassVar[str] = "detbench.stages.heads.tower:Tower"
     scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
 
     kind: Literal["tower"]
@@ -178,9 +186,10 @@ Normaliser = Literal["images", "batch", "weights"]
 """
 
 
-class Focal(Spec):
+class Focal(Option):
     """Focal loss on sigmoid scores (RetinaNet, eq. 5)."""
 
+    target: ClassVar[str] = "detbench.stages.supervision.classification:Focal"
     scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
 
     kind: Literal["focal"]
@@ -190,9 +199,10 @@ class Focal(Spec):
     normaliser: Normaliser | None = None
 
 
-class QualityFocal(Spec):
+class QualityFocal(Option):
     """Quality focal loss: the target is the IoU of the predicted box (GFL, eq. 4)."""
 
+    target: ClassVar[str] = "detbench.stages.supervision.classification:QualityFocal"
     scaling: ClassVar[Scaling] = kept("beta", "weight")
 
     kind: Literal["quality-focal"]
@@ -201,9 +211,10 @@ class QualityFocal(Spec):
     normaliser: Normaliser | None = None
 
 
-class L1(Spec):
+class L1(Option):
     """L1 on the box code; ``beta`` > 0 makes it smooth L1."""
 
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:L1"
     scaling: ClassVar[Scaling] = kept("beta", "weight")
 
     kind: Literal["l1"]
@@ -212,7 +223,7 @@ class L1(Spec):
     normaliser: Normaliser | None = None
 
 
-class Giou(Spec):
+class Giou(Option):
     """Generalised IoU loss on decoded boxes, each positive weighted.
 
     Attributes:
@@ -222,6 +233,7 @@ class Giou(Spec):
         normaliser: none is ``weights`` where there is a weighting.
     """
 
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Giou"
     scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
 
     kind: Literal["giou"]
@@ -232,9 +244,11 @@ class Giou(Spec):
     normaliser: Normaliser | None = None
 
 
-class Centerness(Spec):
+class Centerness(Option):
     """Binary cross-entropy on centre-ness (FCOS, eq. 3), predicted on ``task``'s tower."""
 
+    target: ClassVar[str] = "detbench.stages.supervision.quality:Centerness"
+    beside: ClassVar[frozenset[str]] = frozenset({"task"})
     scaling: ClassVar[Scaling] = kept("weight")
 
     kind: Literal["centerness"]
@@ -284,26 +298,28 @@ class Auxiliary(Spec):
 Select = Literal["class", "score"]
 
 
-class ProductScore(Spec):
+class ProductScore(Option):
     """Class probability times those of the extra outputs (FCOS, section 3.3).
 
     Attributes:
         select: what the threshold and the best of each level are taken by.
     """
 
+    target: ClassVar[str] = "detbench.stages.score:Product"
     scaling: ClassVar[Scaling] = {}
 
     kind: Literal["product"]
     select: Select = "class"
 
 
-class GeometricScore(Spec):
+class GeometricScore(Option):
     """Their geometric mean (PAA, section 3.4).
 
     Attributes:
         select: what the threshold and the best of each level are taken by.
     """
 
+    target: ClassVar[str] = "detbench.stages.score:Geometric"
     scaling: ClassVar[Scaling] = {}
 
     kind: Literal["geometric"]

@@ -18,7 +18,7 @@ Select = Literal["class", "score"]
 class Product(nn.Module):
     """The product of all (FCOS, section 3.3); the class probability where nothing is extra."""
 
-    def __init__(self, select: Select = "class") -> None:
+    def __init__(self, select: Select) -> None:
         super().__init__()
         self.select = select
 
@@ -29,7 +29,7 @@ class Product(nn.Module):
 class Geometric(nn.Module):
     """The geometric mean of all (PAA, section 3.4)."""
 
-    def __init__(self, select: Select = "score") -> None:
+    def __init__(self, select: Select) -> None:
         super().__init__()
         self.select = select
 

@@ -28,7 +28,7 @@ from detbench.results.files import write_atomic
 from detbench.stages.assignment import Assigned
 from detbench.stages.convolution import prior_bias
 from detbench.stages.outputs import Outputs
-from detbench.stages.supervision import Focal, QualityFocal
+from detbench.stages.supervision.classification import Focal, QualityFocal
 
 FILE = "first.json"
 """Beside the loss curve: what was seen, and the sentences about it."""

@@ -154,7 +154,7 @@ def test_a_trial_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     tried = build_detector(made.detector, 3)
     assert all(module.training for module in tried.modules())
-    monkeypatch.setattr(contract, "sampling", lambda *arguments: None)
+    monkeypatch.setattr(contract, "sampling", lambda *arguments, **named: None)
     torch.manual_seed(3)
     untried = build_detector(made.detector, 3)
     assert float(tried.main.sampling.both.norm.running_mean.abs().sum()) == 0

@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch import nn
 
+from detbench.assembly.common import make
 from detbench.backbones import folding
 from detbench.backbones.resnet import ResNet
+from detbench.recipe import model as spec
 
 
 def network(**settings) -> ResNet:
     torch.manual_seed(0)
-    made = ResNet(**settings).double()
+    made = make(spec.ResNet(kind="resnet", **settings)).double()
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
@@ -78,7 +80,7 @@ def test_live_norms_are_left_alone():
 def test_meta_tensors_go_layer_by_layer():
     """Counters look at layers."""
     with torch.device("meta"):
-        made = ResNet(18, width=0.25)
+        made = make(spec.ResNet(kind="resnet", depth=18, width=0.25))
     called = []
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -114,7 +115,7 @@ def test_an_empty_image_does_not_change_what_the_others_teach(label: str) -> Non
 @pytest.mark.parametrize("label", rows())
 def test_detections_of_any_size(label: str, width: int, height: int) -> None:
     made = detector(label).eval()
-    made.inference = type(made.inference)(score_threshold=0.0, nms=0.6, max_detections=50)
+    made.inference = replace(made.inference, score_threshold=0.0, nms=0.6, max_detections=50)
     images, targets = batch(width, height, NOTHING, NOTHING)
     assert targets.sizes is not None
     with torch.no_grad():
@@ -133,7 +134,7 @@ def test_detections_of_any_size(label: str, width: int, height: int) -> None:
 
 def test_a_threshold_that_nothing_passes_gives_no_detections() -> None:
     made = detector("RetinaNet").eval()
-    made.inference = type(made.inference)(score_threshold=1.0)
+    made.inference = replace(made.inference, score_threshold=1.0)
     images, targets = batch(96, 64, NOTHING)
     assert targets.sizes is not None
     with torch.no_grad():

@@ -53,7 +53,7 @@ TARGETS = Targets.pad(
 BOXES = [ours(image["boxes"]) for image in CASE["proposals"]]
 COUNTS = [len(boxes) for boxes in BOXES]
 FLAT = with_index(BOXES)
-ROIS: Rois = ProposalSampler(count=max(COUNTS), fraction=1.0, add_ground_truth=False).sample(
+ROIS: Rois = ProposalSampler(0.5, 0.5, max(COUNTS), 1.0, add_ground_truth=False).sample(
     *pad(BOXES), TARGETS
 )
 WHERE = ROIS.valid.flatten().nonzero()[:, 0]

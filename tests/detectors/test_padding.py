@@ -13,6 +13,7 @@ from made_outputs import outputs
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
+from detbench.assembly.common import make
 from detbench.data.loading import TrainLoader
 from detbench.detectors.dense import Predictions
 from detbench.detectors.roi import RoiDetector
@@ -20,14 +21,15 @@ from detbench.ops.candidates import Candidates, anchor_grid
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
-from detbench.stages.assignment import IGNORE, Assigned, AtssAssigner, IouAssigner
+from detbench.recipe.stages import AtssAssignment, IouAssignment
+from detbench.stages.assignment import IGNORE, Assigned
 from detbench.structures import Targets
 
 SIZES = [(60, 150), (150, 70), (33, 33)]
 EXTENTS = [(64, 160), (160, 96), (64, 64)]
 WHOLE = (160, 160)
 STRIDES = [8, 16, 32, 64, 128]
-GRID = anchor_grid(4.0, 3, (0.5, 1.0, 2.0), 0.0)
+GRID = anchor_grid(4.0, 3, (0.5, 1.0, 2.0), 0.0, 1)
 OBJECTS = [
     torch.tensor([[2.1, 2.7, 50.6, 58.9], [99.3, 10.2, 148.8, 59.9], [60.1, 20.3, 70.4, 31.7]]),
     torch.tensor([[0.0, 0.3, 69.2, 149.1]]),
@@ -73,9 +75,9 @@ def test_cells_count_as_mmdetection_counts_them() -> None:
 
 
 ASSIGNERS = {
-    "iou": IouAssigner(),
-    "iou, no low quality": IouAssigner(match_low_quality=False),
-    "atss": AtssAssigner(),
+    "iou": make(IouAssignment(kind="iou")),
+    "iou, no low quality": make(IouAssignment(kind="iou", match_low_quality=False)),
+    "atss": make(AtssAssignment(kind="atss")),
 }
 
 

@@ -84,6 +84,7 @@ def test_hard_batches_give_finite_losses_and_gradients(name):
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_no_proposals_left(name, monkeypatch):
+    torch.manual_seed(0)
     detector = build_detector(LIGHT[name], 12)
     from detbench.detectors.rpn import ScoredBoxes
 

@@ -5,7 +5,7 @@ from detbench.ops.candidates import Rounding, anchor_grid
 
 
 def anchors(stride: int, size: float, ratio: float, rounding: Rounding | None) -> list[list[float]]:
-    grid = anchor_grid(size, 1, (ratio,), 0.5, rounding=rounding)
+    grid = anchor_grid(size, 1, (ratio,), 0.5, 1, rounding)
     return grid.lay([(1, 2)], [stride], torch.zeros(1)).boxes.tolist()
 
 

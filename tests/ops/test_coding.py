@@ -22,15 +22,15 @@ def test_delta_growth_is_limited():
 def test_distances_count_in_strides():
     points = point_grid(0.5).lay([(1, 2)], [8], torch.zeros(1))
     code = torch.tensor([[1.0, 2.0, 3.0, 4.0], [-1.0, 0.0, 0.5, 0.5]])
-    boxes = Distance().decode(code, points.boxes, points.strides)
+    boxes = Distance("relu").decode(code, points.boxes, points.strides)
     assert boxes.tolist() == [[-4.0, -12.0, 28.0, 36.0], [12.0, 4.0, 16.0, 8.0]]
 
 
 def test_distribution_is_the_mean_of_its_bins():
-    anchors = anchor_grid(8, 1, (1.0,), 0.0).lay([(1, 1)], [8], torch.zeros(1))
+    anchors = anchor_grid(8, 1, (1.0,), 0.0, 1).lay([(1, 1)], [8], torch.zeros(1))
     logits = torch.full((1, 4, 17), -50.0)
     logits[0, :, 2] = logits[0, :, 3] = 0.0
-    box = Distribution().decode(logits.flatten(1), anchors.boxes, anchors.strides)
+    box = Distribution(16).decode(logits.flatten(1), anchors.boxes, anchors.strides)
     assert box[0].tolist() == pytest.approx([-20, -20, 20, 20])
 
 
@@ -38,13 +38,13 @@ def test_distribution_loss_splits_between_the_neighbouring_bins():
     logits = torch.full((1, 4, 17), -50.0)
     logits[..., 2], logits[..., 3] = 0.75, 0.25
     probabilities = logits[0, 0].softmax(0)
-    loss = Distribution().loss(logits.flatten(1), torch.full((1, 4), 2.25))
+    loss = Distribution(16).loss(logits.flatten(1), torch.full((1, 4), 2.25))
     expected = -(0.75 * probabilities[2].log() + 0.25 * probabilities[3].log())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_anchor_shapes_and_order():
-    grid = anchor_grid(4, 3, (0.5, 1.0, 2.0), 0.0)
+    grid = anchor_grid(4, 3, (0.5, 1.0, 2.0), 0.0, 1)
     anchors = grid.lay([(2, 2), (1, 1)], [8, 16], torch.zeros(1))
     assert anchors.counts == [36, 9]
     width, height = (anchors.boxes[0, 2:] - anchors.boxes[0, :2]).tolist()

@@ -12,12 +12,13 @@ import torch
 from commands import Call, exit_code
 
 from detbench.assembly import build_detector
+from detbench.assembly.common import make
 from detbench.backbones.pretrained import cover
-from detbench.backbones.resnet import ResNet
 from detbench.detectors.fitting import COUNTER
 from detbench.errors import CellFailed, WeightsError
 from detbench.progress import Progress, silent
 from detbench.recipe import embedded, load, pretraining, resolve
+from detbench.recipe.base import Custom
 from detbench.recipe.experiment import Cell
 from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
@@ -99,7 +100,7 @@ def random_files(profile: Profile) -> None:
     embedded.folder().mkdir()
     for number, one in enumerate(pretraining.wanted(profile, TABLES)):
         torch.manual_seed(number)
-        state = ResNet(**settings(one.cell)).state_dict()
+        state = make(one.cell.detector.backbone).state_dict()
         state = {
             name: torch.rand(x.shape) if x.is_floating_point() else x for name, x in state.items()
         }
@@ -107,15 +108,10 @@ def random_files(profile: Profile) -> None:
         pretrain.write(path, state, one.provenance(profile, None))
 
 
-def settings(cell: Cell) -> dict[str, Any]:
-    found: dict[str, Any] = cell.detector.backbone.model_dump(exclude={"kind", "weights"})
-    return found
-
-
 def kinds(cell: Cell) -> set[str]:
     """What of a detector takes its backbone's weights in a way of its own."""
     detector = cell.detector
-    assert not hasattr(detector.backbone, "target")
+    assert not isinstance(detector.backbone, Custom)
     found = {detector.skeleton, f"neck {detector.neck.kind}"}
     found |= {f"features {detector.features.of(task).kind}" for task in ("cls", "loc")}
     if getattr(detector.backbone, "deformable", "none") != "none":
@@ -160,7 +156,7 @@ def test_large_files_keep_convolutions_in_half_precision(
     tiny: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = first(tiny)
-    state = ResNet(**settings(one.cell)).state_dict()
+    state = make(one.cell.detector.backbone).state_dict()
     path = tmp_path / "weights" / f"{one.id}{embedded.SUFFIX}"
     path.parent.mkdir()
     pretrain.write(path, state, {})

@@ -2,21 +2,23 @@ import pytest
 import torch
 from made_outputs import outputs
 
+from detbench.assembly.common import make
 from detbench.ops.candidates import anchor_grid, point_grid
-from detbench.stages.assignment import (
-    BACKGROUND,
-    IGNORE,
-    Assigned,
-    AtssAssigner,
-    FcosAssigner,
-    IouAssigner,
-)
+from detbench.recipe.stages import AtssAssignment, FcosAssignment, IouAssignment
+from detbench.stages.assignment import BACKGROUND, IGNORE, Assigned
+from detbench.stages.assignment.iou import IouAssigner
 from detbench.structures import Targets
 
 SIZES, STRIDES = [(16, 16), (8, 8), (4, 4)], [8, 16, 32]
-ANCHORS = anchor_grid(4, 1, (1.0,), 0.5).lay(SIZES, STRIDES, torch.zeros(1))
+ANCHORS = anchor_grid(4, 1, (1.0,), 0.5, 1).lay(SIZES, STRIDES, torch.zeros(1))
 POINTS = point_grid(0.5).lay(SIZES, STRIDES, torch.zeros(1))
-OPTIONS = [(IouAssigner(), ANCHORS), (FcosAssigner(), POINTS), (AtssAssigner(), ANCHORS)]
+IOU, FCOS, ATSS = (
+    make(IouAssignment(kind="iou")),
+    make(FcosAssignment(kind="fcos")),
+    make(AtssAssignment(kind="atss")),
+)
+APART = make(IouAssignment(kind="iou", match_low_quality=False))
+OPTIONS = [(IOU, ANCHORS), (FCOS, POINTS), (ATSS, ANCHORS)]
 
 
 def targets(*images: list[list[float]]) -> Targets:
@@ -69,18 +71,17 @@ def test_positives_are_at_their_object(assigner, candidates):
 def test_iou_thresholds_leave_a_band_ignored():
     box = ANCHORS.boxes[100]
     width = (box[2] - box[0]).item()
-    assigner = IouAssigner(match_low_quality=False)
     for shift, expected in [(0.0, 0), (0.37, IGNORE), (0.7, BACKGROUND)]:
         moved = box + torch.tensor([shift * width, 0, shift * width, 0])
-        assert assign(assigner, ANCHORS, targets([moved.tolist()])).matched[0, 100] == expected
+        assert assign(APART, ANCHORS, targets([moved.tolist()])).matched[0, 100] == expected
 
 
 def test_what_an_objects_best_candidate_learns():
     """The first overlaps A by half and B by a third, whose best it is: it is given B, or A."""
     boxes = torch.tensor([[[0.0, 0, 90, 90], [200, 200, 290, 290]]])
     objects = targets([[0, 0, 90, 45], [0, 0, 30, 90]])
-    given = IouAssigner(0.7, 0.3).match(boxes, objects)
-    own = IouAssigner(0.7, 0.3, own_best=True).match(boxes, objects)
+    given = IouAssigner(0.7, 0.3, 0.0, True).match(boxes, objects)
+    own = IouAssigner(0.7, 0.3, 0.0, True, own_best=True).match(boxes, objects)
     assert (given.tolist(), own.tolist()) == ([[1, BACKGROUND]], [[0, BACKGROUND]])
 
 
@@ -88,8 +89,8 @@ def test_an_objects_best_candidate_may_be_one_that_is_not_used():
     """Then the object has the best of the others, or none."""
     boxes = torch.tensor([[[0.0, 0, 90, 90], [0, 0, 90, 180], [0, 0, 90, 900]]])
     objects, usable = targets([[0, 0, 90, 80]]), torch.tensor([[False, True, True]])
-    early = IouAssigner(0.7, 0.3).match(boxes, objects, usable)
-    late = IouAssigner(0.7, 0.3, late=True).match(boxes, objects, usable)
+    early = IouAssigner(0.7, 0.3, 0.0, True).match(boxes, objects, usable)
+    late = IouAssigner(0.7, 0.3, 0.0, True, late=True).match(boxes, objects, usable)
     assert (early.tolist(), late.tolist()) == (
         [[IGNORE, 0, BACKGROUND]],
         [[IGNORE, IGNORE, BACKGROUND]],
@@ -98,23 +99,23 @@ def test_an_objects_best_candidate_may_be_one_that_is_not_used():
 
 def test_low_quality_match_gives_every_object_a_candidate():
     tiny = [[40.0, 40.0, 44.0, 44.0]]
-    assert not assign(IouAssigner(match_low_quality=False), ANCHORS, targets(tiny)).positive.any()
-    assert assign(IouAssigner(), ANCHORS, targets(tiny)).positive.any()
+    assert not assign(APART, ANCHORS, targets(tiny)).positive.any()
+    assert assign(IOU, ANCHORS, targets(tiny)).positive.any()
 
 
 def test_fcos_takes_the_smallest_object_and_the_level_of_its_size():
-    assigned = assign(FcosAssigner(), POINTS, targets([[0, 0, 40, 40], [10, 10, 30, 30]]))
+    assigned = assign(FCOS, POINTS, targets([[0, 0, 40, 40], [10, 10, 30, 30]]))
     inside_both = ((POINTS.points - 20).abs() < 8).all(dim=1)[: POINTS.counts[0]].nonzero()[:, 0]
     assert len(inside_both)
     assert (assigned.matched[0, inside_both] == 1).all()
-    large = assign(FcosAssigner(), POINTS, targets([[0, 0, 127, 127]]))
+    large = assign(FCOS, POINTS, targets([[0, 0, 127, 127]]))
     assert not large.positive[0, : POINTS.counts[0]].any()
     assert large.positive[0, POINTS.counts[0] :].any()
 
 
 def test_fcos_centre_sampling_is_a_part_of_the_whole_box():
-    sampled = assign(FcosAssigner(radius=1.5), POINTS, targets(BOXES)).positive
-    whole = assign(FcosAssigner(radius=0), POINTS, targets(BOXES)).positive
+    sampled = assign(FCOS, POINTS, targets(BOXES)).positive
+    whole = assign(make(FcosAssignment(kind="fcos", radius=0.0)), POINTS, targets(BOXES)).positive
     assert (whole | ~sampled).all()
     assert whole.sum() > sampled.sum() > 0
 
@@ -137,6 +138,6 @@ def test_atss_is_the_papers_algorithm_one_object_at_a_time():
             for i in near
         ]
         expected = {i for i, v, ok in zip(near, iou, inside, strict=True) if v >= threshold and ok}
-        assigned = assign(AtssAssigner(), ANCHORS, targets([box])).positive[0]
+        assigned = assign(ATSS, ANCHORS, targets([box])).positive[0]
         assert set(assigned.nonzero()[:, 0].tolist()) == expected
         assert expected

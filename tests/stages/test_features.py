@@ -1,7 +1,22 @@
 import pytest
 import torch
 
-from detbench.stages.features import Dpe, Level, Pyramid, Sce
+from detbench.assembly.common import make
+from detbench.recipe import stages
+from detbench.stages.features import Pyramid
+from detbench.stages.features.dpe import Dpe
+from detbench.stages.features.level import Level
+from detbench.stages.features.sce import Sce
+
+
+def sce(**settings) -> Sce:
+    """Of a pyramid 8 channels wide."""
+    return make(stages.Sce(kind="sce", **settings), channels=8)
+
+
+def dpe(below: int = 8, **settings) -> Dpe:
+    """Likewise, with a map ``below`` channels wide under it."""
+    return make(stages.Dpe(kind="dpe", **settings), channels=8, below_channels=below)
 
 
 def pyramid(height: int = 13, width: int = 18, channels: int = 8) -> Pyramid:
@@ -24,7 +39,7 @@ def test_level_is_the_pyramid():
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("next_level", [True, False])
 def test_sce_halves_and_widens(down, kernel, next_level):
-    module = Sce(8, down=down, kernel=kernel, next_level=next_level)
+    module = sce(down=down, kernel=kernel, next_level=next_level)
     maps = pyramid()
     for ours, level in zip(module(maps), maps.levels, strict=True):
         height, width = level.shape[-2:]
@@ -34,14 +49,14 @@ def test_sce_halves_and_widens(down, kernel, next_level):
 
 def test_sce_concatenates_the_next_level_itself():
     maps = pyramid()
-    encoded = Sce(8)(maps)
+    encoded = sce()(maps)
     for ours, above in zip(encoded, maps.levels[1:], strict=False):
         assert torch.equal(ours[:, 8:], above)
 
 
 def test_sce_average_ignores_padding():
     maps = Pyramid([torch.ones(1, 8, 5, 5)], torch.ones(1, 8, 10, 10))
-    assert torch.equal(Sce(8, down="avg", next_level=False)(maps)[0], torch.ones(1, 8, 3, 3))
+    assert torch.equal(sce(down="avg", next_level=False)(maps)[0], torch.ones(1, 8, 3, 3))
 
 
 @pytest.mark.parametrize(
@@ -49,13 +64,13 @@ def test_sce_average_ignores_padding():
 )
 def test_dpe_keeps_the_size(levels):
     maps = pyramid()
-    encoded = Dpe(8, 8, levels)(maps)
+    encoded = dpe(levels=levels)(maps)
     assert [x.shape for x in encoded] == [x.shape for x in maps.levels]
 
 
 def test_dpe_without_the_finer_level_is_a_sum():
     maps = pyramid()
-    encoded = Dpe(8, 8, (0, 1))(maps)
+    encoded = dpe(levels=(0, 1))(maps)
     lifted = torch.nn.functional.interpolate(maps.levels[1], size=maps.levels[0].shape[-2:])
     assert torch.equal(encoded[0], maps.levels[0] + lifted)
     assert torch.equal(encoded[-1], maps.levels[-1])
@@ -63,13 +78,13 @@ def test_dpe_without_the_finer_level_is_a_sum():
 
 def test_dpe_reads_the_backbone_under_the_first_level():
     maps = pyramid()
-    module = Dpe(8, 8)
+    module = dpe()
     changed = Pyramid(maps.levels, maps.below + 1)
     same = [torch.equal(a, b) for a, b in zip(module(maps), module(changed), strict=True)]
     assert same == [False, True, True, True]
 
 
 def test_dpe_matches_widths_only_where_they_differ():
-    assert Dpe(8, 8).match is None
+    assert dpe().match is None
     narrow = Pyramid(pyramid().levels, pyramid().below[:, :4])
-    assert len(Dpe(8, 4)(narrow)) == 4
+    assert len(dpe(below=4)(narrow)) == 4

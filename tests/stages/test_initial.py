@@ -84,7 +84,7 @@ def fan_in(convolution: nn.Conv2d) -> bool:
 )
 def test_convolutions_start_as_named(init, first, others):
     torch.manual_seed(0)
-    head = Conv(64, blocks=3, non_local=True, channels=256, init=init)
+    head = Conv(64, 3, non_local=True, channels=256, init=init)
     kinds = {Widening: first, Bottleneck: others, NonLocal: fan_in}
     for block in head.layers:
         convolutions = [each for each in block.modules() if isinstance(each, nn.Conv2d)]

@@ -52,17 +52,17 @@ def test_scores_are_of_class_and_extra_outputs() -> None:
     found, quality = made(), made().extras["quality"].sigmoid()[..., None]
     product = found.logits.sigmoid() * quality
     assert torch.allclose(found.scores, product)
-    assert torch.allclose(replace(found, score=Geometric()).scores, product.sqrt())
+    assert torch.allclose(replace(found, score=Geometric("score")).scores, product.sqrt())
     assert torch.equal(replace(found, extras={}).scores, found.probabilities)
 
 
-@pytest.mark.parametrize(("score", "power"), [(Product(), 1.0), (Geometric(), 0.5)])
+@pytest.mark.parametrize(("score", "power"), [(Product("class"), 1.0), (Geometric("score"), 0.5)])
 def test_scores_of_chosen_pairs_are_those_of_all(score: torch.nn.Module, power: float) -> None:
     every = score(CLASSES, {"quality": QUALITY})
     chosen = score(CLASSES[[1, 0], [1, 2]], {"quality": QUALITY[[1, 0], 0]})
     assert torch.equal(chosen, every[[1, 0], [1, 2]])
     assert torch.allclose(every, (CLASSES * QUALITY) ** power)
-    three = Geometric()(CLASSES, {"quality": QUALITY, "filter": QUALITY})
+    three = Geometric("score")(CLASSES, {"quality": QUALITY, "filter": QUALITY})
     assert torch.allclose(three, (CLASSES * QUALITY**2) ** (1 / 3))
 
 

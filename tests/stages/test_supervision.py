@@ -4,8 +4,10 @@ import torch.nn.functional as F
 from made_outputs import taught
 from torchvision.ops import sigmoid_focal_loss
 
+from detbench.assembly.common import make
+from detbench.recipe import stages
 from detbench.stages.assignment import BACKGROUND, IGNORE, Assignment
-from detbench.stages.supervision import Focal, QualityFocal
+from detbench.stages.supervision.classification import Focal
 from detbench.structures import Targets
 
 LOGITS = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
@@ -16,6 +18,11 @@ TARGETS = Targets.pad(
 )
 ASSIGNED = Assignment(MATCHED)
 assert int((MATCHED >= 0).sum()) == 3
+QUALITY_FOCAL = make(stages.QualityFocal(kind="quality-focal"))
+
+
+def focal(**settings) -> Focal:
+    return make(stages.Focal(kind="focal", **settings))
 
 
 def loss_of(loss, logits=LOGITS, assignment=ASSIGNED):
@@ -30,7 +37,7 @@ def one_hot() -> torch.Tensor:
 def test_focal_is_torchvisions_without_the_ignored():
     expected = sigmoid_focal_loss(LOGITS, one_hot(), alpha=0.25, gamma=2.0)
     expected = (expected.sum(-1) * (MATCHED != IGNORE)).sum() / 3
-    ours = loss_of(Focal())
+    ours = loss_of(focal())
     assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -40,11 +47,11 @@ def test_quality_focal_is_equation_4():
     modulation = (target - LOGITS.sigmoid()).abs().pow(2)
     entropy = F.binary_cross_entropy_with_logits(LOGITS, target, reduction="none")
     expected = ((modulation * entropy).sum(-1) * (MATCHED != IGNORE)).sum() / 3
-    ours = loss_of(QualityFocal(), assignment=Assignment(MATCHED, target=quality))
+    ours = loss_of(QUALITY_FOCAL, assignment=Assignment(MATCHED, target=quality))
     assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", [Focal(), QualityFocal()])
+@pytest.mark.parametrize("loss", [focal(), QUALITY_FOCAL])
 def test_extreme_scores_stay_finite(loss):
     logits = (LOGITS * 200).requires_grad_()
     value = loss_of(loss, logits, Assignment(MATCHED, target=torch.zeros(2, 6)))
@@ -57,8 +64,8 @@ def test_extreme_scores_stay_finite(loss):
 def test_weights_and_normalisers_are_what_they_say(kind):
     """Twice the weight everywhere is twice the loss, unless it is divided by the weights."""
     weight = torch.full((2, 6), 2.0)
-    plain = loss_of(Focal(normaliser="batch"))
-    found = loss_of(Focal(normaliser=kind), assignment=Assignment(MATCHED, weight))
+    plain = loss_of(focal(normaliser="batch"))
+    found = loss_of(focal(normaliser=kind), assignment=Assignment(MATCHED, weight))
     # Three positives, and one is counted for the image that has none.
     expected = {"images": plain * 2 * 3 / 4, "batch": plain * 2, "weights": plain}
     assert found.item() == pytest.approx(expected[kind].item(), rel=1e-5)
@@ -68,14 +75,14 @@ def test_a_weight_of_nothing_ignores():
     kept = torch.ones(2, 6)
     kept[:, 3:] = 0
     ignored = MATCHED.masked_fill(kept == 0, IGNORE)
-    weighed = loss_of(Focal(), assignment=Assignment(MATCHED, kept)) * 3
-    left_out = loss_of(Focal(), assignment=Assignment(ignored)) * 2
+    weighed = loss_of(focal(), assignment=Assignment(MATCHED, kept)) * 3
+    left_out = loss_of(focal(), assignment=Assignment(ignored)) * 2
     assert weighed.item() == pytest.approx(left_out.item(), rel=1e-5)
 
 
 def test_a_loss_trains_what_made_its_weights():
     weight = torch.full((2, 6), 0.5, requires_grad=True)
-    loss_of(Focal(), assignment=Assignment(MATCHED, weight)).backward()
+    loss_of(focal(), assignment=Assignment(MATCHED, weight)).backward()
     considered = MATCHED != IGNORE
     assert (weight.grad[considered] > 0).any()
     assert not weight.grad[~considered].any()

@@ -17,8 +17,9 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from detbench.assembly import build_detector
+from detbench.assembly.common import make
 from detbench.backbones.pretrained import copies, cover
-from detbench.backbones.resnet import BLOCKS, ResNet
+from detbench.backbones.resnet import BLOCKS
 from detbench.recipe import load
 from detbench.recipe import model as spec
 from detbench.recipe.detector import Dense, Detector, Roi
@@ -176,8 +177,8 @@ def light(settings: Detector) -> Detector:
 def narrow_file(settings: spec.ResNet) -> State:
     """A whole backbone of this width, with norms as after a training."""
     torch.manual_seed(1)
-    plain = settings.model_dump(exclude={"kind", "weights", "deformable", "norm"})
-    state = ResNet(**plain).state_dict()
+    plain = settings.model_copy(update={"deformable": "none", "norm": "eval"})
+    state = make(plain).state_dict()
     for name, tensor in state.items():
         if "bn" in name or "downsample.1" in name:
             if name.endswith("running_var"):

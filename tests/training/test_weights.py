@@ -9,8 +9,8 @@ import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
 from detbench.assembly import build_detector
+from detbench.assembly.common import make
 from detbench.backbones.pretrained import cover
-from detbench.backbones.resnet import ResNet
 from detbench.errors import WeightsError
 from detbench.recipe import load
 from detbench.recipe import model as spec
@@ -132,7 +132,8 @@ def test_a_named_download_that_fails_is_one_line() -> None:
 def test_openmmlabs_file_is_fetched_once_and_its_hash_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = {k: v for k, v in ResNet(50).state_dict().items() if "num_batches" not in k}
+    made = make(spec.ResNet(kind="resnet", depth=50)).state_dict()
+    state = {k: v for k, v in made.items() if "num_batches" not in k}
     # OpenMMLab's file of MSRA's has these two, and MMDetection does not read them.
     state |= {"conv1.bias": torch.zeros(64), "fc.weight": torch.zeros(1000, 2048)}
     asked: list[tuple[str, str]] = []

@@ -12,17 +12,11 @@ from detbench.stages.assignment.assignment import (
     Assignment,
     Normaliser,
 )
-from detbench.stages.assignment.atss import AtssAssigner
-from detbench.stages.assignment.fcos import FcosAssigner
-from detbench.stages.assignment.iou import IouAssigner
 
 __all__ = [
     "BACKGROUND",
     "IGNORE",
     "Assigned",
     "Assignment",
-    "AtssAssigner",
-    "FcosAssigner",
-    "IouAssigner",
     "Normaliser",
 ]

@@ -69,12 +69,14 @@ class Assigned:
         targets: of the batch.
         outputs: of the detector, detached.
         epoch: how many epochs are over, with the part of the one that is going on.
+        usual: what a loss that does not say is divided by, as the assigner has it.
     """
 
     assignment: Assignment
     targets: Targets
     outputs: Outputs
     epoch: float
+    usual: Normaliser = "batch"
 
     @cached_property
     def positive(self) -> Tensor:
@@ -106,10 +108,11 @@ class Assigned:
         """(B, N), the same at positives, and 0 elsewhere."""
         return self._weighted(self.positive)
 
-    def normaliser(self, kind: Normaliser) -> Tensor:
-        """A scalar, see ``Normaliser``; over several processes that of the whole batch, see
-        ``detbench.sharing.normaliser``.
+    def normaliser(self, kind: Normaliser | None) -> Tensor:
+        """A scalar, see ``Normaliser``; none is the usual. Over several processes that of the
+        whole batch, see ``detbench.sharing.normaliser``.
         """
+        kind = kind or self.usual
         if kind == "weights":
             return normaliser(self.positive_weights.sum()).float()
         return self._per_image if kind == "images" else self._per_batch

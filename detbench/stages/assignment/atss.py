@@ -22,7 +22,7 @@ class AtssAssigner(nn.Module):
 
     normaliser: Normaliser = "images"
 
-    def __init__(self, top_k: int = 9) -> None:
+    def __init__(self, top_k: int) -> None:
         super().__init__()
         self.top_k = top_k
 

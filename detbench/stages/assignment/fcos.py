@@ -22,7 +22,7 @@ class FcosAssigner(nn.Module):
 
     normaliser: Normaliser = "batch"
 
-    def __init__(self, radius: float = 1.5, range_factor: float = 8.0) -> None:
+    def __init__(self, radius: float, range_factor: float) -> None:
         super().__init__()
         self.radius = radius
         self.range_factor = range_factor

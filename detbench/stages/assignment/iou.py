@@ -29,10 +29,10 @@ class IouAssigner(nn.Module):
 
     def __init__(
         self,
-        positive: float = 0.5,
-        negative: float = 0.4,
-        min_positive: float = 0.0,
-        match_low_quality: bool = True,
+        positive: float,
+        negative: float,
+        min_positive: float,
+        match_low_quality: bool,
         own_best: bool = False,
         late: bool = False,
     ) -> None:

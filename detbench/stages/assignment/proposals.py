@@ -105,11 +105,11 @@ class ProposalSampler:
             (Decoupled R-CNN's code).
     """
 
-    positive: float = 0.5
-    negative: float = 0.5
-    count: int = 512
-    fraction: float = 0.25
-    add_ground_truth: bool = True
+    positive: float
+    negative: float
+    count: int
+    fraction: float
+    add_ground_truth: bool
     only_positive: bool = False
 
     def at(self, positive: float) -> ProposalSampler:
@@ -147,6 +147,13 @@ class ProposalSampler:
             matched = torch.where(best >= self.positive, index, IGNORE)
             matched = matched.masked_fill(best < self.negative, BACKGROUND)
         return matched.masked_fill(~valid, IGNORE)
+
+
+def positive_sampler(
+    positive: float, negative: float, count: int, add_ground_truth: bool
+) -> ProposalSampler:
+    """One whose positives are limited by ``count`` alone, and alone go on to further rounds."""
+    return ProposalSampler(positive, negative, count, 1.0, add_ground_truth, only_positive=True)
 
 
 def _itself(targets: Targets) -> Tensor:

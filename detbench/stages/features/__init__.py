@@ -5,9 +5,6 @@ and two attributes: ``channels`` of those maps and ``coarseness``, the factor by
 resolution is lower than its level's (1, or 2 for TSCODE's classification maps).
 """
 
-from detbench.stages.features.dpe import Dpe
-from detbench.stages.features.level import Level
 from detbench.stages.features.pyramid import Pyramid
-from detbench.stages.features.sce import Sce
 
-__all__ = ["Dpe", "Level", "Pyramid", "Sce"]
+__all__ = ["Pyramid"]

@@ -33,9 +33,9 @@ class Dpe(nn.Module):
         self,
         channels: int,
         below_channels: int,
-        levels: tuple[int, ...] = (-1, 0, 1),
-        norm: str = "gn",
-        conv_bias: bool = False,
+        levels: tuple[int, ...],
+        norm: str,
+        conv_bias: bool,
         init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 from torch import Tensor, nn
+
+from detbench.backbones.resnet import ResNet, kept_in_eval
 
 
 class Shared(nn.Module):
@@ -19,29 +24,23 @@ class Own(nn.Module):
     freezes is frozen here.
 
     Args:
-        stages: copies of the backbone's last stages; none shares the whole backbone.
-        names: of the stages in the backbone, and so in its files.
-        neck: own pyramid on all backbone maps.
-        first: index of the first own backbone map (C2 is 0); 4 where all are shared.
-        kept: of each stage, names of the modules that the backbone keeps in evaluation mode.
+        stride: of the last map that is shared, in pixels.
+        backbone: whose stages from there on are copied; for 32 none is.
+        neck: copied too, and so on all maps of the backbone.
     """
 
     own_start = ("neck",)
 
-    def __init__(
-        self,
-        stages: nn.ModuleList,
-        names: list[str],
-        neck: nn.Module,
-        first: int,
-        kept: list[tuple[str, ...]],
-    ) -> None:
+    def __init__(self, stride: int, backbone: ResNet, neck: nn.Module) -> None:
         super().__init__()
-        self.stages = stages
-        self.neck = neck
-        self.first = first
-        self.from_backbone = {f"stages.{index}": name for index, name in enumerate(names)}
-        self._kept = kept
+        self.first = round(math.log2(stride)) - 1  # own map of the backbone; C2 is 0
+        stages = list(backbone.stages)[self.first :]
+        names = {id(module): name for name, module in backbone.named_modules()}
+        backbone.train()
+        self.stages = nn.ModuleList(copy.deepcopy(stage) for stage in stages)
+        self.neck = copy.deepcopy(neck)
+        self.from_backbone = {f"stages.{n}": names[id(x)] for n, x in enumerate(stages)}
+        self._kept = [kept_in_eval(stage) for stage in stages]
 
     def train(self, mode: bool = True) -> Own:
         """Switch to training; what the backbone keeps in evaluation mode stays so here."""

@@ -32,11 +32,11 @@ class Sce(nn.Module):
     def __init__(
         self,
         channels: int,
-        down: Literal["conv", "avg", "max"] = "conv",
-        kernel: int = 3,
-        next_level: bool = True,
-        norm: str = "gn",
-        conv_bias: bool = False,
+        down: Literal["conv", "avg", "max"],
+        kernel: int,
+        next_level: bool,
+        norm: str,
+        conv_bias: bool,
         init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()

@@ -6,10 +6,3 @@ An option for dense detectors is an ``nn.Module`` mapping one level's (B, C, H, 
 
 An option for RoI detectors maps pooled regions (K, C, s, s) to (K, ``channels``); K may be 0.
 """
-
-from detbench.stages.heads.conv import Conv
-from detbench.stages.heads.fc import Fc
-from detbench.stages.heads.res5 import Res5
-from detbench.stages.heads.tower import Tower
-
-__all__ = ["Conv", "Fc", "Res5", "Tower"]

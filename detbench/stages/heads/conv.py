@@ -30,9 +30,9 @@ class Conv(nn.Module):
     def __init__(
         self,
         inputs: int,
-        blocks: int = 3,
-        non_local: bool = False,
-        channels: int = 1024,
+        blocks: int,
+        non_local: bool,
+        channels: int,
         init: ConvInit = "fan-out",
     ) -> None:
         super().__init__()

@@ -20,9 +20,9 @@ class Fc(nn.Module):
     def __init__(
         self,
         inputs: int,
-        size: int = 7,
-        depth: int = 2,
-        channels: int = 1024,
+        size: int,
+        depth: int,
+        channels: int,
         init: LinearInit = "xavier-uniform",
     ) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -20,33 +21,26 @@ class Res5(nn.Module):
 
     Args:
         inputs: channels of C4.
-        depth, style: of the backbone.
-        norm: as in the backbone; ``frozen`` or ``eval`` keep the statistics.
-        frozen: all of it, as a backbone whose four stages are frozen.
-        shape: groups, base_width, width and blocks, as of the backbone.
+        network: settings of the backbone, as ``ResNet`` takes them. Its statistics are kept where
+            the backbone keeps them, and all of it where four of its stages are frozen.
     """
 
     from_backbone: ClassVar[dict[str, str]] = {"layer4": "layer4"}
 
-    def __init__(
-        self,
-        inputs: int,
-        depth: int,
-        style: str,
-        norm: str,
-        frozen: bool = False,
-        **shape: Any,
-    ) -> None:
+    def __init__(self, inputs: int, network: Mapping[str, Any]) -> None:
         super().__init__()
-        planes, counts = max(8, round(512 * shape.get("width", 1.0))), shape.pop("blocks", None)
+        depth, norm = network["depth"], network["norm"]
+        planes = max(8, round(512 * network["width"]))
+        shape = {name: network[name] for name in ("groups", "base_width", "width")}
+        counts = network.get("blocks")
         self.layer4 = residual_stage(depth, inputs, planes, 3, counts=counts, **shape)
-        if style == "caffe":
+        if network["style"] == "caffe":
             stride_in_first_conv(self.layer4)
         self.norm = norm
         self.channels = planes * BLOCKS[depth][0].expansion
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.frozen = frozen
-        if frozen:
+        self.frozen = network["frozen_stages"] >= 4
+        if self.frozen:
             self.requires_grad_(False)
         if norm == "frozen":
             freeze_norms(self)

@@ -21,10 +21,10 @@ class Tower(nn.Module):
     def __init__(
         self,
         inputs: int,
-        depth: int = 4,
-        channels: int = 256,
-        norm: str = "gn",
-        conv_bias: bool = False,
+        depth: int,
+        channels: int,
+        norm: str,
+        conv_bias: bool,
         deformable: tuple[int, ...] = (),
         init: Literal["he"] | None = None,
     ) -> None:

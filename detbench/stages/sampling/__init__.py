@@ -9,8 +9,6 @@ say so by ``shifts = True`` and ``hidden``: ``embedding`` is then the first laye
 network, (K, hidden), which both tasks share (TSD, section 2.2); the others ignore it.
 """
 
-from detbench.stages.sampling.align import Align
 from detbench.stages.sampling.regions import Pooled, Regions, RoiPyramid
-from detbench.stages.sampling.shifted import Embedding, Pointwise, Translated
 
-__all__ = ["Align", "Embedding", "Pointwise", "Pooled", "Regions", "RoiPyramid", "Translated"]
+__all__ = ["Pooled", "Regions", "RoiPyramid"]

@@ -20,8 +20,8 @@ class Align(nn.Module):
 
     def __init__(
         self,
-        size: int = 7,
-        scale: float = 1.0,
+        size: int,
+        scale: float,
         samples: int = 0,
         aligned: bool = True,
         last_pixel: bool = False,

@@ -21,9 +21,7 @@ class Embedding(nn.Module):
         init: see ``stages.initial``.
     """
 
-    def __init__(
-        self, channels: int, reads: Settings, hidden: int = 256, init: LinearInit = "kaiming-normal"
-    ) -> None:
+    def __init__(self, channels: int, reads: Settings, hidden: int, init: LinearInit) -> None:
         super().__init__()
         self.layer = linear(channels * reads[0] ** 2, hidden, init)
         self.reads = reads
@@ -54,11 +52,11 @@ class Pointwise(nn.Module):
 
     def __init__(
         self,
-        size: int = 7,
-        samples: int = 4,
-        gamma: float = 0.1,
-        hidden: int = 256,
-        pooling: Pooling = "aligned",
+        size: int,
+        samples: int,
+        gamma: float,
+        hidden: int,
+        pooling: Pooling,
         init: LinearInit = "kaiming-normal",
     ) -> None:
         super().__init__()
@@ -86,11 +84,11 @@ class Translated(nn.Module):
 
     def __init__(
         self,
-        size: int = 7,
-        samples: int = 4,
-        gamma: float = 0.1,
-        hidden: int = 256,
-        pooling: Pooling = "aligned",
+        size: int,
+        samples: int,
+        gamma: float,
+        hidden: int,
+        pooling: Pooling,
         init: LinearInit = "kaiming-normal",
     ) -> None:
         super().__init__()

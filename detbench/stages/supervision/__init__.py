@@ -8,9 +8,3 @@ A loss is a module: ``(outputs, assigned) -> scalars by name``. ``outputs`` are 
 Losses take every candidate of the batch and weights, never an index list, so that a training step
 on a GPU does not wait for one.
 """
-
-from detbench.stages.supervision.classification import Focal, QualityFocal
-from detbench.stages.supervision.localisation import L1, Giou
-from detbench.stages.supervision.quality import Centerness
-
-__all__ = ["Centerness", "Focal", "Giou", "L1", "QualityFocal"]

@@ -20,15 +20,15 @@ class Focal(nn.Module):
         alpha: weight of the positive class; 1 - alpha of the negative.
         gamma: exponent of the modulating factor.
         weight: of the loss.
-        normaliser: what it is divided by.
+        normaliser: what it is divided by; none is as the assigner says.
     """
 
     def __init__(
         self,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        weight: float = 1.0,
-        normaliser: Normaliser = "batch",
+        alpha: float,
+        gamma: float,
+        weight: float,
+        normaliser: Normaliser | None = None,
     ) -> None:
         super().__init__()
         self.alpha, self.gamma, self.weight, self.normaliser = alpha, gamma, weight, normaliser
@@ -55,9 +55,7 @@ class QualityFocal(nn.Module):
         normaliser: what it is divided by.
     """
 
-    def __init__(
-        self, beta: float = 2.0, weight: float = 1.0, normaliser: Normaliser = "batch"
-    ) -> None:
+    def __init__(self, beta: float, weight: float, normaliser: Normaliser | None = None) -> None:
         super().__init__()
         self.beta, self.weight, self.normaliser = beta, weight, normaliser
 

@@ -24,9 +24,7 @@ class L1(nn.Module):
         normaliser: what it is divided by.
     """
 
-    def __init__(
-        self, beta: float = 0.0, weight: float = 1.0, normaliser: Normaliser = "batch"
-    ) -> None:
+    def __init__(self, beta: float, weight: float, normaliser: Normaliser | None = None) -> None:
         super().__init__()
         self.beta, self.weight, self.normaliser = beta, weight, normaliser
 
@@ -50,19 +48,21 @@ class Giou(nn.Module):
         weight: of the loss.
         distribution_weight: of the distribution focal loss, with the same weighting.
         least: the sum of weights is taken to be at least this.
-        normaliser: what the sum over positives is divided by.
+        normaliser: what the sum over positives is divided by; none is what they weigh where there
+            is a weighting, else as the assigner says.
     """
 
     def __init__(
         self,
-        weighting: Literal["centerness", "score", "none"] = "none",
-        weight: float = 1.0,
-        distribution_weight: float = 0.0,
-        least: float = 1.0,
-        normaliser: Normaliser = "weights",
+        weighting: Literal["centerness", "score", "none"],
+        weight: float,
+        distribution_weight: float,
+        least: float,
+        normaliser: Normaliser | None = None,
     ) -> None:
         super().__init__()
-        self.weighting, self.least, self.normaliser = weighting, least, normaliser
+        self.weighting, self.least = weighting, least
+        self.normaliser = normaliser or (None if weighting == "none" else "weights")
         self.weight, self.distribution_weight = weight, distribution_weight
 
     def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
@@ -71,10 +71,11 @@ class Giou(nn.Module):
         boxes = torch.where(positive, assigned.boxes, anywhere)
         decoded = torch.where(positive, outputs.boxes.float(), anywhere)
         weights = self._weights(outputs, assigned)
-        if self.normaliser == "weights":
+        kind = self.normaliser or assigned.usual
+        if kind == "weights":
             total = shared(weights.sum(), self.least)
         else:
-            total = assigned.normaliser(self.normaliser)
+            total = assigned.normaliser(kind)
         loss = (generalized_box_iou_loss(decoded, boxes, reduction="none") * weights).sum() / total
         losses = {"loc": self.weight * loss}
         if self.distribution_weight:

@@ -18,7 +18,7 @@ class Centerness(nn.Module):
         normaliser: what the sum over positives is divided by.
     """
 
-    def __init__(self, weight: float = 1.0, normaliser: Normaliser = "batch") -> None:
+    def __init__(self, weight: float, normaliser: Normaliser | None = None) -> None:
         super().__init__()
         self.weight, self.normaliser = weight, normaliser
 

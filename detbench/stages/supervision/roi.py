@@ -77,7 +77,7 @@ def best_class(logits: Tensor) -> Tensor:
 class CrossEntropy:
     """Softmax cross-entropy over the classes and background, a mean over valid proposals."""
 
-    weight: float = 1.0
+    weight: float
 
     def __call__(self, logits: Tensor, taught: Taught) -> Tensor:
         """Logits (K, C + 1), background last."""
@@ -95,8 +95,8 @@ class BoxLoss:
         weight: of the loss.
     """
 
-    beta: float = 0.0
-    weight: float = 1.0
+    beta: float
+    weight: float
 
     def __call__(self, boxes: BoxDeltas, taught: Taught, total: Tensor) -> Tensor:
         """Sum over positives divided by ``total``."""
