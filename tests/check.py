@@ -1,4 +1,4 @@
-"""The one test command: lint, format, types, docs/cli.md, tests. Stops at the first that fails.
+"""The one test command: lint, format, types, generated pages, tests. Stops at the first failure.
 
 python tests/check.py            everything
 python tests/check.py tests/ops  everything, but only these tests
@@ -17,6 +17,7 @@ STEPS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("detbench.cli.reference", "--check", "docs/cli.md"),
+    ("detbench.recipe.reference", "--check", "docs/stages.md"),
     ("pytest", *sys.argv[1:]),
 )
 

@@ -5,43 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
 
 import pytest
 
-from detbench.recipe import load, resolve, roi, stages
-from detbench.recipe.base import Custom
+from detbench.recipe import load, resolve
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OPTIONS = [
-    *(stages.Features, stages.Sampling, stages.Assignment, stages.Head),
-    *(stages.ClsLoss, stages.LocLoss, stages.Score),
-    *(roi.RoiFeatures, roi.RoiSampling, roi.RoiAssignment, roi.RoiHead),
-]
 FIDELITY = 'fidelity = "text-only"\n'
-OTHERS = [stages.Centerness, roi.CrossEntropy, roi.BoxLoss, roi.RandomSampler, roi.PositiveSampler]
-
-
-def options() -> list[Any]:
-    """Every option of every stage, less the user's own."""
-    found = [one for union in OPTIONS for one in get_args(get_args(union)[0])]
-    return [one for one in [*found, *OTHERS] if one is not Custom]
-
-
-def test_every_option_and_setting_of_the_stages_is_documented() -> None:
-    rows = {}
-    for line in (ROOT / "docs" / "stages.md").read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) == 6 and cells[2].startswith("`"):
-            rows.setdefault(cells[2].strip("`"), []).append(set(re.findall(r"`(\w+)`", cells[4])))
-    wanted = {}
-    for option in options():
-        (kind,) = get_args(option.model_fields["kind"].annotation)
-        wanted.setdefault(kind, set()).update(set(option.model_fields) - {"kind"})
-    assert set(rows) - {"kind"} == set(wanted)
-    for kind, settings in wanted.items():
-        assert all(found == settings for found in rows[kind]), kind
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

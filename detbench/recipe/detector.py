@@ -47,6 +47,16 @@ class Dense(Spec):
     """A dense (one-stage) detector: five stages on a shared pyramid.
 
     Attributes:
+        backbone, neck: from images to the pyramid.
+        pixels: how an image in [0, 255] becomes the network's input.
+        candidates: what boxes are predicted for.
+        boxes: what is predicted for each.
+        features: which maps a task reads.
+        sampling: where a task looks.
+        assignment: which candidates teach a task.
+        heads: with which layers and parameters a task predicts.
+        supervision: with which losses.
+        inference: what is done with predictions at test.
         predictor: what makes outputs of both tasks' towers; none is a convolution each.
         score: what boxes are ranked by; none is ``product``.
         auxiliary: what teaches the same outputs beside the main supervision.
@@ -85,6 +95,15 @@ class Roi(Spec):
     """An RoI (two-stage) detector: proposals, one main branch, and what is trained beside it.
 
     Attributes:
+        backbone, neck: from images to the pyramid.
+        pixels: how an image in [0, 255] becomes the network's input.
+        rpn: where proposals come from.
+        features: which maps a task reads.
+        sampling: where a task looks.
+        assignment: which proposals teach a task.
+        heads: with which layers and parameters a task predicts.
+        supervision: with which losses.
+        inference: what is done with predictions at test.
         sibling: a second branch dropped at test.
         rounds: further rounds on refined boxes.
         readout: which head and round answers which task at test.

@@ -23,8 +23,8 @@ class ResNet(Option):
         depth: number of layers, which says what blocks there are and how many: basic ones up to
             34, bottlenecks from 50. 10 is one basic block per stage.
         blocks: of C2 to C5 in place of the depth's numbers, for small profiles.
-        groups, base_width: of the bottlenecks' 3x3 convolutions: groups, and channels of each in
-            C2.
+        groups: of the bottlenecks' 3x3 convolutions.
+        base_width: channels of each group in C2.
         style: ``pytorch`` puts a down-sampling block's stride in its 3x3 convolution,
             ``caffe`` in its first 1x1.
         frozen_stages: 0 trains everything, 1 freezes the stem and C2, and so on; -1 too trains all.
@@ -75,6 +75,7 @@ class Fpn(Option):
     """Feature pyramid (Lin et al. 2017).
 
     Attributes:
+        channels: width of every map.
         first: level of the finest map; 3 gives P3 from C3.
         levels: number of maps, the extra ones included.
         extra: what the maps above the backbone's last are made from: ``input`` strided
@@ -107,6 +108,9 @@ class C4(Spec):
 class CustomNeck(Custom):
     """A neck of the user's own, called with ``inputs`` (widths from the backbone), ``channels``
     and ``levels``.
+
+    Attributes:
+        channels, first, levels: as of ``fpn``.
     """
 
     channels: Positive = 256
@@ -119,7 +123,12 @@ RoiNeck = Annotated[Fpn | C4, Field(discriminator="kind")]
 
 
 class Pixels(Spec):
-    """How an image in [0, 255] becomes the network's input: channel order, mean, deviation."""
+    """How an image in [0, 255] becomes the network's input.
+
+    Attributes:
+        order: of the channels.
+        mean, std: of each channel: the one is subtracted, then it is divided by the other.
+    """
 
     scaling: ClassVar[Scaling] = kept("mean", "std")
 
@@ -158,7 +167,11 @@ class Anchors(Option):
 
 
 class Points(Option):
-    """One point per cell, at ``offset`` strides from its corner."""
+    """One point per cell.
+
+    Attributes:
+        offset: of the point from its cell's corner, in strides.
+    """
 
     target: ClassVar[str] = "detbench.ops.candidates:point_grid"
     scaling: ClassVar[Scaling] = kept("offset")
@@ -171,9 +184,11 @@ Candidates = Annotated[Anchors | Points, Field(discriminator="kind")]
 
 
 class DeltaCoding(Option):
-    """Boxes as (dx, dy, dw, dh) against an anchor (R-CNN), divided by ``stds``.
+    """Boxes as (dx, dy, dw, dh) against an anchor (R-CNN).
 
-    ``per_level_scale`` multiplies the prediction by a learnt scalar per level (ATSS).
+    Attributes:
+        stds: what each of the four is divided by.
+        per_level_scale: a learnt scalar per level on the prediction (ATSS).
     """
 
     target: ClassVar[str] = "detbench.ops.coding:Delta"
@@ -203,7 +218,12 @@ class DistanceCoding(Option):
 
 
 class DistributionCoding(Option):
-    """Each distance as a distribution over ``bins`` + 1 values 0..bins, in strides (GFL)."""
+    """Each distance as a distribution over ``bins`` + 1 values 0..bins, in strides (GFL).
+
+    Attributes:
+        bins: see above.
+        per_level_scale: a learnt scalar per level on the prediction.
+    """
 
     target: ClassVar[str] = "detbench.ops.coding:Distribution"
     beside: ClassVar[frozenset[str]] = frozenset({"per_level_scale"})

@@ -19,8 +19,10 @@ class Rpn(Spec):
 
     Attributes:
         channels, init: of its 3x3 convolution.
-        positive, negative, min_positive: IoU thresholds of its assignment.
-        samples, fraction: anchors per image in its loss, and the largest share of positives.
+        positive, negative, min_positive: IoU thresholds of its assignment, as in ``iou``.
+        anchors: on every level of the pyramid.
+        samples: anchors per image in its loss.
+        fraction: largest share of positives among them.
         border: anchors that leave their image, without its padding, by more pixels than this teach
             nothing; none keeps all.
         weak: what anchors learn that are positive for being an object's best alone: that object
@@ -118,7 +120,11 @@ OutputInit = Annotated[float, Field(gt=0)] | Literal["default"]
 
 
 class Reads(Spec):
-    """How the plain feature that shift networks read is pooled; fields as in ``RoiAlign``."""
+    """How the plain feature that shift networks read is pooled.
+
+    Attributes:
+        samples, aligned: as in ``roi-align``.
+    """
 
     scaling: ClassVar[Scaling] = kept("samples")
 
@@ -126,8 +132,8 @@ class Reads(Spec):
     aligned: Literal[False] | None = None
 
 
-class Pointwise(Option):
-    """A learnt shift of every bin: deformable RoI pooling (TSD, eq. 5 and 6).
+class Shifting(Option):
+    """What regions that a small network shifts have in common.
 
     Attributes:
         size: side of the pooled map.
@@ -141,7 +147,6 @@ class Pointwise(Option):
         reads: how the feature that it reads is pooled; by default as ``RoiAlign`` does.
     """
 
-    target: ClassVar[str] = "detbench.stages.sampling.shifted:Pointwise"
     beside: ClassVar[frozenset[str]] = frozenset({"reads"})
     scaling: ClassVar[Scaling] = {
         "size": "pool",
@@ -150,7 +155,7 @@ class Pointwise(Option):
         "hidden": "channels",
     }
 
-    kind: Literal["pointwise"]
+    kind: str
     size: Positive = 7
     samples: Positive = 4
     gamma: Annotated[float, Field(gt=0)] = 0.1
@@ -160,28 +165,35 @@ class Pointwise(Option):
     reads: Reads | None = None
 
 
-class Translated(Option):
-    """One learnt shift of the whole proposal (TSD, eq. 3 and 4); fields as in ``Pointwise``."""
+class Pointwise(Shifting):
+    """A learnt shift of every bin: deformable RoI pooling (TSD, eq. 5 and 6)."""
+
+    target: ClassVar[str] = "detbench.stages.sampling.shifted:Pointwise"
+    scaling: ClassVar[Scaling] = Shifting.scaling
+
+    kind: Literal["pointwise"]
+
+
+class Translated(Shifting):
+    """One learnt shift of the whole proposal (TSD, eq. 3 and 4)."""
 
     target: ClassVar[str] = "detbench.stages.sampling.shifted:Translated"
-    beside: ClassVar[frozenset[str]] = frozenset({"reads"})
-    scaling: ClassVar[Scaling] = Pointwise.scaling
+    scaling: ClassVar[Scaling] = Shifting.scaling
 
     kind: Literal["translated"]
-    size: Positive = 7
-    samples: Positive = 4
-    gamma: Annotated[float, Field(gt=0)] = 0.1
-    hidden: Positive = 256
-    pooling: Literal["aligned", "whole-pixels"] = "aligned"
-    init: LinearInit | None = None
-    reads: Reads | None = None
 
 
 RoiSampling = Annotated[RoiAlign | Pointwise | Translated | Custom, Field(discriminator="kind")]
 
 
 class RandomSampler(Option):
-    """``count`` proposals per image, at most ``fraction`` of them positive, the rest background."""
+    """Positives up to a share, the rest background.
+
+    Attributes:
+        count: proposals per image.
+        fraction: largest share of positives.
+        add_ground_truth: the objects' own boxes are proposals too.
+    """
 
     target: ClassVar[str] = "detbench.stages.assignment.proposals:ProposalSampler"
     scaling: ClassVar[Scaling] = {"count": "samples", **kept("fraction")}
@@ -193,9 +205,13 @@ class RandomSampler(Option):
 
 
 class PositiveSampler(Option):
-    """Positives, up to ``count`` per image, and background to fill up (Decoupled R-CNN's code).
+    """All positives, and background to fill up (Decoupled R-CNN's code).
 
     The background teaches no boxes. Further rounds (``rounds``) refine the positives alone.
+
+    Attributes:
+        count: proposals per image.
+        add_ground_truth: the objects' own boxes are proposals too.
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.proposals:positive_sampler"
@@ -215,7 +231,9 @@ class Proposals(Option):
         images: in training so many images, in the order of a process's part of the batch, share
             ``train_count``: the best of all of them (maskrcnn-benchmark: those of a GPU). By
             default each has its own.
-        positive, negative: IoU thresholds.
+        sampler: which of them are drawn.
+        positive: IoU with an object from which on a proposal is positive.
+        negative: IoU below which it is background.
     """
 
     target: ClassVar[str] = "detbench.detectors.roi_settings:TaskProposals"
@@ -242,9 +260,11 @@ RoiAssignment = Annotated[Proposals | Custom, Field(discriminator="kind")]
 
 
 class Fc(Option):
-    """``depth`` fully connected layers with ReLU.
+    """Fully connected layers with ReLU.
 
     Attributes:
+        depth: how many.
+        channels: width of each.
         init: how they start; by default ``xavier-uniform``, as in MMDetection.
     """
 
@@ -294,6 +314,7 @@ class CrossEntropy(Option):
     """Softmax cross-entropy over the classes and background.
 
     Attributes:
+        weight: of the loss.
         init: how the layer that predicts starts; by default normal with a deviation of 0.01.
     """
 
@@ -311,6 +332,7 @@ class BoxLoss(Option):
 
     Attributes:
         beta: 0 is L1.
+        weight: of the loss.
         class_agnostic: one box per proposal instead of one per class.
         background: the layer has a box for background too, which nothing teaches or reads
             (MMDetection 1.x).
@@ -366,7 +388,8 @@ class ProgressiveConstraint(Spec):
     one.
 
     Attributes:
-        cls_margin, loc_margin: of a mean over all sampled proposals, and over positives.
+        cls_margin: of the label's probability, a mean over all sampled proposals.
+        loc_margin: of the IoU with the object, a mean over positives.
         without_positives: what an image without positives adds to the means: its proposals
             ``as-others`` (the default, the text), or ``one-zero`` to each (TSD's released code).
     """
@@ -379,7 +402,13 @@ class ProgressiveConstraint(Spec):
 
 
 class RoiSupervision(Spec):
-    """Losses of a branch."""
+    """Losses of a branch.
+
+    Attributes:
+        cls, loc: of each task.
+        unfocused: of the other task, which each head does too; none where it does not.
+        constraint: to the sibling.
+    """
 
     scaling: ClassVar[Scaling] = {}
 
@@ -396,7 +425,11 @@ class RoiSupervision(Spec):
 
 
 class Branch(Spec):
-    """A second branch, trained beside the main one and dropped at test (TSD's sibling head)."""
+    """A second branch, trained beside the main one and dropped at test (TSD's sibling head).
+
+    Attributes:
+        sampling, heads, supervision: as the main branch's.
+    """
 
     scaling: ClassVar[Scaling] = {}
 
@@ -410,9 +443,11 @@ class Round(Spec):
 
     Attributes:
         tasks: ``loc`` refines only; ``both`` classifies again.
-        positive: IoU threshold.
+        positive: IoU threshold of its proposals.
         weight: of the round's losses.
         heads: as in the main branch; ``both`` is also given for a loc-only round.
+        sampling: the main branch's where none is given.
+        loc: loss of its boxes.
     """
 
     scaling: ClassVar[Scaling] = kept("positive", "weight")

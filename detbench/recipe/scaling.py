@@ -10,21 +10,38 @@ from collections.abc import Mapping
 from typing import Literal
 
 Rule = Literal[
-    "kept",  # stays as in the paper
-    "channels",  # width of neck, towers, RPN: in proportion to 256
-    "roi",  # width of an RoI detector's heads: in proportion to 1024
-    "pool",  # side of pooled maps: in proportion to 7
-    "candidates",  # of the RPN on a level: in proportion to 1000
-    "proposals",  # an image: at most so many
+    "kept",
+    "channels",
+    "roi",
+    "pool",
+    "candidates",
+    "proposals",
     "samples",
-    "anchors",  # sizes of anchors: multiplied
-    "bounds",  # object sizes at which one level gives way to the next: multiplied
-    "init",  # how hidden convolutions start: as the profile says, where the recipe does not
-    "shift",  # what an output of 1 of a shift network means: multiplied
-    "first",  # of the pyramid: replaced
+    "anchors",
+    "bounds",
+    "init",
+    "shift",
+    "first",
     "levels",
-    "backbone",  # by recipe.light, from all of the backbone's fields
+    "backbone",
 ]
+SAID: Mapping[Rule, str] = {
+    "kept": "",
+    "channels": "in proportion to 256",  # width of neck, towers, RPN
+    "roi": "in proportion to 1024",  # width of an RoI detector's heads
+    "pool": "in proportion to 7",  # side of pooled maps
+    "candidates": "in proportion to 1000",  # of the RPN on a level
+    "proposals": "at most the profile's",
+    "samples": "at most the profile's",
+    "anchors": "times the factor of anchors",
+    "bounds": "times the factor of sizes",  # at which one level gives way to the next
+    "init": "the profile's, where none is given",
+    "shift": "times the factor of shifts",  # what an output of 1 of a shift network means
+    "first": "the profile's",
+    "levels": "the profile's",
+    "backbone": "in proportion to a ResNet-50's",  # by recipe.light, from all of its fields
+}
+"""What each rule does, in words; nothing where a field stays as in the paper."""
 
 Scaling = Mapping[str, Rule]
 """Field -> rule, of every field of a schema that holds numbers."""

@@ -105,10 +105,13 @@ Sampling = Annotated[Regular | Deformable, Field(discriminator="kind")]
 
 
 class IouAssignment(Option):
-    """Positives overlap an object by ``positive`` or more, background by less than ``negative``.
+    """IoU thresholds (Faster R-CNN's RPN, RetinaNet); between the two a candidate is ignored.
 
-    ``match_low_quality`` also takes each object's best candidates when they reach
-    ``min_positive`` (Faster R-CNN's RPN, RetinaNet).
+    Attributes:
+        positive: IoU from which on a candidate has an object.
+        negative: IoU below which it is background.
+        min_positive: IoU that an object's best candidates must reach.
+        match_low_quality: each object has its best candidates too.
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.iou:IouAssigner"
@@ -139,7 +142,11 @@ class FcosAssignment(Option):
 
 
 class AtssAssignment(Option):
-    """Adaptive threshold over the ``top_k`` nearest anchors of every level (ATSS, algorithm 1)."""
+    """A threshold that adapts to each object (ATSS, algorithm 1).
+
+    Attributes:
+        top_k: nearest anchors of every level, over which it is computed.
+    """
 
     target: ClassVar[str] = "detbench.stages.assignment.atss:AtssAssigner"
     scaling: ClassVar[Scaling] = kept("top_k")
@@ -159,6 +166,7 @@ class Tower(Option):
     """``depth`` 3x3 convolutions, each with norm and ReLU, then a 3x3 prediction convolution.
 
     Attributes:
+        depth: how many.
         channels: width of the tower.
         norm: ``gn`` is GroupNorm with 32 groups.
         conv_bias: a bias beside the norm too; without a norm there always is one.
@@ -187,7 +195,14 @@ Normaliser = Literal["images", "batch", "weights"]
 
 
 class Focal(Option):
-    """Focal loss on sigmoid scores (RetinaNet, eq. 5)."""
+    """Focal loss on sigmoid scores (RetinaNet, eq. 5).
+
+    Attributes:
+        alpha: weight of a candidate's class; 1 - alpha of all others.
+        gamma: exponent of the modulating factor.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
 
     target: ClassVar[str] = "detbench.stages.supervision.classification:Focal"
     scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
@@ -200,7 +215,13 @@ class Focal(Option):
 
 
 class QualityFocal(Option):
-    """Quality focal loss: the target is the IoU of the predicted box (GFL, eq. 4)."""
+    """Quality focal loss (GFL, eq. 4): its target is the assignment's, or the predicted box's IoU.
+
+    Attributes:
+        beta: exponent of the modulating factor.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
 
     target: ClassVar[str] = "detbench.stages.supervision.classification:QualityFocal"
     scaling: ClassVar[Scaling] = kept("beta", "weight")
@@ -212,7 +233,13 @@ class QualityFocal(Option):
 
 
 class L1(Option):
-    """L1 on the box code; ``beta`` > 0 makes it smooth L1."""
+    """(Smooth) L1 on the box code.
+
+    Attributes:
+        beta: 0 is L1.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
 
     target: ClassVar[str] = "detbench.stages.supervision.localisation:L1"
     scaling: ClassVar[Scaling] = kept("beta", "weight")
@@ -228,9 +255,11 @@ class Giou(Option):
 
     Attributes:
         weighting: ``centerness`` of the target, the detached class ``score``, or ``none``.
+        weight: of the loss.
         distribution_weight: weight of the distribution focal loss (GFL, eq. 6).
         least: the sum of the positives' weights is taken to be at least this.
-        normaliser: none is ``weights`` where there is a weighting.
+        normaliser: what it is divided by, see below; where there is a weighting, ``weights``
+            unless given.
     """
 
     target: ClassVar[str] = "detbench.stages.supervision.localisation:Giou"
@@ -245,7 +274,13 @@ class Giou(Option):
 
 
 class Centerness(Option):
-    """Binary cross-entropy on centre-ness (FCOS, eq. 3), predicted on ``task``'s tower."""
+    """Binary cross-entropy on centre-ness (FCOS, eq. 3).
+
+    Attributes:
+        task: whose tower predicts it.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
 
     target: ClassVar[str] = "detbench.stages.supervision.quality:Centerness"
     beside: ClassVar[frozenset[str]] = frozenset({"task"})
@@ -285,7 +320,11 @@ class DenseSupervision(Spec):
 
 
 class Auxiliary(Spec):
-    """A further supervision of the same outputs, of one task or of both."""
+    """A further supervision of the same outputs, of one task or of both.
+
+    Attributes:
+        assignment, supervision: as the detector's own.
+    """
 
     scaling: ClassVar[Scaling] = {}
 
@@ -302,7 +341,8 @@ class ProductScore(Option):
     """Class probability times those of the extra outputs (FCOS, section 3.3).
 
     Attributes:
-        select: what the threshold and the best of each level are taken by.
+        select: what the score threshold and the best of each level are taken by: the probability
+            of the ``class``, or the ``score``.
     """
 
     target: ClassVar[str] = "detbench.stages.score:Product"
@@ -316,7 +356,8 @@ class GeometricScore(Option):
     """Their geometric mean (PAA, section 3.4).
 
     Attributes:
-        select: what the threshold and the best of each level are taken by.
+        select: what the score threshold and the best of each level are taken by: the probability
+            of the ``class``, or the ``score``.
     """
 
     target: ClassVar[str] = "detbench.stages.score:Geometric"
