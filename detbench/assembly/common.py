@@ -50,7 +50,7 @@ def make(
         if check is not None:
             check(settings, made)
         return made
-    target, offered = _imported(settings.target), {**(wiring or {}), **context}
+    target, offered = imported(settings.target), {**(wiring or {}), **context}
     wanted = inspect.signature(target).parameters
     return target(**{name: x for name, x in offered.items() if name in wanted} | settings.arguments)
 
@@ -59,7 +59,7 @@ def _own(settings: Custom, context: Mapping[str, Any]) -> Any:
     where = f"target {settings.target!r}"
     if os.getcwd() not in sys.path:  # modules of the current folder are found too
         sys.path.append(os.getcwd())
-    target = _imported(settings.target)
+    target = imported(settings.target)
     if twice := sorted(set(context) & set(settings.arguments)):
         raise RecipeError(f"{where}: arguments: {', '.join(twice)} is given by the stage; drop it")
     with contextlib.suppress(ValueError):  # a class of compiled code may have no signature
@@ -72,7 +72,7 @@ def _own(settings: Custom, context: Mapping[str, Any]) -> Any:
     return target(**context, **settings.arguments)
 
 
-def _imported(target: str) -> Any:
+def imported(target: str) -> Any:
     """The object of ``package.module:name``."""
     module_name, _, name = target.partition(":")
     try:

@@ -52,10 +52,10 @@ class Predicts:
 
     classes: int
     box_outputs: int
-    code: Delta = Delta()  # noqa: RUF009 - frozen
-    init: PerTask[OutputInit] = PerTask(0.01, 0.001)  # noqa: RUF009 - frozen
-    unfocused: bool = False
-    classifies: bool = True
+    code: Delta
+    init: PerTask[OutputInit]
+    unfocused: bool
+    classifies: bool
 
 
 class Branch(nn.Module):

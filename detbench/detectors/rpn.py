@@ -117,7 +117,7 @@ class Rpn(nn.Module):
             nn.init.zeros_(bias)
         self.grid = grid
         self.strides = strides
-        self.code = Delta()
+        self.code = Delta((1.0, 1.0, 1.0, 1.0))
         self.settings = settings
 
     def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -20,7 +20,7 @@ LARGEST_LOG_RATIO = abs(math.log(16 / 1000))
 class Delta:
     """(dx, dy, dw, dh) against a box, each divided by ``stds`` (R-CNN, appendix C)."""
 
-    stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    stds: tuple[float, float, float, float]
 
     @property
     def dims(self) -> int:

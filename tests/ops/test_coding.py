@@ -14,7 +14,7 @@ def test_delta_round_trip():
 
 def test_delta_growth_is_limited():
     huge = torch.tensor([[0.0, 0.0, 50.0, -50.0]])
-    box = Delta().decode(huge, torch.tensor([[0.0, 0.0, 16.0, 16.0]]))[0]
+    box = Delta((1.0, 1.0, 1.0, 1.0)).decode(huge, torch.tensor([[0.0, 0.0, 16.0, 16.0]]))[0]
     assert (box[2] - box[0]).item() == pytest.approx(1000, rel=1e-4)
     assert (box[3] - box[1]).item() == pytest.approx(0.256, rel=1e-4)
 

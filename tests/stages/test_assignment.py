@@ -4,7 +4,9 @@ from made_outputs import outputs
 
 from detbench.assembly.common import make
 from detbench.ops.candidates import anchor_grid, point_grid
-from detbench.recipe.stages import AtssAssignment, FcosAssignment, IouAssignment
+from detbench.recipe.base import Custom
+from detbench.recipe.reference import kind_of, schemas_of
+from detbench.recipe.stages import Assignment, AtssAssignment, FcosAssignment, IouAssignment
 from detbench.stages.assignment import BACKGROUND, IGNORE, Assigned
 from detbench.stages.assignment.iou import IouAssigner
 from detbench.structures import Targets
@@ -18,7 +20,11 @@ IOU, FCOS, ATSS = (
     make(AtssAssignment(kind="atss")),
 )
 APART = make(IouAssignment(kind="iou", match_low_quality=False))
-OPTIONS = [(IOU, ANCHORS), (FCOS, POINTS), (ATSS, ANCHORS)]
+OPTIONS = [
+    (make(each(kind=kind_of(each))), POINTS if each is FcosAssignment else ANCHORS)
+    for each in schemas_of(Assignment)
+    if not issubclass(each, Custom)
+]
 
 
 def targets(*images: list[list[float]]) -> Targets:

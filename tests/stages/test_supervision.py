@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -69,6 +71,13 @@ def test_weights_and_normalisers_are_what_they_say(kind):
     # Three positives, and one is counted for the image that has none.
     expected = {"images": plain * 2 * 3 / 4, "batch": plain * 2, "weights": plain}
     assert found.item() == pytest.approx(expected[kind].item(), rel=1e-5)
+
+
+def test_a_loss_that_does_not_say_is_divided_as_its_assigner_has_it():
+    outputs, assigned = taught(LOGITS, ASSIGNED, TARGETS)
+    found = focal()(outputs, replace(assigned, usual="images"))["cls"]
+    assert found.item() == pytest.approx(loss_of(focal(normaliser="images")).item())
+    assert found.item() != pytest.approx(loss_of(focal()).item())
 
 
 def test_a_weight_of_nothing_ignores():
