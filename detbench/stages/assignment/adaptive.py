@@ -1,0 +1,98 @@
+"""A threshold of quality that adapts to each object (ATSS, algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from detbench.ops.boxes import centers, side_distances
+from detbench.ops.candidates import Candidates
+from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment
+from detbench.structures import Targets
+
+
+def adaptive(
+    candidates: Candidates, targets: Targets, top_k: int, quality: Callable[[Tensor], Tensor]
+) -> Assignment:
+    """An object's positives are its nearby candidates above the mean + deviation of their quality.
+
+    Nearby are the ``top_k`` candidates of each level whose centres are closest. A positive's centre
+    must lie inside the object by more than 0.01 pixels; one wanted by several objects goes to the
+    one for which its quality is highest. Images without objects are all background.
+
+    Args:
+        quality: (B, G, K) indices of candidates to their quality for each object, (B, G, K), not
+            negative.
+    """
+    batch, count = targets.valid.shape
+    shape = (batch, len(candidates.points))
+    within = candidates.within(targets.extents)
+    matched = targets.labels.new_full(shape, BACKGROUND)
+    if count:
+        nearby = _nearby(candidates, targets, top_k, within)
+        value = quality(nearby)
+        usable = None if within is None else _at(within, nearby)
+        boxes = targets.boxes[:, :, None]
+        inside = side_distances(candidates.points[nearby], boxes).amin(dim=-1) > 0.01
+        positive = (value >= _threshold(value, usable)) & inside & targets.valid[..., None]
+        if usable is not None:
+            positive = positive & usable
+        matched = _resolve(shape, nearby, value, positive)
+    if within is not None:
+        matched = matched.masked_fill(~within, IGNORE)
+    return Assignment(matched)
+
+
+def _nearby(candidates: Candidates, targets: Targets, top_k: int, within: Tensor | None) -> Tensor:
+    """(B, G, K) indices of the nearest candidates, ``top_k`` a level or all it has.
+
+    Of a level that has fewer ``within`` an image, others are taken last, and do not count.
+    """
+    middles = centers(targets.boxes)
+    indices, start = [], 0
+    for count in candidates.counts:
+        points = candidates.points[start : start + count]
+        squared = (middles[:, :, None] - points).square().sum(dim=-1)
+        if within is not None:
+            outside = ~within[:, None, start : start + count]
+            squared = squared.masked_fill(outside, torch.inf)
+        nearest = squared.topk(min(top_k, count), dim=-1, largest=False).indices
+        indices.append(nearest + start)
+        start += count
+    return torch.cat(indices, dim=-1)
+
+
+def _at(within: Tensor, nearby: Tensor) -> Tensor:
+    """(B, N) flags at (B, G, K) indices."""
+    return within.gather(1, nearby.flatten(1)).view_as(nearby)
+
+
+def _threshold(value: Tensor, usable: Tensor | None) -> Tensor:
+    """(B, G, 1): mean and standard deviation, together, of each object's (B, G, K) quality."""
+    if usable is None:
+        return value.mean(dim=-1, keepdim=True) + value.std(dim=-1, keepdim=True)
+    number = usable.sum(dim=-1, keepdim=True)
+    mean = (value * usable).sum(dim=-1, keepdim=True) / number
+    squared = ((value - mean).square() * usable).sum(dim=-1, keepdim=True)
+    return mean + (squared / (number - 1)).sqrt()
+
+
+def _resolve(shape: tuple[int, int], nearby: Tensor, value: Tensor, positive: Tensor) -> Tensor:
+    """One object per candidate: the positive pair with the highest quality, then the lowest index.
+
+    Args:
+        shape: (B, N).
+        nearby, value, positive: (B, G, K) candidate indices, their quality, and which pairs count.
+    """
+    batch, count, _ = nearby.shape
+    index = nearby.flatten(1)
+    value = value.masked_fill(~positive, -1.0).flatten(1)
+    best = value.new_full(shape, -1.0).scatter_reduce(1, index, value, "amax")
+    owner = torch.arange(count, device=value.device)[:, None].expand_as(nearby[0])
+    owner = owner.expand(batch, -1, -1).flatten(1)
+    wins = positive.flatten(1) & (value == best.gather(1, index))
+    owner = torch.where(wins, owner, count)
+    matched = owner.new_full(shape, count).scatter_reduce(1, index, owner, "amin")
+    return matched.masked_fill(matched == count, BACKGROUND)
