@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
-from detbench.recipe.model import Init, Positive
+from detbench.recipe.model import Fraction, Init, Positive
 from detbench.recipe.scaling import Scaling, kept
 
 Weight = Annotated[float, Field(ge=0)]
@@ -155,8 +155,26 @@ class AtssAssignment(Option):
     top_k: Positive = 9
 
 
+class CostAssignment(Option):
+    """Predictions that fit an object in class and box, by a threshold that adapts (DDOD, eq. 1).
+
+    Attributes:
+        alpha: exponent of the predicted box's IoU with the object; 1 - alpha is that of the
+            probability of its class.
+        top_k: nearest anchors of every level, over which the threshold is computed.
+    """
+
+    target: ClassVar[str] = "detbench.stages.assignment.cost:CostAssigner"
+    scaling: ClassVar[Scaling] = kept("alpha", "top_k")
+
+    kind: Literal["cost"]
+    alpha: Fraction = 0.8
+    top_k: Positive = 9
+
+
 Assignment = Annotated[
-    IouAssignment | FcosAssignment | AtssAssignment | Custom, Field(discriminator="kind")
+    IouAssignment | FcosAssignment | AtssAssignment | CostAssignment | Custom,
+    Field(discriminator="kind"),
 ]
 
 # --- heads: with which layers ---------------------------------------------------------------------
