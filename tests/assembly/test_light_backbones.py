@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from detbench.assembly.common import backbone_of
+from detbench.assembly.common import make
 from detbench.measure import flops
 from detbench.recipe import load, resolve
 from detbench.recipe.light import lighten
@@ -35,7 +35,7 @@ def catalogue() -> dict[str, ResNet]:
 def gflops(backbone: ResNet) -> float:
     """By every operator: the papers' way of counting gives deformable convolutions away."""
     with torch.device("meta"):
-        network: Any = backbone_of(backbone)
+        network: Any = make(backbone)
     return flops.count(nn.Sequential(network), (224, 224), "fvcore").gflops
 
 
