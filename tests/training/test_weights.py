@@ -132,8 +132,8 @@ def test_a_named_download_that_fails_is_one_line() -> None:
 def test_openmmlabs_file_is_fetched_once_and_its_hash_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make(spec.ResNet(kind="resnet", depth=50)).state_dict()
-    state = {k: v for k, v in made.items() if "num_batches" not in k}
+    whole = make(spec.ResNet(kind="resnet", depth=50)).state_dict()
+    state = {k: v for k, v in whole.items() if "num_batches" not in k}
     # OpenMMLab's file of MSRA's has these two, and MMDetection does not read them.
     state |= {"conv1.bias": torch.zeros(64), "fc.weight": torch.zeros(1000, 2048)}
     asked: list[tuple[str, str]] = []
