@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
@@ -65,6 +66,15 @@ class Spec(BaseModel):
     @classmethod
     def _present_name(cls, value: str) -> str:
         return next(iter(get_args(cls.model_fields["kind"].annotation)), value)
+
+    @classmethod
+    def of_plain(cls, plain: Any) -> Self:
+        """What ``model_dump(mode="json")`` made plain, as the store keeps it.
+
+        Raises:
+            ValidationError: it is none, or of another version of detbench.
+        """
+        return cls.model_validate_json(json.dumps(plain))
 
     @property
     def left_out(self) -> frozenset[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -166,12 +165,3 @@ class Cell(Spec):
     training: Training
     evaluation: Evaluation
     seed: Annotated[int, Field(ge=0)] = 0
-
-    @classmethod
-    def of_plain(cls, plain: Any) -> Self:
-        """The cell that ``model_dump(mode="json")`` made plain, as the store keeps it.
-
-        Raises:
-            ValidationError: it is none, or of another version of detbench.
-        """
-        return cls.model_validate_json(json.dumps(plain))

@@ -11,7 +11,7 @@ from detbench.errors import DataError
 from detbench.evaluation.truth import Truths
 from detbench.recipe import load, resolve
 from detbench.recipe.columns import choose as choose_columns
-from detbench.recipe.digest import digest, training
+from detbench.recipe.digest import digest, former, training
 from detbench.recipe.experiment import Cell, Data
 from detbench.recipe.metrics import any_of
 from detbench.recipe.override import detector_only
@@ -242,6 +242,9 @@ def _label(row: Row, one: ResolvedRow, group: list[ResolvedRow]) -> str:
     return row.label if len(group) == 1 else f"{row.label}, seed {one.seed}"
 
 
+NAMED = 3
+"""Of more cells than this that are left out for one reason, the others are counted."""
+
 FREE = {"training": {"precision": "fp32", "channels_last": True}}
 """Settings that say how to compute, not what."""
 
@@ -279,6 +282,28 @@ class Standing:
     done: tuple[Task, ...]
     failed: tuple[Task, ...]
     missing: tuple[Task, ...]
+
+
+def left_out(store: Store, tasks: Iterable[Task]) -> list[str]:
+    """Sentences on what is stored of tasks that count as missing, one for each reason: they were
+    measured before a fault was mended, see ``recipe.base.Revision``.
+    """
+    stored = store.listing()
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        for name, mended in former(task.cell).items():
+            if name in stored:
+                found.setdefault(mended, []).append(task.label)
+    return [
+        f"{_named(labels)}: what is stored is left out, as it was measured before this was mended: "
+        f"{mended}"
+        for mended, labels in found.items()
+    ]
+
+
+def _named(labels: list[str]) -> str:
+    more = len(labels) - NAMED
+    return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def standing(store: Store, tasks: Iterable[Task]) -> Standing:

@@ -98,7 +98,7 @@ def test_a_reason_touches_the_cells_of_its_option_alone(monkeypatch: pytest.Monk
     assert digest(atss) != before[0]
     assert training(atss) != before[1]
     assert (digest(fcos), training(fcos)) == before[2:]
-    assert former(atss) == {before[0]: ["atss: ties went to the wrong level (2027-01-02)"]}
+    assert former(atss) == {before[0]: "atss: ties went to the wrong level (2027-01-02)"}
     assert former(fcos) == {}
 
 
@@ -114,8 +114,8 @@ def test_each_reason_has_its_digest_and_touches_where_it_says(
     assert len({one for one, _ in found}) == 3
     assert found[2][1] == found[1][1] != found[0][1]
     first, second = (f"atss: {one.reason} ({one.since})" for one in (FIRST, SECOND))
-    assert former(touched) == {found[0][0]: [first, second], found[1][0]: [second]}
-    assert former(spared) == {found[0][1]: [first]}
+    assert former(touched) == {found[0][0]: f"{first}; {second}", found[1][0]: second}
+    assert former(spared) == {found[0][1]: first}
 
 
 def test_a_reason_says_what_was_measured_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
