@@ -17,6 +17,7 @@ from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid, anchor_grid, point_grid
 from detbench.pertask import PerTask
 from detbench.recipe import model as spec
+from detbench.recipe import source
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.validate import suggest
 
@@ -100,6 +101,8 @@ def custom(settings: Custom, needs: Sequence[str] = (), **context: Any) -> Any:
     """
     where = f"target {settings.target!r}"
     target = _imported(settings.target)
+    if settings.source is not None:
+        source.settled(settings)
     if twice := sorted(set(context) & set(settings.arguments)):
         raise RecipeError(f"{where}: arguments: {', '.join(twice)} is given by the stage; drop it")
     with contextlib.suppress(ValueError):  # a class of compiled code may have no signature

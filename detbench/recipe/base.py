@@ -165,14 +165,16 @@ class Custom(Spec):
     Attributes:
         target: ``package.module:Class``, importable from the current folder or ``PYTHONPATH``.
         arguments: passed on as keywords; anything TOML can say.
-        version: of your code. Results are found again by their recipe, which does not hold the
-            code: raise this (or run with ``--fresh``) when the code changes what comes out.
+        version: of your code, which then stands for it: raise it when what comes out changes.
+        source: without a version, sha256 of the module's source and its local imports
+            (``recipe.source``), known when a cell is planned; in a recipe it asks for just these.
     """
 
     kind: Literal["custom"]
     target: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     arguments: dict[str, Any] = {}
     version: int | None = None
+    source: str | None = None
 
 
 T = TypeVar("T")

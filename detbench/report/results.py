@@ -25,7 +25,7 @@ from detbench.runner.plan import (
     Standing,
     Task,
     choose,
-    left_out,
+    outdated,
     standing,
 )
 from detbench.training import curve
@@ -120,9 +120,9 @@ class TableResults:
         return standing(self.store, self.plan.tasks)
 
     @cached_property
-    def left_out(self) -> list[str]:
+    def outdated(self) -> list[str]:
         """What is stored of missing cells and does not count, in sentences."""
-        return left_out(self.store, self.standing.missing)
+        return outdated(self.store, self.standing.missing)
 
     @cached_property
     def sizes(self) -> tuple[dict[str, list[by_size.Found]], str]:

@@ -159,7 +159,7 @@ def make(
         RecipeError: mistakes in ``rows`` or ``overrides``, all of them.
     """
     resolved = [
-        one.settled(data_root) if data_root else one
+        one.settled(data_root)
         for one in resolve.cells(table, profile, seeds, rows, overrides, data)
     ]
     papers = {row.label: resolve.paper_cell(row, table) for row in resolve.select(table, rows)}
@@ -242,6 +242,9 @@ def _label(row: Row, one: ResolvedRow, group: list[ResolvedRow]) -> str:
     return row.label if len(group) == 1 else f"{row.label}, seed {one.seed}"
 
 
+MEANT = {"weights_content": "weights"}
+"""Field that stands for another in digests -> that one."""
+
 NAMED = 3
 """Of more cells than this that are left out for one reason, the others are counted."""
 
@@ -264,7 +267,9 @@ def departures(cell: Cell, paper: Cell) -> list[str]:
             continue
         names = [name for name in type(ours).model_fields if name not in ours.left_out]
         found += [
-            f"{section}.{name}" for name in names if getattr(ours, name) != getattr(theirs, name)
+            f"{section}.{MEANT.get(name, name)}"
+            for name in names
+            if getattr(ours, name) != getattr(theirs, name)
         ]
     return found
 
@@ -284,7 +289,7 @@ class Standing:
     missing: tuple[Task, ...]
 
 
-def left_out(store: Store, tasks: Iterable[Task]) -> list[str]:
+def outdated(store: Store, tasks: Iterable[Task]) -> list[str]:
     """Sentences on what is stored of tasks that count as missing, one for each reason: they were
     measured before a fault was mended, see ``recipe.base.Revision``.
     """

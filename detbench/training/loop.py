@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from detbench.data import settle
 from detbench.data.loading import Processes, TrainLoader, worker_deaths
 from detbench.detectors import classes
 from detbench.errors import DataError, WeightsError
@@ -98,6 +99,7 @@ def train(
     )
 
     def initialise() -> None:
+        settle.check_weights(training)
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
 
