@@ -145,16 +145,19 @@ def cell(
 
 
 def paper_cell(row: Row, table: Table) -> Cell | None:
-    """What the paper itself ran for a row, its ImageNet weights included; none if only cited."""
+    """What the paper itself ran for a row, its ImageNet weights included; none if only cited. Own
+    modules and files of weights have their content, see ``data.settle``.
+    """
     paper, schedule = paper_detector(row), schedule_of(row, table)
     if row.cited or paper is None or schedule is None:
         return None
-    return Cell(
+    made = Cell(
         detector=paper,
         data=schedule.data,
         training=schedule.training,
         evaluation=schedule.evaluation,
     )
+    return settled(made, None)
 
 
 def select(table: Table, pattern: str | None) -> list[Row]:

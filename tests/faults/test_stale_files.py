@@ -273,6 +273,44 @@ def test_what_it_does_not_import_and_what_is_installed_do_not_count(
     assert source.of_target("installed:Head") is None
 
 
+TABLE = f"""
+id = "mine"
+title = "Mine"
+paper = "own"
+columns = ["AP", "gflops"]
+
+[[rows]]
+label = "mine"
+detector = "fcos-r50"
+heads = {{ both = {{ kind = "custom", target = "{TARGET}" }} }}
+fidelity = "text-only"
+"""
+
+
+def test_a_row_of_ones_own_does_not_depart_from_itself(folder: Path) -> None:
+    (folder / "mine.toml").write_text(TABLE)
+    [row] = plan.make(load.table("mine.toml"), load.profile("paper")).rows
+    assert row.differs == ("training.weights",)
+
+
+def test_a_stored_cell_is_known_by_its_source(folder: Path) -> None:
+    from detbench.results.schema import Measurement
+    from detbench.results.store import Store
+    from detbench.runner import stored
+
+    (folder / "mine.toml").write_text(TABLE)
+    [row] = plan.make(load.table("mine.toml"), load.profile("paper")).rows
+    [task] = row.train
+    origin = {"recipe": task.cell.model_dump(mode="json")}
+    measured = Measurement(task.digest, "train-eval", "AP", 0.5, "fraction", provenance=origin)
+    Store(folder / "results").add([measured])
+    [one] = stored.cells(folder / "results", ["mine.toml"])
+    assert [name.row for name in one.names] == ["mine"]
+    change(folder / "lying_beside.py")
+    [one] = stored.cells(folder / "results", ["mine.toml"])
+    assert one.names == ()
+
+
 def test_a_version_stands_for_the_source(folder: Path) -> None:
     before = both(own(", version = 1"))
     change(folder / "own" / "deep" / "head.py")
