@@ -19,9 +19,9 @@ from detbench.progress import Progress
 from detbench.recipe.experiment import Cell
 from detbench.recipe.metrics import COSTS, METRICS
 from detbench.results.schema import Measurement
-from detbench.runner import companions, provenance
-from detbench.runner.cell import Measured, Report, now
+from detbench.runner import ddp, provenance
 from detbench.runner.job import CostItem, TrainJob
+from detbench.runner.process import Measured, Report, now
 from detbench.training import checkpoint, first, loop, weights
 from detbench.training.precision import memory_format
 from detbench.training.seeding import choose_determinism, seed_everything
@@ -48,7 +48,7 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
     def tell(at: Progress) -> None:
         report(_event(at))
 
-    with companions.joined(job) as (team, device):
+    with ddp.joined(job) as (team, device):
         repeatable(device, job.threads)
         trained = not team.from_first(lambda: checkpoint.sound(saved) is not None)
         if trained:
