@@ -20,6 +20,7 @@ from detbench.recipe.experiment import Cell
 from detbench.runner import plan
 from detbench.runner.job import CostCell
 from detbench.training import loop
+from detbench.training.host import Host
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -199,7 +200,7 @@ def test_a_training_does_not_start_or_go_on_with_other_weights(
         raise Cut
 
     def train(one: Cell, work: Path, report: object = lambda _: None) -> None:
-        loop.train(one, work, folder, torch.device("cpu"), report)  # type: ignore[arg-type]
+        loop.train(one, work, Host(folder, torch.device("cpu"), report))  # type: ignore[arg-type]
 
     before, work = cell(), tmp_path / "work"
     with pytest.raises(Cut):
