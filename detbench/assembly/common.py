@@ -12,6 +12,7 @@ from typing import Any
 
 from detbench.errors import RecipeError
 from detbench.pertask import PerTask
+from detbench.recipe import source
 from detbench.recipe.base import Custom, Option, PerTaskSpec
 from detbench.recipe.validate import suggest
 
@@ -60,6 +61,8 @@ def _own(settings: Custom, context: Mapping[str, Any]) -> Any:
     if os.getcwd() not in sys.path:  # modules of the current folder are found too
         sys.path.append(os.getcwd())
     target = imported(settings.target)
+    if settings.source is not None:
+        source.settled(settings)
     if twice := sorted(set(context) & set(settings.arguments)):
         raise RecipeError(f"{where}: arguments: {', '.join(twice)} is given by the stage; drop it")
     with contextlib.suppress(ValueError):  # a class of compiled code may have no signature

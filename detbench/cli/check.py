@@ -98,6 +98,7 @@ def command(
         *_data(chosen, root, read_data),
         *_weights(chosen),
         *_disk(chosen, missing, store.root),
+        *[Finding("store", "warning", said) for said in plan.outdated(store, missing)],
         *[Finding("settings", "warning", sentence) for sentence in chosen.warnings],
     ]
     guess = _estimate(missing, store)

@@ -22,7 +22,8 @@ LOOKED_AT = 40
 
 def table(table: Table, profile: Profile, results: Path) -> str:
     """The trainings of a table under a profile, and the time that is still to be spent."""
-    found = [row.cell for row in cells(table, profile) if row.cell is not None]
+    settled = (row.settled(None).cell for row in cells(table, profile))
+    found = [cell for cell in settled if cell is not None]
     if not found:
         return "no row is trained"
     store = Store(results)
@@ -70,7 +71,8 @@ def _alike(past: dict[str, Any], cell: Cell) -> bool:
         other = Cell.of_plain(past)
     except ValidationError:  # of another release
         return False
-    same = other.training.model_copy(update={"weights": cell.training.weights})
+    start = {name: getattr(cell.training, name) for name in ("weights", "weights_content")}
+    same = other.training.model_copy(update=start)
     return other.data == cell.data and same == cell.training
 
 

@@ -119,6 +119,7 @@ def command(
     from detbench.measure.device import resolve
     from detbench.report.scores import sheet
     from detbench.training import distributed, memory
+    from detbench.training.host import Host
 
     where = distributed.device(resolve(device))
     with (
@@ -126,7 +127,8 @@ def command(
         distributed.joined(where) as team,
         memory.advised(),
     ):
-        found = load_and_score(cell, weights, allow_partial, root, where, report, evaluator, team)
+        host = Host(root, where, report, team)
+        found = load_and_score(cell, weights, host, allow_partial, evaluator)
     if not team.first:
         return
     if save is not None:

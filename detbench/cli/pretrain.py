@@ -160,13 +160,14 @@ def _make(
     from detbench.measure.device import resolve
     from detbench.runner import pretrain
     from detbench.training import memory, stop
+    from detbench.training.host import Host
 
     where = resolve(device)
     for one in missing:
         torch.set_num_threads(threads)
         with stop.on_signals() as check, single.shown(one.id) as show, memory.advised():
             report = single.both(show, check)
-            path = pretrain.make(one, profile, folder, root, where, report)
+            path = pretrain.make(one, profile, folder, Host(root, where, report))
         common.say(f"{path}: written")
 
 

@@ -237,7 +237,9 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
     counts = Counter(cell.status for cell in cells)
     said = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
     shown = f"{len(cells)} of {total} cells" if len(cells) < total else f"{total} cells"
-    return Sheet("", columns, tuple(rows), (f"{shown} in {root}: {said}.",))
+    old = sum(bool(cell.mended) for cell in cells)
+    more = f" Left out of tables, as a fault was mended since: {old}." if old else ""
+    return Sheet("", columns, tuple(rows), (f"{shown} in {root}: {said}.{more}",))
 
 
 def _also(places: list[str]) -> str | None:

@@ -113,7 +113,7 @@ def command(
     if missing:
         plan.check_data(chosen, root)
         plan.check_weights(missing)
-        for sentence in chosen.warnings:
+        for sentence in (*chosen.warnings, *plan.outdated(store, missing)):
             common.say(sentence)
     options = Options(
         data_root=root,

@@ -70,6 +70,7 @@ def command(
     from detbench.measure.device import resolve
     from detbench.report.scores import sheet
     from detbench.training import distributed, loop, memory, stop
+    from detbench.training.host import Host
     from detbench.training.weights import save
 
     where = distributed.device(resolve(device))
@@ -79,11 +80,11 @@ def command(
         distributed.joined(where) as team,
         memory.advised(),
     ):
-        report = single.both(show, check)
-        trained = loop.train(cell, folder, root, where, report, allow_partial, team)
+        host = Host(root, where, single.both(show, check), team)
+        trained = loop.train(cell, folder, host, allow_partial)
         if team.first:
             save(folder / "weights.pt", trained)
-        found = score(trained, cell, root, where, report, team=team)
+        found = score(trained, cell, host)
     if not team.first:
         return
     results.write(folder / "detections.json.gz", found.detections)

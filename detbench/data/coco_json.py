@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from detbench.data.counting import of_json
 from detbench.data.kind import SPLITS, Entry, OnDisk, Split
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ class InJson(OnDisk):
         return content, images
 
     def entries(self, name: str, root: Path) -> Iterator[Entry]:
-        from detbench.data.inventory import of_json
-
         for split in SPLITS:
             yield of_json(name, split, *self.where(split, root))
 

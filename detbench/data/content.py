@@ -1,4 +1,4 @@
-"""What annotation files hold, as hashes that are remembered. No torch.
+"""What files of annotations or weights hold, as hashes that are remembered. No torch.
 
 A file is hashed as it unpacks, so that compressing, moving or linking it changes nothing. Its hash
 is remembered with its size, times and inode in ``$XDG_STATE_HOME/detbench/annotations.json``
@@ -63,7 +63,7 @@ def _facts(path: Path) -> tuple[int, int, int, int]:
     try:
         stat = path.stat()
     except OSError as error:
-        raise DataError(f"annotation file {path} cannot be read: {error.strerror}") from None
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
@@ -77,7 +77,7 @@ def _hash(path: Path) -> str:
                 hashed.update(chunk)
     except (OSError, EOFError) as error:
         said = getattr(error, "strerror", None) or error
-        raise DataError(f"annotation file {path} cannot be read: {said}") from None
+        raise DataError(f"{path} cannot be read: {said}") from None
     return hashed.hexdigest()
 
 

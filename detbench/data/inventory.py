@@ -1,23 +1,13 @@
-"""Which data sets are here and how big they are, without reading them whole. No torch.
-
-Objects are counted by the key that each annotation has, which takes a second for COCO where parsing
-takes many; whether a file is sound is for ``inspect`` to tell.
-"""
+"""Which data sets are here. No torch."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from detbench.data.coco_json import CocoJson
 from detbench.data.kind import SPLITS, Entry
 from detbench.data.kinds import named
-
-_IMAGE, _OBJECT = (re.compile(rb'"%s"\s*:' % key) for key in (b"file_name", b"category_id"))
-_CHUNK = 1 << 24
-_LONGEST = 64  # of what the patterns match, white space included
 
 
 def take(root: Path) -> Iterator[Entry]:
@@ -54,69 +44,3 @@ def _annotated(folder: Path, split: str) -> tuple[Path, Path] | None:
         if images.is_dir():
             return file, images
     return None
-
-
-def of_json(name: str, split: str, file: Path, folder: Path) -> Entry:
-    """A split of one annotation file in COCO's JSON and a folder of images."""
-    if not file.is_file():
-        return Entry(name, split, str(file), None, None, "annotation file")
-    try:
-        images, objects = count(file)
-    except OSError as error:
-        return Entry(name, split, str(file), None, None, f"cannot be read: {error.strerror}")
-    if not folder.is_dir():
-        return Entry(name, split, str(file), images, objects, f"image folder {folder}")
-    there = sum(entry.is_file() for entry in os.scandir(folder))
-    # Images may lie in folders of their own; then a listing tells nothing.
-    lacking = images - there if there else 0
-    return Entry(name, split, str(file), images, objects, _some(lacking, "image"))
-
-
-def of_voc_list(name: str, split: str, problem: str | None, folder: Path, path: Path) -> Entry:
-    """An image list of Pascal VOC.
-
-    Args:
-        problem: why it cannot be used, as of ``DataSet.why_missing``.
-        folder: of its year.
-        path: of the list.
-    """
-    if problem:
-        what = problem.partition(" is not there")[0].replace(f" {path}", "")
-        return Entry(name, split, str(path), None, None, what)
-    try:
-        names = path.read_text(encoding="utf-8", errors="replace").split()
-        objects = 0
-        lacking = 0
-        for image in names:
-            try:
-                text = (folder / "Annotations" / f"{image}.xml").read_bytes()
-            except FileNotFoundError:
-                lacking += 1
-                continue
-            objects += text.count(b"<object>")
-    except OSError as error:
-        return Entry(name, split, str(path), None, None, f"cannot be read: {error.strerror}")
-    return Entry(name, split, str(path), len(names), objects, _some(lacking, "annotation file"))
-
-
-def _some(count: int, what: str) -> str:
-    """``3 images``; empty for none."""
-    return f"{count} {what}{'s' if count > 1 else ''}" if count > 0 else ""
-
-
-def count(file: Path) -> tuple[int, int]:
-    """Images and annotations that a COCO annotation file lists, by their keys.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    counts = [0, 0]
-    tail = b""
-    with file.open("rb") as content:
-        while chunk := content.read(_CHUNK):
-            text = tail + chunk
-            for which, pattern in enumerate((_IMAGE, _OBJECT)):
-                # What lies in the tail as a whole has been counted with the chunk before.
-                counts[which] += sum(one.end() > len(tail) for one in pattern.finditer(text))
-            tail = text[-_LONGEST:]
-    return counts[0], counts[1]

@@ -62,7 +62,6 @@ class TrainLoader:
         batch: images per batch, over all ranks.
         seed: of order and augmentation.
         processes: workers and share.
-        skip_empty: leave out images without an object to learn from, as MMDetection does.
 
     Raises:
         DataError: there is no image to train on, or fewer images in a batch than ranks.
@@ -76,9 +75,8 @@ class TrainLoader:
         batch: int,
         seed: int,
         processes: Processes = Processes(),
-        skip_empty: bool = True,
     ) -> None:
-        indices = np.asarray(dataset.trainable if skip_empty else range(len(dataset)), np.int64)
+        indices = np.asarray(dataset.trainable, np.int64)
         if not len(indices):
             raise DataError(
                 "data: no training image has an object to learn from; check that the annotations "

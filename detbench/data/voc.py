@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from detbench.data.counting import of_voc_list
 from detbench.data.kind import SPLITS, Entry, OnDisk, Split
 
 if TYPE_CHECKING:
@@ -86,8 +87,6 @@ class Voc(OnDisk):
         )
 
     def entries(self, name: str, root: Path) -> Iterator[Entry]:
-        from detbench.data.inventory import of_voc_list
-
         for split in SPLITS:
             for listed in self.lists(split):
                 one = Voc(kind="voc", train=(listed,), val=listed)

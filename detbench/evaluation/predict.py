@@ -14,7 +14,7 @@ from detbench.data.loading import worker_deaths
 from detbench.errors import CellFailed
 from detbench.progress import Progress, Report
 from detbench.structures import Batch, Detections
-from detbench.training.precision import autocast, memory_format
+from detbench.training.precision import memory_format
 
 BOX_DECIMALS = 3  # thousandths of a pixel: scored and stored values are these same ones
 
@@ -33,7 +33,6 @@ def predict(
     categories: Sequence[Category],
     device: torch.device | str,
     report: Report,
-    precision: str = "fp32",
     channels_last: bool = True,
 ) -> list[dict[str, Any]]:
     """Run ``detector`` in eval mode over ``loader``.
@@ -61,8 +60,7 @@ def predict(
     with worker_deaths():
         for batch in loader:
             images = batch.images.to(device, memory_format=memory_format(channels_last))
-            with autocast(torch.device(device), precision):
-                found = network.detect(images, batch.sizes.to(device))
+            found = network.detect(images, batch.sizes.to(device))
             for index, detections in enumerate(found):
                 results += to_results(detections, batch, index, identifiers)
             done += len(found)

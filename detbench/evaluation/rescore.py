@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from detbench.errors import DetbenchError
 from detbench.evaluation import scoring
 from detbench.evaluation.truth import Truths
-from detbench.recipe.digest import digest
+from detbench.recipe.digest import digest, former
 from detbench.recipe.experiment import Cell
 from detbench.results.schema import Measurement
 from detbench.results.verify import UNSCORED
@@ -34,6 +34,8 @@ class Rescorer:
             cell = Cell.of_plain(rows[0].provenance.get("recipe"))
         except ValidationError:
             return f"{UNSCORED}its recipe is one of another detbench"
+        if mended := former(cell).get(rows[0].digest):
+            return f"{UNSCORED}it was measured before this was mended: {mended}"
         if digest(cell) != rows[0].digest:
             return "its recipe is not the one its name is the digest of"
         try:

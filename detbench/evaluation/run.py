@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from detbench import data
 from detbench.assembly import build_detector
-from detbench.data.loading import EvalLoader, Processes
+from detbench.data.loading import EvalLoader
 from detbench.evaluation import scoring
 from detbench.evaluation.coco import Evaluator
 from detbench.evaluation.predict import predict
-from detbench.progress import Report
 from detbench.recipe.experiment import Cell
 from detbench.training import seeding
-from detbench.training.distributed import ALONE, Team
+from detbench.training.host import Host
 from detbench.training.weights import load_file
 
 
@@ -37,35 +35,26 @@ class Scored:
     images: int
 
 
-def score(
-    detector: nn.Module,
-    cell: Cell,
-    data_root: Path,
-    device: torch.device,
-    report: Report,
-    evaluator: Evaluator = "detbench",
-    team: Team = ALONE,
-) -> Scored:
+def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "detbench") -> Scored:
     """Detect on every val image, in float32, and score.
 
     Args:
         detector: with as many classes as the data set.
-        report: told after each batch.
-        team: the processes that share the images. The first gets what one alone would; the others
-            neither metrics nor detections.
+        host: where it is done. The first process gets what one alone would; the others neither
+            metrics nor detections.
 
     Raises:
         DataError: the data set is missing or damaged.
         CellFailed: a detection is not finite.
     """
-    dataset = data.load(cell.data, "val", data_root)
-    settings = cell.evaluation
-    share = Processes(rank=team.rank, world=team.world, here=team.here)
+    dataset = data.load(cell.data, "val", host.data_root)
+    settings, team = cell.evaluation, host.team
     loader = EvalLoader(
-        dataset, cell.training.input, cell.detector.pixels, settings.batch, settings.limit, share
+        *(dataset, cell.training.input, cell.detector.pixels),
+        *(settings.batch, settings.limit, team.processes),
     )
     last = cell.training.channels_last
-    own = predict(detector, loader, dataset.categories, device, report, channels_last=last)
+    own = predict(detector, loader, dataset.categories, host.device, host.report, last)
     truth = dataset.ground_truth()
     found = _in_order(team.gather(own), truth)
     if not team.first:
@@ -88,12 +77,9 @@ def _in_order(
 def load_and_score(
     cell: Cell,
     weights: str,
-    allow_partial: bool,
-    data_root: Path,
-    device: torch.device,
-    report: Report,
+    host: Host,
+    allow_partial: bool = False,
     evaluator: Evaluator = "detbench",
-    team: Team = ALONE,
 ) -> Scored:
     """Build the detector of ``cell``, load ``weights`` and ``score`` it.
 
@@ -103,10 +89,10 @@ def load_and_score(
     Raises:
         WeightsError: the file is missing, damaged or for another detector.
     """
-    seeding.choose_determinism(device)
+    seeding.choose_determinism(host.device)
     seeding.seed_everything(cell.seed)
-    names = data.class_names(data.load(cell.data, "val", data_root))
+    names = data.class_names(data.load(cell.data, "val", host.data_root))
     detector = build_detector(cell.detector, names)
     if weights != "none":
         load_file(detector, Path(weights), allow_partial, whole=True)
-    return score(detector, cell, data_root, device, report, evaluator, team)
+    return score(detector, cell, host, evaluator)

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from detbench.recipe.scaling import Scaling
+
+Measured = Literal["training", "evaluation", "cost"]
+"""What a digest stands for: weights, their evaluation, a count of operations and parameters."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A mended fault that changes what the measurements of an option mean.
+
+    It is part of the digests of the cells that it touches, so that these count as missing.
+
+    Attributes:
+        since: the day of the change, as ``2026-11-27``; an option's revisions are in its order.
+        reason: what was wrong, as in "the first level was left out".
+        touches: whether an option with these settings was; by default every one.
+        measured: what was wrong: ``training`` (and so its evaluation), only the ``evaluation`` of
+            the same weights, ``cost``.
+    """
+
+    since: str
+    reason: str
+    touches: Callable[[Any], bool] = lambda option: True
+    measured: frozenset[Measured] = frozenset({"training"})
 
 
 class Spec(BaseModel):
@@ -15,12 +48,33 @@ class Spec(BaseModel):
     ``undigested`` names the fields that cannot change a result and so are no part of its identity;
     ``evaluated`` those that only evaluation reads, so that what is trained does not depend on them.
     ``scaling`` says what a light profile does with each field that holds numbers.
+
+    Stored results outlive a release. ``added`` names the fields that a later one added, which are
+    no part of a digest at their default; ``revisions`` are faults that were mended. A ``kind`` that
+    is renamed keeps its old name last, as in ``Literal["new", "old"]``: that is hashed, and read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     undigested: ClassVar[frozenset[str]] = frozenset()
     evaluated: ClassVar[frozenset[str]] = frozenset()
     scaling: ClassVar[Scaling] = {}
+    added: ClassVar[frozenset[str]] = frozenset()
+    revisions: ClassVar[tuple[Revision, ...]] = ()
+    measures: ClassVar[Measured] = "evaluation"
+
+    @field_validator("kind", check_fields=False)
+    @classmethod
+    def _present_name(cls, value: str) -> str:
+        return next(iter(get_args(cls.model_fields["kind"].annotation)), value)
+
+    @classmethod
+    def of_plain(cls, plain: Any) -> Self:
+        """What ``model_dump(mode="json")`` made plain, as the store keeps it.
+
+        Raises:
+            ValidationError: it is none, or of another version of detbench.
+        """
+        return cls.model_validate_json(json.dumps(plain))
 
     @property
     def left_out(self) -> frozenset[str]:
@@ -129,14 +183,16 @@ class Custom(Spec):
     Attributes:
         target: ``package.module:Class``, importable from the current folder or ``PYTHONPATH``.
         arguments: passed on as keywords; anything TOML can say.
-        version: of your code. Results are found again by their recipe, which does not hold the
-            code: raise this (or run with ``--fresh``) when the code changes what comes out.
+        version: of your code, which then stands for it: raise it when what comes out changes.
+        source: without a version, sha256 of the module's source and its local imports
+            (``recipe.source``), known when a cell is planned; in a recipe it asks for just these.
     """
 
     kind: Literal["custom"]
     target: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     arguments: dict[str, Any] = {}
     version: int | None = None
+    source: str | None = None
 
 
 T = TypeVar("T")

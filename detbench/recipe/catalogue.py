@@ -46,8 +46,9 @@ def _of_table(name: str) -> dict[str, list[str]]:
 
 
 def _key() -> str:
-    """Changes with any recipe file, any embedded weights and any file of the recipe package."""
-    own = Path(__file__).parent.glob("*.py")
+    """Changes with any recipe file, any embedded weights and any file with schemas."""
+    here = Path(__file__).parent
+    own = [*here.glob("*.py"), *(here.parent / "data").glob("*.py")]
     files = [*load.root().rglob("*.toml"), *embedded.files().values(), *own]
     facts = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
 
-from detbench.recipe.base import Spec
+from detbench.recipe.base import Measured, Revision, Spec
+
+REVISION = "revision"
+"""The key of an option's number of revisions in the JSON that is hashed."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """What counts.
+
+    Attributes:
+        measured: what the digest stands for.
+        before: revisions since this day do not; empty is none.
+    """
+
+    measured: Measured
+    before: str = ""
 
 
 def digest(spec: Spec) -> str:
     """The sha256, in hex, of the canonical JSON of a fully defaulted spec.
 
     Independent of the order of keys and of what a table names in ``left_out``. An absent
-    optional setting (``None``) is left out, so that a new one does not change old digests. Of data
-    sets on disk it covers the content of the annotations only once that is settled, see
-    ``data.kind``.
+    optional setting (``None``) and an ``added`` one at its default are left out, so that a new one
+    does not change old digests; the ``revisions`` of an option are counted. Of files it covers the
+    content only once that is settled, see ``data.settle``.
     """
     return _hash(canonical(spec))
 
@@ -24,12 +42,31 @@ def training(spec: Spec) -> str:
     """The digest of what a cell trains, whatever is then evaluated: its ``evaluated`` fields do
     not count. Cells that share it share their weights, as a network that is read out four ways.
     """
-    return _hash("training:" + _json(_plain(spec, evaluated=False)))
+    return _hash("training:" + _json(_plain(spec, _View("training"))))
 
 
 def canonical(spec: Spec) -> str:
     """The JSON that is hashed: sorted keys, no spaces, defaults written out."""
-    return _json(_plain(spec))
+    return _json(_plain(spec, _View(spec.measures)))
+
+
+def former(spec: Spec) -> dict[str, str]:
+    """The digests that a cell had before its options were revised, each with what was mended since,
+    as in ``atss: the first level was left out (2026-11-27)``, several by semicolons.
+    """
+    view = _View(spec.measures)
+    found = [(one, each) for one in _specs(spec, view) for each in _revisions(one, view)]
+    return {
+        _hash(_json(_plain(spec, _View(spec.measures, day)))): "; ".join(
+            dict.fromkeys(_said(one, each) for one, each in found if each.since >= day)
+        )
+        for day in sorted({each.since for _, each in found})
+    }
+
+
+def _said(spec: Spec, revision: Revision) -> str:
+    name = getattr(spec, "kind", type(spec).__name__.lower())
+    return f"{name}: {revision.reason} ({revision.since})"
 
 
 def _hash(text: str) -> str:
@@ -40,17 +77,52 @@ def _json(plain: Any) -> str:
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def _plain(value: Any, evaluated: bool = True) -> Any:
+def _plain(value: Any, view: _View) -> Any:
     if isinstance(value, Spec):
-        left_out = value.left_out if evaluated else value.left_out | value.evaluated
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
-        return {
-            name: _plain(item, evaluated)
-            for name, item in fields.items()
-            if item is not None and name not in left_out
-        }
+        found = {name: _plain(item, view) for name, item in _counted(value, view).items()}
+        if count := max(_revisions(value, view).values(), default=0):
+            found[REVISION] = count
+        return found
     if isinstance(value, dict):
-        return {str(name): _plain(item, evaluated) for name, item in value.items()}
+        return {str(name): _plain(item, view) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, evaluated) for item in value]
+        return [_plain(item, view) for item in value]
     return value
+
+
+def _counted(spec: Spec, view: _View) -> dict[str, Any]:
+    """The fields that are hashed, a renamed kind under its oldest name."""
+    left_out = spec.left_out | spec.evaluated if view.measured == "training" else spec.left_out
+    found = {}
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if value is None or name in left_out:
+            continue
+        if name in spec.added and value == field.get_default(call_default_factory=True):
+            continue
+        if name == "kind":
+            value = next(reversed(get_args(field.annotation)), value)
+        found[name] = value
+    return found
+
+
+def _specs(value: Any, view: _View) -> Iterator[Spec]:
+    """A spec and all below it that are hashed."""
+    if isinstance(value, Spec):
+        yield value
+        value = _counted(value, view)
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, (Spec, dict, list, tuple)):
+            yield from _specs(item, view)
+
+
+def _revisions(spec: Spec, view: _View) -> dict[Revision, int]:
+    """The revisions that touch an option, with their numbers from 1."""
+    measured = {"training", "evaluation"} if view.measured == "evaluation" else {view.measured}
+    return {
+        one: number
+        for number, one in enumerate(spec.revisions, 1)
+        if one.measured & measured
+        and (not view.before or one.since < view.before)
+        and one.touches(spec)
+    }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -101,6 +100,8 @@ class Training(Spec):
         channels_last: memory format of the network.
         weights: ``default`` takes the backbone's, ``none`` starts from scratch, ``embedded`` takes
             detbench's own of a light backbone; or a name or file.
+        weights_content: of a file, the sha256 of what it holds, known when a cell is planned, which
+            stands for its path; in a recipe it asks for just that content.
         reference_batch: batch the learning rate was chosen for.
         checkpoint_every: seconds between checkpoints of an unfinished run.
     """
@@ -118,8 +119,19 @@ class Training(Spec):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     weights: str = "default"
+    weights_content: str | None = None
     reference_batch: Positive = 16
     checkpoint_every: Annotated[float, Field(gt=0)] = 600.0
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        return self.undigested | ({"weights"} if self.weights_content else set())
+
+    @model_validator(mode="after")
+    def _content_of_a_file(self) -> Self:
+        if self.weights_content and self.weights in ("none", "default", "embedded"):
+            raise ValueError("'weights_content' is of a file, which 'weights' must name")
+        return self
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -166,12 +178,3 @@ class Cell(Spec):
     training: Training
     evaluation: Evaluation
     seed: Annotated[int, Field(ge=0)] = 0
-
-    @classmethod
-    def of_plain(cls, plain: Any) -> Self:
-        """The cell that ``model_dump(mode="json")`` made plain, as the store keeps it.
-
-        Raises:
-            ValidationError: it is none, or of another version of detbench.
-        """
-        return cls.model_validate_json(json.dumps(plain))

@@ -42,8 +42,7 @@ def kind_of(schema: Schema) -> str | None:
     """What chooses a schema among others; none of a table that is no choice."""
     if "kind" not in schema.model_fields:
         return None
-    (kind,) = get_args(schema.model_fields["kind"].annotation)
-    return str(kind)
+    return str(get_args(schema.model_fields["kind"].annotation)[0])
 
 
 def attributes(schema: Schema) -> dict[str, str]:

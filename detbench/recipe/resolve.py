@@ -9,6 +9,7 @@ from pathlib import Path
 
 from detbench.data.coco_json import CocoJson
 from detbench.data.kinds import named
+from detbench.data.settle import settled
 from detbench.errors import RecipeError
 from detbench.recipe import embedded, idle, load
 from detbench.recipe.detector import Detector, DetectorRecipe
@@ -48,12 +49,11 @@ class ResolvedRow:
     warnings: tuple[str, ...] = ()
     idle: tuple[tuple[str, str], ...] = ()
 
-    def settled(self, root: Path) -> ResolvedRow:
-        """It with the content of its data set's annotations, see ``DataSet.settled``."""
-        if self.cell is None:
-            return self
-        data = self.cell.data.settled(root)
-        return replace(self, cell=self.cell.model_copy(update={"data": data}))
+    def settled(self, root: Path | None) -> ResolvedRow:
+        """It with the content of its files, see ``data.settle``."""
+        cell = self.cell and settled(self.cell, root)
+        paper = self.paper_detector and settled(self.paper_detector, root)
+        return replace(self, cell=cell, paper_detector=paper)
 
 
 def cells(
@@ -145,16 +145,19 @@ def cell(
 
 
 def paper_cell(row: Row, table: Table) -> Cell | None:
-    """What the paper itself ran for a row, its ImageNet weights included; none if only cited."""
+    """What the paper itself ran for a row, its ImageNet weights included; none if only cited. Own
+    modules and files of weights have their content, see ``data.settle``.
+    """
     paper, schedule = paper_detector(row), schedule_of(row, table)
     if row.cited or paper is None or schedule is None:
         return None
-    return Cell(
+    made = Cell(
         detector=paper,
         data=schedule.data,
         training=schedule.training,
         evaluation=schedule.evaluation,
     )
+    return settled(made, None)
 
 
 def select(table: Table, pattern: str | None) -> list[Row]:

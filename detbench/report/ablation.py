@@ -243,6 +243,7 @@ def _notes(results: TableResults) -> list[str]:
         notes.append(error_columns.NOTE)
     notes += plan.profile.notes
     notes += plan.table.notes
+    notes += [f"{sentence}." for sentence in results.outdated]
     notes.append(status_line(results))
     return notes
 

@@ -18,7 +18,16 @@ from detbench.report.differences import Change, Progress, differences
 from detbench.report.error_columns import Errors
 from detbench.report.numbers import RowNumbers, row_numbers
 from detbench.results.store import Store
-from detbench.runner.plan import Plan, PlannedRow, Request, Standing, Task, choose, standing
+from detbench.runner.plan import (
+    Plan,
+    PlannedRow,
+    Request,
+    Standing,
+    Task,
+    choose,
+    outdated,
+    standing,
+)
 from detbench.training import curve
 
 
@@ -109,6 +118,11 @@ class TableResults:
     def standing(self) -> Standing:
         """Which cells are done, failed and missing."""
         return standing(self.store, self.plan.tasks)
+
+    @cached_property
+    def outdated(self) -> list[str]:
+        """What is stored of missing cells and does not count, in sentences."""
+        return outdated(self.store, self.standing.missing)
 
     @cached_property
     def sizes(self) -> tuple[dict[str, list[by_size.Found]], str]:

@@ -21,14 +21,10 @@ import logging
 import os
 import signal
 import sys
-import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from detbench import __version__
 from detbench.errors import CellFailed, DetbenchError, ProcessLost, RecipeError
@@ -38,18 +34,23 @@ from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostItem, CostJob, TrainJob
 from detbench.runner.log import NOTED, Notes, lossy
+from detbench.runner.process import (
+    BUSY,
+    DONE,
+    FAILED,
+    LOCK_PATIENCE_S,
+    LOST,
+    MEND,
+    STOPPED,
+    Event,
+    Measured,
+    Report,
+    die,
+    logged,
+    now,
+    watch_parent,
+)
 from detbench.runner.processors import wait_passively
-from detbench.training import memory
-
-DONE, FAILED, MEND, BUSY, LOST, STOPPED = 0, 1, 2, 75, 76, 143
-
-LOCK_PATIENCE_S = 1.0
-"""A runner that looks whether a cell is free holds its lock for a moment."""
-
-Event = dict[str, Any]
-Report = Callable[[Event], None]
-Measured = tuple[list[Measurement], list[dict[str, Any]] | None]
-"""Rows of a cell, and its detections if it has any."""
 
 Train = Callable[[TrainJob, Path, Report], Measured]
 Cost = Callable[[CostItem, Report], Measured]
@@ -92,24 +93,6 @@ class Channel:
 
     def _on_stop(self, signum: int, frame: object) -> None:
         self._stop = True
-
-
-def die() -> None:
-    """End this process and its data loaders at once, without cleaning up."""
-    if os.getpgid(0) == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
-    os._exit(STOPPED)
-
-
-def watch_parent() -> None:
-    """Die when stdin ends: the runner holds its other end, and is gone if it closes."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        die()
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) -> int:
@@ -226,22 +209,6 @@ def _settle(store: Store, failure: Measurement, compute: Callable[[], Measured],
     reason = " ".join(reason.split())
     store.add([replace(failure, status="failed", reason=reason, provenance=provenance)])
     return FAILED
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def logged(error: Exception, log: Path) -> str:
-    """What to say of an error that nobody foresaw, whose traceback goes to stderr, that is to
-    ``log``.
-    """
-    traceback.print_exception(error)
-    first = (str(error).splitlines() or [""])[0]
-    if memory.exhausted(error):
-        return memory.ADVICE
-    return f"{type(error).__name__}: {first} (the traceback is in {log})"
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ from detbench.progress import Progress
 from detbench.recipe.experiment import Cell
 from detbench.recipe.metrics import COSTS, METRICS
 from detbench.results.schema import Measurement
-from detbench.runner import companions, provenance
-from detbench.runner.cell import Measured, Report, now
+from detbench.runner import ddp, provenance
 from detbench.runner.job import CostItem, TrainJob
+from detbench.runner.process import Measured, Report, now
 from detbench.training import checkpoint, first, loop, weights
+from detbench.training.host import Host
 from detbench.training.precision import memory_format
 from detbench.training.seeding import choose_determinism, seed_everything
 
@@ -48,16 +49,17 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
     def tell(at: Progress) -> None:
         report(_event(at))
 
-    with companions.joined(job) as (team, device):
+    with ddp.joined(job) as (team, device):
         repeatable(device, job.threads)
+        host = Host(root, device, tell, team)
         trained = not team.from_first(lambda: checkpoint.sound(saved) is not None)
         if trained:
-            detector = loop.train(cell, work, root, device, tell, team=team)
+            detector = loop.train(cell, work, host)
             if team.first:
                 weights.save(saved, detector)
         else:
             detector = _trained_before(job, saved, device)
-        scored = score(detector, cell, root, device, tell, team=team)
+        scored = score(detector, cell, host)
     if not team.first:
         return [], None
     origin = {

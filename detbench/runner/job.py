@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
-from detbench.recipe.base import Spec
+from detbench.recipe.base import Measured, Spec
 from detbench.recipe.detector import Detector
 from detbench.recipe.experiment import Cell
 from detbench.recipe.model import Positive
@@ -28,6 +28,8 @@ class CostCell(Spec):
         protocol: of the counter.
         counter: version of the counting code; raise it when what is counted changes.
     """
+
+    measures: ClassVar[Measured] = "cost"
 
     detector: Detector
     input: tuple[Positive, Positive]

@@ -11,7 +11,7 @@ from detbench.errors import DataError
 from detbench.evaluation.truth import Truths
 from detbench.recipe import load, resolve
 from detbench.recipe.columns import choose as choose_columns
-from detbench.recipe.digest import digest, training
+from detbench.recipe.digest import digest, former, training
 from detbench.recipe.experiment import Cell, Data
 from detbench.recipe.metrics import any_of
 from detbench.recipe.override import detector_only
@@ -159,7 +159,7 @@ def make(
         RecipeError: mistakes in ``rows`` or ``overrides``, all of them.
     """
     resolved = [
-        one.settled(data_root) if data_root else one
+        one.settled(data_root)
         for one in resolve.cells(table, profile, seeds, rows, overrides, data)
     ]
     papers = {row.label: resolve.paper_cell(row, table) for row in resolve.select(table, rows)}
@@ -242,6 +242,12 @@ def _label(row: Row, one: ResolvedRow, group: list[ResolvedRow]) -> str:
     return row.label if len(group) == 1 else f"{row.label}, seed {one.seed}"
 
 
+MEANT = {"weights_content": "weights"}
+"""Field that stands for another in digests -> that one."""
+
+NAMED = 3
+"""Of more cells than this that are left out for one reason, the others are counted."""
+
 FREE = {"training": {"precision": "fp32", "channels_last": True}}
 """Settings that say how to compute, not what."""
 
@@ -261,7 +267,9 @@ def departures(cell: Cell, paper: Cell) -> list[str]:
             continue
         names = [name for name in type(ours).model_fields if name not in ours.left_out]
         found += [
-            f"{section}.{name}" for name in names if getattr(ours, name) != getattr(theirs, name)
+            f"{section}.{MEANT.get(name, name)}"
+            for name in names
+            if getattr(ours, name) != getattr(theirs, name)
         ]
     return found
 
@@ -279,6 +287,28 @@ class Standing:
     done: tuple[Task, ...]
     failed: tuple[Task, ...]
     missing: tuple[Task, ...]
+
+
+def outdated(store: Store, tasks: Iterable[Task]) -> list[str]:
+    """Sentences on what is stored of tasks that count as missing, one for each reason: they were
+    measured before a fault was mended, see ``recipe.base.Revision``.
+    """
+    stored = store.listing()
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        for name, mended in former(task.cell).items():
+            if name in stored:
+                found.setdefault(mended, []).append(task.label)
+    return [
+        f"{_named(labels)}: what is stored is left out, as it was measured before this was mended: "
+        f"{mended}"
+        for mended, labels in found.items()
+    ]
+
+
+def _named(labels: list[str]) -> str:
+    more = len(labels) - NAMED
+    return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def standing(store: Store, tasks: Iterable[Task]) -> Standing:

@@ -6,31 +6,23 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from detbench.evaluation.run import score
-from detbench.progress import Report
 from detbench.recipe import embedded
 from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
 from detbench.results.files import write_atomic, writing
 from detbench.training import loop
+from detbench.training.host import Host
 
 State = dict[str, Tensor]
 LARGEST_BYTES = 3_000_000
 """Above this the convolutions are kept in half precision; norms never are."""
 
 
-def make(
-    wanted: Wanted,
-    profile: Profile,
-    output: Path,
-    data_root: Path,
-    device: torch.device,
-    report: Report,
-) -> Path:
+def make(wanted: Wanted, profile: Profile, output: Path, host: Host) -> Path:
     """Train what ``wanted`` says, or finish training it, and write its backbone's file.
 
     Args:
@@ -47,8 +39,8 @@ def make(
     work = output / f"work-{wanted.id}-{wanted.digest[:8]}"
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
-    detector = loop.train(wanted.cell, work, data_root, device, report)
-    found = score(detector, wanted.cell, data_root, device, report)
+    detector = loop.train(wanted.cell, work, host)
+    found = score(detector, wanted.cell, host)
     path = output / f"{wanted.id}{embedded.SUFFIX}"
     backbone = detector.get_submodule("backbone")
     write(path, backbone.state_dict(), wanted.provenance(profile, found.metrics["AP"]))

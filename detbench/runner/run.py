@@ -20,10 +20,11 @@ from detbench.errors import DetbenchError, StoreError
 from detbench.recipe.experiment import Cell
 from detbench.results.files import Lock
 from detbench.results.store import Store
-from detbench.runner import cell as exits
+from detbench.runner import process as exits
 from detbench.runner.display import Display, Estimate, State, duration
 from detbench.runner.job import COSTS, CostCell, CostItem, CostJob, TrainJob
-from detbench.runner.launchers import Heard, Launcher, Started, opened
+from detbench.runner.launchers import opened
+from detbench.runner.launchers.launcher import Heard, Launcher, Started
 from detbench.runner.options import Options
 from detbench.runner.plan import Task, standing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from detbench.errors import StoreError
 from detbench.recipe import load
+from detbench.recipe.digest import digest, former
 from detbench.recipe.experiment import Cell
 from detbench.results import inventory
 from detbench.results.inventory import CellFiles
 from detbench.results.schema import Damaged, Measurement
+from detbench.runner.job import CostCell
 from detbench.runner.names import Name, Names, Near
 
 
@@ -24,7 +26,9 @@ class Listed:
 
     Attributes:
         names: its places in the tables; empty for one that is not in them.
-        near: of such a one, the row that it is but for some settings; none if there is none.
+        near: of such a one, the row that it is but for some settings, or for what was mended since;
+            none if there is none.
+        mended: what was, see ``recipe.base.Revision``: so it is left out of that row.
         status: ``done``, ``failed``, ``skipped``; ``damaged`` if its file cannot be read.
         reason: of a failure or damage.
         ap, gflops: a fraction, and a count; none where it has none.
@@ -44,6 +48,7 @@ class Listed:
     device: str
     path: str
     near: Near | None = None
+    mended: str = ""
 
 
 def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
@@ -99,6 +104,7 @@ def _listed(
     origin = first.provenance if first else {}
     values = {row.metric: row.value for row in rows}
     places = known.places.get(cell.digest, [])
+    near, mended = (None, "") if places else _near(known, cell, origin)
     return Listed(
         digest=cell.digest,
         kind=cell.kind,
@@ -111,15 +117,24 @@ def _listed(
         ended=str(origin.get("ended", ""))[:16].replace("T", " "),
         device=str(origin.get("device", "")),
         path=str(cell.measured),
-        near=None if places else _near(known, cell, origin),
+        near=near,
+        mended=mended,
     )
 
 
-def _near(known: Names, cell: CellFiles, origin: dict[str, Any]) -> Near | None:
-    """The row that is nearest to a cell which is in no table, by its recipe."""
-    if cell.kind != "train-eval":
-        return None
+def _near(known: Names, cell: CellFiles, origin: dict[str, Any]) -> tuple[Near | None, str]:
+    """The row that is nearest to a cell which is in no table, by its recipe, and what was mended
+    since it was measured.
+    """
+    kind = Cell if cell.kind == "train-eval" else CostCell
     try:
-        return known.near(Cell.of_plain(origin.get("recipe")))
+        recipe = kind.of_plain(origin.get("recipe"))
     except ValidationError:  # of a failed cell, which has none, or of another detbench
-        return None
+        return None, ""
+    mended = former(recipe).get(cell.digest, "")
+    near = known.near(recipe) if isinstance(recipe, Cell) else None
+    if mended and (places := known.places.get(digest(recipe))):
+        near = Near(places[0], ())
+    if mended and near:
+        near = replace(near, differs=(*near.differs, f"what was mended since: {mended}"))
+    return near, mended

@@ -23,6 +23,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detbench.data.loading import Processes
 from detbench.errors import DetbenchError, DeviceError, ProcessLost
 from detbench.sharing import Share
 from detbench.structures import Batch, Targets
@@ -57,6 +58,11 @@ class Team:
     @property
     def alone(self) -> bool:
         return self.world == 1
+
+    @property
+    def processes(self) -> Processes:
+        """Which share of the images this process loads."""
+        return Processes(rank=self.rank, world=self.world, here=self.here)
 
     def pad(self, batch: Batch) -> tuple[Batch, int]:
         """The batch padded like the whole one, and the number of images of the whole one."""

@@ -1,7 +1,7 @@
 """What a cell's training starts from, and whether it is here: asked before anything runs. No torch.
 
 torchvision and timm know the names, and importing them brings torch: so they are asked in a process
-of their own, ``python -m detbench.training.lookup NAME...``, and only about names. Nothing is
+of their own, ``python -m detbench.training.named NAME...``, and only about names. Nothing is
 downloaded.
 """
 
@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from detbench.errors import WeightsError
@@ -148,7 +148,7 @@ def look_up(names: Sequence[str]) -> dict[str, Found]:
     """
     if not names:
         return {}
-    command = [sys.executable, "-m", "detbench.training.lookup", *dict.fromkeys(names)]
+    command = [sys.executable, "-m", "detbench.training.named", *dict.fromkeys(names)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -160,21 +160,3 @@ def look_up(names: Sequence[str]) -> dict[str, Found]:
         said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         raise WeightsError(f"weights cannot be looked up: {said}: see detbench doctor")
     return {name: Found(**one) for name, one in json.loads(lines[-1]).items()}
-
-
-def _answer(names: Sequence[str]) -> dict[str, Found]:
-    from detbench.training.weights import find
-
-    answers = {}
-    for name in names:
-        try:
-            named = find(name)
-        except WeightsError as error:
-            answers[name] = Found(problem=str(error))
-        else:
-            answers[name] = Found(named.origin, str(named.path or ""), named.cached)
-    return answers
-
-
-if __name__ == "__main__":
-    print(json.dumps({name: asdict(one) for name, one in _answer(sys.argv[1:]).items()}))

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from detbench.data.loading import Processes, TrainLoader, worker_deaths
+from detbench.data import settle
+from detbench.data.loading import TrainLoader, worker_deaths
 from detbench.detectors import classes
 from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
@@ -30,8 +31,9 @@ from detbench.structures import Batch
 from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
 from detbench.training.average import Average
 from detbench.training.curve import Curve
-from detbench.training.distributed import ALONE, Losses, Team
+from detbench.training.distributed import Losses, Team
 from detbench.training.first import FILE, Look, check_reached
+from detbench.training.host import Host
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
 
@@ -55,28 +57,18 @@ class Loader(Protocol):
     def batches(self, start: int) -> Iterator[Batch]: ...
 
 
-def train(
-    cell: Cell,
-    work: Path,
-    data_root: Path,
-    device: torch.device | str,
-    report: Report,
-    allow_partial: bool = False,
-    team: Team = ALONE,
-) -> nn.Module:
+def train(cell: Cell, work: Path, host: Host, allow_partial: bool = False) -> nn.Module:
     """Train the detector of ``cell``, or finish training it.
 
     Args:
-        work: folder of the checkpoint and the loss curve; if it has a checkpoint of this cell, the
-            run goes on from there.
-        report: told about once a second. An exception it raises stops the run at that iteration,
-            checkpointed.
+        work: folder of the checkpoint and the loss curve, which the first process alone needs; if
+            it has a checkpoint of this cell, the run goes on from there.
+        host: where it is trained.
         allow_partial: initial weights may lack keys of the network and have others.
-        team: the processes that train it, of which the first alone needs ``work``.
 
     Returns:
-        The trained detector, on ``device``, in every process; its weights are the averaged ones
-        where ``training.average`` asks for them.
+        The trained detector, on ``host.device``, in every process; its weights are the averaged
+        ones where ``training.average`` asks for them.
 
     Raises:
         CellFailed: the loss became NaN or infinite.
@@ -86,23 +78,24 @@ def train(
     from detbench import data
     from detbench.assembly import build_detector
 
-    device, training = torch.device(device), cell.training
-    seeding.choose_determinism(device)
-    dataset = data.load(cell.data, "train", data_root, cell.seed)
-    _check_val(dataset, data.load(cell.data, "val", data_root))
+    training = cell.training
+    seeding.choose_determinism(host.device)
+    dataset = data.load(cell.data, "train", host.data_root, cell.seed)
+    _check_val(dataset, data.load(cell.data, "val", host.data_root))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, data.class_names(dataset))
-    share = Processes(rank=team.rank, world=team.world, here=team.here)
+    share = host.team.processes
     loader = TrainLoader(
         dataset, training.input, cell.detector.pixels, training.batch, cell.seed, share
     )
 
     def initialise() -> None:
+        settle.check_weights(training)
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
 
-    identity = digest.training(cell)
-    fit(detector, loader, training, work, device, report, cell.seed, identity, team, initialise)
+    own = Own(work, digest.training(cell), cell.seed)
+    fit(detector, loader, training, own, host, initialise)
     return detector
 
 
@@ -144,74 +137,110 @@ class Run:
     per_epoch: int
 
 
+@dataclass(frozen=True)
+class Own:
+    """What a training is known by.
+
+    Attributes:
+        work: folder of its files.
+        identity: what must be equal for a checkpoint in ``work`` to be its own.
+        seed: of whatever it draws.
+    """
+
+    work: Path
+    identity: str
+    seed: int
+
+
 def fit(
     detector: nn.Module,
     loader: Loader,
     training: Training,
-    work: Path,
-    device: torch.device,
-    report: Report,
-    seed: int,
-    identity: str,
-    team: Team = ALONE,
+    own: Own,
+    host: Host,
     initialise: Callable[[], None] = lambda: None,
 ) -> None:
     """Train ``detector`` in place; see ``train``.
 
     Args:
-        identity: what must be equal for a checkpoint in ``work`` to be this run's.
         initialise: loads the detector's initial weights; called where there is no checkpoint.
     """
-    saved_before = team.from_first(lambda: checkpoint.recover(work / CHECKPOINT))
+    path, team = own.work / CHECKPOINT, host.team
+    saved_before = team.from_first(lambda: checkpoint.recover(path))
     if saved_before is None:
         initialise()
-    run = _prepare(detector, training, device, team, seed, loader.iterations_per_epoch)
-    start = _resume(run, saved_before, work / CHECKPOINT, identity, seed)
+    run = _prepare(detector, training, host, own.seed, loader.iterations_per_epoch)
+    start = _resume(run, saved_before, own)
     del saved_before  # as large as network and optimiser, which have it now
     total = schedule.iterations(training, loader.iterations_per_epoch)
-    meter = Meter(Curve(work / CURVE, start, kept=team.first), total, device)
+    meter = Meter(Curve(own.work / CURVE, start, kept=team.first), total, host.device)
+    watch = _Watch(run, meter, host.report, own, start, total)
     detector.train()
-    began = saved = looked = time.monotonic()
-
-    def save(iteration: int) -> None:
-        meter.read(sync=True)
-        if team.first:
-            _save(run, work / CHECKPOINT, identity, iteration, keep=iteration < total)
-        team.wait()
-
     with worker_deaths(), contextlib.closing(_endless(loader.batches(start))) as batches:
         for done in range(start + 1, total + 1):
             rate = schedule.rate(training, done - 1, loader.iterations_per_epoch)
             _guarded_step(run, next(batches), rate, done, meter)
             if run.average is not None:
                 run.average.update(done)
-            now = time.monotonic()
-            look, due = team.agree(
-                now - looked >= READ_EVERY_S or done in (start + 1, total),
-                now - saved >= training.checkpoint_every and done < total,
-            )
-            if look:
-                looked = now
-                meter.read()
-                progress = Progress("train", done, total, meter.last, now - began, start)
-                _report(report, progress, save, team)
-            if due:
-                save(done)
-                saved = time.monotonic()
+            watch.after(done)
     if start < total:
-        save(total)
+        watch.save(total)
     if run.average is not None:
         run.average.put()
 
 
-def _prepare(
-    detector: nn.Module,
-    training: Training,
-    device: torch.device,
-    team: Team,
-    seed: int,
-    per_epoch: int,
-) -> Run:
+class _Watch:
+    """Looks at a run from time to time: reports, and saves.
+
+    Args:
+        start, total: iterations done before, and when it ends.
+    """
+
+    def __init__(
+        self, run: Run, meter: Meter, report: Report, own: Own, start: int, total: int
+    ) -> None:
+        self._run, self._meter, self._report, self._own = run, meter, report, own
+        self._start, self._total = start, total
+        self._began = self._saved = self._looked = time.monotonic()
+
+    def after(self, done: int) -> None:
+        """Report and save if it is time for them, by the clock of any process."""
+        now = time.monotonic()
+        look, due = self._run.team.agree(
+            now - self._looked >= READ_EVERY_S or done in (self._start + 1, self._total),
+            now - self._saved >= self._run.training.checkpoint_every and done < self._total,
+        )
+        if look:
+            self._looked = now
+            self._meter.read()
+            self._tell(done, now - self._began)
+        if due:
+            self.save(done)
+            self._saved = time.monotonic()
+
+    def save(self, iteration: int) -> None:
+        """Write a checkpoint, by the first process."""
+        self._meter.read(sync=True)
+        if self._run.team.first:
+            _save(self._run, self._own, iteration, keep=iteration < self._total)
+        self._run.team.wait()
+
+    def _tell(self, done: int, seconds: float) -> None:
+        """Report; if one who is told, in any process, stops the run, save it first."""
+        progress = Progress("train", done, self._total, self._meter.last, seconds, self._start)
+        try:
+            self._report(progress)
+        except BaseException:
+            self._run.team.any(True)
+            self.save(done)
+            raise
+        if self._run.team.any(False):
+            self.save(done)
+            raise SystemExit(stop.STOPPED)
+
+
+def _prepare(detector: nn.Module, training: Training, host: Host, seed: int, per_epoch: int) -> Run:
+    device, team = host.device, host.team
     detector.to(device)
     detector.to(memory_format=memory_format(training.channels_last))
     drawing = None
@@ -288,26 +317,13 @@ def _step(
     return run.team.whole(losses, total, batch.spare)
 
 
-def _report(report: Report, progress: Progress, save: Any, team: Team) -> None:
-    """Report; if one who is told, in any process, stops the run, save it first."""
-    try:
-        report(progress)
-    except BaseException:
-        team.any(True)
-        save(progress.iteration)
-        raise
-    if team.any(False):
-        save(progress.iteration)
-        raise SystemExit(stop.STOPPED)
-
-
-def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> None:
+def _save(run: Run, own: Own, iteration: int, keep: bool) -> None:
     """Write a checkpoint, whose ``detector`` is what would be evaluated now."""
     averaged = run.average.state() if run.average else {}
     checkpoint.save(
-        path,
+        own.work / CHECKPOINT,
         {
-            "identity": identity,
+            "identity": own.identity,
             "iteration": iteration,
             "detector": {**run.detector.state_dict(), **averaged},
             "current": run.average.current() if run.average else {},
@@ -321,17 +337,18 @@ def _save(run: Run, path: Path, identity: str, iteration: int, keep: bool) -> No
     )
 
 
-def _resume(run: Run, content: dict[str, Any] | None, path: Path, identity: str, seed: int) -> int:
-    """Restore the content of ``path`` into ``run``; returns the number of finished iterations, 0
-    where there is none.
+def _resume(run: Run, content: dict[str, Any] | None, own: Own) -> int:
+    """Restore the content of a checkpoint into ``run``; returns the number of finished iterations,
+    0 where there is none.
 
     Raises:
         WeightsError: of another cell, or of another detbench.
     """
-    seeding.seed_everything(seed, stream=1 + run.team.rank)
+    seeding.seed_everything(own.seed, stream=1 + run.team.rank)
     if content is None:
         return 0
-    other = "settings" if content.get("identity") != identity else ""
+    path = own.work / CHECKPOINT
+    other = "settings" if content.get("identity") != own.identity else ""
     names, known = weights.class_names(run.detector), content.get("classes")
     if not other and names and known and names != known:
         same = classes.order(known, names) is not None

@@ -1,10 +1,15 @@
-"""Weights by name: torchvision's, timm's, those of OpenMMLab that recipes name, and our own."""
+"""Weights by name: torchvision's, timm's, those of OpenMMLab that recipes name, and our own.
+
+``python -m detbench.training.named NAME...`` answers ``lookup.look_up``, as JSON.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +176,19 @@ def fetch(name: str, named: Named | None = None) -> State:
         raise WeightsError(
             f"weights '{name}' cannot be downloaded: {reason}: give a file instead"
         ) from error
+
+
+def _answers(names: Sequence[str]) -> dict[str, lookup.Found]:
+    answers = {}
+    for name in names:
+        try:
+            named = find(name)
+        except WeightsError as error:
+            answers[name] = lookup.Found(problem=str(error))
+        else:
+            answers[name] = lookup.Found(named.origin, str(named.path or ""), named.cached)
+    return answers
+
+
+if __name__ == "__main__":
+    print(json.dumps({name: asdict(one) for name, one in _answers(sys.argv[1:]).items()}))

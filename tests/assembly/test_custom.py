@@ -17,6 +17,7 @@ from detbench.recipe import resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.training import checkpoint, loop
+from detbench.training.host import Host
 
 HERE = Path(__file__).parent
 SMALL = (
@@ -66,9 +67,9 @@ PLACES = {
 def test_own_modules_train_evaluate_and_are_counted(tmp_path: Path, place: str) -> None:
     made = cell(PLACES[place])
     told = []
-    detector = loop.train(made, tmp_path, tmp_path, CPU, told.append)
+    detector = loop.train(made, tmp_path, Host(tmp_path, CPU, told.append))
     assert told[-1].iteration == 5
-    assert score(detector, made, tmp_path, CPU, lambda _: None).images == 3
+    assert score(detector, made, Host(tmp_path, CPU, lambda _: None)).images == 3
     with torch.device("meta"):
         counted = flops.count(build_detector(made.detector, 80), (64, 64), "mmdet")
     assert counted.gflops > 0
@@ -133,7 +134,7 @@ def test_a_module_of_the_current_folder_is_found(
 def test_rules_that_are_modules_are_trained_and_kept(tmp_path: Path) -> None:
     """An assigner's buffer and a loss's parameter: trained, in the checkpoint, and resumed."""
     made = cell(f"assignment={{ both = {own('Counting')} }}", f"supervision.cls={own('Learnt')}")
-    detector = loop.train(made, tmp_path, tmp_path, CPU, lambda _: None)
+    detector = loop.train(made, tmp_path, Host(tmp_path, CPU, lambda _: None))
     saved = checkpoint.load(tmp_path / loop.CHECKPOINT)["detector"]
     [seen] = [value for name, value in saved.items() if name.endswith(".seen")]
     [weight] = [value for name, value in saved.items() if name.endswith(".log_variance")]
@@ -174,11 +175,11 @@ def test_a_learnt_assigner_is_trained_and_a_stopped_run_ends_with_the_same_bits(
         if progress.iteration == 3:
             raise Stop
 
-    loop.train(made, straight, straight, CPU, lambda _: None)
+    loop.train(made, straight, Host(straight, CPU, lambda _: None))
     with pytest.raises(Stop):
-        loop.train(made, stopped, stopped, CPU, stop)
+        loop.train(made, stopped, Host(stopped, CPU, stop))
     half = checkpoint.load(stopped / loop.CHECKPOINT)
-    detector = loop.train(made, stopped, stopped, CPU, lambda _: None)
+    detector = loop.train(made, stopped, Host(stopped, CPU, lambda _: None))
     states = [checkpoint.load(work / loop.CHECKPOINT)["detector"] for work in (straight, stopped)]
     assert states[0].keys() == states[1].keys()
     for key, value in states[0].items():

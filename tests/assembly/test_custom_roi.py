@@ -18,6 +18,7 @@ from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Roi
 from detbench.recipe.experiment import Cell
 from detbench.training import loop
+from detbench.training.host import Host
 
 HERE = Path(__file__).parent
 SMALL = (
@@ -106,9 +107,9 @@ PLACES: dict[str, tuple[str, ...]] = {
 def test_own_modules_train_evaluate_and_are_counted(tmp_path: Path, place: str) -> None:
     made = cell(*PLACES[place])
     told: list[Any] = []
-    detector = loop.train(made, tmp_path, tmp_path, CPU, told.append)
+    detector = loop.train(made, tmp_path, Host(tmp_path, CPU, told.append))
     assert told[-1].iteration == 2
-    assert score(detector, made, tmp_path, CPU, lambda _: None).images == 3
+    assert score(detector, made, Host(tmp_path, CPU, lambda _: None)).images == 3
     with torch.device("meta"):
         counted = flops.count(build_detector(made.detector, 80), (64, 64), "mmdet")
     assert counted.gflops > 0

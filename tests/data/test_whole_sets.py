@@ -14,7 +14,7 @@ from made_voc import make_voc
 from PIL import Image
 
 from detbench import data
-from detbench.data import images, inventory
+from detbench.data import counting, images, inventory
 from detbench.data.convert import Choice, convert, subset
 from detbench.data.inspect import inspect
 from detbench.data.kinds import Coco, CocoJson, Shapes, Voc
@@ -63,11 +63,11 @@ def test_counts_are_those_of_the_files(root: Path) -> None:
 def test_keys_at_the_ends_of_chunks_are_counted_once(
     root: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(inventory, "_CHUNK", chunk)
+    monkeypatch.setattr(counting, "_CHUNK", chunk)
     path = root / "coco" / "annotations" / "instances_val2017.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content, indent=2))
-    assert inventory.count(path) == (len(content["images"]), len(content["annotations"]))
+    assert counting.count(path) == (len(content["images"]), len(content["annotations"]))
 
 
 def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ kill -9 of the runner       tests/runner/test_run.py::test_cells_do_not_outlive_
 kill -9 of a cell           tests/runner/test_run.py::test_a_cell_that_always_dies_is_given_up_for_now
                             tests/training/test_loop.py::test_killed_processes_resume_to_the_same_bits
 kill -9 of a Ray worker     tests/runner/test_ray.py::test_a_killed_ray_worker_costs_a_restart_of_its_cell
-kill -9 of a DDP process    tests/runner/test_companions.py::test_a_killed_companion_costs_a_restart_of_the_cell
+kill -9 of a DDP process    tests/runner/test_ddp.py::test_a_killed_worker_costs_a_restart_of_the_cell
 a data-loader worker dying  tests/data/test_loading.py::test_death_of_a_worker_is_said
                             tests/runner/test_run.py::test_a_cell_that_lost_a_helper_goes_on_from_its_checkpoint
 out of memory               tests/runner/test_run.py::test_failed_cells_say_why_the_others_go_on_and_they_are_retried_when_asked

@@ -20,6 +20,7 @@ from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell
 from detbench.results.store import Store
 from detbench.runner import plan
+from detbench.training.host import Host
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_coco import make_coco
@@ -242,15 +243,15 @@ def test_a_training_does_not_go_on_with_other_annotations(own: Path, tmp_path: P
     before, work = cell(), tmp_path / "work"
     work.mkdir()
     with pytest.raises(Cut):
-        loop.train(before, work, own, torch.device("cpu"), cut)
+        loop.train(before, work, Host(own, torch.device("cpu"), cut))
     assert (work / loop.CHECKPOINT).exists()
     text = (own / "train.json").read_text()
     change(own / "train.json")
     with pytest.raises(DataError, match="train annotations are not those"):
-        loop.train(before, work, own, torch.device("cpu"), lambda _: None)
+        loop.train(before, work, Host(own, torch.device("cpu"), lambda _: None))
     with pytest.raises(WeightsError):
-        loop.train(cell(), work, own, torch.device("cpu"), lambda _: None)
+        loop.train(cell(), work, Host(own, torch.device("cpu"), lambda _: None))
     store = Store(tmp_path / "store")
     assert store.work(training(cell())) != store.work(training(before))
     (own / "train.json").write_text(text)
-    loop.train(cell(), work, own, torch.device("cpu"), lambda _: None)
+    loop.train(cell(), work, Host(own, torch.device("cpu"), lambda _: None))

@@ -19,6 +19,7 @@ from detbench.progress import Progress, silent
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Cell
 from detbench.training import checkpoint, curve, loop
+from detbench.training.host import Host
 
 CPU = torch.device("cpu")
 
@@ -42,7 +43,7 @@ def test_the_training_ends_with_one_line_and_goes_on_from_its_checkpoint(
     root = make_coco(tmp_path)
     every_step = cell().training.model_copy(update={"checkpoint_every": 0})
     made = cell().model_copy(update={"training": every_step})
-    loop.train(made, tmp_path / "whole", root, CPU, silent)
+    loop.train(made, tmp_path / "whole", Host(root, CPU, silent))
 
     def kill(at: Progress) -> None:
         if at.iteration == 3:
@@ -54,9 +55,9 @@ def test_the_training_ends_with_one_line_and_goes_on_from_its_checkpoint(
 
     before = {process.pid for process in psutil.Process().children()}
     with pytest.raises(ProcessLost, match=r"a process that loads data died \(DataLoader worker"):
-        loop.train(made, tmp_path / "cut", root, CPU, kill)
+        loop.train(made, tmp_path / "cut", Host(root, CPU, kill))
     assert checkpoint.load(tmp_path / "cut" / loop.CHECKPOINT)["iteration"] in (2, 3)
-    loop.train(made, tmp_path / "cut", root, CPU, silent)
+    loop.train(made, tmp_path / "cut", Host(root, CPU, silent))
     curves = [list(curve.read(tmp_path / name / loop.CURVE)) for name in ("whole", "cut")]
     assert curves[0] == curves[1]
     assert len(curves[0]) == 6

@@ -18,8 +18,8 @@ from detbench.results.files import write_atomic
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import cell
-from detbench.runner.cell import Event, Measured, Report
 from detbench.runner.job import CostItem, TrainJob
+from detbench.runner.process import Event, Measured, Report
 
 STEPS = int(os.environ.get("STUB_STEPS", "20"))
 STEP_S = float(os.environ.get("STUB_STEP_S", "0"))

@@ -12,7 +12,7 @@ from detbench.errors import DeviceError
 from detbench.recipe import resolve
 from detbench.runner import options
 from detbench.runner.job import TrainJob
-from detbench.runner.launchers import Inbox
+from detbench.runner.launchers.launcher import Inbox
 from detbench.runner.launchers.local import Child, Local
 from detbench.runner.options import Options, default_jobs, gpus
 

@@ -24,6 +24,7 @@ from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
 from detbench.runner import pretrain
 from detbench.training import checkpoint, files, inventory, lookup, loop, weights
+from detbench.training.host import Host
 
 TINY = """
 id = "tiny"
@@ -92,7 +93,7 @@ def first(profile: Profile) -> Wanted:
 
 
 def made(one: Wanted, profile: Profile, output: Path, report: Any = silent) -> bytes:
-    return pretrain.make(one, profile, output, Path("data"), CPU, report).read_bytes()
+    return pretrain.make(one, profile, output, Host(Path("data"), CPU, report)).read_bytes()
 
 
 def random_files(profile: Profile) -> None:
@@ -186,7 +187,7 @@ def test_made_twice_they_are_the_same_bytes(tiny: Profile, tmp_path: Path) -> No
     assert told["detector"]["backbone"]["blocks"] == [1, 1, 1, 1]
     assert 0 <= told["ap"] <= 1
     # What is written is what was trained.
-    trained = loop.train(one.cell, tmp_path / "work", tmp_path, "cpu", silent)
+    trained = loop.train(one.cell, tmp_path / "work", Host(tmp_path, torch.device("cpu"), silent))
     state = files.read(path).state
     assert all(torch.equal(x, state[key]) for key, x in trained.backbone.state_dict().items())
 
@@ -224,7 +225,7 @@ def test_a_training_starts_from_them(tiny: Profile, tmp_path: Path) -> None:
     optimizer = cell.training.optimizer.model_copy(update={"lr": 1e-30, "weight_decay": 0.0})
     training = cell.training.model_copy(update={"optimizer": optimizer})
     still = cell.model_copy(update={"training": training})
-    trained = loop.train(still, tmp_path / "work", tmp_path, "cpu", silent)
+    trained = loop.train(still, tmp_path / "work", Host(tmp_path, torch.device("cpu"), silent))
     given = weights.find(cell.training.weights).load()
     own = trained.state_dict()
     for mine, there in cover(trained).names.items():
@@ -241,7 +242,7 @@ def test_a_file_that_is_gone_or_another_now_is_one_line(tiny: Profile, tmp_path:
     pretrain.write(path, {"x": torch.zeros(1)}, {})
     for look in (
         lambda: lookup.check([cell]),
-        lambda: loop.train(cell, tmp_path / "work", tmp_path, "cpu", silent),
+        lambda: loop.train(cell, tmp_path / "work", Host(tmp_path, torch.device("cpu"), silent)),
     ):
         with pytest.raises(WeightsError, match="has another content, embedded:resnet14-caffe"):
             look()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detbench.recipe.experiment import Training
 from detbench.structures import Batch, Targets
 from detbench.training import loop, seeding
+from detbench.training.host import Host
 
 CPU = torch.device("cpu")
 SGD = {"kind": "sgd", "lr": 0.05, "bias_lr": 2.0, "decay_norms": False, "decay_biases": False}
@@ -83,5 +84,6 @@ def fit(
     """A run of the stand-in, as ``train`` makes it."""
     seeding.seed_everything(3)
     detector = Tiny()
-    loop.fit(detector, loader or Loader(), settings, work, CPU, report, 3, "tiny")
+    own = loop.Own(work, "tiny", 3)
+    loop.fit(detector, loader or Loader(), settings, own, Host(work, CPU, report))
     return detector

@@ -22,6 +22,7 @@ from detbench.progress import Progress
 from detbench.recipe import resolve
 from detbench.training import distributed, loop, memory
 from detbench.training.distributed import ALONE, Team
+from detbench.training.host import Host
 
 SMALL = (
     "data.train=8",
@@ -80,8 +81,9 @@ def run(job: dict[str, Any], team: Team = ALONE) -> None:
         cell = resolve.cell(detector, "smoke", 0, (*SMALL, *changes)).cell
         assert cell is not None
         work = Path(folder)
-        trained = loop.train(cell, work, work, CPU, meddler(job), team=team)
-        found = score(trained, cell, work, CPU, meddler(job), team=team)
+        host = Host(work, CPU, meddler(job), team)
+        trained = loop.train(cell, work, host)
+        found = score(trained, cell, host)
         if team.first:
             text = json.dumps([found.metrics, found.detections, found.images])
             (work / "result.json").write_text(text)

@@ -16,6 +16,7 @@ from detbench.recipe import digest, resolve
 from detbench.recipe.experiment import Ema
 from detbench.training import checkpoint, loop, seeding, weights
 from detbench.training.average import Average, decay
+from detbench.training.host import Host
 
 EMA = {"kind": "ema", "decay": 0.7}
 SMALL = (
@@ -104,14 +105,14 @@ def test_a_buffer_that_is_replaced_is_still_averaged() -> None:
 
 def test_a_real_detector_is_evaluated_with_its_average(tmp_path: Path) -> None:
     """Detections follow the weights that ``weights.pt`` has: those of the average."""
-    device = torch.device("cpu")
+    host = Host(tmp_path, torch.device("cpu"), lambda _: None)
     found = {}
     for name, extra in {"last": (), "averaged": (f"training.average={toml(EMA)}",)}.items():
         cell = resolve.cell("fcos-r50", "smoke", 0, (*SMALL, *extra)).cell
         assert cell is not None
-        detector = loop.train(cell, tmp_path / name, tmp_path, device, lambda _: None)
+        detector = loop.train(cell, tmp_path / name, host)
         weights.save(tmp_path / f"{name}.pt", detector)
-        found[name] = score(detector, cell, tmp_path, device, lambda _: None).detections
+        found[name] = score(detector, cell, host).detections
         kept = weights.read(tmp_path / f"{name}.pt").state
         saved = weights.read(tmp_path / name / loop.CHECKPOINT).state
         assert all(torch.equal(value, saved[key]) for key, value in kept.items())

@@ -15,6 +15,7 @@ from torch import nn
 from detbench.errors import CellFailed
 from detbench.recipe import load, resolve
 from detbench.training import checkpoint, first, loop
+from detbench.training.host import Host
 
 TINY = (
     "data.train=8",
@@ -32,7 +33,7 @@ def look(tmp_path: Path, detector: str, *changes: str, profile: str = "smoke") -
     data = resolve.parse_dataset("shapes")
     made = resolve.cell(detector, profile, 0, (*TINY, *changes), data).cell
     assert made is not None
-    loop.train(made, tmp_path, tmp_path, "cpu", lambda _: None)
+    loop.train(made, tmp_path, Host(tmp_path, torch.device("cpu"), lambda _: None))
     return first.read(tmp_path / first.FILE)
 
 
@@ -45,8 +46,10 @@ def test_a_sound_start_is_what_the_prior_gives(tmp_path: Path, detector: str) ->
     assert found["notes"] == []
     assert found["prior"]
     for name, prior in found["prior"].items():
-        # Weights of 0.01 leave a few per cent; a mistake in a formula would be far more.
-        assert found["losses"][name] == pytest.approx(prior, rel=0.15), name
+        # Weights of 0.01 leave a few per cent of a score, which quality focal loss cubes; a mistake
+        # in a formula would be far more.
+        few = 0.3 if detector == "gfl-r50" else 0.15
+        assert found["losses"][name] == pytest.approx(prior, rel=few), name
     names = {name for name in found["losses"] if name.endswith("cls")} - {"constraint_cls"}
     assert set(found["prior"]) == names
     assert 0.1 < found["gradient_norm"] < 100
@@ -141,9 +144,8 @@ class Steep(Tiny):
 
 
 def _fit(tmp_path: Path, detector: nn.Module, **changes: Any) -> None:
-    loop.fit(
-        detector, Loader(), training(**changes), tmp_path, torch.device("cpu"), print, 3, "tiny"
-    )
+    host = Host(tmp_path, torch.device("cpu"), print)
+    loop.fit(detector, Loader(), training(**changes), loop.Own(tmp_path, "tiny", 3), host)
 
 
 def test_a_row_that_certainly_learns_nothing_fails(tmp_path: Path) -> None:

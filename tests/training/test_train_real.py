@@ -14,6 +14,7 @@ from detbench.progress import Progress
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Cell
 from detbench.training import checkpoint, curve, loop
+from detbench.training.host import Host
 
 SMALL = (
     "data.train=8",
@@ -37,7 +38,7 @@ def cell(detector: str, *changes: str, seed: int = 0) -> Cell:
 
 
 def train(made: Cell, work: Path, report: Any = lambda _: None) -> torch.nn.Module:
-    return loop.train(made, work, work, CPU, report)
+    return loop.train(made, work, Host(work, CPU, report))
 
 
 def state(work: Path) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def test_scores_are_those_of_the_detections(tmp_path: Path) -> None:
 
     made = cell("fcos-r50", "evaluation.limit=3", "inference.score_threshold=0.0")
     detector = train(made, tmp_path)
-    found = score(detector, made, tmp_path, CPU, lambda _: None)
+    found = score(detector, made, Host(tmp_path, CPU, lambda _: None))
     assert found.images == 3
     truth = data.load(made.data, "val", tmp_path).ground_truth()
     assert found.metrics == evaluate(truth, found.detections, made.evaluation)

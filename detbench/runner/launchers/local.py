@@ -15,7 +15,7 @@ from pathlib import Path
 from detbench.results.files import writing
 from detbench.runner import processors
 from detbench.runner.job import CostJob, TrainJob
-from detbench.runner.launchers import Heard, How, Inbox
+from detbench.runner.launchers.launcher import Heard, How, Inbox
 from detbench.runner.options import Options, gpus
 
 CELL_COMMAND = (sys.executable, "-m", "detbench.runner.cell")

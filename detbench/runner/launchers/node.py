@@ -25,7 +25,7 @@ from detbench.recipe.digest import training
 from detbench.results.files import write_atomic
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostJob, TrainJob
-from detbench.runner.launchers import Inbox
+from detbench.runner.launchers.launcher import Inbox
 from detbench.runner.launchers.local import CELL_COMMAND, Child
 
 KEPT = ("weights.pt", "curve.jsonl", "first.json", "log.txt")

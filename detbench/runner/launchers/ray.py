@@ -24,9 +24,9 @@ from detbench import __version__
 from detbench.errors import DetbenchError, DeviceError, StoreError
 from detbench.results.files import Lock, write_atomic
 from detbench.results.store import Store
-from detbench.runner import cell as exits
+from detbench.runner import process as exits
 from detbench.runner.job import CostJob, TrainJob
-from detbench.runner.launchers import Heard, How, Inbox
+from detbench.runner.launchers.launcher import Heard, How, Inbox
 from detbench.runner.launchers.node import CHECKPOINT, KEPT, Files, Host, Order, work
 from detbench.runner.options import Options
 

@@ -34,9 +34,9 @@ def compute(store: Store, one: Task, screen: io.StringIO, processes: int = 2) ->
     return run([one], store, options, lambda: Plain(screen))
 
 
-def companions() -> list[psutil.Process]:
+def workers() -> list[psutil.Process]:
     below = psutil.Process().children(recursive=True)
-    return [p for p in below if "detbench.runner.companions" in " ".join(_words(p))]
+    return [p for p in below if "detbench.runner.ddp_worker" in " ".join(_words(p))]
 
 
 def _words(process: psutil.Process) -> list[str]:
@@ -61,10 +61,10 @@ def test_a_cell_of_two_processes_is_the_same_cell(tmp_path: Path) -> None:
     assert theirs is not None
     assert [x["image_id"] for x in mine] == [x["image_id"] for x in theirs]
     assert compute(both, one, io.StringIO(), 1).computed == []
-    assert companions() == []
+    assert workers() == []
 
 
-def test_a_killed_companion_costs_a_restart_of_the_cell(tmp_path: Path) -> None:
+def test_a_killed_worker_costs_a_restart_of_the_cell(tmp_path: Path) -> None:
     store, screen = Store(tmp_path), io.StringIO()
     one = task("training.iterations=40")
     curve = store.work(one.work) / "curve.jsonl"
@@ -73,7 +73,7 @@ def test_a_killed_companion_costs_a_restart_of_the_cell(tmp_path: Path) -> None:
         end = time.monotonic() + 60
         while time.monotonic() < end and not (curve.is_file() and curve.stat().st_size):
             time.sleep(0.02)
-        for process in companions():
+        for process in workers():
             process.kill()
 
     killer = threading.Thread(target=kill)
@@ -83,10 +83,10 @@ def test_a_killed_companion_costs_a_restart_of_the_cell(tmp_path: Path) -> None:
     said = screen.getvalue()
     assert "FCOS: process 2 of 2 of the cell was killed by SIGKILL; it is started again" in said
     assert outcome.exit_code == 0, said
-    assert companions() == []
+    assert workers() == []
 
 
-def test_what_a_companion_says_is_why_the_cell_failed(
+def test_what_a_worker_says_is_why_the_cell_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A module found by ``PYTHONPATH`` takes the memory of the second process alone."""

@@ -1,11 +1,8 @@
-"""The further processes of one cell, which share its batches: ``--gpus-per-cell``.
+"""The further processes of one cell, DDP workers that share its batches: ``--gpus-per-cell``.
 
 The cell's own process is the first of them: it holds the lock, reports, and stores. It starts the
-others on this machine, with the same job; they end when it does, however it dies. When one of them
-ends early, so does the cell, for the reason that one gave.
-
-``python -m detbench.runner.companions`` is one of them: it reads the job from its stdin, as a cell
-does, and writes what went wrong to its stdout as JSON.
+others on this machine (``runner.ddp_worker``), with the same job; they end when it does, however it
+dies. When one of them ends early, so does the cell, for the reason that one gave.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,34 +23,32 @@ import torch.distributed as dist
 from detbench import errors
 from detbench.errors import CellFailed, DetbenchError, ProcessLost
 from detbench.measure import device as devices
-from detbench.recipe.digest import training
-from detbench.results.store import Store
-from detbench.runner import cell
+from detbench.runner import process
 from detbench.runner.job import TrainJob
 from detbench.training import distributed
 from detbench.training.distributed import ALONE, Team
 
 HOST = "127.0.0.1"
 BLAME_S = 10.0
-"""How long to wait for a companion's own words once it is known that one ended."""
+"""How long to wait for a worker's own words once it is known that one ended."""
 UNBLOCK_S = 30.0
 """After which a process that still waits for one that ended is ended too."""
 
 
 @contextmanager
 def joined(job: TrainJob) -> Iterator[tuple[Team, torch.device]]:
-    """Start the companions of ``job`` if it has any, and work with them.
+    """Start the workers of ``job`` if it has any, and work with them.
 
     Yields:
         The team, and the device of this process.
 
     Raises:
-        DetbenchError: what a companion raised, or ``ProcessLost`` if it was killed.
+        DetbenchError: what a worker raised, or ``ProcessLost`` if it was killed.
     """
     if job.processes == 1 and not distributed.asked():
         yield ALONE, devices.resolve(job.device)
         return
-    if distributed.asked():  # this is a companion
+    if distributed.asked():  # this is a worker
         store = dist.TCPStore(HOST, int(os.environ["MASTER_PORT"]), job.processes, is_master=False)
         device = distributed.device(devices.resolve(job.device))
         with distributed.joined(device, store) as team:
@@ -63,7 +57,7 @@ def joined(job: TrainJob) -> Iterator[tuple[Team, torch.device]]:
     store = dist.TCPStore(HOST, 0, job.processes, is_master=True, wait_for_workers=False)
     os.environ.update(_environment(job, 0, store.port))
     device = distributed.device(devices.resolve(job.device))
-    with _companions(job, store.port), distributed.joined(device, store) as team:
+    with _workers(job, store.port), distributed.joined(device, store) as team:
         yield team, device
 
 
@@ -83,9 +77,9 @@ def _environment(job: TrainJob, rank: int, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def _companions(job: TrainJob, port: int) -> Iterator[None]:
-    """Run the companions beside what is within, and none after it."""
-    started = [_Companion(job, rank, port) for rank in range(1, job.processes)]
+def _workers(job: TrainJob, port: int) -> Iterator[None]:
+    """Run the workers beside what is within, and none after it."""
+    started = [_Worker(job, rank, port) for rank in range(1, job.processes)]
     patience = 0.0
     try:
         yield
@@ -98,7 +92,7 @@ def _companions(job: TrainJob, port: int) -> Iterator[None]:
             one.end(patience)
 
 
-class _Companion:
+class _Worker:
     """One of them, and what it said."""
 
     def __init__(self, job: TrainJob, rank: int, port: int) -> None:
@@ -106,7 +100,7 @@ class _Companion:
         self._said: dict[str, Any] = {}
         self._ending = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "detbench.runner.companions"],
+            [sys.executable, "-m", "detbench.runner.ddp_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **_environment(job, rank, port)},
@@ -126,7 +120,7 @@ class _Companion:
         # NCCL may wait for a process that is gone, with nobody to interrupt it.
         if self._process.wait() != 0 and not self._ending.wait(UNBLOCK_S):
             print(f"{self.name} ended and this one still waits for it", file=sys.stderr)
-            cell.die()
+            process.die()
 
     def reason(self) -> DetbenchError | None:
         """Why it ended early; none if it did not."""
@@ -135,7 +129,7 @@ class _Companion:
         self._ending.set()
         self._listener.join(BLAME_S)
         code = self._process.returncode
-        if code in (None, cell.DONE, cell.LOST):
+        if code in (None, process.DONE, process.LOST):
             return None
         if self._said:
             kind: type[DetbenchError] = getattr(errors, self._said["type"], CellFailed)
@@ -156,34 +150,3 @@ class _Companion:
             assert pipe is not None
             with suppress(OSError):
                 pipe.close()
-
-
-def main() -> int:
-    """Be a companion; returns the exit code."""
-    job = TrainJob.model_validate_json(sys.stdin.buffer.readline())
-    cell.watch_parent()
-    # The first process hears of a stop, and tells.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    work = Store(Path(job.store)).work(training(job.cell))
-    try:
-        from detbench.runner import compute
-
-        compute.train_eval(job, work, lambda event: None)
-    except SystemExit:
-        return cell.DONE  # stopped, with the others
-    except ProcessLost:
-        return cell.LOST  # another one's end
-    except Exception as error:
-        known = isinstance(error, DetbenchError)
-        told = str(error) if known else cell.logged(error, work / "log.txt")
-        kind = type(error).__name__ if known else "CellFailed"
-        out.write(json.dumps({"type": kind, "message": told}) + "\n")
-        return cell.FAILED
-    return cell.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

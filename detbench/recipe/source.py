@@ -1,0 +1,164 @@
+"""What a user's own module consists of: its source and that of its local imports. Runs none of it.
+
+Local is what lies beside the target's module (in the folder that Python finds it, or its package,
+in) or below the current folder; what is installed, Python's own and detbench's is not. Imports are
+read from the source: those by a computed name are not seen, nor files that are read.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import json
+import sysconfig
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+
+from detbench.errors import RecipeError
+from detbench.recipe.base import Custom
+
+PACKAGE = Path(__file__).resolve().parents[1]
+STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
+INSTALLED = {"site-packages", "dist-packages"}
+
+Import = tuple[int, str, tuple[str, ...]]
+"""Of ``from ..a import b, c``: 2, ``a`` and the names."""
+
+
+def settled(own: Custom) -> Custom:
+    """It with its source, where no ``version`` stands for it and the module is found.
+
+    Raises:
+        RecipeError: its recipe asks for another source, or a file cannot be read.
+    """
+    found = None if own.version is not None else of_target(own.target)
+    if found is None:
+        return own
+    if own.source not in (None, found):
+        raise RecipeError(
+            f"target {own.target!r}: not the source that is asked for ({own.source[:12]}...): "
+            "restore it, or give the command again without its 'source'"
+        )
+    return own.model_copy(update={"source": found})
+
+
+def of_target(target: str) -> str | None:
+    """The sha256 of the names and contents of all modules that ``package.module:name`` consists of,
+    the packages that they are in included.
+
+    Returns:
+        None where the module is not found, or is no file of the user's.
+
+    Raises:
+        RecipeError: a file cannot be read.
+    """
+    importlib.invalidate_caches()
+    module = target.partition(":")[0]
+    modules = _Modules(module.partition(".")[0])
+    found: dict[str, str] = {}
+    waiting = [module]
+    seen = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+        path = modules.file(name)
+        if path is None:
+            continue
+        try:
+            stat = path.stat()
+            facts = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+            found[name], imports = _read(path, facts)
+        except OSError as error:
+            raise RecipeError(f"target {target!r}: {path}: {error.strerror or error}") from error
+        waiting += _absolute(imports, name if path.stem == "__init__" else name.rpartition(".")[0])
+    if module not in found:
+        return None
+    return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()
+
+
+class _Modules:
+    """Where modules lie, found as Python finds them.
+
+    Args:
+        top: the package of the target, or its module where that is in none.
+    """
+
+    def __init__(self, top: str) -> None:
+        self._specs: dict[str, ModuleSpec | None] = {}
+        self._roots = [Path.cwd()]
+        spec = self._spec(top)
+        self._roots += [place.parent for place in _places(spec)] if spec else []
+
+    def file(self, name: str) -> Path | None:
+        """The file of a module of the user's; None of any other, and of a folder without one."""
+        spec = self._spec(name)
+        path = Path(spec.origin).absolute() if spec and spec.has_location and spec.origin else None
+        return path if path and self._ours(path) else None
+
+    def _spec(self, name: str) -> ModuleSpec | None:
+        if name not in self._specs:
+            self._specs[name] = self._find(name)
+        return self._specs[name]
+
+    def _find(self, name: str) -> ModuleSpec | None:
+        package = name.rpartition(".")[0]
+        with suppress(ImportError, ValueError):  # the latter of what has no spec, as ``__main__``
+            if not package:
+                return find_spec(name) or PathFinder.find_spec(name, [str(Path.cwd())])
+            parent = self._spec(package)
+            if parent and any(self._ours(place) for place in _places(parent)):
+                return PathFinder.find_spec(name, parent.submodule_search_locations)
+        return None
+
+    def _ours(self, path: Path) -> bool:
+        forms = {path, path.resolve()}  # what is linked to is where it is linked
+        if INSTALLED & set(path.parts) or not path.exists():
+            return False
+        if any(one.is_relative_to(root) for one in forms for root in (PACKAGE, STDLIB)):
+            return False
+        return any(one.is_relative_to(root) for one in forms for root in self._roots)
+
+
+def _places(spec: ModuleSpec) -> list[Path]:
+    """The folders of a package, or the file of a module."""
+    found = spec.submodule_search_locations or [spec.origin or ""]
+    return [Path(place).absolute() for place in found if place]
+
+
+@lru_cache(maxsize=4096)
+def _read(path: Path, facts: tuple[int, int, int]) -> tuple[str, tuple[Import, ...]]:
+    """The sha256 of a file and what it imports, for as long as it seems unchanged."""
+    content = path.read_bytes()
+    imports: tuple[Import, ...] = ()
+    if path.suffix == ".py":
+        # A mistake in it is said when it is imported.
+        with suppress(SyntaxError, ValueError, RecursionError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            imports = tuple(_imports(ast.parse(content)))
+    return hashlib.sha256(content).hexdigest(), imports
+
+
+def _imports(tree: ast.Module) -> Iterator[Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+
+
+def _absolute(imports: Iterable[Import], package: str) -> Iterator[str]:
+    """The names of modules that a module of ``package`` may import; some may be no modules."""
+    for level, module, names in imports:
+        parts = package.split(".") if package else []
+        base = parts[: len(parts) - level + 1] if level else []
+        whole = ".".join([*base, *([module] if module else [])])
+        yield from [whole, *(f"{whole}.{name}" for name in names)] if whole else names
