@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from detbench.data import Dataset
 from detbench.data.coco_check import check_files
 from detbench.data.kind import Split
 from detbench.data.kinds import Data
@@ -71,7 +72,8 @@ def convert(
     written = []
     for split, (content, source) in chosen.items():
         try:
-            folder = _images(data, root, split, content, source, out / split, choice.copy, tell)
+            if source is None or choice.copy:
+                source = _images(content, source or data.open(split, root), out / split, tell)
             _write(targets[split], content)
         except OSError as error:
             raise DataError(
@@ -79,7 +81,7 @@ def convert(
                 "choose another folder"
             ) from error
         counts = len(content["images"]), len(content["annotations"])
-        written.append(Written(split, targets[split], folder, *counts))
+        written.append(Written(split, targets[split], source, *counts))
     return written
 
 
@@ -134,29 +136,17 @@ def _chosen(
     return content, source
 
 
-def _images(
-    data: Data,
-    root: Path,
-    split: Split,
-    content: dict[str, Any],
-    source: Path | None,
-    target: Path,
-    copy: bool,
-    tell: Tell,
-) -> Path:
-    """Draw or copy the images to ``target`` if they are to be; where they are then."""
-    if source is not None and not copy:
-        return source
-    opened = data.open(split, root) if source is None else None
+def _images(content: dict[str, Any], source: Dataset | Path, target: Path, tell: Tell) -> Path:
+    """Draw the images of ``content``, or copy them from their folder, to ``target``; returns it."""
     total = len(content["images"])
     for index, image in enumerate(content["images"]):
         path = target / image["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        if opened is not None:
-            pixels = opened.sample(image["id"] - 1).image
-            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
-        elif source is not None:
+        if isinstance(source, Path):
             shutil.copyfile(source / image["file_name"], path)
+        else:
+            pixels = source.sample(image["id"] - 1).image
+            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
         tell(index + 1, total)
     return target
 

@@ -138,8 +138,7 @@ def settle(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     """The cell with the name of the embedded weights that fit it, if it asks for them.
 
     Returns:
-        The cell, from scratch where no file fits its backbone, which then trains whole, and a
-        sentence that says so.
+        The cell, from scratch where no file fits its backbone, and a sentence that says so.
 
     Raises:
         RecipeError: it names embedded weights that are not there, or another backbone's.
@@ -157,9 +156,7 @@ def settle(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     fitting = files().get(own)
     if fitting is not None:
         return _starting(cell, name(fitting)), _shared_scenes(cell, profile)
-    return _whole(
-        _starting(cell, "none")
-    ), f"training starts from scratch, the whole backbone with it, as {why}"
+    return _starting(cell, "none"), f"training starts from scratch, as {why}"
 
 
 def _shared_scenes(cell: Cell, profile: Profile) -> str:
@@ -186,7 +183,12 @@ def _starting(cell: Cell, weights: str) -> Cell:
     return cell.model_copy(update={"training": training})
 
 
-def _whole(cell: Cell) -> Cell:
+def missed(cell: Cell, base: Cell) -> bool:
+    """Whether a cell starts from scratch where its profile's start from embedded weights."""
+    return cell.training.weights == "none" and base.training.weights == WANTED
+
+
+def whole(cell: Cell) -> Cell:
     """The cell with a backbone that trains whole: random layers are not worth keeping."""
     backbone = cell.detector.backbone
     if not isinstance(backbone, ResNet):

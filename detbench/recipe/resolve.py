@@ -136,9 +136,9 @@ def cell(
     recipe = load.detector(detector) if isinstance(detector, str) else detector
     profile = load.profile(profile) if isinstance(profile, str) else profile
     row = Row(label=recipe.id, detector=recipe.id, published=recipe.published)
-    made = _one(
-        row, recipe.detector, load.schedule(recipe.schedule), profile, seed, overrides, data
-    )
+    base = _base(recipe.detector, load.schedule(recipe.schedule), profile, data)
+    base = base.model_copy(update={"seed": seed})
+    made = _one(row, recipe.detector, profile, base, overrides)
     if whole and made.idle:
         raise RecipeError([idle.sentence(*one) for one in made.idle])
     return made
@@ -290,7 +290,11 @@ def _resolve(
     if row.cited or paper is None or schedule is None:
         cited = row.cited or "it names no detector"
         return [ResolvedRow(row, None, paper, seed, f"cited only: {cited}") for seed in seeds]
-    found = [_one(row, paper, schedule, profile, seed, overrides, data) for seed in seeds]
+    base = _base(paper, schedule, profile, data)
+    found = [
+        _one(row, paper, profile, base.model_copy(update={"seed": seed}), overrides)
+        for seed in seeds
+    ]
     if table.paper != "own":
         return found
     return [
@@ -299,24 +303,23 @@ def _resolve(
     ]
 
 
-def _one(
-    row: Row,
-    paper: Detector,
-    schedule: Schedule,
-    profile: Profile,
-    seed: int,
-    overrides: Sequence[str],
-    data: Data | None,
-) -> ResolvedRow:
+def _base(paper: Detector, schedule: Schedule, profile: Profile, data: Data | None) -> Cell:
+    """The cell of a row before overrides; its seed is still to be said."""
     if data is not None and data.drawn and profile.data and data.kind == profile.data.kind:
         data = profile.data  # ``--dataset shapes`` by itself does not change the profile's scenes
-    base = Cell(
+    return Cell(
         detector=lighten(paper, profile.light) if profile.light else paper,
         data=data or profile.data or schedule.data,
         training=profile.training or schedule.training,
         evaluation=profile.evaluation or schedule.evaluation,
-        seed=seed,
+        seed=0,
     )
+
+
+def _one(
+    row: Row, paper: Detector, profile: Profile, base: Cell, overrides: Sequence[str]
+) -> ResolvedRow:
+    """A row's cell, by the cell before overrides."""
     base, scratch = _unasked(base)
     used, warnings = apply(base, overrides)
     if scratch and used.training.weights == "none":
@@ -324,13 +327,16 @@ def _one(
     used, scratch = embedded.settle(used, profile)
     if scratch:
         warnings = [*warnings, scratch]
+    if embedded.missed(used, base):
+        whole = apply(embedded.whole(base), overrides)[0]
+        used = used.model_copy(update={"detector": whole.detector})
     optimizer = base.training.optimizer
     ratio = batch_warning(used.training, optimizer.lr, base.training.reference_batch)
     if ratio:
         warnings = [*warnings, ratio]
     changed = apply(base.model_copy(update={"detector": paper}), detector_only(overrides))[0]
     nothing = tuple(idle.of_overrides(used, overrides))
-    return ResolvedRow(row, used, changed.detector, seed, "", tuple(warnings), nothing)
+    return ResolvedRow(row, used, changed.detector, base.seed, "", tuple(warnings), nothing)
 
 
 def _unasked(cell: Cell) -> tuple[Cell, str]:

@@ -35,7 +35,9 @@ def _digests(plan: Plan, store: Store) -> dict[str, list[str]]:
         return catalogue.digests(store.root / "work" / "catalogue.json")[name]
     found = {}
     for profile in load.profiles():
-        rows = plans.make(plan.table, load.profile(profile), data_root=plan.data_root).rows
+        rows = plans.make(
+            plan.table, load.profile(profile), source=plans.Source(root=plan.data_root)
+        ).rows
         found[profile] = [task.digest for row in rows for task in row.train]
     return found
 

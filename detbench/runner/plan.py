@@ -83,6 +83,19 @@ class PlannedRow:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where the data of a plan come from.
+
+    Attributes:
+        data: in place of the profile's.
+        root: folder of data sets, whose annotations' content the cells then name.
+    """
+
+    data: Data | None = None
+    root: Path | None = None
+
+
+@dataclass(frozen=True)
 class Request:
     """What is asked for of a table, as the command line names things.
 
@@ -147,20 +160,16 @@ def make(
     seeds: Sequence[int] = (0,),
     rows: str | None = None,
     overrides: Sequence[str] = (),
-    data: Data | None = None,
-    data_root: Path | None = None,
+    source: Source = Source(),
 ) -> Plan:
     """Plan a table; the arguments but the last are those of ``recipe.resolve.cells``.
-
-    Args:
-        data_root: folder of data sets, whose annotations' content the cells then name.
 
     Raises:
         RecipeError: mistakes in ``rows`` or ``overrides``, all of them.
     """
     resolved = [
-        one.settled(data_root)
-        for one in resolve.cells(table, profile, seeds, rows, overrides, data)
+        one.settled(source.root)
+        for one in resolve.cells(table, profile, seeds, rows, overrides, source.data)
     ]
     papers = {row.label: resolve.paper_cell(row, table) for row in resolve.select(table, rows)}
     by_label: dict[str, list[ResolvedRow]] = {}
@@ -173,7 +182,7 @@ def make(
     cells = [one.cell for one in resolved if one.cell is not None]
     seen = [warning for cell in cells if (warning := cell.data.seen_in_training)]
     warnings = dict.fromkeys([*(text for one in resolved for text in one.warnings), *seen])
-    return Plan(table, profile, tuple(seeds), planned, tuple(warnings), data_root)
+    return Plan(table, profile, tuple(seeds), planned, tuple(warnings), source.root)
 
 
 def choose(request: Request) -> Plan:
@@ -191,9 +200,8 @@ def choose(request: Request) -> Plan:
     profile, said = resolve.choose_profile(
         request.profile, needed, lambda one: one.why_missing(request.data_root) is None
     )
-    made = make(
-        table, profile, request.seeds, request.rows, request.overrides, data, request.data_root
-    )
+    source = Source(data, request.data_root)
+    made = make(table, profile, request.seeds, request.rows, request.overrides, source)
     return replace(made, said=said)
 
 

@@ -93,7 +93,8 @@ def run(
         with opened(options, store.root) as launcher, _terminable() as stopped:
             if launcher.notice and any(task.kind != "cost" for task in before.missing):
                 display.say(launcher.notice)
-            going = _Run(store, options, launcher, display, outcome, before.missing, len(tasks))
+            going = _Run(store, options, launcher, display, outcome)
+            going.take(before.missing, len(tasks))
             going.loop(stopped)
     display.close()
     return outcome
@@ -157,7 +158,7 @@ class _Running:
 
 
 class _Run:
-    """One run's moving parts."""
+    """One run's moving parts, of which ``outcome`` is what is left."""
 
     def __init__(
         self,
@@ -166,20 +167,23 @@ class _Run:
         launcher: Launcher,
         display: Display,
         outcome: Outcome,
-        missing: Sequence[Task],
-        total: int,
     ) -> None:
         self.store, self.options, self.display, self.outcome = store, options, display, outcome
         self.launcher = launcher
-        costs = tuple(task for task in missing if task.kind == "cost")
-        self.waiting: deque[tuple[Task, ...]] = deque([costs] if costs else [])
-        self.waiting.extend((task,) for task in missing if task.kind != "cost")
+        self.waiting: deque[tuple[Task, ...]] = deque()
         self.running: dict[str, _Running] = {}
         self.inbox: queue.Queue[Heard] = queue.Queue()
-        self.total, self.finished = total, total - len(missing)
+        self.total = self.finished = 0
         self.estimate = Estimate(launcher.places)
         self.deaths: dict[str, tuple[int, tuple[str, int]]] = {}
         self.announced: set[str] = set()
+
+    def take(self, missing: Sequence[Task], total: int) -> None:
+        """What is to be computed, of so many tasks in all; costs go together, and first."""
+        costs = tuple(task for task in missing if task.kind == "cost")
+        self.waiting.extend([costs] if costs else [])
+        self.waiting.extend((task,) for task in missing if task.kind != "cost")
+        self.total, self.finished = total, total - len(missing)
 
     def loop(self, stopped: list[int]) -> None:
         """Until nothing waits or runs, or ``stopped`` holds a signal; no child is left behind."""

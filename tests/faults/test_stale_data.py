@@ -35,7 +35,9 @@ def _memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(data: Data, root: Path) -> Cell:
-    made = plan.make(load.table(TABLE), load.profile("smoke"), (0,), "FCOS", (), data, root)
+    made = plan.make(
+        load.table(TABLE), load.profile("smoke"), (0,), "FCOS", (), plan.Source(data, root)
+    )
     [task] = made.rows[0].train
     assert isinstance(task.cell, Cell)
     assert task.digest == digest(task.cell)

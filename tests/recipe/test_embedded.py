@@ -18,7 +18,7 @@ from detbench.recipe.table import Profile
 
 ASKED = ["training.weights=embedded"]
 PIXELS = Pixels()
-SCRATCH = "training starts from scratch, the whole backbone with it, as "
+SCRATCH = "training starts from scratch, as "
 
 
 def resnet(**settings: Any) -> ResNet:
@@ -116,6 +116,19 @@ def test_without_a_file_a_cell_starts_from_scratch_and_says_so(folder: Path, own
     assert said[0].endswith("detbench weights pretrain --profile smoke makes them")
     _, said = fcos(profile="small")
     assert said[0].endswith("profile small does not say how to make them (its table 'pretraining')")
+
+
+def test_from_scratch_a_backbone_trains_whole_unless_it_is_told_not_to(own: str) -> None:
+    def settings(*overrides: str) -> tuple[str, int]:
+        row = resolve.cell("fcos-r50", "smoke", 0, overrides)
+        assert row.cell is not None
+        backbone = row.cell.detector.backbone
+        assert isinstance(backbone, ResNet)
+        return backbone.norm, backbone.frozen_stages
+
+    assert settings() == ("eval", 1)
+    assert settings("training.weights=none") == ("batch", -1)
+    assert settings("training.weights=none", "backbone.frozen_stages=2") == ("batch", 2)
 
 
 def test_a_backbone_of_ones_own_starts_from_scratch(folder: Path, own: str) -> None:

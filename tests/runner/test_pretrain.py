@@ -336,7 +336,9 @@ def test_other_commands_know_them(call: Call, tiny: Profile) -> None:
     first_row = load.table("double-head-table1").rows[0].label
     words = (*words[:-1], first_row)
     _, out, err = call("check", *words)
-    assert "the whole backbone with it, as there are no embedded weights of the backb" in out + err
+    assert (
+        "training starts from scratch, as there are no embedded weights of the backb" in out + err
+    )
     random_files(tiny)
     name = embedded.name(embedded.folder() / f"{first(tiny).id}.safetensors")
     _, out, err = call("check", *words)

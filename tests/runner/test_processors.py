@@ -17,7 +17,7 @@ from detbench.recipe.digest import digest
 from detbench.runner import processors
 from detbench.runner.job import TrainJob
 from detbench.runner.launchers import local
-from detbench.runner.launchers.local import Child, Local
+from detbench.runner.launchers.local import Call, Child, Local
 from detbench.runner.options import Options
 
 PLAIN = dict.fromkeys(processors.WAITING_OF_USER, "")
@@ -64,7 +64,7 @@ def test_threads_sleep_unless_the_user_has_said_how_they_wait() -> None:
 def _seen_by_child(tmp_path: Path) -> dict[str, str]:
     """The environment of a cell's process."""
     inbox: Any = queue.Queue()
-    child = Child("key", _job(tmp_path), tmp_path, inbox, (sys.executable, "-c", SEEN))
+    child = Child("key", _job(tmp_path), tmp_path, inbox, Call((sys.executable, "-c", SEEN)))
     event = inbox.get(timeout=30).event
     child.close()
     found: dict[str, str] = event["phase"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from detbench.results.files import writing
@@ -43,7 +44,8 @@ class Local:
     def start(self, key: str, job: TrainJob | CostJob, work: Path, inbox: Inbox) -> Child:
         """See ``Launcher``."""
         place = self._free_place()
-        child = Child(key, job, work, inbox, self._command, self._environment(job, place))
+        how = Call(self._command, self._environment(job, place))
+        child = Child(key, job, work, inbox, how)
         self._children[place] = child
         return child
 
@@ -62,25 +64,32 @@ class Local:
         return {"CUDA_VISIBLE_DEVICES": ",".join(dict.fromkeys(chosen))}
 
 
+@dataclass(frozen=True)
+class Call:
+    """How a cell's process is started.
+
+    Attributes:
+        command: and its arguments, to which ``-`` is added.
+        environment: variables beside our own.
+        cwd: its working folder; by default ours.
+    """
+
+    command: Sequence[str] = CELL_COMMAND
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+
+
 class Child:
     """A running cell. Its stdin is a pipe of ours: the job is sent through it, and it stays open,
     so that it closes if we die, which ends the cell.
 
     Args:
         folder: of the log.
-        environment: variables beside our own.
-        cwd: its working folder; by default ours.
+        how: it is started.
     """
 
     def __init__(
-        self,
-        key: str,
-        job: TrainJob | CostJob,
-        folder: Path,
-        inbox: Inbox,
-        command: Sequence[str] = CELL_COMMAND,
-        environment: Mapping[str, str] = {},
-        cwd: Path | None = None,
+        self, key: str, job: TrainJob | CostJob, folder: Path, inbox: Inbox, how: Call = Call()
     ) -> None:
         self.key = key
         self.log = folder / "log.txt"
@@ -90,7 +99,7 @@ class Child:
             log = open(self.log, "ab")  # noqa: SIM115  (closed below, once the child has it)
         with log:
             self.process = subprocess.Popen(
-                [*command, "-"],
+                [*how.command, "-"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -103,9 +112,9 @@ class Child:
                     **processors.waiting(os.environ),
                     "OMP_NUM_THREADS": threads,
                     "MKL_NUM_THREADS": threads,
-                    **environment,
+                    **how.environment,
                 },
-                cwd=cwd,
+                cwd=how.cwd,
             )
         self._inbox = inbox
         text = job.model_dump_json().encode() + b"\n"

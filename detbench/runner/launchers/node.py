@@ -26,7 +26,7 @@ from detbench.results.files import write_atomic
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostJob, TrainJob
 from detbench.runner.launchers.launcher import Inbox
-from detbench.runner.launchers.local import CELL_COMMAND, Child
+from detbench.runner.launchers.local import CELL_COMMAND, Call, Child
 
 KEPT = ("weights.pt", "curve.jsonl", "first.json", "log.txt")
 """Of a cell's work folder, what travels back; the checkpoint does so while it is not done."""
@@ -88,9 +88,8 @@ class Host:
         cwd = Path(self._order.cwd)
         command = self._order.command or CELL_COMMAND
         here = cwd if cwd.is_dir() else None
-        self._child = Child(
-            self._order.key, job, self._root / work(job), self._inbox, command, cwd=here
-        )
+        how = Call(command, cwd=here)
+        self._child = Child(self._order.key, job, self._root / work(job), self._inbox, how)
 
     def hear(self, patience_s: float) -> tuple[list[dict[str, Any]], int | None]:
         """What the process has sent, and its exit code when it has ended."""

@@ -105,7 +105,7 @@ class Cluster:
 
     def __init__(self, ray: Any, options: Options, root: Path, token: Path) -> None:
         self.ray, self.root, self.token = ray, root, token
-        self._options = options
+        self._options, self.command = options, options.command
         self.threads, self.notice = options.threads or 1, ""
         self._needs = {"CPU": float(self.threads * options.processes)}
         total = ray.cluster_resources()
@@ -138,8 +138,15 @@ class Cluster:
 
     def start(self, key: str, job: TrainJob | CostJob, work: Path, inbox: Inbox) -> Remote:
         """See ``Launcher``."""
+        return Remote(self, key, job, work, inbox)
+
+    def host(self, order: Order, job: TrainJob | CostJob) -> Any:
+        """An actor with what the cell needs."""
         needs = {"CPU": 1.0} if isinstance(job, CostJob) else self._needs
-        return Remote(self, key, job, work, inbox, needs, self._options.command)
+        actor = self.ray.remote(Host).options(
+            num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_concurrency=3
+        )
+        return actor.remote(order)
 
 
 class Remote:
@@ -152,8 +159,6 @@ class Remote:
         job: TrainJob | CostJob,
         folder: Path,
         inbox: Inbox,
-        needs: dict[str, float],
-        command: Any = None,
     ) -> None:
         self.key = key
         self.log = folder / "log.txt"
@@ -168,12 +173,9 @@ class Remote:
             version=__version__,
             token=str(cluster.token),
             cwd=str(Path.cwd()),
-            command=command,
+            command=cluster.command,
         )
-        actor = cluster.ray.remote(Host)
-        self._host = actor.options(
-            num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_concurrency=3
-        ).remote(order)
+        self._host = cluster.host(order, job)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
