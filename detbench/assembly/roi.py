@@ -23,6 +23,7 @@ from detbench.ops.coding import Delta
 from detbench.ops.roi_pooling import FINEST
 from detbench.pertask import PerTask
 from detbench.recipe import model as spec
+from detbench.recipe import proposals as proposal
 from detbench.recipe import roi as option
 from detbench.recipe.base import Custom, PerTaskSpec
 from detbench.recipe.detector import Roi
@@ -224,7 +225,7 @@ def _unfounded(settings: Roi) -> Iterator[str]:
         yield "heads: 'res5' is the last stage of a ResNet, on a neck of kind 'c4'"
 
 
-def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
+def _rpn(settings: proposal.Rpn, channels: int, strides: list[int]) -> Rpn:
     return Rpn(
         channels,
         settings.channels,
@@ -251,9 +252,9 @@ def _rpn(settings: option.Rpn, channels: int, strides: list[int]) -> Rpn:
     )
 
 
-def _proposals(settings: option.RoiAssignment, rounds: bool) -> Any:
+def _proposals(settings: proposal.RoiAssignment, rounds: bool) -> Any:
     wiring = {}
-    if isinstance(settings, option.Proposals):
+    if isinstance(settings, proposal.Proposals):
         wiring["sampler"] = make(
             settings.sampler, positive=settings.positive, negative=settings.negative
         )

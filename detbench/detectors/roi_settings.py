@@ -32,7 +32,7 @@ class Trunk:
 
 @dataclass(frozen=True)
 class TaskProposals:
-    """A task's proposals: NMS, how many, and which teach; see ``recipe.roi.Proposals``."""
+    """A task's proposals: NMS, how many, and which teach; see ``recipe.proposals.Proposals``."""
 
     nms: float
     train_count: int

@@ -23,7 +23,7 @@ from detbench.structures import Targets
 
 @dataclass(frozen=True)
 class RpnSettings:
-    """See ``recipe.roi.Rpn``."""
+    """See ``recipe.proposals.Rpn``."""
 
     assigner: IouAssigner
     samples: int
@@ -41,7 +41,7 @@ class ScoredBoxes:
 
     Attributes:
         boxes: (K, 4), xyxy, clipped to the image; those outside of it have no area, and are dropped
-            or kept (see ``recipe.roi.Rpn``).
+            or kept (see ``recipe.proposals.Rpn``).
         scores: (K,), objectness in [0, 1].
         levels: (K,), level of each; NMS is within a level.
     """

@@ -16,17 +16,16 @@ from detbench.recipe.model import (
     Pixels,
     RoiNeck,
 )
+from detbench.recipe.proposals import RoiAssignment, Rpn
 from detbench.recipe.roi import (
     Branch,
     Readout,
-    RoiAssignment,
     RoiFeatures,
     RoiHead,
     RoiInference,
     RoiSampling,
     RoiSupervision,
     Round,
-    Rpn,
 )
 from detbench.recipe.scaling import Scaling
 from detbench.recipe.stages import (

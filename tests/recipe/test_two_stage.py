@@ -12,7 +12,8 @@ from detbench.recipe.detector import Roi
 from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell
 from detbench.recipe.override import apply
-from detbench.recipe.roi import Conv, Fc, Pointwise, Proposals, Translated
+from detbench.recipe.proposals import Proposals
+from detbench.recipe.roi import Conv, Fc, Pointwise, Translated
 from detbench.recipe.table import Row
 
 TABLES = [name for name in load.tables() if not name.startswith("tscode-")]

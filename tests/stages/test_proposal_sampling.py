@@ -4,7 +4,7 @@ import torch
 from made_boxes import random_boxes
 
 from detbench.assembly.common import make
-from detbench.recipe.roi import PositiveSampler, RandomSampler
+from detbench.recipe.proposals import PositiveSampler, RandomSampler
 from detbench.stages.assignment import BACKGROUND
 from detbench.stages.assignment.proposals import ProposalSampler, pad, sample_mask
 from detbench.structures import Targets
