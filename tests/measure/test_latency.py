@@ -86,7 +86,7 @@ def test_the_recipes_threshold_is_kept_for_trained_weights(detector, spec, monke
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_precision_and_layout_reach_the_network(detector, spec, precision, channels_last):
     seen = []
-    detector.backbone.conv1.register_forward_hook(lambda _, x, y: seen.append((x[0], y)))
+    detector.backbone.register_forward_hook(lambda _, x, y: seen.append((x[0], y[0])))
     settings = Settings(**QUICK, precision=precision, channels_last=channels_last, batch=2)
     measure(detector, spec.pixels, settings, CPU, (True,))
     images, output = seen[-1]
