@@ -14,7 +14,7 @@ from commands import Call
 
 from detbench.assembly import build_detector
 from detbench.recipe import resolve
-from detbench.training import inventory, lookup, weights
+from detbench.training import inventory, lookup, named, weights
 
 NAME = "ResNet50_Weights.IMAGENET1K_V1"
 
@@ -30,7 +30,7 @@ def call(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-up in this process, which has torch already."""
-    monkeypatch.setattr(lookup, "look_up", lookup._answer)
+    monkeypatch.setattr(lookup, "look_up", named._answers)
 
 
 @pytest.mark.usefixtures("answers")

@@ -19,6 +19,7 @@ from detbench.evaluation.run import Scored, load_and_score
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Cell
 from detbench.training import weights
+from detbench.training.host import Host
 
 NAMES = ("red", "blue", "green")
 OVERRIDES = ("training.input.short=[96]", "inference.score_threshold=0.0")
@@ -54,13 +55,13 @@ def cell(detector: str, data: CocoJson) -> Cell:
 
 def scored(made: Cell, file: Path) -> Scored:
     root, device = file.parent, torch.device("cpu")
-    return load_and_score(made, str(file), False, root, device, lambda _: None)
+    return load_and_score(made, str(file), Host(root, device, lambda _: None))
 
 
 @pytest.mark.parametrize("detector", ["fcos-r50", "faster-rcnn-r50"])
 def test_the_same_boxes_and_ap_whatever_the_order(tmp_path: Path, detector: str) -> None:
     first = cell(detector, annotate(tmp_path, "a", NAMES))
-    torch.manual_seed(0)
+    torch.manual_seed(3)  # by which both find an object
     network: Any = build_detector(first.detector, NAMES)
     for key in class_rows(network):
         network.state_dict()[key].normal_(std=0.3 if key.startswith("predictor") else 0.05)

@@ -35,6 +35,7 @@ SMALL = (
     "training.iterations=2",
     "training.batch=2",
     "training.checkpoint_every=1e-9",
+    "training.weights=none",
 )
 
 
