@@ -18,7 +18,7 @@ from pydantic import (
 
 from detbench.recipe.scaling import Scaling
 
-Measured = Literal["training", "evaluation", "cost"]
+DigestOf = Literal["training", "evaluation", "cost"]
 """What a digest stands for: weights, their evaluation, a count of operations and parameters."""
 
 
@@ -39,7 +39,7 @@ class Revision:
     since: str
     reason: str
     touches: Callable[[Any], bool] = lambda option: True
-    measured: frozenset[Measured] = frozenset({"training"})
+    measured: frozenset[DigestOf] = frozenset({"training"})
 
 
 class Spec(BaseModel):
@@ -60,7 +60,7 @@ class Spec(BaseModel):
     scaling: ClassVar[Scaling] = {}
     added: ClassVar[frozenset[str]] = frozenset()
     revisions: ClassVar[tuple[Revision, ...]] = ()
-    measures: ClassVar[Measured] = "evaluation"
+    measures: ClassVar[DigestOf] = "evaluation"
 
     @field_validator("kind", check_fields=False)
     @classmethod

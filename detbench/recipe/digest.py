@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from detbench.recipe.base import Measured, Revision, Spec
+from detbench.recipe.base import DigestOf, Revision, Spec
 
 REVISION = "revision"
 """The key of an option's number of revisions in the JSON that is hashed."""
@@ -23,7 +23,7 @@ class _View:
         before: revisions since this day do not; empty is none.
     """
 
-    measured: Measured
+    measured: DigestOf
     before: str = ""
 
 

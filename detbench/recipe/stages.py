@@ -355,13 +355,22 @@ class Auxiliary(Spec):
 Select = Literal["class", "score"]
 
 
-class ProductScore(Option):
-    """Class probability times those of the extra outputs (FCOS, section 3.3).
+class Ranking(Option):
+    """How a score is made of the class probability and the extra outputs'.
 
     Attributes:
         select: what the score threshold and the best of each level are taken by: the probability
             of the ``class``, or the ``score``.
     """
+
+    scaling: ClassVar[Scaling] = {}
+
+    kind: str
+    select: Select
+
+
+class ProductScore(Ranking):
+    """Class probability times those of the extra outputs (FCOS, section 3.3)."""
 
     target: ClassVar[str] = "detbench.stages.score:Product"
     scaling: ClassVar[Scaling] = {}
@@ -370,13 +379,8 @@ class ProductScore(Option):
     select: Select = "class"
 
 
-class GeometricScore(Option):
-    """Their geometric mean (PAA, section 3.4).
-
-    Attributes:
-        select: what the score threshold and the best of each level are taken by: the probability
-            of the ``class``, or the ``score``.
-    """
+class GeometricScore(Ranking):
+    """Their geometric mean (PAA, section 3.4)."""
 
     target: ClassVar[str] = "detbench.stages.score:Geometric"
     scaling: ClassVar[Scaling] = {}

@@ -36,7 +36,7 @@ def _digests(plan: Plan, store: Store) -> dict[str, list[str]]:
     found = {}
     for profile in load.profiles():
         rows = plans.make(
-            plan.table, load.profile(profile), source=plans.Source(root=plan.data_root)
+            plan.table, load.profile(profile), source=plans.DataSource(root=plan.data_root)
         ).rows
         found[profile] = [task.digest for row in rows for task in row.train]
     return found

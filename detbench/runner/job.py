@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
-from detbench.recipe.base import Measured, Spec
+from detbench.recipe.base import DigestOf, Spec
 from detbench.recipe.detector import Detector
 from detbench.recipe.experiment import Cell
 from detbench.recipe.model import Positive
@@ -29,7 +29,7 @@ class CostCell(Spec):
         counter: version of the counting code; raise it when what is counted changes.
     """
 
-    measures: ClassVar[Measured] = "cost"
+    measures: ClassVar[DigestOf] = "cost"
 
     detector: Detector
     input: tuple[Positive, Positive]

@@ -83,7 +83,7 @@ class PlannedRow:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """Where the data of a plan come from.
 
     Attributes:
@@ -160,7 +160,7 @@ def make(
     seeds: Sequence[int] = (0,),
     rows: str | None = None,
     overrides: Sequence[str] = (),
-    source: Source = Source(),
+    source: DataSource = DataSource(),
 ) -> Plan:
     """Plan a table; the arguments but the last are those of ``recipe.resolve.cells``.
 
@@ -200,7 +200,7 @@ def choose(request: Request) -> Plan:
     profile, said = resolve.choose_profile(
         request.profile, needed, lambda one: one.why_missing(request.data_root) is None
     )
-    source = Source(data, request.data_root)
+    source = DataSource(data, request.data_root)
     made = make(table, profile, request.seeds, request.rows, request.overrides, source)
     return replace(made, said=said)
 

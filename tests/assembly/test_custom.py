@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from assembly import mistakes
 
 from detbench.assembly import build_detector
 from detbench.errors import RecipeError
@@ -248,21 +249,16 @@ WRONG = [
 def test_what_breaks_the_contract_is_one_line_when_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, body: str, forward: str, said: str
 ) -> None:
-    name = f"mine_{abs(hash((place, body, forward)))}"
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     lines = "\n        ".join(["super().__init__()", *body.split("; ")])
-    (tmp_path / f"{name}.py").write_text(
+    text = (
         "import torch\nfrom torch import nn\nfrom detbench.stages.assignment import Assignment\n"
         "from detbench.detectors.dense import Predictions\n"
         "class Mine(nn.Module):\n"
         f"    def __init__(self, **given):\n        {lines}\n    {forward}\n"
     )
+    name = mistakes.module(tmp_path, monkeypatch, text)
     target = own("Mine").replace("own_parts", name)
-    with pytest.raises(RecipeError) as caught:
-        build_detector(cell(place % target).detector, 3)
-    [line] = caught.value.mistakes
-    assert line.startswith(f"target '{name}:Mine': ")
-    assert said in line
+    mistakes.assert_refused(cell(place % target), name, said)
 
 
 def test_an_error_in_a_trial_says_what_it_was_tried_on() -> None:

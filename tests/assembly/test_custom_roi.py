@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from assembly import mistakes
 
 from detbench.assembly import build_detector, contract
 from detbench.errors import RecipeError
@@ -208,15 +209,9 @@ WRONG = [
 def test_what_breaks_the_contract_is_one_line_when_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, body: str, forward: str, said: str
 ) -> None:
-    name = f"mine_{abs(hash((table, body, forward)))}"
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    (tmp_path / f"{name}.py").write_text(broken(body, forward))
+    name = mistakes.module(tmp_path, monkeypatch, broken(body, forward))
     changed = f"{table}={{ both = {own('Mine', module=name)} }}"
-    with pytest.raises(RecipeError) as caught:
-        build_detector(cell("faster-rcnn-r50", changed).detector, 3)
-    [line] = caught.value.mistakes
-    assert line.startswith(f"target '{name}:Mine': ")
-    assert said in line
+    mistakes.assert_refused(cell("faster-rcnn-r50", changed), name, said)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def _memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def planned(data: Data, root: Path) -> Cell:
     made = plan.make(
-        load.table(TABLE), load.profile("smoke"), (0,), "FCOS", (), plan.Source(data, root)
+        load.table(TABLE), load.profile("smoke"), (0,), "FCOS", (), plan.DataSource(data, root)
     )
     [task] = made.rows[0].train
     assert isinstance(task.cell, Cell)

@@ -99,7 +99,7 @@ def planned(*settings: str, root: Path | None = None) -> plan.PlannedRow:
         load.profile("smoke"),
         rows="FCOS",
         overrides=(*TINY, *settings),
-        source=plan.Source(root=root),
+        source=plan.DataSource(root=root),
     ).rows
     return row
 

@@ -130,7 +130,7 @@ def test_rows_on_different_data_share_no_axes(store: Store) -> None:
 
 def test_a_name_of_one_data_set_may_have_an_and_in_it(store: Store) -> None:
     own = CocoJson(kind="coco-json", annotations="cats and dogs.json", images="pictures")
-    plan = plans.make(TABLE, load.profile("smoke"), source=plans.Source(own))
+    plan = plans.make(TABLE, load.profile("smoke"), source=plans.DataSource(own))
     assert TableResults(plan, store).measured_on == "cats and dogs.json"
     assert list(_named(figures.pictures(TableResults(plan, store)))) == ["gflops"]
 

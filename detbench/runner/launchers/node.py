@@ -56,7 +56,7 @@ class Order:
     command: Sequence[str] | None = None
 
 
-class Host:
+class CellHost:
     """Starts the process of one cell, hears it, and gives back what it left."""
 
     def __init__(self, order: Order) -> None:

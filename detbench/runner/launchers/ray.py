@@ -27,7 +27,7 @@ from detbench.results.store import Store
 from detbench.runner import process as exits
 from detbench.runner.job import CostJob, TrainJob
 from detbench.runner.launchers.launcher import Heard, How, Inbox
-from detbench.runner.launchers.node import CHECKPOINT, KEPT, Files, Host, Order, work
+from detbench.runner.launchers.node import CHECKPOINT, KEPT, CellHost, Files, Order, work
 from detbench.runner.options import Options
 
 HEAR_S = 1.0
@@ -143,7 +143,7 @@ class Cluster:
     def host(self, order: Order, job: TrainJob | CostJob) -> Any:
         """An actor with what the cell needs."""
         needs = {"CPU": 1.0} if isinstance(job, CostJob) else self._needs
-        actor = self.ray.remote(Host).options(
+        actor = self.ray.remote(CellHost).options(
             num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_concurrency=3
         )
         return actor.remote(order)
