@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from detbench.assembly import uncached
 from detbench.errors import RecipeError
 from detbench.pertask import PerTask
 from detbench.recipe import source
@@ -60,6 +61,7 @@ def _own(settings: Custom, context: Mapping[str, Any]) -> Any:
     where = f"target {settings.target!r}"
     if os.getcwd() not in sys.path:  # modules of the current folder are found too
         sys.path.append(os.getcwd())
+    uncached.install()
     target = imported(settings.target)
     if settings.source is not None:
         source.settled(settings)
@@ -85,6 +87,9 @@ def imported(target: str) -> Any:
         ours = missing is not None and f"{module_name}.".startswith(f"{missing}.")
         advice = "; run in its folder, or put that on PYTHONPATH" if ours else ""
         raise RecipeError(f"target {target!r}: {error}{advice}") from error
+    except SyntaxError as error:
+        place = f"{error.filename}:{error.lineno}"
+        raise RecipeError(f"target {target!r}: {place}: {error.msg}: mend it there") from error
     try:
         return getattr(module, name)
     except AttributeError as error:

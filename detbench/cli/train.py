@@ -55,7 +55,7 @@ def command(
 
     common.before_torch()
     root = common.data_root(data_root)
-    overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights else [])]
+    overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights is not None else [])]
     cell, chosen = single.choose(detector, profile, dataset, overrides, seed, root)
     name = Path(detector).stem if detector.endswith(".toml") else detector
     folder = out or Path("runs") / f"{name}-{chosen.id}-{seed}"

@@ -115,6 +115,10 @@ def problem(text: str) -> str:
             f"weights '{text}': the file of {own} has another content, {now}: "
             f"--set training.weights={WANTED} takes it"
         )
+    try:
+        provenance(path)
+    except WeightsError as error:
+        return f"weights '{text}': {error}"
     return ""
 
 
@@ -201,7 +205,7 @@ def _advice(profile: Profile) -> str:
     if profile.pretraining is None:
         return f"profile {profile.id} does not say how to make them (its table 'pretraining')"
     named = profile.id if profile.id in load.profiles() else "FILE.toml"
-    return f"{PRETRAIN} --profile {named} makes them"
+    return f"with the same table and --set, {PRETRAIN} --profile {named} makes them"
 
 
 def provenance(path: Path) -> dict[str, Any]:
@@ -215,8 +219,11 @@ def provenance(path: Path) -> dict[str, Any]:
             size = int.from_bytes(file.read(8), "little")
             if size > path.stat().st_size:
                 raise ValueError
-            found = json.loads(json.loads(file.read(size))["__metadata__"][KEY])
-        if not isinstance(found, dict):
+            header = json.loads(file.read(size))
+        found = json.loads(header.pop("__metadata__")[KEY])
+        ends = [tensor["data_offsets"][1] for tensor in header.values()]
+        whole = 8 + size + max(ends, default=0) == path.stat().st_size
+        if not isinstance(found, dict) or not whole:
             raise ValueError
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error

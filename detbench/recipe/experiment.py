@@ -118,7 +118,7 @@ class Training(Spec):
     average: Ema | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
-    weights: str = "default"
+    weights: Annotated[str, Field(min_length=1)] = "default"
     weights_content: str | None = None
     reference_batch: Positive = 16
     checkpoint_every: Annotated[float, Field(gt=0)] = 600.0

@@ -127,7 +127,8 @@ class Pixels(Spec):
 
     Attributes:
         order: of the channels.
-        mean, std: of each channel: the one is subtracted, then it is divided by the other.
+        mean: of each channel, which is subtracted.
+        std: of each channel, by which it is divided then.
     """
 
     scaling: ClassVar[Scaling] = kept("mean", "std")
@@ -221,7 +222,7 @@ class DistributionCoding(Option):
     """Each distance as a distribution over ``bins`` + 1 values 0..bins, in strides (GFL).
 
     Attributes:
-        bins: see above.
+        bins: how many, each a stride wide.
         per_level_scale: a learnt scalar per level on the prediction.
     """
 

@@ -37,9 +37,9 @@ SAID: Mapping[Rule, str] = {
     "bounds": "times the factor of sizes",  # at which one level gives way to the next
     "init": "the profile's, where none is given",
     "shift": "times the factor of shifts",  # what an output of 1 of a shift network means
-    "first": "the profile's",
-    "levels": "the profile's",
-    "backbone": "in proportion to a ResNet-50's",  # by recipe.light, from all of its fields
+    "first": "the profile's, if it says",
+    "levels": "the profile's, if it says",
+    "backbone": "see [backbones](profiles.md#backbones)",  # by recipe.light, from all of its fields
 }
 """What each rule does, in words; nothing where a field stays as in the paper."""
 

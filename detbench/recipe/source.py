@@ -120,12 +120,21 @@ class _Modules:
         return None
 
     def _ours(self, path: Path) -> bool:
-        forms = {path, path.resolve()}  # what is linked to is where it is linked
-        if INSTALLED & set(path.parts) or not path.exists():
+        if is_installed(path) or not path.exists():
             return False
-        if any(one.is_relative_to(root) for one in forms for root in (PACKAGE, STDLIB)):
-            return False
-        return any(one.is_relative_to(root) for one in forms for root in self._roots)
+        return any(one.is_relative_to(root) for one in _forms(path) for root in self._roots)
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a module's file is of a package that was installed, Python's own or detbench's."""
+    if INSTALLED & set(path.parts):
+        return True
+    return any(one.is_relative_to(root) for one in _forms(path) for root in (PACKAGE, STDLIB))
+
+
+def _forms(path: Path) -> set[Path]:
+    """What is linked to is where it is linked, too."""
+    return {path, path.resolve()}
 
 
 def _places(spec: ModuleSpec) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -361,8 +362,22 @@ def test_a_mistake_in_the_source_is_said_when_it_is_imported(folder: Path) -> No
     (folder / "own" / "deep" / "head.py").write_text("class Head(:\n")
     [task] = planned(own()).train
     assert isinstance(task.cell, Cell)
-    with pytest.raises(SyntaxError):
+    with pytest.raises(RecipeError, match=r"^target .*head\.py:1: invalid syntax: mend it there"):
         build_detector(task.cell.detector, 3)
+
+
+def test_what_runs_is_the_source_and_no_bytecode_of_before(folder: Path) -> None:
+    """Two sources of one size and one time, as archives and copies leave them."""
+    code = (
+        "import sys; sys.dont_write_bytecode = False; from detbench.assembly.common import make; "
+        "from detbench.recipe.base import Custom; "
+        "print(make(Custom(kind='custom', target='twice:Number')))"
+    )
+    for text in ("def Number(): return 1", "def Number(): return 2"):
+        (folder / "twice.py").write_text(text)
+        os.utime(folder / "twice.py", (1_700_000_000, 1_700_000_000))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.split() == [text[-1]], done.stderr
 
 
 def test_source_that_changed_after_planning_is_an_error(folder: Path) -> None:

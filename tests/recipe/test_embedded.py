@@ -118,6 +118,21 @@ def test_without_a_file_a_cell_starts_from_scratch_and_says_so(folder: Path, own
     assert said[0].endswith("profile small does not say how to make them (its table 'pretraining')")
 
 
+def test_a_damaged_file_is_said_before_anything_runs(folder: Path, own: str) -> None:
+    path = folder / f"{own}{embedded.SUFFIX}"
+    tensor = {"conv1.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    header = json.dumps({"__metadata__": {embedded.KEY: "{}"}, **tensor}).encode()
+    whole = len(header).to_bytes(8, "little") + header + bytes(8)
+    for content, said in ((whole, False), (whole[:-1], True), (whole[:30], True), (b"", True)):
+        path.write_bytes(content)
+        assert ("damaged" in embedded.problem(embedded.name(path))) == said
+
+
+def test_weights_without_a_name_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"training.weights"):
+        resolve.cell("fcos-r50", "smoke", 0, ["training.weights="])
+
+
 def test_from_scratch_a_backbone_trains_whole_unless_it_is_told_not_to(own: str) -> None:
     def settings(*overrides: str) -> tuple[str, int]:
         row = resolve.cell("fcos-r50", "smoke", 0, overrides)
