@@ -3,6 +3,7 @@
     python benchmarks/speed.py                                # everything: 40 minutes on 2 cores
     python benchmarks/speed.py --sizes 256x256 --rounds 5     # three minutes
     python benchmarks/speed.py --detectors faster-rcnn
+    python benchmarks/speed.py --device cuda --batch 8 --rounds 20
 
 Times inference (normalisation, model, post-processing) and a training step (losses, backward, SGD)
 of FCOS, RetinaNet and Faster R-CNN with ResNet-50: same input, same number of objects, same frozen
@@ -15,6 +16,7 @@ training, not 2000, and as many samples in a pooled cell as it has cells of the 
 All variants take turns in every round, ours right after torchvision's, so that they see the same
 machine. Times are medians; a ratio is the median over the rounds of torchvision's time by ours.
 ``--busy`` is for a machine that others use too: one thread, and CPU time in place of the wall's.
+On a GPU float32 is TF32 for everybody, convolutions and matrix products.
 Beside each stands its rate of multiply-adds as a share of what a plain matrix product
 reached in the same rounds. Prints a markdown table, and writes the raw samples to
 ``benchmarks/results/``.
@@ -45,6 +47,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detbench.assembly import build_detector
 from detbench.measure import flops, machine
+from detbench.measure.device import resolve
 from detbench.measure.timing import Timing, interleaved
 from detbench.recipe import load
 from detbench.recipe.experiment import Sgd
@@ -59,7 +62,9 @@ INFERENCE, TRAINING = "inference", "training step"
 MEAN = torch.tensor((123.675, 116.28, 103.53)).view(3, 1, 1)
 STD = torch.tensor((58.395, 57.12, 57.375)).view(3, 1, 1)
 LR = 1e-6  # the weights stay as they are, near enough
-CPU = torch.device("cpu")
+WARMUP = 2
+GPU_SIDE = 8192
+"""Of the matrix products on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +85,27 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and its objects, the same for everybody."""
+    """One image and its objects, the same for everybody, ``batch`` times."""
 
     image: Tensor  # (3, H, W), in [0, 255]
     boxes: Tensor
     labels: Tensor
+    batch: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.image.device
 
 
-def scene(width: int, height: int) -> Scene:
+def scene(width: int, height: int, batch: int, device: torch.device) -> Scene:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(3, height, width, generator=generator) * 255
     corner = torch.rand(OBJECTS, 2, generator=generator) * 0.5
     extent = 0.1 + torch.rand(OBJECTS, 2, generator=generator) * 0.4
     scale = torch.tensor((width, height, width, height))
     labels = torch.randint(0, CLASSES, (OBJECTS,), generator=generator)
-    return Scene(image, torch.cat((corner, corner + extent), dim=1) * scale, labels)
+    boxes = torch.cat((corner, corner + extent), dim=1) * scale
+    return Scene(image.to(device), boxes.to(device), labels.to(device), batch)
 
 
 class Ours:
@@ -109,19 +120,22 @@ class Ours:
 
     def images(self, sample: Scene) -> Tensor:
         layout = memory_format(self.setting.channels_last)
-        return ((sample.image - MEAN) / STD)[None].contiguous(memory_format=layout)
+        device = sample.device
+        image = (sample.image - MEAN.to(device)) / STD.to(device)
+        return image.repeat(sample.batch, 1, 1, 1).contiguous(memory_format=layout)
 
     def infer(self, sample: Scene) -> object:
-        sizes = torch.tensor([sample.image.shape[1:]])
-        with autocast(CPU, self.setting.precision):
+        sizes = torch.tensor([sample.image.shape[1:]] * sample.batch, device=sample.device)
+        with autocast(sample.device, self.setting.precision):
             return self.model.detect(self.images(sample), sizes)
 
     def optimizer(self) -> torch.optim.Optimizer:
         return optimiser.build(self.model, Sgd(kind="sgd", lr=LR, momentum=0.9, weight_decay=1e-4))
 
     def loss(self, sample: Scene) -> Tensor:
-        targets = Targets.pad([sample.boxes], [sample.labels])
-        with autocast(CPU, self.setting.precision):
+        each = [sample.boxes.cpu()] * sample.batch, [sample.labels.cpu()] * sample.batch
+        targets = Targets.pad(*each).to(sample.device)
+        with autocast(sample.device, self.setting.precision):
             losses = self.model.losses(self.images(sample), targets)
             return torch.stack(list(losses.values())).sum()
 
@@ -157,10 +171,10 @@ class Theirs:
         prepare(self.model, setting)
 
     def images(self, sample: Scene) -> list[Tensor]:
-        return [sample.image / 255]
+        return [sample.image / 255] * sample.batch
 
     def infer(self, sample: Scene) -> object:
-        with autocast(CPU, self.setting.precision):
+        with autocast(sample.device, self.setting.precision):
             return self.model(self.images(sample))
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -168,8 +182,9 @@ class Theirs:
 
     def loss(self, sample: Scene) -> Tensor:
         first = 1 if isinstance(self.model, FasterRCNN) else 0  # after the background
-        targets = [{"boxes": sample.boxes, "labels": sample.labels + first}]
-        with autocast(CPU, self.setting.precision):
+        each = {"boxes": sample.boxes, "labels": sample.labels + first}
+        targets = [each] * sample.batch
+        with autocast(sample.device, self.setting.precision):
             losses = self.model(self.images(sample), targets)
             return torch.stack(list(losses.values())).sum()
 
@@ -244,11 +259,12 @@ def multiply_adds(one: Ours | Theirs, width: int, height: int, mode: str) -> flo
     return 3 * (convolutions + connected * SAMPLED / PROPOSALS) - 2 * below
 
 
-def matrix_product(precision: str) -> tuple[Callable[[], object], float]:
+def matrix_product(setting: Setting, device: torch.device) -> tuple[Callable[[], object], float]:
     """A product of square matrices, and its multiply-adds in 1e9."""
-    side = 2048 if precision == "fp32" else 4096
-    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-    a, b = torch.rand(side, side, dtype=dtype), torch.rand(side, side, dtype=dtype)
+    side = 2048 if setting.precision == "fp32" else 4096
+    side = GPU_SIDE if device.type == "cuda" else side
+    dtype = torch.float32 if setting.precision == "fp32" else torch.bfloat16
+    a, b = (torch.rand(side, side, dtype=dtype, device=device) for _ in range(2))
     return (lambda: torch.mm(a, b)), side**3 / 1e9
 
 
@@ -259,6 +275,8 @@ class Plan:
     name: str
     width: int
     height: int
+    batch: int
+    device: torch.device
     mode: str
     rounds: int
     same_sgd: bool
@@ -272,22 +290,24 @@ class Plan:
 
 def compare(plan: Plan) -> list[dict[str, Any]]:
     """Time every variant of one detector at one size; one record each."""
-    sample = scene(plan.width, plan.height)
+    sample = scene(plan.width, plan.height, plan.batch, plan.device)
     calls: dict[str, Callable[[], object]] = {}
     work: dict[str, float] = {}
     for setting in SETTINGS:
-        calls[setting.precision], work[setting.precision] = matrix_product(setting.precision)
+        calls[setting.precision], work[setting.precision] = matrix_product(setting, plan.device)
         theirs = Theirs(plan.name, setting, plan.width, plan.height)
         for who, one in (("torchvision", theirs), ("detbench", Ours(plan.name, setting))):
             key = f"{who} {setting.name}"
-            work[key] = multiply_adds(one, plan.width, plan.height, plan.mode)
+            work[key] = plan.batch * multiply_adds(one, plan.width, plan.height, plan.mode)
+            one.model.to(plan.device)
             calls[key] = plan.timed(one, sample)
-    found = interleaved(calls, CPU, 1, plan.rounds, plan.clock)
+    found = interleaved(calls, plan.device, WARMUP, plan.rounds, plan.clock)
     rates = {key: work[key] / timing.median_ms * 1e3 for key, timing in found.items()}
     return [
         {
             "detector": plan.name,
             "input": f"{plan.width}x{plan.height}",
+            "batch": plan.batch,
             "mode": plan.mode,
             "setting": setting.name,
             "who": who,
@@ -315,14 +335,15 @@ def speedup(found: dict[str, Timing], setting: str, key: str) -> float:
 def markdown(records: list[dict[str, Any]]) -> str:
     """One line per detector, size, mode and setting; ours beside torchvision's."""
     lines = [
-        "| detector | input | mode | setting | torchvision s | detbench s | torchvision / detbench "
-        "| torchvision fp32 / detbench | torchvision's share of matrix product | detbench's |",
+        "| detector | input | mode | setting | torchvision ms | detbench ms "
+        "| torchvision / detbench | torchvision fp32 / detbench "
+        "| torchvision's share of matrix product | detbench's |",
         "|:--|:--|:--|:--|--:|--:|--:|--:|--:|--:|",
     ]
     for theirs, ours in zip(records[::2], records[1::2], strict=True):
         first = " | ".join(str(ours[key]) for key in ("detector", "input", "mode", "setting"))
         lines.append(
-            f"| {first} | {theirs['median_ms'] / 1e3:.3f} | {ours['median_ms'] / 1e3:.3f} "
+            f"| {first} | {theirs['median_ms']:.1f} | {ours['median_ms']:.1f} "
             f"| {ours['speedup_over_torchvision']:.2f} "
             f"| {ours['speedup_over_torchvision_fp32']:.2f} "
             f"| {theirs['share_of_matrix_product']:.0%} | {ours['share_of_matrix_product']:.0%} |"
@@ -336,6 +357,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=["1280x800", "256x256"], metavar="WxH")
     parser.add_argument("--modes", nargs="+", default=[INFERENCE, TRAINING])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=1, help="images at once")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--same-sgd", action="store_true", help="plain SGD for both")
     parser.add_argument("--busy", action="store_true", help="one thread, CPU time")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
@@ -347,17 +370,30 @@ def main() -> None:
     if options.busy:
         torch.set_num_threads(1)
     clock = process_time if options.busy else None
+    device = resolve(options.device)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
     records = []
     for size, name, mode in itertools.product(options.sizes, options.detectors, options.modes):
         print(f"{name} {size} {mode} ...", file=sys.stderr, flush=True)
         width, height = map(int, size.split("x"))
-        plan = Plan(name, width, height, mode, options.rounds, options.same_sgd, clock)
+        plan = Plan(
+            name,
+            width,
+            height,
+            options.batch,
+            device,
+            mode,
+            options.rounds,
+            options.same_sgd,
+            clock,
+        )
         records += compare(plan)
     print(markdown(records))
     options.output.mkdir(parents=True, exist_ok=True)
     found = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(CPU),
+        "machine": machine.describe(device),
         "clock": "cpu" if options.busy else "wall",
         "same_sgd": options.same_sgd,
         "records": records,

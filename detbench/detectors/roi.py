@@ -25,6 +25,7 @@ from detbench.detectors.rpn import Rpn, ScoredBoxes, suppressed
 from detbench.detectors.stage import Proposed, Stage
 from detbench.detectors.tasks import modules_in
 from detbench.ops.boxes import clip
+from detbench.ops.constant import constant
 from detbench.ops.soft_suppression import soft_suppress
 from detbench.ops.suppression import best_pairs, suppress
 from detbench.pertask import PerTask
@@ -234,4 +235,4 @@ def _sizes(images: Tensor, sizes: Tensor | None) -> Tensor:
     """(B, 2), height and width before padding; by default there is none."""
     if sizes is not None:
         return sizes
-    return torch.tensor([images.shape[-2:]] * len(images), device=images.device)
+    return constant([images.shape[-2:]] * len(images), images.device)

@@ -8,8 +8,12 @@ from torch import Tensor
 
 def areas(boxes: Tensor) -> Tensor:
     """(..., 4) xyxy to (...) areas; inverted boxes have area 0."""
-    size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
-    return size[..., 0] * size[..., 1]
+    return _product((boxes[..., 2:] - boxes[..., :2]).clamp(min=0))
+
+
+def _product(sides: Tensor) -> Tensor:
+    """(..., 2) to (...); the gradient of ``torch.prod`` waits for the device."""
+    return sides[..., 0] * sides[..., 1]
 
 
 def centers(boxes: Tensor) -> Tensor:
@@ -33,9 +37,27 @@ def aligned_iou(first: Tensor, second: Tensor) -> Tensor:
     """IoU of corresponding boxes, (..., 4) and (..., 4), broadcast, to (...), in [0, 1]."""
     low = torch.maximum(first[..., :2], second[..., :2])
     high = torch.minimum(first[..., 2:], second[..., 2:])
-    size = (high - low).clamp(min=0)
-    overlap = size[..., 0] * size[..., 1]
+    overlap = _product((high - low).clamp(min=0))
     return overlap / (areas(first) + areas(second) - overlap).clamp(min=1e-6)
+
+
+def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
+    """1 - GIoU of corresponding boxes (Rezatofighi et al. 2019, algorithm 1), in [0, 2].
+
+    Args:
+        boxes, targets: (..., 4), sides not negative; a box without area has IoU 0.
+
+    Returns:
+        (...); follows the boxes' gradient also where they are apart.
+    """
+    least = 1e-7
+    low, high = boxes.split(2, dim=-1)
+    target_low, target_high = targets.split(2, dim=-1)
+    shared = torch.minimum(high, target_high) - torch.maximum(low, target_low)
+    hull = _product(torch.maximum(high, target_high) - torch.minimum(low, target_low))
+    overlap = _product(shared.clamp(min=0))
+    union = _product(high - low) + _product(target_high - target_low) - overlap
+    return 1 - (overlap / (union + least) - (hull - union) / (hull + least))
 
 
 def clip(boxes: Tensor, size: Tensor) -> Tensor:

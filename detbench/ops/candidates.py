@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from detbench.ops.constant import constant
+
 Rounding = Literal["corners", "halves", "cells"]
 
 
@@ -70,7 +72,7 @@ class Grid:
     def lay(self, sizes: list[tuple[int, int]], strides: list[int], like: Tensor) -> Candidates:
         """Lay the candidates over maps of (height, width) ``sizes``, on ``like``'s device."""
         device = like.device
-        shapes = torch.tensor(self.shapes, device=device)
+        shapes = constant(self.shapes, device)
         boxes, corners, counts, all_strides = [], [], [], []
         for (height, width), stride in zip(sizes, strides, strict=True):
             ys, xs = torch.arange(height, device=device), torch.arange(width, device=device)
@@ -81,7 +83,7 @@ class Grid:
             half = shapes * (stride / 2)
             if self.rounding == "cells":
                 sides = [_in_whole_cells(*shape, stride) for shape in self.shapes]
-                half = torch.tensor(sides, device=device) / 2
+                half = constant(sides, device) / 2
             if self.rounding == "corners":
                 middle = self.offset * stride
                 low, high = (middle - half).round(), (middle + half - 1).round() + 1

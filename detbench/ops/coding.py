@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detbench.ops.constant import constant
+
 LARGEST_LOG_RATIO = abs(math.log(16 / 1000))
 
 
@@ -28,7 +30,7 @@ class Delta:
 
     def decode(self, code: Tensor, boxes: Tensor, strides: Tensor | None = None) -> Tensor:
         """(..., N, 4) codes and (..., N, 4) reference boxes to xyxy; growth is limited to 62.5."""
-        shift, growth = (code * code.new_tensor(self.stds)).split(2, dim=-1)
+        shift, growth = (code * constant(self.stds, code.device, code.dtype)).split(2, dim=-1)
         size = boxes[..., 2:] - boxes[..., :2]
         center = (boxes[..., :2] + boxes[..., 2:]) / 2 + shift * size
         half = size * growth.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO).exp() / 2
@@ -40,7 +42,8 @@ class Delta:
         goal = targets[..., 2:] - targets[..., :2]
         center = (boxes[..., :2] + boxes[..., 2:]) / 2
         shift = ((targets[..., :2] + targets[..., 2:]) / 2 - center) / size
-        return torch.cat((shift, (goal / size).log()), dim=-1) / targets.new_tensor(self.stds)
+        stds = constant(self.stds, targets.device, targets.dtype)
+        return torch.cat((shift, (goal / size).log()), dim=-1) / stds
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,15 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import roi_align
+from torchvision.ops import roi_align  # noqa: F401  registers the kernel
+
+from detbench.ops.constant import constant
 
 Pooling = Literal["aligned", "whole-pixels"]
 
+KERNEL: Any = torch.ops.torchvision.roi_align
+"""Itself: on a GPU, where kernels are to repeat themselves, torchvision's function compiles another
+one that needs many times its time and memory."""
 FINEST = 56.0
 """Side in pixels of the RoIs that are on the finest level, and up to twice of it (FPN, eq. 1)."""
 SMALL = 1024
@@ -79,7 +84,7 @@ def _align(
     if small and level.requires_grad and level.device.type == "cpu":
         pooled = _align_small(maps, stride, rois, size, samples, aligned)
     else:
-        pooled = roi_align(maps, rois, size, 1.0 / stride, samples, aligned)
+        pooled = KERNEL(maps, rois, 1.0 / stride, size, size, samples, aligned)
     return pooled.to(level.dtype)
 
 
@@ -278,7 +283,7 @@ def bilinear(
     Returns:
         (K, C, h / samples, w / samples).
     """
-    size = points.new_tensor([level.shape[-1], level.shape[-2]])
+    size = constant([level.shape[-1], level.shape[-2]], points.device, points.dtype)
     inside = ((points >= -edge) & (points <= size - 1 + edge)).all(dim=-1, keepdim=True)
     within = torch.minimum(points.clamp(min=0), size - 1)
     # Torch's own sampler, whose corners are the outer cells' outer corners; at -3 it reads zeros.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from detbench.ops.boxes import pairwise_iou
+from detbench.ops.constant import constant
 from detbench.sharing import largest, normaliser, uniform
 from detbench.stages.assignment.assignment import BACKGROUND, IGNORE
 from detbench.structures import Targets
@@ -26,7 +27,7 @@ def sample_mask(eligible: Tensor, count: int | Tensor, fraction: float = 1.0) ->
     Returns:
         (B, N), bool; all eligible ones of a row that has no more than allowed.
     """
-    limit = torch.as_tensor(count, device=eligible.device) * fraction
+    limit = (count if isinstance(count, Tensor) else constant(count, eligible.device)) * fraction
     order = (uniform(eligible.shape, eligible.device) + (~eligible).float()).argsort(dim=1)
     place = torch.arange(eligible.shape[1], device=eligible.device)
     rank = torch.empty_like(order).scatter_(1, order, place.expand_as(order))
@@ -65,7 +66,8 @@ class Rois:
 
     def taught(self, targets: Targets, background: int) -> Taught:
         """These with what ``targets`` teach them; none of the images needs to have an object."""
-        none, anywhere = self.matched < 0, self.boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+        none = self.matched < 0
+        anywhere = constant([0.0, 0.0, 1.0, 1.0], self.boxes.device, self.boxes.dtype)
         if targets.boxes.shape[1] == 0:
             labels = torch.full_like(self.matched, background)
             return Taught(self, labels.flatten(), anywhere.expand(labels.numel(), 4))

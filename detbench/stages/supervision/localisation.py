@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import generalized_box_iou_loss
 
-from detbench.ops.boxes import centerness, side_distances
+from detbench.ops.boxes import centerness, giou_loss, side_distances
 from detbench.ops.coding import Delta, Distribution, smooth_l1
+from detbench.ops.constant import constant
 from detbench.sharing import normaliser as shared
 from detbench.stages.assignment.assignment import Assigned, Normaliser
 from detbench.stages.outputs import Outputs
@@ -67,7 +67,7 @@ class Giou(nn.Module):
 
     def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
         positive = assigned.positive[..., None]
-        anywhere = torch.tensor([0.0, 0.0, 1.0, 1.0], device=assigned.boxes.device)
+        anywhere = constant([0.0, 0.0, 1.0, 1.0], assigned.boxes.device)
         boxes = torch.where(positive, assigned.boxes, anywhere)
         decoded = torch.where(positive, outputs.boxes.float(), anywhere)
         weights = self._weights(outputs, assigned)
@@ -76,7 +76,7 @@ class Giou(nn.Module):
             total = shared(weights.sum(), self.least)
         else:
             total = assigned.normaliser(kind)
-        loss = (generalized_box_iou_loss(decoded, boxes, reduction="none") * weights).sum() / total
+        loss = (giou_loss(decoded, boxes) * weights).sum() / total
         losses = {"loc": self.weight * loss}
         if self.distribution_weight:
             if not isinstance(outputs.box_code, Distribution):
