@@ -101,7 +101,8 @@ class Batch:
     """What the loaders yield.
 
     Attributes:
-        images: (B, 3, H, W), float32, normalised and padded at right and bottom.
+        images: (B, 3, H, W), float32, normalised and padded at right and bottom, on the device they
+            are wanted on; the rest is in memory.
         sizes: (B, 2), int64, height and width of each image before padding.
         targets: ground truth in pixels of ``images``.
         image_ids: the data set's ids.

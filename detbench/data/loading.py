@@ -28,6 +28,7 @@ from detbench.structures import Batch, Targets
 
 # Parts of the keys of random draws, so that no two uses share a stream.
 _ORDER, _AUGMENT = 0, 1
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class Processes:
         rank, world: this process takes share ``rank`` of ``world`` of every batch to train on, and
             every ``world``-th batch to evaluate on.
         here: processes on this machine that do so, which share its cores.
+        device: where batches are wanted.
     """
 
     workers: int | None = None
     rank: int = 0
     world: int = 1
     here: int = 1
+    device: torch.device = CPU
 
 
 class TrainLoader:
@@ -90,14 +93,14 @@ class TrainLoader:
         self.iterations_per_epoch = -(-len(indices) // batch)
         self._pixels = pixels
         self._multiple = input.multiple
-        self._workers = _workers(processes, dataset)
+        self._workers, self._device = _workers(processes, dataset), processes.device
         self._source = _Training(dataset, input, indices, batch, seed, processes)
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Batches ``start``, ``start`` + 1, and so on; close the iterator to end the workers."""
-        loaded = _stream(self._source, count(start), self._workers)
+        loaded = _stream(self._source, count(start), self._workers, self._device)
         for number, images in enumerate(loaded, start):
-            made = _batch(images, self._pixels, self._multiple)
+            made = _batch(images, self._pixels, self._multiple, self._device)
             yield replace(made, spare=True) if self._source.is_spare(number) else made
 
 
@@ -129,7 +132,7 @@ class EvalLoader:
         self.images = len(dataset) if limit is None else min(limit, len(dataset))
         self._pixels = pixels
         self._multiple = input.multiple
-        self._workers = _workers(processes, dataset)
+        self._workers, self._device = _workers(processes, dataset), processes.device
         self._source = _Testing(dataset, input, batch, self.images)
         self._numbers = range(processes.rank, -(-self.images // batch), processes.world)
         self.own = sum(len(self._source.indices(number)) for number in self._numbers)
@@ -138,8 +141,8 @@ class EvalLoader:
         return len(self._numbers)
 
     def __iter__(self) -> Iterator[Batch]:
-        for images in _stream(self._source, self._numbers, self._workers):
-            yield _batch(images, self._pixels, self._multiple)
+        for images in _stream(self._source, self._numbers, self._workers, self._device):
+            yield _batch(images, self._pixels, self._multiple, self._device)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,10 @@ class _Image:
     sample: Sample
     scale: tuple[float, float]
     original: tuple[int, int]
+
+    def pin_memory(self) -> _Image:
+        """With pixels in memory that a GPU reads while the processor goes on."""
+        return replace(self, sample=replace(self.sample, image=self.sample.image.pin_memory()))
 
 
 class _Source(Protocol):
@@ -240,11 +247,11 @@ def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:
     return _Image(scaled, scale, (height, width))
 
 
-def _batch(images: list[_Image], pixels: Pixels, multiple: int) -> Batch:
+def _batch(images: list[_Image], pixels: Pixels, multiple: int, device: torch.device) -> Batch:
     samples = [image.sample for image in images]
     sizes = _sizes(samples)
     return Batch(
-        images=transforms.normalise([s.image for s in samples], pixels, multiple),
+        images=transforms.normalise([s.image for s in samples], pixels, multiple, device),
         sizes=sizes,
         targets=Targets.pad(
             [s.boxes for s in samples], [s.labels for s in samples], sizes, multiple
@@ -287,7 +294,9 @@ class _Numbered(TorchDataset[list[_Image] | DetbenchError]):
             return error
 
 
-def _stream(source: _Source, numbers: Iterable[int], workers: int) -> Iterator[list[_Image]]:
+def _stream(
+    source: _Source, numbers: Iterable[int], workers: int, device: torch.device
+) -> Iterator[list[_Image]]:
     """Load batches in order, ``workers`` processes ahead.
 
     Bytes are sent, not floats: shared memory is small in many containers.
@@ -301,7 +310,8 @@ def _stream(source: _Source, numbers: Iterable[int], workers: int) -> Iterator[l
         sampler=numbers,
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_ignore_interrupt,
+        worker_init_fn=_leave_signals,
+        pin_memory=device.type == "cuda",
     )
     with worker_deaths():
         for loaded in loader:
@@ -332,6 +342,9 @@ def _as_it_is(loaded: list[_Image] | DetbenchError) -> list[_Image] | DetbenchEr
     return loaded
 
 
-def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C is the training process's to handle; it ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals(worker: int) -> None:
+    """Ctrl-C and SIGTERM may reach the whole group; the training process handles them, and ends
+    its workers.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

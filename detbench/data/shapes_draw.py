@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from detbench.data.draws import Draws
@@ -288,9 +289,10 @@ def background(draws: Draws, size: int, base: Colour, swing: int, cells: int) ->
     bits = draws.bytes(4 * points).astype(np.int64).reshape(4, cells + 1, cells + 1) - 128
     grid = np.array(base, np.int64)[:, None, None] + (bits[:1] * 4 + bits[1:]) * swing // 512
     grid = np.minimum(np.maximum(grid, 0), 255).astype(np.float32)
-    weights = _interpolation(size, cells + 1)
-    # Whole numbers below 2^24: exact in float32 in whatever order a BLAS adds them up.
-    smooth: Plane = (weights @ grid) @ weights.T
+    weights = torch.from_numpy(_interpolation(size, cells + 1))
+    # Whole numbers below 2^24: exact in float32 in whatever order they are added up. By torch,
+    # since numpy's product takes every processor, in each of the processes that load data.
+    smooth: Plane = ((weights @ torch.from_numpy(grid)) @ weights.T).numpy()
     smooth *= 1.0 / _FINE**2
     return smooth
 

@@ -150,7 +150,7 @@ def _prepare(
             F.resize(image, [height, width], InterpolationMode.BILINEAR, antialias=False)
             for image in images
         ]
-        return normalise(resized, pixels, 1).to(device).contiguous(memory_format=layout)
+        return normalise(resized, pixels, 1, device).contiguous(memory_format=layout)
 
     def model(batch: Tensor) -> Any:
         with autocast(device, settings.precision):

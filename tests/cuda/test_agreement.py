@@ -7,6 +7,7 @@ another order.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,12 @@ def step(network: Any, images: Tensor, targets: Targets) -> tuple[dict[str, Tens
     return {name: x.detach().cpu() for name, x in losses.items()}, torch.cat(gradients).cpu()
 
 
+def apart(targets: Targets) -> Targets:
+    """The same, off the grid: of anchors that are equally far ATSS takes any, on each device."""
+    shift = torch.tensor([0.31, 0.17, 0.53, 0.71])
+    return replace(targets, boxes=targets.boxes + shift)
+
+
 def share_found(one: Detections, other: Detections) -> float:
     """Share of ``one``'s detections that ``other`` has: class, place and score."""
     if not len(one):
@@ -98,7 +105,7 @@ def assert_agree(network: Any, images: Tensor, targets: Targets) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_every_option(case: str) -> None:
     torch.manual_seed(1)
-    assert_agree(learnt(settings(case)), torch.randn(2, 3, 64, 64), small_targets())
+    assert_agree(learnt(settings(case)), torch.randn(2, 3, 64, 64), apart(small_targets()))
 
 
 @pytest.mark.parametrize("name", load.detectors())

@@ -250,6 +250,19 @@ def _work_on(seconds):
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_is_this_processs_to_handle(number):
+    """As of Ctrl-C, ``timeout`` or a cluster's scheduler: it saves first, then ends its workers."""
+    batches = loader(workers=1).batches(0)
+    next(batches)
+    (worker,) = psutil.Process().children()[-1:]
+    worker.send_signal(number)
+    for _ in range(5):  # more than were loaded ahead
+        next(batches)
+    batches.close()
+    worker.wait(10)
+
+
 def test_closing_ends_the_workers():
     batches = loader(workers=2).batches(0)
     next(batches)

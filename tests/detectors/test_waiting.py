@@ -1,0 +1,75 @@
+"""A dense training step asks the device nothing, so that it never waits for it.
+
+Without a GPU: on pretended CUDA tensors, which have shapes and no content, so that whatever would
+have to read one fails, and a copy from memory that waits is seen. Backward needs a real one:
+``tests/cuda/test_steps.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from detbench.assembly import build_detector
+from detbench.recipe import load
+from detbench.recipe.detector import Dense
+from detbench.recipe.light import lighten
+from detbench.structures import Targets
+
+DENSE = [name for name in load.detectors() if isinstance(load.detector(name).detector, Dense)]
+
+
+class Copies(TorchDispatchMode):
+    """Notes what is copied between devices and waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.name().startswith("aten::_to_copy") and not kwargs.get("non_blocking"):
+            target = torch.device(kwargs.get("device") or args[0].device)
+            if target.type != args[0].device.type:
+                self.waited.append(f"{tuple(args[0].shape)} from {args[0].device} to {target}")
+        return func(*args, **kwargs)
+
+
+def losses(name: str, wait: bool = False) -> list[str]:
+    """What the losses of a light detector wait for."""
+    light = load.profile("smoke").light
+    assert light is not None
+    spec = lighten(load.detector(name).detector, light)
+    boxes = [torch.tensor([[8.0, 8.0, 40.0, 30.0], [20.0, 4.0, 60.0, 60.0]]), torch.zeros(0, 4)]
+    labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            detector: Any = build_detector(spec, 3)
+            images = torch.zeros(2, 3, 128, 128)
+        targets = Targets.pad(boxes, labels, torch.tensor([[128, 128]] * 2)).to("cuda")
+        with Copies() as copies:
+            found = detector.train().losses(images, targets)
+            total = torch.stack(list(found.values())).sum()
+            if wait:
+                torch.zeros(2).to("cuda")
+    assert total.device.type == "cuda"
+    return copies.waited
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_losses_read_nothing_from_the_device(name: str) -> None:
+    assert losses(name) == []
+
+
+def test_a_wait_is_seen() -> None:
+    assert losses("fcos-r50", wait=True) == ["(2,) from cpu to cuda:0"]
+    with (
+        FakeTensorMode(),
+        torch.device("cuda"),
+        pytest.raises(DataDependentOutputException),
+    ):
+        float(torch.zeros(2).sum())
