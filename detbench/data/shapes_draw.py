@@ -15,7 +15,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from detbench.data.draws import Draws
@@ -285,6 +284,8 @@ def background(draws: Draws, size: int, base: Colour, swing: int, cells: int) ->
         swing: largest deviation of brightness from it; that of each channel is a quarter more.
         cells: of the coarse grid, per side.
     """
+    import torch  # where pixels are drawn, not where boxes are read
+
     points = (cells + 1) ** 2
     bits = draws.bytes(4 * points).astype(np.int64).reshape(4, cells + 1, cells + 1) - 128
     grid = np.array(base, np.int64)[:, None, None] + (bits[:1] * 4 + bits[1:]) * swing // 512
