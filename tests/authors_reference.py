@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from pathlib import Path
 
@@ -17,6 +18,18 @@ RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
 def case(name: str) -> dict:
     return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def cases(name: str) -> list[dict]:
+    """That of the tests, and one of held-out inputs from ``$DETBENCH_REFERENCE/authors``."""
+    extra = Path(os.environ.get("DETBENCH_REFERENCE", "")) / "authors" / f"{name}.json"
+    held_out = [json.loads(extra.read_text())] if extra.is_absolute() and extra.exists() else []
+    return [case(name), *held_out]
+
+
+def set_of(case: dict) -> str:
+    """The first part of a case's keys, which tells sets of inputs apart."""
+    return next(iter(case["generated"])).split("/")[0]
 
 
 def made(case: dict, key: str) -> torch.Tensor:

@@ -287,6 +287,15 @@ def score(settings: Custom, made: Any, trial: Outputs) -> None:
             checked.gives([found], [shape], on)
 
 
+def levels(settings: Custom, made: Any, trial: Outputs) -> None:
+    """Positives of each level to its factor."""
+    checked, count = Trial(settings, made), len(trial.strides)
+    checked.module("positives")
+    on = f"positives of {count} levels"
+    with checked.run(on):
+        checked.gives([made(torch.arange(count))], [(count,)], on)
+
+
 def assigner(settings: Custom, made: Any, trial: Outputs) -> None:
     """A dense detector's outputs to what each is taught; a batch may have no object."""
     checked = Trial(settings, made)

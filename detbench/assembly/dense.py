@@ -106,7 +106,8 @@ def _predictor(
     )
     if settings.predictor is None:
         extras = {} if quality is None else {"quality": quality.task}
-        return dense.DensePredictor(shape, extras, settings.boxes.per_level_scale)
+        bias = getattr(settings.boxes, "bias", 0.0)
+        return dense.DensePredictor(shape, extras, settings.boxes.per_level_scale, bias)
     wanted = [] if quality is None else ["quality"]
     check = partial(contract.predictor, shape=shape, trial=trial, extras=wanted)
     made: nn.Module = make(settings.predictor, check, **vars(shape))
@@ -126,4 +127,8 @@ def _supervisions(settings: recipe.Dense, trial: contract.Outputs) -> Iterator[S
             if loss is not None:
                 check = partial(contract.loss, trial=trial, joint=name == "joint")
                 losses[name] = make(loss, check)
-        yield Supervision(assigners, losses, f"auxiliary{number}_" if number else "")
+        levels = part.supervision.levels
+        if levels is not None:
+            check = partial(contract.levels, trial=trial)
+            levels = per_task(levels, partial(make, check=check, levels=len(trial.strides)))
+        yield Supervision(assigners, losses, levels, f"auxiliary{number}_" if number else "")

@@ -84,9 +84,12 @@ class DensePredictor(nn.Module):
         shape: see there.
         extras: whose tower predicts each extra output, by its name.
         scaled: each level has a learnt factor on the localisation output.
+        bias: that localisation starts with.
     """
 
-    def __init__(self, shape: PredictorShape, extras: Mapping[str, str], scaled: bool) -> None:
+    def __init__(
+        self, shape: PredictorShape, extras: Mapping[str, str], scaled: bool, bias: float = 0.0
+    ) -> None:
         super().__init__()
         self.coarseness = shape.coarseness
         self.per_cell = shape.per_cell
@@ -98,7 +101,7 @@ class DensePredictor(nn.Module):
             return prediction(getattr(shape.channels, task), count, bias)
 
         self.cls = make("cls", shape.classes, prior_bias(0.01))
-        self.loc = make("loc", shape.dims)
+        self.loc = make("loc", shape.dims, bias)
         for name, task in extras.items():
             self.add_module(name, make(task, 1))
         self.scales = nn.Parameter(torch.ones(shape.levels)) if scaled else None

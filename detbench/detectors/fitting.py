@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from detbench.errors import WeightsError
 
-COUNTER = "num_batches_tracked"
-"""Of batch norms; older files lack it and nothing reads it, so it may be missing anywhere."""
+COUNTERS = ("num_batches_tracked", "positives_seen")
+"""What training counts, in batch norms and in weights of levels. No prediction depends on it, and
+others' files lack it, so it may be missing anywhere."""
 
 _PREDICTIONS = re.compile(r"(.*\.)?(cls|loc)\.(weight|bias)")
 
@@ -63,9 +64,9 @@ class Fit:
 
 
 def compare(own: dict[str, Tensor], given: dict[str, Tensor]) -> Fit:
-    """Compare a network's state with a file's; counters of batches aside."""
-    own = {name: tensor for name, tensor in own.items() if not name.endswith(COUNTER)}
-    given = {name: tensor for name, tensor in given.items() if not name.endswith(COUNTER)}
+    """Compare a network's state with a file's; counters aside."""
+    own = {name: tensor for name, tensor in own.items() if not name.endswith(COUNTERS)}
+    given = {name: tensor for name, tensor in given.items() if not name.endswith(COUNTERS)}
     shared = [name for name in own if name in given]
     return Fit(
         matching=tuple(name for name in shared if own[name].shape == given[name].shape),

@@ -48,7 +48,8 @@ class Delta:
 
 @dataclass(frozen=True)
 class Distance:
-    """Distances to the four sides (FCOS, eq. 1), in strides (``relu``) or logarithms (``exp``)."""
+    """Distances to the four sides (FCOS, eq. 1): in strides, as they are (``none``) or not negative
+    (``relu``), or logarithms of pixels (``exp``)."""
 
     activation: str
 
@@ -57,10 +58,10 @@ class Distance:
         return 4
 
     def decode(self, code: Tensor, boxes: Tensor, strides: Tensor) -> Tensor:
-        distances = code.clamp(min=0) * strides[..., None]
         if self.activation == "exp":
-            distances = code.exp()
-        return _from_distances(distances, boxes)
+            return _from_distances(code.exp(), boxes)
+        distances = code if self.activation == "none" else code.clamp(min=0)
+        return _from_distances(distances * strides[..., None], boxes)
 
 
 @dataclass(frozen=True)

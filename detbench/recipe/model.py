@@ -205,17 +205,21 @@ class DistanceCoding(Option):
     """Boxes as distances (left, top, right, bottom) from a point (FCOS).
 
     Attributes:
-        activation: ``relu`` in units of the stride, ``exp`` in pixels.
+        activation: ``relu`` in units of the stride, ``exp`` in pixels; ``none`` in units of the
+            stride too, where a box may be inverted (DDOD's FCOS).
         per_level_scale: a learnt scalar per level before the activation.
+        bias: of the prediction, to start with.
     """
 
     target: ClassVar[str] = "detbench.ops.coding:Distance"
-    beside: ClassVar[frozenset[str]] = frozenset({"per_level_scale"})
-    scaling: ClassVar[Scaling] = {}
+    beside: ClassVar[frozenset[str]] = frozenset({"per_level_scale", "bias"})
+    added: ClassVar[frozenset[str]] = frozenset({"bias"})
+    scaling: ClassVar[Scaling] = kept("bias")
 
     kind: Literal["distance"]
-    activation: Literal["relu", "exp"] = "relu"
+    activation: Literal["relu", "exp", "none"] = "relu"
     per_level_scale: bool = True
+    bias: float = 0.0
 
 
 class DistributionCoding(Option):

@@ -310,8 +310,81 @@ class Centerness(Option):
     normaliser: Normaliser | None = None
 
 
+class IouQuality(Option):
+    """Binary cross-entropy on the predicted box's IoU with its object (ATSS with IoU, DDOD).
+
+    Attributes:
+        task: whose tower predicts it.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.quality:Iou"
+    beside: ClassVar[frozenset[str]] = frozenset({"task"})
+    scaling: ClassVar[Scaling] = kept("weight")
+
+    kind: Literal["iou"]
+    task: Literal["cls", "loc"] = "loc"
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+Quality = Annotated[Centerness | IouQuality, Field(discriminator="kind")]
 ClsLoss = Annotated[Focal | QualityFocal | Custom, Field(discriminator="kind")]
 LocLoss = Annotated[L1 | Giou | Custom, Field(discriminator="kind")]
+
+
+class LinearLevels(Option):
+    """Factors equally spaced from the finest level to the coarsest (DDOD, Table 2).
+
+    Attributes:
+        first: of the finest.
+        last: of the coarsest.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.levels:Linear"
+    scaling: ClassVar[Scaling] = kept("first", "last")
+
+    kind: Literal["linear"]
+    first: Weight = 1.0
+    last: Weight = 2.0
+
+
+class SumLevels(Option):
+    """2 less the share of all positives that a level has (DDOD, section 5.4.3).
+
+    Attributes:
+        totals: positives of all batches so far, or of each batch alone.
+        synchronise: those of all processes, or each process's own.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.levels:Sum"
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["sum"]
+    totals: bool = True
+    synchronise: bool = True
+
+
+class InterpolatedLevels(Option):
+    """From 1 for the level with most positives to 2 for that with fewest (DDOD, eqs. 3 and 4).
+
+    Attributes:
+        totals: positives of all batches so far, or of each batch alone.
+        synchronise: those of all processes, or each process's own, as the released code does.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.levels:Interpolated"
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["interpolate"]
+    totals: bool = True
+    synchronise: bool = True
+
+
+Levels = Annotated[
+    LinearLevels | SumLevels | InterpolatedLevels | Custom, Field(discriminator="kind")
+]
 
 
 class DenseSupervision(Spec):
@@ -321,14 +394,17 @@ class DenseSupervision(Spec):
         cls, loc: of each task.
         quality: of the optional third output.
         joint: one criterion in place of both tasks' losses.
+        levels: how much each level of the pyramid counts, by the assignment of a task; ``both``
+            counts the positives of two assignments together, those of cls first. None is 1.
     """
 
     scaling: ClassVar[Scaling] = {}
 
     cls: ClsLoss | None = None
     loc: LocLoss | None = None
-    quality: Centerness | None = None
+    quality: Quality | None = None
     joint: Custom | None = None
+    levels: PerTaskSpec[Levels] | None = None
 
     @model_validator(mode="after")
     def _apart_or_joint(self) -> Self:

@@ -70,6 +70,8 @@ class Assigned:
         outputs: of the detector, detached.
         epoch: how many epochs are over, with the part of the one that is going on.
         usual: what a loss that does not say is divided by, as the assigner has it.
+        levels: (N,), how much the level of each candidate counts; none is 1. It is a factor on
+            losses, and no part of what they are divided by.
     """
 
     assignment: Assignment
@@ -77,6 +79,7 @@ class Assigned:
     outputs: Outputs
     epoch: float
     usual: Normaliser = "batch"
+    levels: Tensor | None = None
 
     @cached_property
     def positive(self) -> Tensor:
@@ -101,12 +104,21 @@ class Assigned:
     @cached_property
     def weights(self) -> Tensor:
         """(B, N), what each candidate's loss is multiplied by: 0 where it is ignored."""
-        return self._weighted(self.assignment.matched != IGNORE)
+        return self.levelled(self._weighted(self.assignment.matched != IGNORE))
 
     @cached_property
     def positive_weights(self) -> Tensor:
         """(B, N), the same at positives, and 0 elsewhere."""
+        return self.levelled(self.positive_shares)
+
+    @cached_property
+    def positive_shares(self) -> Tensor:
+        """(B, N), what positives count where a loss is divided by weights; 0 elsewhere."""
         return self._weighted(self.positive)
+
+    def levelled(self, weights: Tensor) -> Tensor:
+        """(B, N) weights with their levels' factors."""
+        return weights if self.levels is None else weights * self.levels
 
     def normaliser(self, kind: Normaliser | None) -> Tensor:
         """A scalar, see ``Normaliser``; none is the usual. Over several processes that of the
@@ -114,7 +126,7 @@ class Assigned:
         """
         kind = kind or self.usual
         if kind == "weights":
-            return normaliser(self.positive_weights.sum()).float()
+            return normaliser(self.positive_shares.sum()).float()
         return self._per_image if kind == "images" else self._per_batch
 
     @cached_property

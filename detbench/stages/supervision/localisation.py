@@ -70,10 +70,11 @@ class Giou(nn.Module):
         anywhere = constant([0.0, 0.0, 1.0, 1.0], assigned.boxes.device)
         boxes = torch.where(positive, assigned.boxes, anywhere)
         decoded = torch.where(positive, outputs.boxes.float(), anywhere)
-        weights = self._weights(outputs, assigned)
+        shares = self._shares(outputs, assigned)
+        weights = assigned.levelled(shares)
         kind = self.normaliser or assigned.usual
         if kind == "weights":
-            total = shared(weights.sum(), self.least)
+            total = shared(shares.sum(), self.least)
         else:
             total = assigned.normaliser(kind)
         loss = (giou_loss(decoded, boxes) * weights).sum() / total
@@ -87,11 +88,11 @@ class Giou(nn.Module):
             losses["distribution"] = self.distribution_weight * (focal * weights).sum() / total
         return losses
 
-    def _weights(self, outputs: Outputs, assigned: Assigned) -> Tensor:
-        """(B, N), of positives; 0 elsewhere."""
-        weights = assigned.positive_weights
+    def _shares(self, outputs: Outputs, assigned: Assigned) -> Tensor:
+        """(B, N), what each positive counts; 0 elsewhere."""
+        shares = assigned.positive_shares
         if self.weighting == "centerness":
-            return centerness(side_distances(outputs.candidates.points, assigned.boxes)) * weights
+            return centerness(side_distances(outputs.candidates.points, assigned.boxes)) * shares
         if self.weighting == "score":
-            return outputs.detached.probabilities.amax(dim=-1) * weights
-        return weights.float()
+            return outputs.detached.probabilities.amax(dim=-1) * shares
+        return shares.float()
