@@ -50,6 +50,12 @@ def found() -> dict[str, tuple[str, Path, type[Spec]]]:
 CASES = found()
 
 
+def pair_types(annotation: Any) -> list[type[PerTaskSpec[Any]]]:
+    """The pairs of tasks' tables among a field's types."""
+    types = (annotation, *get_args(annotation))
+    return [one for one in types if isinstance(one, type) and issubclass(one, PerTaskSpec)]
+
+
 def put(table: Any, path: Path, option: Spec) -> Any:
     """A table with ``option`` at ``path``, for both tasks where it is a pair."""
     name, *rest = path
@@ -63,6 +69,8 @@ def put(table: Any, path: Path, option: Spec) -> Any:
                 if each is not None
             }
         )
+    elif old is None and (pairs := pair_types(type(table).model_fields[name].annotation)):
+        value = pairs[0](both=option)
     else:
         value = put(old, tuple(rest), option) if rest else option
     fields = {field: getattr(table, field) for field in type(table).model_fields}

@@ -127,8 +127,9 @@ def _supervisions(settings: recipe.Dense, trial: contract.Outputs) -> Iterator[S
             if loss is not None:
                 check = partial(contract.loss, trial=trial, joint=name == "joint")
                 losses[name] = make(loss, check)
-        levels = part.supervision.levels
-        if levels is not None:
+        levels = None
+        if part.supervision.levels is not None:
             check = partial(contract.levels, trial=trial)
-            levels = per_task(levels, partial(make, check=check, levels=len(trial.strides)))
+            factors = partial(make, check=check, levels=len(trial.strides))
+            levels = per_task(part.supervision.levels, factors)
         yield Supervision(assigners, losses, levels, f"auxiliary{number}_" if number else "")

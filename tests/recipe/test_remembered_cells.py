@@ -42,40 +42,50 @@ it in its option's `revisions`. Where the recipes themselves or the embedded wei
 others, remember them anew: python tests/recipe/test_remembered_cells.py"""
 
 
-def found() -> dict[str, str]:
-    """Begins of digest and training of a row of every table under every profile, of single
-    detectors with settings, and of what is counted.
-    """
-    cells = {}
+def chosen() -> list[str]:
+    """A row of every table under every profile, single detectors with settings, what is counted."""
+    keys = []
     for number, name in enumerate(load.tables()):
-        table = load.table(name)
         for place, profile in enumerate(load.profiles()):
-            run = [row for row in resolve.cells(table, profile) if row.cell is not None]
+            run = [
+                row for row in resolve.cells(load.table(name), load.profile(profile)) if row.cell
+            ]
             if run:
-                one = run[(5 * number + place) % len(run)]
-                cells[f"{name} | {profile} | {one.row.label}"] = one.cell
+                label = run[(5 * number + place) % len(run)].row.label
+                keys.append(f"{name} | {profile} | {label}")
     for detector, settings in SETTINGS.items():
-        for setting in ("training.channels_last=false", *settings):
-            cells[f"{detector} | paper | {setting}"] = resolve.cell(
-                detector, "paper", 1, (setting,)
-            ).cell
-    known = {key: f"{digest(one)[:HEX]} {training(one)[:HEX]}" for key, one in cells.items() if one}
-    for detector in load.detectors()[::4]:
-        count = CostCell(detector=load.detector(detector).detector, input=(1280, 800))
-        known[f"{detector} | cost"] = digest(count)[:HEX]
-    return known
+        every = ("training.channels_last=false", *settings)
+        keys += [f"{detector} | paper | {setting}" for setting in every]
+    return keys + [f"{detector} | cost" for detector in load.detectors()[::4]]
+
+
+def known(key: str) -> str | None:
+    """Begins of digest and training of a cell, or of a count's; none where it is no more."""
+    name, what, *rest = key.split(" | ", 2)
+    if what == "cost":
+        if name not in load.detectors():
+            return None
+        count = CostCell(detector=load.detector(name).detector, input=(1280, 800))
+        return digest(count)[:HEX]
+    if name in SETTINGS:
+        cell = resolve.cell(name, what, 1, tuple(rest)).cell
+    else:
+        rows = resolve.cells(load.table(name), load.profile(what))
+        cell = next((row.cell for row in rows if row.row.label == rest[0]), None)
+    return None if cell is None else f"{digest(cell)[:HEX]} {training(cell)[:HEX]}"
 
 
 def test_a_hundred_cells_keep_their_digests() -> None:
     remembered = json.loads(FILE.read_text(encoding="utf-8"))
     assert len(remembered) >= 100
-    now = found()
-    gone = sorted(set(remembered) - set(now))
-    changed = sorted(key for key in remembered if now.get(key, remembered[key]) != remembered[key])
+    now = {key: known(key) for key in remembered}
+    gone = sorted(key for key, value in now.items() if value is None)
+    changed = sorted(key for key in set(now) - set(gone) if now[key] != remembered[key])
     listed = "\n".join([*changed[:8], *[f"{key}: is no more" for key in gone[:8]]])
     assert not gone, f"{ADVICE}\n{listed}"
     assert not changed, f"{len(changed)} of {len(remembered)}: {ADVICE}\n{listed}"
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(found(), indent=1) + "\n", encoding="utf-8")
+    found = {key: known(key) for key in chosen()}
+    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

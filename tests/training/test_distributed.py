@@ -103,6 +103,7 @@ def assert_close(one: Path, other: Path, iterations: int = 4, tolerance: float =
 CASES = {
     "dense": ("gfl-r50",),
     "batch norm": ("fcos-r50", *LIVE),
+    "totals": ("ddod-r50", "data.train=10", *STEADY),
     "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
     "rest": ("retinanet-r50", "data.train=10", *STEADY),
     "regions": ("faster-rcnn-r50", *STEADY),

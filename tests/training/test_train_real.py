@@ -50,7 +50,9 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return all(torch.equal(one, other) for one, other in pairs)
 
 
-@pytest.mark.parametrize("detector", ["retinanet-r50", "fcos-r50", "atss-r50", "gfl-r50"])
+@pytest.mark.parametrize(
+    "detector", ["retinanet-r50", "fcos-r50", "atss-r50", "gfl-r50", "ddod-r50"]
+)
 def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str) -> None:
     monkeypatch.setattr(loop, "READ_EVERY_S", 0.0)
 

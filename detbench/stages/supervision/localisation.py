@@ -73,10 +73,8 @@ class Giou(nn.Module):
         shares = self._shares(outputs, assigned)
         weights = assigned.levelled(shares)
         kind = self.normaliser or assigned.usual
-        if kind == "weights":
-            total = shared(shares.sum(), self.least)
-        else:
-            total = assigned.normaliser(kind)
+        weighed = kind == "weights"
+        total = shared(shares.sum(), self.least) if weighed else assigned.normaliser(kind)
         loss = (giou_loss(decoded, boxes) * weights).sum() / total
         losses = {"loc": self.weight * loss}
         if self.distribution_weight:
