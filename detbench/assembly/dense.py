@@ -127,9 +127,12 @@ def _supervisions(settings: recipe.Dense, trial: contract.Outputs) -> Iterator[S
             if loss is not None:
                 check = partial(contract.loss, trial=trial, joint=name == "joint")
                 losses[name] = make(loss, check)
-        levels = None
-        if part.supervision.levels is not None:
-            check = partial(contract.levels, trial=trial)
-            factors = partial(make, check=check, levels=len(trial.strides))
-            levels = per_task(part.supervision.levels, factors)
+        levels = _levels(settings, trial) if number == 0 else None
         yield Supervision(assigners, losses, levels, f"auxiliary{number}_" if number else "")
+
+
+def _levels(settings: recipe.Dense, trial: contract.Outputs) -> PerTask[nn.Module] | None:
+    if settings.levels is None:
+        return None
+    check = partial(contract.levels, trial=trial)
+    return per_task(settings.levels, partial(make, check=check, levels=len(trial.strides)))

@@ -139,7 +139,7 @@ class Custom(Spec):
     and .loc                                            scalars by name, as {"cls": scalar}
     supervision.joint   nothing                         likewise, of ``PerTask`` of Assigned; stands
                                                         in place of both
-    supervision.levels  ``levels``, how many            module: positives of each level in a batch
+    levels.*            ``levels``, how many            module: positives of each level in a batch
                                                         (``levels``,) -> factors of all losses there
     ==================  ==============================  ===========================================
 

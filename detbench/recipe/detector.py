@@ -34,6 +34,7 @@ from detbench.recipe.stages import (
     DenseSupervision,
     Features,
     Head,
+    Levels,
     Sampling,
     Score,
 )
@@ -56,6 +57,8 @@ class Dense(Spec):
         heads: with which layers and parameters a task predicts.
         supervision: with which losses.
         inference: what is done with predictions at test.
+        levels: how much each level of the pyramid counts, by the positives of a task's assignment;
+            ``both`` counts those of two assignments together, of cls first. None is 1.
         predictor: what makes outputs of both tasks' towers; none is a convolution each.
         score: what boxes are ranked by; none is ``product``.
         auxiliary: what teaches the same outputs beside the main supervision.
@@ -76,6 +79,7 @@ class Dense(Spec):
     assignment: PerTaskSpec[Assignment]
     heads: PerTaskSpec[Head]
     supervision: DenseSupervision
+    levels: PerTaskSpec[Levels] | None = None
     predictor: Custom | None = None
     score: Score | None = None
     auxiliary: tuple[Auxiliary, ...] | None = None

@@ -394,8 +394,6 @@ class DenseSupervision(Spec):
         cls, loc: of each task.
         quality: of the optional third output.
         joint: one criterion in place of both tasks' losses.
-        levels: how much each level of the pyramid counts, by the assignment of a task; ``both``
-            counts the positives of two assignments together, those of cls first. None is 1.
     """
 
     scaling: ClassVar[Scaling] = {}
@@ -404,7 +402,6 @@ class DenseSupervision(Spec):
     loc: LocLoss | None = None
     quality: Quality | None = None
     joint: Custom | None = None
-    levels: PerTaskSpec[Levels] | None = None
 
     @model_validator(mode="after")
     def _apart_or_joint(self) -> Self:

@@ -23,6 +23,7 @@ REPLACEABLE = (
     "assignment",
     "heads",
     "supervision",
+    "levels",
     "predictor",
     "score",
     "auxiliary",
@@ -72,6 +73,7 @@ class Row(Spec):
     assignment: dict[str, Any] | None = None
     heads: dict[str, Any] | None = None
     supervision: dict[str, Any] | None = None
+    levels: dict[str, Any] | Literal["none"] | None = None
     predictor: dict[str, Any] | None = None
     score: dict[str, Any] | None = None
     auxiliary: tuple[dict[str, Any], ...] | None = None
