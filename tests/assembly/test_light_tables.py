@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from detbench.assembly import build_detector
 from detbench.data.scenes import Shapes
+from detbench.detectors.dense import DensePredictor
 from detbench.detectors.roi import RoiDetector
 from detbench.errors import RecipeError
 from detbench.recipe import load, resolve
@@ -142,6 +143,8 @@ def made(detector: Detector) -> nn.Module:
             nn.init.kaiming_uniform_(module.weight, a=1)
     if isinstance(network, RoiDetector):
         nn.init.normal_(network.rpn.loc.weight, std=0.03)
+    elif isinstance(network.predictor, DensePredictor):
+        nn.init.zeros_(network.predictor.loc.bias)  # so that some distances are negative
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.train().momentum = None
@@ -230,7 +233,8 @@ def reverted(new: dict[str, Any], old: dict[str, Any], path: str) -> Detector:
 
 def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
     """Every setting that some row changes, and where: on networks that are not the lightest once,
-    on the lightest once for each of its values.
+    on the lightest once for each of its values. Of a number that is by the last row that changes
+    it in its first table, where sweeps end farthest from the baseline.
     """
     found: dict[tuple[str, str], tuple[str, str, str]] = {}
     for table in load.tables():
@@ -246,7 +250,9 @@ def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
                 many = isinstance(value, float) and not path.endswith("nms")
                 many |= profile != PROFILES[-1]
                 key = (re.sub(r"\.\d+", "", path), "any" if many else json.dumps(value))
-                found.setdefault(key, (table, label, path))
+                last = isinstance(value, float) and found.get(key, ("",))[0] == table
+                if last or key not in found:
+                    found[key] = (table, label, path)
     return found
 
 
@@ -259,7 +265,7 @@ def test_every_setting_that_a_row_changes_does_something(profile: str) -> None:
         assert base is not None
         assert one is not None
         other = reverted(plain(one.detector), plain(base.detector), path)
-        apart = start_apart if path.endswith(".init") else differ
+        apart = start_apart if path.endswith((".init", ".bias")) else differ
         if not apart(one.detector, other):
             idle.append(path)
     assert set(idle) <= set(DOES_NOTHING)
