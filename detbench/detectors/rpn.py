@@ -95,7 +95,7 @@ class Rpn(nn.Module):
         grid: anchors of a cell.
         strides: of the pyramid's levels.
         settings: thresholds and counts.
-        init: of the 3x3 convolution; see ``stages.convolution.ConvUnit``.
+        init: of the 3x3 convolution; see ``stages.convolution.ConvStyle``.
     """
 
     def __init__(
