@@ -13,7 +13,7 @@ from detbench.ops.boxes import clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import Delta, smooth_l1
 from detbench.ops.suppression import survivors
-from detbench.sharing import normaliser
+from detbench.sharding import normaliser
 from detbench.stages.assignment import BACKGROUND
 from detbench.stages.assignment.iou import IouAssigner
 from detbench.stages.assignment.proposals import sample_mask

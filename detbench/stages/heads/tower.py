@@ -30,13 +30,8 @@ class Tower(nn.Module):
         self.channels = channels if depth else inputs
         self.convs = nn.Sequential(
             *(
-                ConvUnit(
-                    channels if position else inputs,
-                    channels,
-                    style,
-                    deformable=position in deformable,
-                )
-                for position in range(depth)
+                ConvUnit(channels if n else inputs, channels, style, deformable=n in deformable)
+                for n in range(depth)
             )
         )
 
