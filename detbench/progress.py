@@ -1,4 +1,4 @@
-"""How far a run is: what training and evaluation tell whoever started them. No torch."""
+"""How far something is: what is told whoever started it. No torch."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class Progress:
             return None
         return self.seconds / done * (self.iterations - self.iteration)
 
+
+Tell = Callable[[int, int], None]
+"""Told how many parts of how many are done."""
 
 Report = Callable[[Progress], None]
 

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from detbench.assembly import uncached
@@ -36,6 +37,8 @@ def make(
 ) -> Any:
     """Import an option's ``target`` and call it with its settings and the stage's context.
 
+    Where a module that is built in takes a dataclass, its fields are settings of the option.
+
     Args:
         settings: of a module that is built in, or of one's own (``recipe.base.Custom``).
         check: of the latter.
@@ -53,8 +56,13 @@ def make(
             check(settings, made)
         return made
     target, offered = imported(settings.target), {**(wiring or {}), **context}
-    wanted = inspect.signature(target).parameters
-    return target(**{name: x for name, x in offered.items() if name in wanted} | settings.arguments)
+    wanted, arguments = inspect.signature(target, eval_str=True).parameters, settings.arguments
+    for name, parameter in wanted.items():
+        record = parameter.annotation
+        if isinstance(record, type) and is_dataclass(record) and name not in offered:
+            names = {field.name for field in fields(record)} & arguments.keys()
+            arguments[name] = record(**{field: arguments.pop(field) for field in names})
+    return target(**{name: x for name, x in offered.items() if name in wanted} | arguments)
 
 
 def _own(settings: Custom, context: Mapping[str, Any]) -> Any:

@@ -20,7 +20,7 @@ from detbench.detectors.stage import Extra, Stage
 from detbench.detectors.tasks import TaskModules
 from detbench.errors import RecipeError
 from detbench.ops.coding import Delta
-from detbench.ops.roi_pooling import FINEST
+from detbench.ops.roi_pooling import FINEST, Bins
 from detbench.pertask import PerTask
 from detbench.recipe import model as spec
 from detbench.recipe import proposals as proposal
@@ -46,7 +46,7 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
         neck = make(settings.neck, inputs=backbone.channels[settings.neck.first - 2 :])
     channels = backbone.channels[-1] if neck is None else neck.channels
     pooled = strides if neck is None else strides[: len(neck.lateral)]
-    branches = _BranchMaker(settings, channels, num_classes, pooled)
+    branches = _BranchMaker(settings, backbone, channels, num_classes, pooled)
     proposals = per_task(settings.assignment, partial(_proposals, rounds=bool(settings.rounds)))
     rpn = _rpn(settings.rpn, channels, strides)
     check = partial(
@@ -103,8 +103,11 @@ def _round(
 class _BranchMaker:
     """Makes the branches of one detector, which share its pyramid and classes."""
 
-    def __init__(self, settings: Roi, channels: int, classes: int, strides: list[int]) -> None:
+    def __init__(
+        self, settings: Roi, backbone: Any, channels: int, classes: int, strides: list[int]
+    ) -> None:
         self.settings = settings
+        self.backbone = backbone
         self.strides = strides
         self.channels = channels
         self.classes = classes
@@ -164,8 +167,8 @@ class _BranchMaker:
         size, hidden = sizes.pop()
         init, reads = looks.pop() if looks else (None, None)
         reads = reads or option.Reads()
-        how = (size, 1.0, reads.samples or 0, reads.aligned is not False, False)
-        return Embedding(self.channels, how, hidden, init or "kaiming-normal")
+        bins = Bins(size, 1.0, reads.samples or 0, reads.aligned is not False)
+        return Embedding(self.channels, bins, hidden, init or "kaiming-normal")
 
     def _sampling(self, settings: option.RoiSampling) -> Any:
         check = partial(contract.sampling, channels=self.channels, strides=self.strides)
@@ -173,8 +176,8 @@ class _BranchMaker:
 
     def _head(self, settings: option.RoiHead, size: int) -> Any:
         check = partial(contract.roi_head, inputs=self.channels, size=size)
-        network = {"network": self.settings.backbone.arguments}
-        return make(settings, check, network, inputs=self.channels, size=size)
+        wiring = {"backbone": self.backbone}
+        return make(settings, check, wiring, inputs=self.channels, size=size)
 
 
 def _check(settings: Roi) -> None:

@@ -6,6 +6,7 @@ Parameter names are torchvision's, so its checkpoints, timm's and MMDetection's 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -26,10 +27,11 @@ BLOCKS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int
 }
 
 
-class ResNet(nn.Module):
-    """Residual network (He et al. 2016, Table 1) without its classifier.
+@dataclass(frozen=True)
+class ResNetSettings:
+    """What a network of the family is.
 
-    Args:
+    Attributes:
         depth: a key of ``BLOCKS``, which says what blocks there are and how many.
         style: where a down-sampling bottleneck strides: ``pytorch`` in the 3x3, ``caffe`` in the
             first 1x1.
@@ -42,44 +44,54 @@ class ResNet(nn.Module):
         deformable: ``v1`` or ``v2`` convolutions for the 3x3 of C3 to C5 (Dai et al. 2017; Zhu et
             al. 2019), ``none`` for plain ones.
         blocks: of C2 to C5 in place of the depth's numbers.
+    """
+
+    depth: int
+    style: Literal["pytorch", "caffe"]
+    groups: int
+    base_width: int
+    frozen_stages: int
+    norm: Literal["frozen", "eval", "batch"]
+    width: float
+    deformable: Literal["none", "v1", "v2"]
+    blocks: Sequence[int] | None = None
+
+    def planes(self, stage: int) -> int:
+        """Channels of a stage's 3x3 convolutions; of stage 0 also the stem's."""
+        return max(8, round(64 * 2**stage * self.width))
+
+    def channels(self, stage: int) -> int:
+        """Channels of a stage's map."""
+        return self.planes(stage) * BLOCKS[self.depth][0].expansion
+
+
+class ResNet(nn.Module):
+    """Residual network (He et al. 2016, Table 1) without its classifier.
+
+    Args:
+        settings: see there.
         stages: how many of C2..C5 are made; 3 for detectors on C4.
     """
 
-    def __init__(
-        self,
-        depth: int,
-        style: Literal["pytorch", "caffe"],
-        groups: int,
-        base_width: int,
-        frozen_stages: int,
-        norm: Literal["frozen", "eval", "batch"],
-        width: float,
-        deformable: Literal["none", "v1", "v2"],
-        blocks: Sequence[int] | None = None,
-        stages: int = 4,
-    ) -> None:
+    def __init__(self, settings: ResNetSettings, stages: int = 4) -> None:
         super().__init__()
-        expansion = BLOCKS[depth][0].expansion
-        planes = [max(8, round(64 * 2**stage * width)) for stage in range(stages)]
-        self.norm = norm
-        self.frozen_stages = frozen_stages
+        self.settings = settings
         self.not_read = tuple(f"layer{stage}" for stage in range(stages + 1, 5))
-        self.conv1 = nn.Conv2d(3, planes[0], 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes[0])
+        inputs = settings.planes(0)
+        self.conv1 = nn.Conv2d(3, inputs, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(inputs)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        inputs = planes[0]
-        for stage, plane in enumerate(planes):
-            layer = residual_stage(depth, inputs, plane, stage, groups, base_width, width, blocks)
-            setattr(self, f"layer{stage + 1}", layer)
-            inputs = plane * expansion
-        self.channels = [plane * expansion for plane in planes]
-        if style == "caffe":
+        self.channels = [settings.channels(stage) for stage in range(stages)]
+        for stage, channels in enumerate(self.channels):
+            setattr(self, f"layer{stage + 1}", residual_stage(settings, inputs, stage))
+            inputs = channels
+        if settings.style == "caffe":
             stride_in_first_conv(self)
         _initialise(self)
-        if deformable != "none":
+        if settings.deformable != "none":
             for layer in self.stages[1:]:
-                _deform(layer, modulated=deformable == "v2")
+                _deform(layer, modulated=settings.deformable == "v2")
         self._freeze()
 
     @property
@@ -89,21 +101,21 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
-        if self.norm == "batch" or images.is_meta:  # costs are counted layer by layer
+        if self.settings.norm == "batch" or images.is_meta:  # costs are counted layer by layer
             x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
             return _run(x, self.stages)
         x = self.maxpool(self.relu(normed(self.conv1, self.bn1, images)))
         return _run(x, [partial(_folded, stage) for stage in self.stages])
 
     def _frozen_modules(self) -> list[nn.Module]:
-        if self.frozen_stages < 1:
+        if self.settings.frozen_stages < 1:
             return []
-        return [self.conv1, self.bn1, *self.stages[: self.frozen_stages]]
+        return [self.conv1, self.bn1, *self.stages[: self.settings.frozen_stages]]
 
     def _freeze(self) -> None:
         for module in self._frozen_modules():
             module.requires_grad_(False)
-        if self.norm == "frozen":
+        if self.settings.norm == "frozen":
             freeze_norms(self)
 
     def train(self, mode: bool = True) -> ResNet:
@@ -111,7 +123,7 @@ class ResNet(nn.Module):
         super().train(mode)
         for module in self._frozen_modules():
             module.eval()
-        if self.norm != "batch":
+        if self.settings.norm != "batch":
             fix_statistics(self)
         return self
 
@@ -149,29 +161,19 @@ def _folded(stage: nn.Sequential, x: Tensor) -> Tensor:
     return x
 
 
-def residual_stage(
-    depth: int,
-    inputs: int,
-    planes: int,
-    stage: int,
-    groups: int = 1,
-    base_width: int = 64,
-    width: float = 1.0,
-    counts: Sequence[int] | None = None,
-) -> nn.Sequential:
+def residual_stage(settings: ResNetSettings, inputs: int, stage: int) -> nn.Sequential:
     """Residual blocks of one stage: 0 makes C2 at stride 1, 1 to 3 make C3 to C5 at stride 2.
 
     Args:
-        inputs, planes: channels, already multiplied by ``width``.
-        stage, counts: which one, and the blocks of each in place of the depth's.
-        depth, groups, base_width, width: as in ``ResNet``.
+        inputs: channels of the map before it.
     """
-    block, own_counts = BLOCKS[depth]
+    block, counts = BLOCKS[settings.depth]
+    groups, base_width, width = settings.groups, settings.base_width, settings.width
     if groups > 1:  # narrower is fewer groups, each as wide as before
         groups, base_width = max(1, round(groups * width)), round(base_width / width)
-    outputs = planes * block.expansion
+    planes, outputs = settings.planes(stage), settings.channels(stage)
     blocks = []
-    for index in range((counts or own_counts)[stage]):
+    for index in range((settings.blocks or counts)[stage]):
         stride = 2 if stage > 0 and index == 0 else 1
         shortcut = None
         if stride != 1 or inputs != outputs:

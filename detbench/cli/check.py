@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from detbench.report.table import Sheet
     from detbench.results.store import Store
     from detbench.runner.plan import Plan, Task
-    from detbench.training.lookup import Found, Start
+    from detbench.training.lookup import Answer, Start
 
 EXAMPLES = (
     "detbench check tscode-table1",
@@ -146,7 +146,7 @@ def _weights(chosen: Plan) -> list[Finding]:
     return [_weights_from(one, found.get(one.name)) for one in starts]
 
 
-def _weights_from(start: Start, found: Found | None) -> Finding:
+def _weights_from(start: Start, found: Answer | None) -> Finding:
     from detbench.training import lookup
 
     if problem := lookup.problem(start, found):

@@ -197,11 +197,11 @@ def _differences(
     replicates: int,
 ) -> tuple[dict[str, Difference], int, int]:
     """Metric -> difference, how many images, and how many of the metrics are of ``by_class``."""
-    from detbench.cli.patience import patient
+    from detbench.cli.progress_lines import progress_lines
     from detbench.evaluation.bootstrap import difference
     from detbench.report.comparands import matches
 
-    with patient("comparing") as tell:
+    with progress_lines("comparing") as tell:
         a, b = (matches(one, ground, evaluation) for one in pair)
         classes = [f"{metrics[0].partition('[')[0]}[{name}]" for name in a[0].names]
         classes = [one for one in classes if one not in metrics] if by_class else []

@@ -62,11 +62,11 @@ def list_(
     Beside shapes, coco and voc, those below the data root in COCO's layout: NAME/annotations/
     instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
     """
-    from detbench.cli.patience import patient
+    from detbench.cli.progress_lines import progress_lines
     from detbench.data import inventory
 
     root = common.data_root(data_root)
-    with patient(f"counting what is in {root}"):
+    with progress_lines(f"counting what is in {root}"):
         found = list(inventory.take(root))
     payload = [{**vars(one), "found": one.found} for one in found]
     common.emit(_list_sheet(found, root), format, payload)
@@ -90,13 +90,13 @@ def check(
     is wrong.
     """
     from detbench.cli import single
-    from detbench.cli.patience import patient
+    from detbench.cli.progress_lines import progress_lines
     from detbench.data.inspect import inspect
     from detbench.recipe import resolve
 
     data, root = resolve.parse_dataset(dataset), common.data_root(data_root)
     single.require_data(data, root)
-    with patient(f"checking {dataset}") as tell:
+    with progress_lines(f"checking {dataset}") as tell:
         reports = inspect(data, root, not no_images, tell)
     payload = [vars(one) for one in reports]
     common.emit(_check_sheet(dataset, reports), format, payload)
@@ -151,7 +151,7 @@ def convert(
     --dataset then is printed.
     """
     from detbench.cli import single
-    from detbench.cli.patience import patient
+    from detbench.cli.progress_lines import progress_lines
     from detbench.data.convert import Choice
     from detbench.data.convert import convert as write
 
@@ -164,7 +164,7 @@ def convert(
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     splits: tuple[Any, ...] = ("train", "val") if split == "both" else (split,)
     choice = Choice(limit, names, copy_images, force)
-    with patient(f"writing {out}") as tell:
+    with progress_lines(f"writing {out}") as tell:
         written = write(data, root, out, splits, choice, tell)
     said = _argument(written)
     common.emit(_convert_sheet(written, said, data), format, _convert_payload(written, said))

@@ -29,10 +29,10 @@ def command(
     PyTorch and torchvision are started, and each device computes a convolution. The results folder
     is written to and locked, where it is there. Exit code 1 if anything is broken.
     """
-    from detbench.cli.patience import patient
+    from detbench.cli.progress_lines import progress_lines
     from detbench.runner import health
 
-    with patient("looking at this machine"):
+    with progress_lines("looking at this machine"):
         found = list(health.checks(common.data_root(data_root), common.results_root(results)))
     common.emit(_sheet(found), format, [vars(one) for one in found])
     if any(one.status == "broken" for one in found):

@@ -112,7 +112,7 @@ def verify(
 
     Printed are the files with something to say, in json all. Exit code 1 if any cannot be believed.
     """
-    from detbench.cli.patience import patient
+    from detbench.cli.progress_lines import progress_lines
     from detbench.evaluation.rescore import Rescorer
     from detbench.results import inventory
     from detbench.results.verify import verify as look
@@ -120,7 +120,7 @@ def verify(
     root = common.results_root(results)
     total = len(inventory.scan(inventory.existing(root)).cells)
     found: list[Finding] = []
-    with patient(f"verifying {root}") as tell:
+    with progress_lines(f"verifying {root}") as tell:
         for finding in look(root, Rescorer(common.data_root(data_root)) if rescore else None):
             found.append(finding)
             tell(len({one.digest for one in found if one.digest}), total)

@@ -18,10 +18,10 @@ def prepare(tables: Sequence[TableResults]) -> None:
 
     Silent where it takes less than a second, else progress goes to stderr.
     """
-    from detbench.cli.patience import patient
+    from detbench.cli.progress_lines import progress_lines
 
     for one in tables:
-        with patient(f"{one.plan.table.id}: differences from stored detections") as tell:
+        with progress_lines(f"{one.plan.table.id}: differences from stored detections") as tell:
             one.compare(tell)
 
 

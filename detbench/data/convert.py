@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from detbench.data.coco_check import check_files
 from detbench.data.kind import Split
 from detbench.data.kinds import Data
 from detbench.errors import DataError
-
-Tell = Callable[[int, int], None]
+from detbench.progress import Tell
 
 
 @dataclass(frozen=True)

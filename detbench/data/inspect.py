@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -15,9 +15,7 @@ from detbench.data import images
 from detbench.data.coco_check import Table, missing_files
 from detbench.data.kinds import Data
 from detbench.errors import DataError
-
-Tell = Callable[[int, int], None]
-"""Told how many images of how many are done."""
+from detbench.progress import Tell
 
 _AT_ONCE = 512
 

@@ -2,7 +2,8 @@
 
 A scene is a pure function of (version, variant, split, index, size) and, where training scenes are
 drawn by seed, of the seed: the same bytes on every machine, in every process and library version.
-What it may hold is in ``shapes_plan``, how it is drawn in ``shapes_draw``.
+What it may hold is in ``shapes_variants``, what it holds in ``shapes_plan``, how it is drawn in
+``shapes_draw``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from detbench.data import Category, Sample, Split
 from detbench.data.draws import Draws
 from detbench.data.shapes_draw import Coverage, Part, background, cover, finish, paint
-from detbench.data.shapes_plan import CATEGORIES, VARIANTS, Plan, Variant, plan
+from detbench.data.shapes_plan import Plan, plan
+from detbench.data.shapes_variants import CATEGORIES, VARIANTS, Variant
 from detbench.errors import DataError
 
 VERSION = 1

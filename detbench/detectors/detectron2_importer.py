@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from detbench.backbones.names import as_torchvision
-from detbench.detectors.elsewhere import State, Translated, rename
+from detbench.detectors.foreign import ForeignState, State, rename
 
 # Levels of the pyramid are counted from the lowest that the file has.
 LEVEL = re.compile(r"backbone\.fpn_(lateral|output)(\d)\.(\w+)")
@@ -47,7 +47,7 @@ def is_detectron2(state: State) -> bool:
     return any(name.startswith(("backbone.bottom_up.", "backbone.stem.")) for name in state)
 
 
-def translate(detector: Any, state: State) -> Translated:
+def translate(detector: Any, state: State) -> ForeignState:
     """detectron2's state dict under our names, its anchors in our order."""
     state = {name: tensor for name, tensor in state.items() if not IGNORED.fullmatch(name)}
     levels = [int(match[2]) for name in state if (match := LEVEL.fullmatch(name))]
@@ -61,7 +61,7 @@ def translate(detector: Any, state: State) -> Translated:
     scales = getattr(getattr(detector, "predictor", None), "scales", None)
     if scales is not None and "predictor.cls.weight" in renamed:
         renamed["predictor.scales"] = torch.ones_like(scales)  # detectron2's FCOS has none
-    return Translated(_in_order(detector, renamed), remarks=(CONFIGURED,))
+    return ForeignState(_in_order(detector, renamed), remarks=(CONFIGURED,))
 
 
 def _rename(name: str, lowest: int, norms: bool) -> str:

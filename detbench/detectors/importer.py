@@ -7,6 +7,8 @@ import re
 import torch
 from torch import Tensor
 
+from detbench.detectors.foreign import rename
+
 # MMDetection's name -> ours, as patterns of the whole name. The backbone keeps its names.
 RENAMES: tuple[tuple[str, str], ...] = (
     (r"neck\.lateral_convs\.(\d+)\.conv\.(.*)", r"neck.lateral.\1.\2"),
@@ -83,12 +85,7 @@ def _rename_roi(name: str) -> str | None:
 def _rename(name: str, laterals: int) -> str:
     if renamed := _rename_roi(name):
         return renamed
-    for pattern, replacement in RENAMES:
-        renamed, count = re.subn(f"^{pattern}$", replacement, name)
-        if count:
-            name = renamed
-            break
-    name = name.replace(".gn.", ".norm.")
+    name = rename(name, RENAMES).replace(".gn.", ".norm.")
     if extra := re.fullmatch(r"neck\.output\.(\d+)\.(.*)", name):
         index = int(extra[1])
         if index >= laterals:

@@ -13,7 +13,7 @@ from detbench.ops.boxes import clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import Delta, smooth_l1
 from detbench.ops.suppression import survivors
-from detbench.sharing import normaliser
+from detbench.sharding import normaliser
 from detbench.stages.assignment import BACKGROUND
 from detbench.stages.assignment.iou import IouAssigner
 from detbench.stages.assignment.proposals import sample_mask
@@ -95,7 +95,7 @@ class Rpn(nn.Module):
         grid: anchors of a cell.
         strides: of the pyramid's levels.
         settings: thresholds and counts.
-        init: of the 3x3 convolution; see ``stages.convolution.ConvUnit``.
+        init: of the 3x3 convolution; see ``stages.convolution.ConvStyle``.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detbench.backbones.names import EPS
 from detbench.detectors.classes import class_rows
-from detbench.detectors.elsewhere import State, Translated, rename, strides_in_3x3
+from detbench.detectors.foreign import ForeignState, State, rename, strides_in_3x3
 from detbench.stages.score import Product
 
 RENAMES: tuple[tuple[str, str], ...] = (
@@ -42,7 +42,7 @@ def is_torchvision(state: State) -> bool:
     return any(name.startswith("backbone.body.") for name in state)
 
 
-def translate(detector: Any, state: State, file: str = "") -> Translated:
+def translate(detector: Any, state: State, file: str = "") -> ForeignState:
     """torchvision's state dict under our names, its classes as ours.
 
     torchvision's class 0 is the background: dropped by dense detectors, put last by those with
@@ -63,7 +63,7 @@ def translate(detector: Any, state: State, file: str = "") -> Translated:
     if scales is not None and "predictor.cls.weight" in renamed:
         renamed["predictor.scales"] = torch.ones_like(scales)  # torchvision's FCOS has none
     chosen, names = _classes(detector, renamed)
-    return Translated(chosen, names, tuple(_differences(detector)), tuple(_remarks(detector)))
+    return ForeignState(chosen, names, tuple(_differences(detector)), tuple(_remarks(detector)))
 
 
 def _rename(name: str, norms: bool) -> str:

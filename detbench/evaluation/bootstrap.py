@@ -39,12 +39,12 @@ from numpy.typing import NDArray
 from detbench.errors import DataError, RecipeError
 from detbench.evaluation import accumulate
 from detbench.evaluation.metric import parse
+from detbench.progress import Tell
 
 if TYPE_CHECKING:
     from detbench.evaluation.matching import Matches
 
 Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
 LEVEL = 0.95
 REPLICATES = 1000
 FEWEST = 20
@@ -111,7 +111,7 @@ def interval(
     metrics: Sequence[str] = ("AP",),
     replicates: int = REPLICATES,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> dict[str, Interval]:
     """The 95 % interval of each metric of one detector.
 
@@ -152,7 +152,7 @@ def difference(
     metrics: Sequence[str] = ("AP",),
     replicates: int = REPLICATES,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> dict[str, Difference]:
     """The difference b - a in each metric, with its 95 % interval and p.
 
@@ -275,7 +275,7 @@ def _sides(
     metrics: Sequence[str],
     replicates: int,
     seed: int,
-    progress: Progress | None,
+    progress: Tell | None,
 ) -> list[_Side]:
     """Metrics of all sides under the same resampling."""
     if replicates < FEWEST:

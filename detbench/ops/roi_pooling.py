@@ -5,6 +5,7 @@ RoIs are (K, 5): image index and xyxy in pixels of the input.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -13,8 +14,6 @@ from torch import Tensor
 from torchvision.ops import roi_align  # noqa: F401  registers the kernel
 
 from detbench.ops.constant import constant
-
-Pooling = Literal["aligned", "whole-pixels"]
 
 KERNEL: Any = torch.ops.torchvision.roi_align
 """Itself: on a GPU, where kernels are to repeat themselves, torchvision's function compiles another
@@ -28,6 +27,46 @@ LINES = 2**24
 it is: their memory is passing, but 16 images with 512 RoIs each would need gigabytes."""
 
 
+@dataclass(frozen=True)
+class Bins:
+    """What RoIAlign reads of a region.
+
+    Attributes:
+        size: bins a side.
+        scale: regions are enlarged by this about their centres first, but keep the level of their
+            own size, as in MMDetection.
+        samples: along a bin's side; 0 takes one for each cell that it covers.
+        aligned: false reads half a cell to the right and below, and regions are a cell wide and
+            high at least.
+        last_pixel: regions end at their last pixel, one before the edge that is behind it, as where
+            boxes name that pixel and RoIAlign takes it for the edge (maskrcnn-benchmark).
+    """
+
+    size: int
+    scale: float
+    samples: int = 0
+    aligned: bool = True
+    last_pixel: bool = False
+
+
+@dataclass(frozen=True)
+class ShiftedBins:
+    """What is read of a region whose bins are shifted (TSD, eq. 6).
+
+    Attributes:
+        size: bins a side.
+        samples: points along a bin's side, of which each bin is the average.
+        pooling: ``aligned`` is RoIAlign with shifts. ``whole-pixels`` is TSD's released kernel: the
+            region's corners are rounded to whole pixels of the input, samples start at the left and
+            top edge of their part of the bin, and those more than half a cell outside the map are
+            left out of the mean (a bin without any is 0). The level is that of the region itself.
+    """
+
+    size: int
+    samples: int
+    pooling: Literal["aligned", "whole-pixels"]
+
+
 def assign_levels(rois: Tensor, count: int, finest: float = FINEST) -> Tensor:
     """Level of each RoI by its size (FPN, eq. 1 with k0 such that ``finest`` is level 0), (K,)."""
     size = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).clamp(min=0).sqrt()
@@ -38,59 +77,47 @@ def align(
     levels: list[Tensor],
     strides: list[int],
     rois: Tensor,
-    size: int,
-    scale: float = 1.0,
-    samples: int = 0,
-    aligned: bool = True,
-    last_pixel: bool = False,
+    bins: Bins,
     finest: float = FINEST,
 ) -> Tensor:
     """RoIAlign, each RoI on its level, (K, C, size, size); K may be 0.
 
-    RoIs are enlarged by ``scale`` about their centres, but keep the level of their own size, as in
-    MMDetection. One synchronisation with the device, to learn how many RoIs each level has.
+    One synchronisation with the device, to learn how many RoIs each level has.
 
     Args:
         levels, strides: the pyramid.
         rois: (K, 5).
-        size: bins a side.
-        samples: along a bin's side; 0 takes one for each cell that it covers.
-        aligned: false reads half a cell to the right and below, and RoIs are a cell wide and high
-            at least.
-        last_pixel: RoIs end at their last pixel, one before the edge that is behind it, as where
-            boxes name that pixel and RoIAlign takes it for the edge (maskrcnn-benchmark).
+        bins: what is read of each.
+        finest: see ``assign_levels``.
     """
-    whole, rois = rois, scaled(rois, scale)
-    if last_pixel:
+    whole, rois = rois, scaled(rois, bins.scale)
+    if bins.last_pixel:
         rois = torch.cat((rois[:, :3], rois[:, 3:] - 1), dim=1)
     if len(levels) == 1 or rois.is_meta:
-        return _align(levels[0], strides[0], rois, size, samples, aligned)
+        return _align(levels[0], strides[0], rois, bins)
     groups = _by_level(assign_levels(whole, len(levels), finest), len(levels))
     pooled = [
-        _align(x, stride, rois[group], size, samples, aligned)
+        _align(x, stride, rois[group], bins)
         for x, stride, group in zip(levels, strides, groups, strict=True)
     ]
     return _merged(pooled, groups)
 
 
-def _align(
-    level: Tensor, stride: int, rois: Tensor, size: int, samples: int, aligned: bool
-) -> Tensor:
+def _align(level: Tensor, stride: int, rois: Tensor, bins: Bins) -> Tensor:
     """Positions and sums in float32 at least: bfloat16 is off by pixels at 1000."""
     exact = torch.promote_types(level.dtype, torch.float32)
     maps, rois = level.to(exact), rois.to(exact)
+    size = bins.size
     lines = len(rois) * size * level.shape[1] * level.shape[-1]
     small = level[0, 0].numel() <= SMALL and 0 < lines <= LINES
     if small and level.requires_grad and level.device.type == "cpu":
-        pooled = _align_small(maps, stride, rois, size, samples, aligned)
+        pooled = _align_small(maps, stride, rois, bins)
     else:
-        pooled = KERNEL(maps, rois, 1.0 / stride, size, size, samples, aligned)
+        pooled = KERNEL(maps, rois, 1.0 / stride, size, size, bins.samples, bins.aligned)
     return pooled.to(level.dtype)
 
 
-def _align_small(
-    level: Tensor, stride: int, rois: Tensor, size: int, samples: int = 0, aligned: bool = True
-) -> Tensor:
+def _align_small(level: Tensor, stride: int, rois: Tensor, bins: Bins) -> Tensor:
     """Torchvision's RoIAlign by two matrix products.
 
     Bilinear reading, the mean over a bin's samples, and zero outside the map are each a product of
@@ -98,6 +125,7 @@ def _align_small(
     each RoI. On small maps its gradient takes a fraction of the time of torchvision's loop over
     channels and samples on the CPU; both ways are the same up to rounding.
     """
+    size = bins.size
     batch, channels, height, width = level.shape
     image = rois[:, 0].long()
     counts = torch.bincount(image, minlength=batch)
@@ -111,18 +139,18 @@ def _align_small(
         return weights.new_zeros(batch * most, *weights.shape[1:]).index_copy_(0, slot, weights)
 
     edges = rois[:, 1:].detach() / stride
-    if aligned:
+    if bins.aligned:
         edges = edges - 0.5
     else:
         low, high = edges.split(2, dim=1)
         edges = torch.cat((low, torch.maximum(high, low + 1)), dim=1)
-    rows = spread(_weights(edges[:, 1], edges[:, 3], size, height, samples))
-    columns = spread(_weights(edges[:, 0], edges[:, 2], size, width, samples))
+    rows = spread(_weights(edges[:, 1], edges[:, 3], size, height, bins.samples))
+    columns = spread(_weights(edges[:, 0], edges[:, 2], size, width, bins.samples))
     with torch.autocast("cpu", enabled=False):
         wide = level.transpose(1, 2).reshape(batch, height, channels * width)
         lines = rows.reshape(batch, most * size, height) @ wide
-        bins = lines.reshape(batch * most, size * channels, width) @ columns.transpose(1, 2)
-    return bins.index_select(0, slot).reshape(-1, size, channels, size).transpose(1, 2)
+        pooled = lines.reshape(batch * most, size * channels, width) @ columns.transpose(1, 2)
+    return pooled.index_select(0, slot).reshape(-1, size, channels, size).transpose(1, 2)
 
 
 def _weights(low: Tensor, high: Tensor, size: int, cells: int, fixed: int = 0) -> Tensor:
@@ -154,35 +182,29 @@ def deformable(
     strides: list[int],
     rois: Tensor,
     shares: Tensor,
-    size: int,
-    samples: int = 4,
-    pooling: Pooling = "aligned",
+    bins: ShiftedBins,
     finest: float = FINEST,
 ) -> Tensor:
     """RoI pooling whose bins are shifted, differentiable in the shifts (TSD, eq. 6).
 
-    Every bin averages ``samples`` x ``samples`` bilinear samples. Work is vectorised over RoIs.
+    Work is vectorised over RoIs.
 
     Args:
         levels, strides: the pyramid.
         rois: (K, 5); no gradient reaches them.
         shares: (K, size, size, 2) or (K, 1, 1, 2): shift of every bin along (x, y) as a share of
             the region's sides.
-        size, samples: bins a side, and points along a bin's side.
-        pooling: ``aligned`` is RoIAlign with shifts. ``whole-pixels`` is TSD's released kernel: the
-            region's corners are rounded to whole pixels of the input, samples start at the left and
-            top edge of their part of the bin, and those more than half a cell outside the map are
-            left out of the mean (a bin without any is 0). The level is that of the region itself.
+        bins: what is read of each.
         finest: see ``assign_levels``.
 
     Returns:
         (K, C, size, size).
     """
     if len(levels) == 1 or rois.is_meta:
-        return _deformable(levels[0], strides[0], rois, shares, size, samples, pooling)
+        return _deformable(levels[0], strides[0], rois, shares, bins)
     groups = _by_level(assign_levels(rois, len(levels), finest), len(levels))
     pooled = [
-        _deformable(x, stride, rois[group], shares[group], size, samples, pooling)
+        _deformable(x, stride, rois[group], shares[group], bins)
         for x, stride, group in zip(levels, strides, groups, strict=True)
     ]
     return _merged(pooled, groups)
@@ -227,17 +249,12 @@ class _Merge(torch.autograd.Function):
 
 
 def _deformable(
-    level: Tensor,
-    stride: int,
-    rois: Tensor,
-    shares: Tensor,
-    size: int,
-    samples: int,
-    pooling: Pooling,
+    level: Tensor, stride: int, rois: Tensor, shares: Tensor, bins: ShiftedBins
 ) -> Tensor:
+    size, samples = bins.size, bins.samples
     boxes = rois[:, 1:].to(shares.dtype)
     nth = torch.arange(size * samples, device=level.device)
-    if pooling == "whole-pixels":
+    if bins.pooling == "whole-pixels":
         # The kernel's x2 is a region's last pixel, one less than ours.
         low = _whole(boxes[:, :2]) / stride - 0.5
         high = (_whole(boxes[:, 2:] - 1) + 1) / stride - 0.5

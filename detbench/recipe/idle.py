@@ -20,7 +20,7 @@ from detbench.recipe.stages import Deformable, Dpe, Giou, IouAssignment, Sce, To
 from detbench.recipe.table import Row
 
 Path = tuple[str, ...]
-Found = Iterator[tuple[Path, str]]
+Findings = Iterator[tuple[Path, str]]
 TASKS = ("both", "cls", "loc")
 OF_A_SWEEP: Path = ("detector", "readout", "average")
 """A sweep over rounds states it in every row, and one of them averages over one round."""
@@ -109,7 +109,7 @@ def _shown(path: Path) -> str:
 # --- evaluation and training ----------------------------------------------------------------------
 
 
-def _evaluation(cell: Cell) -> Found:
+def _evaluation(cell: Cell) -> Findings:
     settings: Evaluation = cell.evaluation
     count = cell.data.count("val")
     if count is not None and (settings.limit or 0) > count:
@@ -122,7 +122,7 @@ def _evaluation(cell: Cell) -> Found:
         )
 
 
-def _training(settings: Training, detector: Detector) -> Found:
+def _training(settings: Training, detector: Detector) -> Findings:
     yield (
         ("reference_batch",),
         "it says for which batch a recipe chose its learning rate; set training.optimizer.lr",
@@ -138,7 +138,7 @@ def _training(settings: Training, detector: Detector) -> Found:
         yield from _steps(schedule, float(settings.epochs or settings.iterations or 0))
 
 
-def _steps(schedule: Steps, length: float) -> Found:
+def _steps(schedule: Steps, length: float) -> Findings:
     if schedule.gamma == 1:
         yield ("schedule", "drops"), "training.schedule.gamma is 1"
     elif late := [drop for drop in schedule.drops if drop >= length]:
@@ -199,7 +199,7 @@ def _of_pair(path: Path, pair: PerTaskSpec[Any]) -> Iterator[tuple[Path, Spec]]:
             yield (*path, task), option
 
 
-def _detector(detector: Detector, training: Training) -> Found:
+def _detector(detector: Detector, training: Training) -> Findings:
     backbone = detector.backbone
     if isinstance(backbone, ResNet) and training.weights != "default":
         yield ("backbone", "weights"), "training.weights=default alone asks for them"
@@ -229,7 +229,7 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
             yield "min_positive", "match_low_quality is false"
 
 
-def _dense(detector: Dense) -> Found:
+def _dense(detector: Dense) -> Findings:
     for task in ("cls", "loc"):
         head, sampling = detector.heads.of(task), detector.sampling.of(task)
         if not isinstance(head, Tower) or not isinstance(sampling, Deformable):
@@ -251,7 +251,7 @@ def _dense(detector: Dense) -> Found:
         yield ("supervision", "loc", "least"), "weighting is 'none'"
 
 
-def _roi(detector: Roi) -> Found:
+def _roi(detector: Roi) -> Findings:
     if not detector.assignment.shared:
         yield (
             ("assignment", "loc", "test_count"),
@@ -273,7 +273,7 @@ def _roi(detector: Roi) -> Found:
                 yield (*path, stage, "cls"), "a round with tasks = 'loc' does not classify"
 
 
-def _box_loss(path: Path, loss: BoxLoss) -> Found:
+def _box_loss(path: Path, loss: BoxLoss) -> Findings:
     if not loss.weight:
         for name in ("beta", "normaliser"):
             yield (*path, name), f"{'.'.join((*path, 'weight'))} is 0"

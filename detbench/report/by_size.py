@@ -21,8 +21,8 @@ from detbench.runner.plan import Plan, Task
 SIZES = {"s": "small", "m": "medium", "l": "large"}
 METRICS = tuple(f"AP{percent}{size}" for size in SIZES for percent in THRESHOLDS)
 
-Found = Mapping[str, float | None]
-CACHE: Cache[Found] = Cache(
+SizeMetrics = Mapping[str, float | None]
+CACHE: Cache[SizeMetrics] = Cache(
     folder="sizes",
     method=1,
     dump=dict,
@@ -30,13 +30,13 @@ CACHE: Cache[Found] = Cache(
 )
 
 
-def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[Found]], str]:
+def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[SizeMetrics]], str]:
     """Every done row's metrics, one mapping per seed, in [0, 1]; and why rows are left out.
 
     A row without detections, or whose ground truth is not there, is left out; so is one that has
     the cells of a row above it.
     """
-    found: dict[str, list[Found]] = {}
+    found: dict[str, list[SizeMetrics]] = {}
     reason = ""
     for planned in plan.rows:
         if planned.same or not planned.train:
@@ -50,11 +50,11 @@ def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[Found]], str]:
     return found, reason
 
 
-def _of_task(store: Store, task: Task, truths: Truths) -> Found:
+def _of_task(store: Store, task: Task, truths: Truths) -> SizeMetrics:
     assert isinstance(task.cell, Cell)
     cell = task.cell
 
-    def compute() -> Found:
+    def compute() -> SizeMetrics:
         detections = store.detections_of(task.digest, task.label)
         return _metrics(match(truths.of(cell.data), detections, cell.evaluation, task.label))
 

@@ -15,20 +15,20 @@ from dataclasses import asdict, dataclass, field
 from detbench.errors import DetbenchError
 from detbench.evaluation.bootstrap import REPLICATES, Difference, difference
 from detbench.evaluation.matching import Matches, match
+from detbench.progress import Tell
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.results.cache import Cache
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, PlannedRow, Task
 
-Found = Mapping[str, Difference]
-CACHE: Cache[Found] = Cache(
+ByMetric = Mapping[str, Difference]
+CACHE: Cache[ByMetric] = Cache(
     folder="differences",
     method=1,
     dump=lambda found: {name: asdict(one) for name, one in found.items()},
     load=lambda plain: {name: Difference(**one) for name, one in plain.items()},
 )
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Change:
     """
 
     baseline: str | None
-    found: Found = field(default_factory=dict)
+    found: ByMetric = field(default_factory=dict)
     reason: str = ""
 
 
@@ -51,7 +51,7 @@ def differences(
     store: Store,
     metrics: Sequence[str] = ("AP",),
     replicates: int = REPLICATES,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> dict[str, Change]:
     """Every row's change against its baseline, in the plan's order, seeds together.
 
@@ -97,7 +97,7 @@ class _Bench:
         if reason or reference is None:
             return Change(baseline, reason=reason)
 
-        def compute() -> Found:
+        def compute() -> ByMetric:
             if tell is not None:
                 tell()
             a = [self._baseline(task) for task in reference.train]

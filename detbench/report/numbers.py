@@ -82,7 +82,7 @@ def row_numbers(
 
 
 def _warnings(stored: Stored) -> list[str]:
-    """What the first iteration of a stored training said, see ``training.first``."""
+    """What the first iteration of a stored training said, see ``training.first_iteration``."""
     seen = stored.rows[0].provenance.get("first")
     notes = seen.get("notes", []) if isinstance(seen, dict) else []
     return [str(note) for note in notes]

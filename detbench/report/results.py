@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from detbench.evaluation.metric import METRICS
+from detbench.progress import Tell
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
 from detbench.report import by_size, error_columns, other_profiles
-from detbench.report.differences import Change, Progress, differences
+from detbench.report.differences import Change, differences
 from detbench.report.error_columns import Errors
 from detbench.report.numbers import RowNumbers, row_numbers
 from detbench.results.store import Store
@@ -94,7 +95,7 @@ class TableResults:
             self._errors[name] = error_columns.of_row(planned, self.store, self.plan.truths)
         return self._errors[name]
 
-    def compare(self, progress: Progress | None = None) -> dict[str, Change]:
+    def compare(self, progress: Tell | None = None) -> dict[str, Change]:
         """``changes``; what is not cached is computed, which takes seconds on a large data set."""
         if self._changes is None:
             found = (self.main_metric,) if self.main_metric else ()
@@ -125,7 +126,7 @@ class TableResults:
         return outdated(self.store, self.standing.missing)
 
     @cached_property
-    def sizes(self) -> tuple[dict[str, list[by_size.Found]], str]:
+    def sizes(self) -> tuple[dict[str, list[by_size.SizeMetrics]], str]:
         """AP by object size and IoU threshold, see ``by_size.of_plan``."""
         return by_size.of_plan(self.plan, self.store)
 

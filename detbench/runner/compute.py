@@ -22,7 +22,7 @@ from detbench.results.schema import Measurement
 from detbench.runner import ddp, provenance
 from detbench.runner.job import CostItem, TrainJob
 from detbench.runner.process import Measured, Report, now
-from detbench.training import checkpoint, first, loop, weights
+from detbench.training import checkpoint, first_iteration, loop, weights
 from detbench.training.host import Host
 from detbench.training.precision import memory_format
 from detbench.training.seeding import choose_determinism, seed_everything
@@ -68,7 +68,7 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
         "started": started,
         "ended": now(),
         "trained": trained,
-        "first": first.read(work / first.FILE),
+        "first": first_iteration.read(work / first_iteration.FILE),
         "processes": team.world,
     }
     how = protocol(cell, scored.images)

@@ -10,7 +10,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-NOTED = ("detbench.training.checkpoint", "detbench.training.seeding", "detbench.training.first")
+NOTED = (
+    "detbench.training.checkpoint",
+    "detbench.training.seeding",
+    "detbench.training.first_iteration",
+)
 """Loggers whose warnings are for the user: what was lost of earlier work, what is kept of it, and
 what cannot learn."""
 

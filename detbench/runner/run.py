@@ -10,8 +10,7 @@ import queue
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +26,7 @@ from detbench.runner.launchers import opened
 from detbench.runner.launchers.launcher import Heard, Launcher, Started
 from detbench.runner.options import Options
 from detbench.runner.plan import Task, standing
+from detbench.runner.signals import terminable
 
 POLL_S = 0.2
 GRACE_S = 20.0
@@ -90,7 +90,7 @@ def run(
             f"{'is' if len(before.failed) == 1 else 'are'} left out: --retry-failed tries again"
         )
     if before.missing:
-        with opened(options, store.root) as launcher, _terminable() as stopped:
+        with opened(options, store.root) as launcher, terminable() as stopped:
             if launcher.notice and any(task.kind != "cost" for task in before.missing):
                 display.say(launcher.notice)
             going = _Run(store, options, launcher, display, outcome)
@@ -113,29 +113,6 @@ def _forget(store: Store, tasks: Sequence[Task], work: bool) -> None:
 
 def _cells(count: int) -> str:
     return f"{count} cell{'' if count == 1 else 's'}"
-
-
-@contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """SIGTERM and SIGHUP stop a run as Ctrl-C does; yields the signals that came.
-
-    The exception alone can be lost: Python drops what is raised in a finaliser it happens to be in.
-    """
-    came: list[int] = []
-
-    def interrupt(signum: int, frame: object) -> None:
-        came.append(signum)
-        raise KeyboardInterrupt
-
-    numbers = [signal.SIGTERM, signal.SIGHUP]
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        numbers.append(signal.SIGINT)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass

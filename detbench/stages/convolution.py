@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,33 +11,45 @@ from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
 
 
+@dataclass(frozen=True)
+class ConvStyle:
+    """What the hidden convolutions of a head, and of the features it reads, have in common.
+
+    Attributes:
+        norm: ``gn`` for GroupNorm with 32 groups (fewer when narrower than 128 channels, so that a
+            group has four channels or more), ``none``.
+        conv_bias: a bias beside the norm too; without a norm there always is one.
+        init: of the weights: ``he`` keeps the variance of what passes, N(0, 2 / fan in) (He et al.
+            2015); by default N(0, 0.01^2), as RetinaNet's.
+    """
+
+    norm: Literal["gn", "none"]
+    conv_bias: bool
+    init: Literal["he"] | None = None
+
+
 class ConvUnit(nn.Module):
     """Convolution, optional GroupNorm, ReLU.
 
     Args:
         inputs, outputs: channels.
-        norm: ``gn`` for GroupNorm with 32 groups (fewer when narrower than 128 channels, so that a
-            group has four channels or more), ``none``.
-        bias: beside the norm too; without a norm there always is one.
+        style: see there.
         stride, kernel: of the convolution; padding keeps ceil(size / stride).
         deformable: sample where a second convolution says (Dai et al. 2017), offsets zero at start.
-        init: of the weights: ``he`` keeps the variance of what passes, N(0, 2 / fan in) (He et al.
-            2015); by default N(0, 0.01^2), as RetinaNet's.
     """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        norm: str = "gn",
-        bias: bool = False,
+        style: ConvStyle,
         stride: int = 1,
         kernel: int = 3,
         deformable: bool = False,
-        init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()
-        bias = bias or norm == "none"
+        normed = style.norm == "gn"
+        bias = style.conv_bias or not normed
         self.offset: nn.Conv2d | None = None
         self.conv: nn.Conv2d | DeformConv2d
         if deformable:
@@ -47,10 +60,10 @@ class ConvUnit(nn.Module):
             self.conv = DeformConv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
         else:
             self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
-        start(self.conv.weight, init)
+        start(self.conv.weight, style.init)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
-        self.norm = None if norm == "none" else nn.GroupNorm(groups_of(outputs), outputs)
+        self.norm = nn.GroupNorm(groups_of(outputs), outputs) if normed else None
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +74,7 @@ class ConvUnit(nn.Module):
 
 
 def start(weight: Tensor, init: Literal["he"] | None) -> None:
-    """Initial weights of a hidden convolution, in place; see ``ConvUnit``."""
+    """Initial weights of a hidden convolution, in place; see ``ConvStyle``."""
     if init == "he":
         nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")
     else:

@@ -1,7 +1,7 @@
 """One training over several processes (DDP): by ``torchrun``, or started by a cell's process.
 
 The losses are those of one process with the whole batch, up to rounding: each process pads its
-images like the whole batch, divides its losses by what the whole batch has (``detbench.sharing``),
+images like the whole batch, divides its losses by what the whole batch has (``detbench.sharding``),
 draws at random for the whole batch, and its batch norms see every process's images; the gradients
 are then averaged. What a module of the user's own draws or normalises by itself is its process's.
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from detbench.data.loading import Processes
 from detbench.errors import DetbenchError, DeviceError, ProcessLost
-from detbench.sharing import Share
+from detbench.sharding import Shard
 from detbench.structures import Batch, Targets
 
 Result = TypeVar("Result")
@@ -83,13 +83,13 @@ class Team:
         )
         return padded, images
 
-    def share(self, batch: Batch, images: int, generator: torch.Generator | None) -> Share | None:
-        """What a step on ``batch`` is computed under, see ``sharing``; none when alone."""
+    def shard(self, batch: Batch, images: int, generator: torch.Generator | None) -> Shard | None:
+        """What a step on ``batch`` is computed under, see ``sharding``; none when alone."""
         if self.alone:
             return None
         assert generator is not None
         assert self.control is not None
-        return Share(self.rank, self.world, images, batch.spare, generator, self.control)
+        return Shard(self.rank, self.world, images, batch.spare, generator, self.control)
 
     def losses(self, detector: nn.Module) -> Losses:
         """``detector.losses``, whose gradients become the mean of the processes'."""

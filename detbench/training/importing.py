@@ -1,4 +1,4 @@
-"""Weights of elsewhere as a detector of ours: how far they fit, part by part, and writing them."""
+"""Foreign weights as a detector of ours: how far they fit, part by part, and writing them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from detbench.assembly import build_detector
 from detbench.backbones.pretrained import cover
-from detbench.detectors.elsewhere import Translated
 from detbench.detectors.fitting import Fit, compare
+from detbench.detectors.foreign import ForeignState
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Cell
 from detbench.training import weights
@@ -30,7 +30,7 @@ class Imported:
         parts: fit of each part of the network; what only the file has is under the part its name
             begins with.
         advice: what the mismatch looks like; empty or ending in "; ".
-        differences, remarks: see ``detectors.elsewhere.Translated``.
+        differences, remarks: see ``detectors.foreign.ForeignState``.
     """
 
     detector: nn.Module
@@ -69,7 +69,7 @@ def look(
     network = build_detector(cell.detector, count)
     if weights.is_backbone(network, content):
         own = cover(network)
-        translated = Translated(weights.for_backbone(own, content.state))
+        translated = ForeignState(weights.for_backbone(own, content.state))
     else:
         translated = weights.translate(network, content)
     state = weights.join(network, translated, str(path), allow_partial=False)
@@ -89,7 +89,7 @@ def look(
 
 def refusal(found: Imported) -> str:
     """Why weights whose parameters fit are not taken all the same; empty if they are."""
-    return Translated({}, None, found.differences).refusal(found.origin)
+    return ForeignState({}, None, found.differences).refusal(found.origin)
 
 
 def write(found: Imported, output: Path) -> None:

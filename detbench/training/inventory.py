@@ -43,7 +43,7 @@ def take() -> list[Weights]:
     starts = {name: Start(name, default=True) for name in users}
     found = lookup.look_up([name for name, one in starts.items() if lookup.needs_lookup(one)])
     named = [
-        _named(one, found.get(name, lookup.Found()), tuple(users[name]))
+        _named(one, found.get(name, lookup.Answer()), tuple(users[name]))
         for name, one in sorted(starts.items())
     ]
     return [*named, *_embedded(), *_others({one.path for one in named})]
@@ -61,7 +61,7 @@ def hub() -> Path:
     return home / "hub" / "checkpoints"
 
 
-def _named(start: Start, found: lookup.Found, users: tuple[str, ...]) -> Weights:
+def _named(start: Start, found: lookup.Answer, users: tuple[str, ...]) -> Weights:
     problem = lookup.problem(start, found)
     advice = ""
     if problem and found.origin:

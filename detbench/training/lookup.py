@@ -25,7 +25,7 @@ OPEN_MMLAB = "open-mmlab://"
 
 
 @dataclass(frozen=True)
-class Found:
+class Answer:
     """What torchvision or timm say of a name.
 
     Attributes:
@@ -88,7 +88,7 @@ def is_published(name: str) -> bool:
     return bool(name) and not is_file(name)
 
 
-def problem(one: Start, found: Found | None = None) -> str:
+def problem(one: Start, found: Answer | None = None) -> str:
     """Why a training cannot start from these weights, and what to do; empty if it can.
 
     Args:
@@ -140,7 +140,7 @@ def check(cells: Iterable[Cell]) -> None:
             raise WeightsError(said)
 
 
-def look_up(names: Sequence[str]) -> dict[str, Found]:
+def look_up(names: Sequence[str]) -> dict[str, Answer]:
     """What torchvision and timm say of each name; nothing is started for none.
 
     Raises:
@@ -159,4 +159,4 @@ def look_up(names: Sequence[str]) -> dict[str, Found]:
     if done.returncode or not lines:
         said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         raise WeightsError(f"weights cannot be looked up: {said}: see detbench doctor")
-    return {name: Found(**one) for name, one in json.loads(lines[-1]).items()}
+    return {name: Answer(**one) for name, one in json.loads(lines[-1]).items()}

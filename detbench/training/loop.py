@@ -26,13 +26,13 @@ from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
 from detbench.recipe import digest
 from detbench.recipe.experiment import Cell, Training
-from detbench.sharing import sharing
+from detbench.sharding import on_shard
 from detbench.structures import Batch
 from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
 from detbench.training.average import Average
 from detbench.training.curve import Curve
 from detbench.training.distributed import Losses, Team
-from detbench.training.first import FILE, Look, check_reached
+from detbench.training.first_iteration import FILE, FirstIteration, check_reached
 from detbench.training.host import Host
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
@@ -206,11 +206,11 @@ class _Watch:
     def after(self, done: int) -> None:
         """Report and save if it is time for them, by the clock of any process."""
         now = time.monotonic()
-        look, due = self._run.team.agree(
+        first, due = self._run.team.agree(
             now - self._looked >= READ_EVERY_S or done in (self._start + 1, self._total),
             now - self._saved >= self._run.training.checkpoint_every and done < self._total,
         )
-        if look:
+        if first:
             self._looked = now
             self._meter.read()
             self._tell(done, now - self._began)
@@ -269,21 +269,21 @@ def _endless(batches: Iterator[Batch]) -> Any:
 def _guarded_step(run: Run, batch: Batch, rate: float, iteration: int, meter: Meter) -> None:
     """One step; where it breaks down after a loss that was not finite, that is the error.
 
-    The first one of a training is looked at, see ``training.first``.
+    The first one of a training is looked at, see ``training.first_iteration``.
     """
-    look = Look() if iteration == 1 else None
+    first = FirstIteration() if iteration == 1 else None
     try:
-        losses, total = _step(run, batch, rate, (iteration - 1) / run.per_epoch, look)
+        losses, total = _step(run, batch, rate, (iteration - 1) / run.per_epoch, first)
     except (RuntimeError, ValueError, IndexError):
         meter.read()
         raise
     meter.add(iteration, rate, losses, total)
-    if look is not None:
-        look.judge(losses, run.training, meter.curve.path.with_name(FILE), run.team.first)
+    if first is not None:
+        first.judge(losses, run.training, meter.curve.path.with_name(FILE), run.team.first)
 
 
 def _step(
-    run: Run, batch: Batch, rate: float, epoch: float, look: Look | None = None
+    run: Run, batch: Batch, rate: float, epoch: float, first: FirstIteration | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Forward, backward and update after ``epoch`` epochs; returns the losses and their sum, still
     on the device.
@@ -294,22 +294,22 @@ def _step(
         non_blocking=True,
         memory_format=memory_format(run.training.channels_last),
     )
-    share = run.team.share(batch, whole, run.drawing)
-    with sharing(share), autocast(run.device, run.training.precision):
-        with contextlib.nullcontext() if look is None else look.watching(run.detector):
+    shard = run.team.shard(batch, whole, run.drawing)
+    with on_shard(shard), autocast(run.device, run.training.precision):
+        with contextlib.nullcontext() if first is None else first.watching(run.detector):
             losses = run.losses(images, batch.targets.to(run.device), epoch)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         counted = total * 0.0 if batch.spare else total
-        if look is not None:
+        if first is not None:
             check_reached(counted)
         run.scaler.scale(counted).backward()
     norm = None
     if run.training.clip is not None:
         run.scaler.unscale_(run.optimiser)
         norm = nn.utils.clip_grad_norm_(run.detector.parameters(), run.training.clip)
-    if look is not None:
-        look.gradients(run.detector, norm, run.scaler.get_scale())
-        look.priors = run.team.whole(look.priors, total, batch.spare)[0]
+    if first is not None:
+        first.gradients(run.detector, norm, run.scaler.get_scale())
+        first.priors = run.team.whole(first.priors, total, batch.spare)[0]
     optimiser.set_rate(run.optimiser, rate)
     run.scaler.step(run.optimiser)
     run.scaler.update()

@@ -178,15 +178,15 @@ def fetch(name: str, named: Named | None = None) -> State:
         ) from error
 
 
-def _answers(names: Sequence[str]) -> dict[str, lookup.Found]:
+def _answers(names: Sequence[str]) -> dict[str, lookup.Answer]:
     answers = {}
     for name in names:
         try:
             named = find(name)
         except WeightsError as error:
-            answers[name] = lookup.Found(problem=str(error))
+            answers[name] = lookup.Answer(problem=str(error))
         else:
-            answers[name] = lookup.Found(named.origin, str(named.path or ""), named.cached)
+            answers[name] = lookup.Answer(named.origin, str(named.path or ""), named.cached)
     return answers
 
 

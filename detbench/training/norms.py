@@ -1,4 +1,4 @@
-"""Batch norms over the whole batch, when several processes have a share of it each."""
+"""Batch norms over the whole batch, when several processes have a shard of it each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from detbench import sharing
+from detbench import sharding
 
 
 def see_whole_batch(detector: nn.Module) -> None:
@@ -25,14 +25,14 @@ def see_whole_batch(detector: nn.Module) -> None:
 
 class _WholeNorm(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
-        share = sharing.current()
-        if share is None or not self.training:
+        shard = sharding.current()
+        if shard is None or not self.training:
             return super().forward(x)
         shape = [1, -1] + [1] * (x.dim() - 2)
         dims = [dim for dim in range(x.dim()) if dim != 1]
         own = x.float()
         count = own.new_full((1,), own.numel() // own.shape[1])
-        counts = 0.0 if share.spare else 1.0
+        counts = 0.0 if shard.spare else 1.0
         whole = _Total.apply(torch.cat((own.sum(dims), count)) * counts)
         mean, size = whole[:-1] / whole[-1], whole[-1].detach()
         centred = own - mean.view(shape)

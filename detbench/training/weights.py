@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from detbench.backbones.names import DROPPED, as_torchvision
 from detbench.backbones.pretrained import Cover, cover
 from detbench.detectors import classes, detectron2_importer, importer, torchvision_importer
-from detbench.detectors.elsewhere import Translated
 from detbench.detectors.fitting import Fit, load
+from detbench.detectors.foreign import ForeignState
 from detbench.errors import WeightsError
 from detbench.training import checkpoint, files, lookup
 from detbench.training.files import Content, read
@@ -52,7 +52,7 @@ def initialise(
         _scratch(detector)
         return
     named = find(start.name) if lookup.is_published(start.name) else None
-    found = lookup.Found(named.origin, cached=named.cached) if named else None
+    found = lookup.Answer(named.origin, cached=named.cached) if named else None
     if said := lookup.problem(start, found):
         raise WeightsError(said)
     if named is None:
@@ -151,20 +151,20 @@ def for_backbone(own: Cover, state: State) -> State:
     }
 
 
-def translate(detector: Any, content: Content) -> Translated:
+def translate(detector: Any, content: Content) -> ForeignState:
     """A file's tensors under the detector's names."""
     match content.origin:
         case "MMDetection":
             laterals = len(getattr(getattr(detector, "neck", None), "lateral", ()))
-            return Translated(importer.translate(content.state, laterals), content.classes)
+            return ForeignState(importer.translate(content.state, laterals), content.classes)
         case "torchvision":
             return torchvision_importer.translate(detector, content.state, content.file)
         case "detectron2":
             return detectron2_importer.translate(detector, content.state)
-    return Translated(content.state, content.classes)
+    return ForeignState(content.state, content.classes)
 
 
-def join(detector: Any, given: Translated, name: str, allow_partial: bool) -> State:
+def join(detector: Any, given: ForeignState, name: str, allow_partial: bool) -> State:
     """The tensors with the rows of classes in the order of the detector's class names.
 
     A detector without class names gets the file's.

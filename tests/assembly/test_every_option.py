@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import is_dataclass
 
 import pytest
 import torch
@@ -59,7 +60,9 @@ OPTIONS = [one for _, _, one in CASES.values() if issubclass(one, Option)]
 def test_its_module_takes_its_settings_and_has_no_defaults_of_its_own(
     option: type[Option],
 ) -> None:
-    parameters = inspect.signature(imported(option.target)).parameters
+    parameters = dict(inspect.signature(imported(option.target), eval_str=True).parameters)
+    for record in [each.annotation for each in parameters.values()]:
+        parameters |= inspect.signature(record).parameters if is_dataclass(record) else {}
     fields = {n: f for n, f in option.model_fields.items() if n not in {"kind", *option.beside}}
     assert option.beside <= set(option.model_fields)
     assert set(fields) <= set(parameters)

@@ -57,9 +57,9 @@ def test_a_narrower_resnext_has_fewer_groups_of_the_same_width(groups, width):
 def test_the_res5_head_is_the_backbones_last_stage():
     settings = {"groups": 32, "base_width": 4, "width": 0.25, "blocks": (1, 1, 4, 2)}
     with torch.device("meta"):
-        network = resnet(101, style="caffe", norm="batch", **settings)
-        whole = make(network).layer4
-        head = Res5(256, network.arguments)
+        network = make(resnet(101, style="caffe", norm="batch", **settings))
+        whole = network.layer4
+        head = Res5(network)
     assert shapes(head.layer4) == shapes(whole)
     assert head.layer4[0].conv1.stride == whole[0].conv1.stride == (2, 2)
     assert head.channels == 512

@@ -15,7 +15,7 @@ from PIL import Image
 from detbench.assembly import build_detector
 from detbench.cli.subjects import source
 from detbench.data.kinds import Coco
-from detbench.data.shapes_plan import CATEGORIES
+from detbench.data.shapes_variants import CATEGORIES
 from detbench.errors import DataError
 from detbench.recipe import load, resolve
 from detbench.recipe.experiment import Cell

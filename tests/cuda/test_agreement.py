@@ -132,11 +132,13 @@ def test_pooling_and_suppression() -> None:
     shares = torch.randn(500, 7, 7, 2) * 0.1
     on_cuda = [x.to(CUDA) for x in levels]
     strides = [4, 8, 16, 32]
-    pooled = roi_pooling.align(levels, strides, rois, 7)
-    other = roi_pooling.align(on_cuda, strides, rois.to(CUDA), 7).cpu()
+    bins = roi_pooling.Bins(7, 1.0)
+    pooled = roi_pooling.align(levels, strides, rois, bins)
+    other = roi_pooling.align(on_cuda, strides, rois.to(CUDA), bins).cpu()
     torch.testing.assert_close(other, pooled, rtol=1e-4, atol=1e-4)
-    pooled = roi_pooling.deformable(levels, strides, rois, shares, 7)
-    other = roi_pooling.deformable(on_cuda, strides, rois.to(CUDA), shares.to(CUDA), 7).cpu()
+    shifted = roi_pooling.ShiftedBins(7, 4, "aligned")
+    pooled = roi_pooling.deformable(levels, strides, rois, shares, shifted)
+    other = roi_pooling.deformable(on_cuda, strides, rois.to(CUDA), shares.to(CUDA), shifted).cpu()
     torch.testing.assert_close(other, pooled, rtol=1e-4, atol=1e-4)
     kept = suppression.survivors(boxes, scores, labels, 0.5, 100)
     there = [x.to(CUDA) for x in (boxes, scores, labels)]

@@ -13,6 +13,7 @@ from detbench.data import kinds, shapes_draw, shapes_plan
 from detbench.data import scenes as shapes
 from detbench.data.draws import Draws
 from detbench.data.scenes import Shapes
+from detbench.data.shapes_variants import CONTEXTS, VARIANTS
 from detbench.errors import DataError
 
 # sha256 of image bytes, boxes and labels. A change here is a change of the data set: every stored
@@ -137,12 +138,12 @@ def _any_overlap(boxes):
 
 
 def _discs(variant):
-    found = {name: [] for name in shapes_plan.CONTEXTS}
+    found = {name: [] for name in CONTEXTS}
     for index in range(1500):
-        scene = shapes_plan.plan(Draws(9, index), 512, shapes_plan.VARIANTS[variant])
+        scene = shapes_plan.plan(Draws(9, index), 512, VARIANTS[variant])
         for thing in scene.things:
             if thing.label is not None and thing.label >= 9:
-                found[shapes_plan.CONTEXTS[thing.label - 9]].append(thing)
+                found[CONTEXTS[thing.label - 9]].append(thing)
     return found
 
 
@@ -170,7 +171,7 @@ def test_only_context_tells_discs_apart(variant):
 
 def test_nothing_stands_in_the_context_of_a_disc():
     for index in range(300):
-        scene = shapes_plan.plan(Draws(4, index), 512, shapes_plan.VARIANTS["full"])
+        scene = shapes_plan.plan(Draws(4, index), 512, VARIANTS["full"])
         discs = [t for t in scene.things if t.label is not None and t.label >= 9]
         marks = [
             t.body for t in scene.things if t.label is None and t.body.outline in ("frame", "stem")
@@ -185,7 +186,7 @@ def test_textures_differ_in_nothing_else():
     outlines = {
         thing.body.outline
         for index in range(200)
-        for thing in shapes_plan.plan(Draws(1, index), 256, shapes_plan.VARIANTS["full"]).things
+        for thing in shapes_plan.plan(Draws(1, index), 256, VARIANTS["full"]).things
         if thing.label in (6, 7, 8)
     }
     assert outlines == {"square"}
@@ -198,9 +199,7 @@ def test_colour_says_nothing_in_full_and_something_in_easy():
             parts = [
                 thing.body.colours[0]
                 for index in range(400)
-                for thing in shapes_plan.plan(
-                    Draws(2, index), 128, shapes_plan.VARIANTS[variant]
-                ).things
+                for thing in shapes_plan.plan(Draws(2, index), 128, VARIANTS[variant]).things
                 if thing.label == label
             ]
             means.append(np.mean(parts, axis=0))
@@ -293,7 +292,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path, change, message):
 
 
 def test_what_is_hidden_is_drawn_whether_annotated_or_not():
-    variant = shapes_plan.VARIANTS["covered"]
+    variant = VARIANTS["covered"]
     for index in range(200):
         planned = [
             thing.body
@@ -309,7 +308,7 @@ def test_what_is_hidden_is_drawn_whether_annotated_or_not():
 def annotated(**change):
     """The objects of 200 scenes by one annotator."""
     faultless = {"guessed": 1.0, "overlooked": 0.0, "cropped": 0.0}
-    variant = replace(shapes_plan.VARIANTS["covered"], **faultless | change)
+    variant = replace(VARIANTS["covered"], **faultless | change)
     return [shapes._annotate(shapes._arrange((3,), index, 128, variant)[2]) for index in range(200)]
 
 
@@ -344,7 +343,7 @@ def test_annotators_crop_to_what_is_seen():
 
 def test_the_hue_of_a_class_does_not_tell_the_context_of_a_disc():
     """Where classes have hues, two of the same outline may differ, and discs may not."""
-    planner = shapes_plan._Planner(Draws(1), 128, shapes_plan.VARIANTS["covered"], (90, 90, 90))
+    planner = shapes_plan._Planner(Draws(1), 128, VARIANTS["covered"], (90, 90, 90))
     own = [planner._hue(label) for label in range(12)]
     assert len(set(own[:9])) == 9
     assert len(set(own[9:])) == 1
@@ -353,10 +352,7 @@ def test_the_hue_of_a_class_does_not_tell_the_context_of_a_disc():
 
 def test_things_stand_near_upright_where_the_variant_says_so():
     def turned(variant):
-        plans = (
-            shapes_plan.plan(Draws(5, index), 128, shapes_plan.VARIANTS[variant])
-            for index in range(100)
-        )
+        plans = (shapes_plan.plan(Draws(5, index), 128, VARIANTS[variant]) for index in range(100))
         bodies = [t.body for p in plans for t in p.things if t.label is not None and t.label < 9]
         return [min(body.direction, 64 - body.direction) for body in bodies]
 

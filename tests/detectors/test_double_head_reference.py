@@ -96,7 +96,7 @@ def built(name: str = "released_ext") -> RoiDetector:
 
 def test_regions_are_enlarged_about_their_centres_and_keep_their_level():
     case = CASE["pooling"]
-    enlarged = scaled(FLAT, built().main.sampling.tasks.loc.scale)[:, 1:]
+    enlarged = scaled(FLAT, built().main.sampling.tasks.loc.bins.scale)[:, 1:]
     reference.assert_close(theirs(enlarged)[:5], case["expanded_boxes_first_5"])
     assert assign_levels(FLAT, 4).tolist() == case["levels"]
     assert assign_levels(torch.cat((FLAT[:, :1], enlarged), 1), 4).tolist() != case["levels"]

@@ -19,7 +19,7 @@ from detbench.recipe import resolve
 from detbench.runner import compute
 from detbench.runner.job import TrainJob
 from detbench.runner.log import NOTED, Notes
-from detbench.training import checkpoint, curve, first, loop, seeding
+from detbench.training import checkpoint, curve, first_iteration, loop, seeding
 
 SMALL = ("data.size=64", "data.train=4", "data.val=2", "training.input.short=64")
 STOPPED, TOTAL = 5, 8
@@ -116,7 +116,7 @@ def test_a_damaged_file_that_was_never_ours_is_kept(tmp_path: Path) -> None:
 
 def test_the_one_before_it_goes_when_training_is_done(tmp_path: Path) -> None:
     _fit(tmp_path)
-    names = [loop.CHECKPOINT, loop.CURVE, first.FILE]
+    names = [loop.CHECKPOINT, loop.CURVE, first_iteration.FILE]
     assert sorted(one.name for one in tmp_path.iterdir()) == names
 
 

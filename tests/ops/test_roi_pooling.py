@@ -3,10 +3,12 @@ import torch
 from torchvision.ops import roi_align
 
 from detbench.ops import roi_pooling as ops
+from detbench.ops.roi_pooling import Bins, ShiftedBins
 
 GENERATOR = torch.Generator().manual_seed(0)
 LEVELS = [torch.randn(2, 3, 64 // s, 80 // s, generator=GENERATOR) for s in (1, 2, 4)]
 STRIDES = [4, 8, 16]
+BINS, SHIFTED = Bins(7, 1.0), ShiftedBins(7, 4, "aligned")
 ROIS = torch.tensor(
     [
         [0, 10.0, 20.0, 60.0, 90.0],
@@ -27,17 +29,17 @@ def test_pooling_reads_the_levels_that_the_finest_scale_says():
     for scale in (14.0, 28.0):
         levels = ops.assign_levels(ROIS, 3, scale).tolist()
         assert levels != ops.assign_levels(ROIS, 3).tolist()
-        pooled = ops.align(LEVELS, STRIDES, ROIS, 7, finest=scale)
-        shifted = ops.deformable(LEVELS, STRIDES, ROIS, shifts, 7, finest=scale)
+        pooled = ops.align(LEVELS, STRIDES, ROIS, BINS, finest=scale)
+        shifted = ops.deformable(LEVELS, STRIDES, ROIS, shifts, SHIFTED, finest=scale)
         for index, level in enumerate(levels):
             one = LEVELS[level : level + 1], STRIDES[level : level + 1], ROIS[index : index + 1]
-            assert torch.equal(pooled[index], ops.align(*one, 7)[0])
-            alone = ops.deformable(*one, shifts[:1], 7)[0]
+            assert torch.equal(pooled[index], ops.align(*one, BINS)[0])
+            alone = ops.deformable(*one, shifts[:1], SHIFTED)[0]
             assert torch.allclose(shifted[index], alone, atol=1e-6)
 
 
 def test_align_is_torchvisions_on_each_level():
-    pooled = ops.align(LEVELS, STRIDES, ROIS, 7)
+    pooled = ops.align(LEVELS, STRIDES, ROIS, BINS)
     for index, level in enumerate(ops.assign_levels(ROIS, 3).tolist()):
         one = ROIS[index : index + 1]
         expected = roi_align(LEVELS[level], one, 7, 1 / STRIDES[level], 0, aligned=True)
@@ -63,7 +65,7 @@ def test_align_on_small_maps_and_its_gradient_are_torchvisions(
     weights = torch.randn(len(rois), 3, 4, 4, generator=generator, dtype=dtype)
     found = []
     for pool in (
-        lambda x: ops.align([x], [4], rois, 4, 1.0, samples, aligned),
+        lambda x: ops.align([x], [4], rois, Bins(4, 1.0, samples, aligned)),
         lambda x: roi_align(x, rois.to(dtype), 4, 1 / 4, samples, aligned),
     ):
         leaf = level.clone().requires_grad_()
@@ -82,7 +84,7 @@ def test_what_would_need_much_memory_is_left_to_torchvision(monkeypatch, lines, 
     monkeypatch.setattr(
         ops, "KERNEL", lambda *given: used.append(1) or torch.ops.torchvision.roi_align(*given)
     )
-    ops.align([LEVELS[2].clone().requires_grad_()], STRIDES[2:], ROIS, 7)
+    ops.align([LEVELS[2].clone().requires_grad_()], STRIDES[2:], ROIS, BINS)
     assert bool(used) != small
 
 
@@ -100,7 +102,7 @@ def test_in_bf16_regions_are_read_where_they_are(side):
     for dtype in (torch.bfloat16, torch.float32):
         leaf = level.to(dtype, copy=True).requires_grad_()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            pooled = ops.align([leaf], [32], rois, 4)
+            pooled = ops.align([leaf], [32], rois, Bins(4, 1.0))
         assert pooled.dtype == dtype
         (pooled.float() * weights).sum().backward()
         found.append((pooled.detach().float(), leaf.grad.float()))
@@ -110,13 +112,13 @@ def test_in_bf16_regions_are_read_where_they_are(side):
 
 def test_no_rois_at_all():
     nothing = ROIS[:0]
-    assert ops.align(LEVELS, STRIDES, nothing, 7).shape == (0, 3, 7, 7)
+    assert ops.align(LEVELS, STRIDES, nothing, BINS).shape == (0, 3, 7, 7)
     shifts = torch.zeros(0, 7, 7, 2)
-    assert ops.deformable(LEVELS, STRIDES, nothing, shifts, 7).shape == (0, 3, 7, 7)
+    assert ops.deformable(LEVELS, STRIDES, nothing, shifts, SHIFTED).shape == (0, 3, 7, 7)
 
 
 def test_deformable_without_shifts_is_align_with_four_samples():
-    pooled = ops.deformable(LEVELS, STRIDES, ROIS, torch.zeros(4, 7, 7, 2), 7)
+    pooled = ops.deformable(LEVELS, STRIDES, ROIS, torch.zeros(4, 7, 7, 2), SHIFTED)
     for index, level in enumerate(ops.assign_levels(ROIS, 3).tolist()):
         one = ROIS[index : index + 1]
         expected = roi_align(LEVELS[level], one, 7, 1 / STRIDES[level], 4, aligned=True)
@@ -127,9 +129,9 @@ def test_one_shift_for_all_bins_is_a_translated_region():
     share = torch.tensor([0.3, -0.2])
     moved = ROIS.clone()
     moved[:, 1:] += (share * (ROIS[:, 3:] - ROIS[:, 1:3])).repeat(1, 2)
-    ours = ops.deformable(LEVELS, STRIDES, ROIS, share.expand(4, 1, 1, 2), 7)
-    assert torch.allclose(ours, ops.deformable(LEVELS, STRIDES, moved, torch.zeros(4, 1, 1, 2), 7),
-                          atol=1e-5)  # fmt: skip
+    ours = ops.deformable(LEVELS, STRIDES, ROIS, share.expand(4, 1, 1, 2), SHIFTED)
+    expected = ops.deformable(LEVELS, STRIDES, moved, torch.zeros(4, 1, 1, 2), SHIFTED)
+    assert torch.allclose(ours, expected, atol=1e-5)
 
 
 def literal(level, stride, roi, shares, size, samples=4):
@@ -163,7 +165,7 @@ def literal(level, stride, roi, shares, size, samples=4):
 
 def test_deformable_is_equation_6():
     shares = torch.randn(4, 3, 3, 2, generator=torch.Generator().manual_seed(1)) * 0.1
-    ours = ops.deformable(LEVELS, STRIDES, ROIS, shares, 3)
+    ours = ops.deformable(LEVELS, STRIDES, ROIS, shares, ShiftedBins(3, 4, "aligned"))
     for index, level in enumerate(ops.assign_levels(ROIS, 3).tolist()):
         expected = literal(LEVELS[level], STRIDES[level], ROIS[index], shares[index], 3)
         assert torch.allclose(ours[index], expected, atol=1e-4)
@@ -176,7 +178,7 @@ def test_gradients_reach_maps_and_shifts(pooling):
     rois = torch.tensor([[0, 4.3, 5.1, 40.2, 31.7], [0, 20.1, 9.9, 60.3, 33.3]]).double()
 
     def pool(level, shares):
-        return ops.deformable([level], [4], rois, shares, 2, 2, pooling)
+        return ops.deformable([level], [4], rois, shares, ShiftedBins(2, 2, pooling))
 
     assert torch.autograd.gradcheck(pool, (level, shares), eps=1e-6, atol=1e-4)
 
@@ -195,12 +197,13 @@ def test_whole_pixels_are_read_of_rounded_regions(change):
     shares = torch.zeros(4, 1, 1, 2)
     moved = ROIS.clone()
     moved[:, 1:] += change
-    whole = ops.deformable(LEVELS, STRIDES, ROIS, shares, 7, pooling="whole-pixels")
-    same = ops.deformable(LEVELS, STRIDES, moved, shares, 7, pooling="whole-pixels")
+    rounded = ShiftedBins(7, 4, "whole-pixels")
+    whole = ops.deformable(LEVELS, STRIDES, ROIS, shares, rounded)
+    same = ops.deformable(LEVELS, STRIDES, moved, shares, rounded)
     assert torch.equal(same, whole)
     assert not torch.equal(
-        ops.deformable(LEVELS, STRIDES, moved, shares, 7),
-        ops.deformable(LEVELS, STRIDES, ROIS, shares, 7),
+        ops.deformable(LEVELS, STRIDES, moved, shares, SHIFTED),
+        ops.deformable(LEVELS, STRIDES, ROIS, shares, SHIFTED),
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 import team
 import torch
 
-from detbench import sharing
+from detbench import sharding
 from detbench.training import checkpoint, curve, loop
 
 SCRIPT = str(Path(__file__).with_name("team.py"))
@@ -177,10 +177,10 @@ def test_a_process_that_ends_ends_the_others_with_one_message(
 
 def test_one_process_computes_as_if_there_were_no_teams() -> None:
     amount = torch.tensor(0)
-    assert sharing.normaliser(amount).dtype == torch.int64
-    assert int(sharing.normaliser(amount)) == 1
-    assert sharing.largest(7) == 7
+    assert sharding.normaliser(amount).dtype == torch.int64
+    assert int(sharding.normaliser(amount)) == 1
+    assert sharding.largest(7) == 7
     torch.manual_seed(1)
     expected = torch.rand(2, 3)
     torch.manual_seed(1)
-    assert torch.equal(sharing.uniform((2, 3), torch.device("cpu")), expected)
+    assert torch.equal(sharding.uniform((2, 3), torch.device("cpu")), expected)

@@ -9,7 +9,7 @@ import pytest
 from detbench.errors import WeightsError
 from detbench.recipe import resolve
 from detbench.training import lookup
-from detbench.training.lookup import Found, Start
+from detbench.training.lookup import Answer, Start
 
 NAME = "ResNet50_Weights.IMAGENET1K_V1"
 CAFFE = "open-mmlab://detectron2/resnet50_caffe"
@@ -17,7 +17,7 @@ NAMES = [NAME, CAFFE, "resnet18", "resnet5O", "resnet50.a1_in1k", "open-mmlab://
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
     """What is said of some names, with one file in an otherwise empty cache."""
     home = tmp_path_factory.mktemp("cache")
     (home / "hub" / "checkpoints").mkdir(parents=True)
@@ -28,7 +28,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
         return lookup.look_up([*NAMES, "resnet18"])
 
 
-def test_a_process_of_its_own_tells_of_names(found: dict[str, Found]) -> None:
+def test_a_process_of_its_own_tells_of_names(found: dict[str, Answer]) -> None:
     assert set(found) == set(NAMES)
     assert (found[CAFFE].origin, found[CAFFE].cached) == ("OpenMMLab", False)
     assert found[CAFFE].path.endswith("hub/checkpoints/resnet50_msra-5891d200.pth")
@@ -68,7 +68,7 @@ def test_a_machine_without_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
         (Start("open-mmlab://odd"), "unknown (known are open-mmlab://detectron2/resnet50_caffe"),
     ],
 )
-def test_problems(start: Start, said: str, found: dict[str, Found]) -> None:
+def test_problems(start: Start, said: str, found: dict[str, Answer]) -> None:
     problem = lookup.problem(start, found.get(start.name))
     assert said in problem
     assert bool(problem) == bool(said)

@@ -63,7 +63,7 @@ def _breaks(source: Source, labels: Sequence[str]) -> frozenset[int]:
     return frozenset(sum(place < cut for place in places) for cut in cuts)
 
 
-def _line(seeds: Sequence[by_size.Found], size: str) -> tuple[float | None, ...]:
+def _line(seeds: Sequence[by_size.SizeMetrics], size: str) -> tuple[float | None, ...]:
     """One size's APs in percent, means over the seeds."""
     line: list[float | None] = []
     for percent in by_size.THRESHOLDS:

@@ -105,7 +105,7 @@ def caption(made: Figure, title: str, note: str) -> None:
         made.supxlabel("\n".join(lines), fontsize=7.5, color=GREY, x=0.02, ha="left")
 
 
-def look(index: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
     """Colour, marker and line style of series ``index``; eight of them differ in each."""
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -114,7 +114,7 @@ def look(index: int) -> dict[str, Any]:
     }
 
 
-def bar_look(index: int) -> dict[str, Any]:
+def bar_style(index: int) -> dict[str, Any]:
     """Colour and hatch of bars ``index``, with a dark edge."""
     return {
         "facecolor": COLOURS[(index + 5) % len(COLOURS)],

@@ -96,7 +96,7 @@ def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
         points = [point for point in cloud.points if point.group == group]
         if not points:
             continue
-        look = canvas.look(index)
+        look = canvas.line_style(index)
         ax.plot(
             [point.cost for point in points],
             [point.ap for point in points],

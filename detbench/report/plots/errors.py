@@ -35,7 +35,7 @@ def draw(rows: Mapping[str, Mapping[str, float]], title: str, note: str = "") ->
         least = 0.04 * max(sum(max(0.0, gain) for gain in row.values()) for row in rows.values())
         for index, (key, name) in enumerate(TYPES.items()):
             gains = [max(0.0, rows[label].get(key, 0.0)) for label in labels]
-            bars = ax.barh(labels, gains, 0.68, left=starts, label=name, **canvas.bar_look(index))
+            bars = ax.barh(labels, gains, 0.68, left=starts, label=name, **canvas.bar_style(index))
             # White behind the digits, since the bars are hatched.
             ax.bar_label(
                 bars,

@@ -56,7 +56,7 @@ def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figur
                     losses,
                     label=curve.label,
                     markevery=(index * every // max(1, len(panel)), every),
-                    **canvas.look(index),
+                    **canvas.line_style(index),
                 )
             ax.set_xlabel("iteration")
             ax.set_ylim(bottom=0)

@@ -32,7 +32,7 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
                     for size in range(len(SIZES))
                 ]
                 heights = [value or 0.0 for value in one.values]
-                ax.bar(places, heights, width, label=one.label, **canvas.bar_look(index))
+                ax.bar(places, heights, width, label=one.label, **canvas.bar_style(index))
                 for place, value in zip(places, one.values, strict=True):
                     ax.annotate(
                         "–" if value is None else f"{value:.1f}",

@@ -30,7 +30,7 @@ def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Fi
                     THRESHOLDS,
                     [float("nan") if value is None else value for value in one.values],
                     label=one.label,
-                    **canvas.look(index),
+                    **canvas.line_style(index),
                 )
             ax.set_title(panel.title)
             ax.legend(loc="lower left")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detbench.ops.boxes import aligned_iou
-from detbench.sharing import normaliser
+from detbench.sharding import normaliser
 from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
@@ -122,7 +122,7 @@ class Assigned:
 
     def normaliser(self, kind: Normaliser | None) -> Tensor:
         """A scalar, see ``Normaliser``; none is the usual. Over several processes that of the
-        whole batch, see ``detbench.sharing.normaliser``.
+        whole batch, see ``detbench.sharding.normaliser``.
         """
         kind = kind or self.usual
         if kind == "weights":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detbench.ops.boxes import pairwise_iou
 from detbench.ops.constant import constant
-from detbench.sharing import largest, normaliser, uniform
+from detbench.sharding import largest, normaliser, uniform
 from detbench.stages.assignment.assignment import BACKGROUND, IGNORE
 from detbench.structures import Targets
 
@@ -44,7 +44,7 @@ class Rois:
         matched: (B, R): index of the object, or ``BACKGROUND``; ``IGNORE`` in padding.
         is_ground_truth: (B, R), bool: the box is an object's own.
         sample_count: scalar, at least 1: proposals that a box loss is divided by (over several
-            processes see ``detbench.sharing.normaliser``).
+            processes see ``detbench.sharding.normaliser``).
     """
 
     boxes: Tensor

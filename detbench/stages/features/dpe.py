@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detbench.stages.convolution import ConvUnit
+from detbench.stages.convolution import ConvStyle, ConvUnit
 from detbench.stages.features.pyramid import Pyramid
 
 
@@ -24,19 +22,13 @@ class Dpe(nn.Module):
         below_channels: of the backbone map under the first level.
         levels: terms of the sum, as offsets from l: -1 is the strided convolution's, 0 the level,
             1 and 2 the coarser levels (TSCODE, Table 3).
-        norm, conv_bias, init: of the strided convolution.
+        style: of the strided convolution.
     """
 
     coarseness = 1
 
     def __init__(
-        self,
-        channels: int,
-        below_channels: int,
-        levels: tuple[int, ...],
-        norm: str,
-        conv_bias: bool,
-        init: Literal["he"] | None = None,
+        self, channels: int, below_channels: int, levels: tuple[int, ...], style: ConvStyle
     ) -> None:
         super().__init__()
         if not levels:
@@ -46,7 +38,7 @@ class Dpe(nn.Module):
         self.down: nn.Module | None = None
         self.match: nn.Module | None = None
         if -1 in self.levels:
-            self.down = ConvUnit(channels, channels, norm, conv_bias, stride=2, init=init)
+            self.down = ConvUnit(channels, channels, style, stride=2)
             if below_channels != channels:
                 self.match = nn.Conv2d(below_channels, channels, 1)
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from detbench.stages.convolution import ConvUnit
+from detbench.stages.convolution import ConvStyle, ConvUnit
 from detbench.stages.features.pyramid import Pyramid
 
 
@@ -24,7 +24,7 @@ class Sce(nn.Module):
         down: operation that halves a level.
         kernel: its size; the stride is 2.
         next_level: concatenate P_{l+1}.
-        norm, conv_bias, init: of the convolution.
+        style: of the convolution.
     """
 
     coarseness = 2
@@ -35,17 +35,13 @@ class Sce(nn.Module):
         down: Literal["conv", "avg", "max"],
         kernel: int,
         next_level: bool,
-        norm: str,
-        conv_bias: bool,
-        init: Literal["he"] | None = None,
+        style: ConvStyle,
     ) -> None:
         super().__init__()
         padding = kernel // 2
         self.down: nn.Module
         if down == "conv":
-            self.down = ConvUnit(
-                channels, channels, norm, conv_bias, stride=2, kernel=kernel, init=init
-            )
+            self.down = ConvUnit(channels, channels, style, stride=2, kernel=kernel)
         elif down == "avg":
             self.down = nn.AvgPool2d(kernel, 2, padding, count_include_pad=False)
         else:

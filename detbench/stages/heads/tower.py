@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 
-from detbench.stages.convolution import ConvUnit
+from detbench.stages.convolution import ConvStyle, ConvUnit
 
 
 class Tower(nn.Module):
@@ -14,7 +12,7 @@ class Tower(nn.Module):
 
     Args:
         inputs: channels of the features; also the width of the result when ``depth`` is 0.
-        depth, channels, norm, conv_bias, init: see ``ConvUnit``.
+        depth, channels, style: of the units.
         deformable: 0-based positions that sample deformably (DDOD, Table 3).
     """
 
@@ -23,10 +21,8 @@ class Tower(nn.Module):
         inputs: int,
         depth: int,
         channels: int,
-        norm: str,
-        conv_bias: bool,
+        style: ConvStyle,
         deformable: tuple[int, ...] = (),
-        init: Literal["he"] | None = None,
     ) -> None:
         super().__init__()
         if any(position >= depth for position in deformable):
@@ -34,15 +30,8 @@ class Tower(nn.Module):
         self.channels = channels if depth else inputs
         self.convs = nn.Sequential(
             *(
-                ConvUnit(
-                    inputs if position == 0 else channels,
-                    channels,
-                    norm,
-                    conv_bias,
-                    deformable=position in deformable,
-                    init=init,
-                )
-                for position in range(depth)
+                ConvUnit(channels if n else inputs, channels, style, deformable=n in deformable)
+                for n in range(depth)
             )
         )
 

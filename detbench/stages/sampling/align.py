@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from detbench.ops.roi_pooling import Bins
 from detbench.stages.sampling.regions import Pooled, RoiPyramid
 
 
@@ -11,29 +12,15 @@ class Align(nn.Module):
     """RoIAlign on proposals, optionally enlarged; boxes stay the proposals.
 
     Args:
-        size: side of the pooled map.
-        scale: enlargement about the centre (1.3 in Double-Head's code).
-        samples, aligned, last_pixel: see ``ops.roi_pooling.align``.
+        bins: what is read of a proposal; its ``scale`` is 1.3 in Double-Head's code.
     """
 
     shifts = False
 
-    def __init__(
-        self,
-        size: int,
-        scale: float,
-        samples: int = 0,
-        aligned: bool = True,
-        last_pixel: bool = False,
-    ) -> None:
+    def __init__(self, bins: Bins) -> None:
         super().__init__()
-        self.size = size
-        self.scale = scale
-        self.samples = samples
-        self.aligned = aligned
-        self.last_pixel = last_pixel
+        self.size = bins.size
+        self.bins = bins
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
-        how = (self.size, self.scale, self.samples, self.aligned, self.last_pixel)
-        read = pyramid.align(rois, *how)
-        return Pooled(read, rois[:, 1:])
+        return Pooled(pyramid.align(rois, self.bins), rois[:, 1:])

@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from detbench.ops.roi_pooling import FINEST, Pooling, align, deformable
-
-Settings = tuple[int, float, int, bool, bool]
+from detbench.ops.roi_pooling import FINEST, Bins, ShiftedBins, align, deformable
 
 
 class RoiPyramid:
@@ -26,34 +24,27 @@ class RoiPyramid:
         self.strides = strides
         self.finest = finest
         self._rois: Tensor | None = None
-        self._pooled: dict[Settings, Tensor] = {}
+        self._pooled: dict[Bins, Tensor] = {}
 
-    def align(
-        self,
-        rois: Tensor,
-        size: int,
-        scale: float = 1.0,
-        samples: int = 0,
-        aligned: bool = True,
-        last_pixel: bool = False,
-    ) -> Tensor:
+    def align(self, rois: Tensor, bins: Bins | int) -> Tensor:
         """``ops.roi_pooling.align``, once for the same ``rois`` as in the call before.
 
         TSD's shift networks and its sibling read the same features.
+
+        Args:
+            bins: a number is the ``size`` of bins that are as usual.
         """
+        if isinstance(bins, int):
+            bins = Bins(bins, scale=1.0)
         if rois is not self._rois:
             self._rois, self._pooled = rois, {}
-        how = (size, scale, samples, aligned, last_pixel)
-        if how not in self._pooled:
-            self._pooled[how] = align(self.levels, self.strides, rois, *how, finest=self.finest)
-        return self._pooled[how]
+        if bins not in self._pooled:
+            self._pooled[bins] = align(self.levels, self.strides, rois, bins, self.finest)
+        return self._pooled[bins]
 
-    def deformable(
-        self, rois: Tensor, shares: Tensor, size: int, samples: int, pooling: Pooling
-    ) -> Tensor:
+    def deformable(self, rois: Tensor, shares: Tensor, bins: ShiftedBins) -> Tensor:
         """``ops.roi_pooling.deformable``."""
-        how = (size, samples, pooling, self.finest)
-        return deformable(self.levels, self.strides, rois, shares, *how)
+        return deformable(self.levels, self.strides, rois, shares, bins, self.finest)
 
 
 class Regions(NamedTuple):

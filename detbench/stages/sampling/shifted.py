@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detbench.ops.roi_pooling import Pooling
+from detbench.ops.roi_pooling import Bins, ShiftedBins
 from detbench.stages.initial import LinearInit, linear
-from detbench.stages.sampling.regions import Pooled, RoiPyramid, Settings
+from detbench.stages.sampling.regions import Pooled, RoiPyramid
 
 
 class Embedding(nn.Module):
@@ -16,19 +16,19 @@ class Embedding(nn.Module):
 
     Args:
         channels: of the maps.
-        reads: how the plain feature is pooled, as ``RoiPyramid.align`` takes it.
+        reads: what the plain feature is of a proposal.
         hidden: width of the vector.
         init: see ``stages.initial``.
     """
 
-    def __init__(self, channels: int, reads: Settings, hidden: int, init: LinearInit) -> None:
+    def __init__(self, channels: int, reads: Bins, hidden: int, init: LinearInit) -> None:
         super().__init__()
-        self.layer = linear(channels * reads[0] ** 2, hidden, init)
+        self.layer = linear(channels * reads.size**2, hidden, init)
         self.reads = reads
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor) -> Tensor:
         """(K, hidden) of (K, 5) proposals."""
-        return F.relu(self.layer(pyramid.align(rois, *self.reads).flatten(1)))
+        return F.relu(self.layer(pyramid.align(rois, self.reads).flatten(1)))
 
 
 def _shift_network(hidden: int, outputs: int, init: LinearInit) -> nn.Sequential:
@@ -40,37 +40,29 @@ class Pointwise(nn.Module):
     """Every bin of the region moves by its own learnt shift (TSD, eq. 5 and 6).
 
     Args:
-        size: bins a side.
-        samples: points along a bin's side.
+        bins: what is read of a proposal.
         gamma: share of the proposal's sides by which an output of 1 shifts.
         hidden: width of the embedding.
-        pooling: see ``ops.roi_pooling.deformable``.
         init: of the shift network, see ``stages.initial``.
     """
 
     shifts = True
 
     def __init__(
-        self,
-        size: int,
-        samples: int,
-        gamma: float,
-        hidden: int,
-        pooling: Pooling,
-        init: LinearInit = "kaiming-normal",
+        self, bins: ShiftedBins, gamma: float, hidden: int, init: LinearInit = "kaiming-normal"
     ) -> None:
         super().__init__()
-        self.size = size
-        self.reads = (size, samples, pooling)
+        self.size = bins.size
+        self.bins = bins
         self.gamma = gamma
         self.hidden = hidden
-        self.network = _shift_network(hidden, 2 * size * size, init)
+        self.network = _shift_network(hidden, 2 * bins.size**2, init)
 
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor) -> Pooled:
         """Outputs are all x shifts, then all y shifts, as in TSD's code."""
         outputs = self.network(embedding).float().reshape(-1, 2, self.size, self.size)
         shares = self.gamma * outputs.permute(0, 2, 3, 1)
-        features = pyramid.deformable(rois, shares, *self.reads)
+        features = pyramid.deformable(rois, shares, self.bins)
         return Pooled(features, rois[:, 1:])
 
 
@@ -83,17 +75,11 @@ class Translated(nn.Module):
     shifts = True
 
     def __init__(
-        self,
-        size: int,
-        samples: int,
-        gamma: float,
-        hidden: int,
-        pooling: Pooling,
-        init: LinearInit = "kaiming-normal",
+        self, bins: ShiftedBins, gamma: float, hidden: int, init: LinearInit = "kaiming-normal"
     ) -> None:
         super().__init__()
-        self.size = size
-        self.reads = (size, samples, pooling)
+        self.size = bins.size
+        self.bins = bins
         self.gamma = gamma
         self.hidden = hidden
         self.network = _shift_network(hidden, 2, init)
@@ -101,6 +87,6 @@ class Translated(nn.Module):
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor) -> Pooled:
         """The shift is along x, then y."""
         share = self.gamma * self.network(embedding).float()
-        features = pyramid.deformable(rois, share[:, None, None], *self.reads)
+        features = pyramid.deformable(rois, share[:, None, None], self.bins)
         shift = share * (rois[:, 3:5] - rois[:, 1:3])
         return Pooled(features, rois[:, 1:] + torch.cat((shift, shift), dim=1))

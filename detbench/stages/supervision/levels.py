@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from detbench import sharing
+from detbench import sharding
 
 
 class Linear(nn.Module):
@@ -49,7 +49,7 @@ class Counted(nn.Module):
     def counted(self, positives: Tensor) -> Tensor:
         """(L,), float32; kept where totals are asked for."""
         if self.synchronise:
-            positives = sharing.total(positives).to(positives.dtype)
+            positives = sharding.total(positives).to(positives.dtype)
         if not self.totals:
             return positives.float()
         seen = self.positives_seen + positives

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detbench.ops.boxes import centerness, giou_loss, side_distances
 from detbench.ops.coding import Delta, Distribution, smooth_l1
 from detbench.ops.constant import constant
-from detbench.sharing import normaliser as shared
+from detbench.sharding import normaliser as shared
 from detbench.stages.assignment.assignment import Assigned, Normaliser
 from detbench.stages.outputs import Outputs
 

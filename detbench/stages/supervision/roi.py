@@ -12,7 +12,7 @@ from torch import Tensor
 from detbench.ops.boxes import aligned_iou
 from detbench.ops.coding import Delta, smooth_l1
 from detbench.pertask import PerTask
-from detbench.sharing import normaliser
+from detbench.sharding import normaliser
 from detbench.stages.assignment.proposals import Taught
 
 WithoutPositives = Literal["as-others", "one-zero"]

@@ -170,10 +170,10 @@ def _grey(colour: str) -> float:
 
 
 def test_series_differ_without_colour() -> None:
-    looks = [canvas.look(i) for i in range(8)]
+    looks = [canvas.line_style(i) for i in range(8)]
     for key in ("color", "marker", "linestyle"):
         assert len({str(look[key]) for look in looks}) == 8
-    bars = [canvas.bar_look(i) for i in range(8)]
+    bars = [canvas.bar_style(i) for i in range(8)]
     assert len({bar["hatch"] for bar in bars}) == 8
     # Lines must be seen on white; the lightest colours come last.
     assert max(_grey(to_hex(look["color"])) for look in looks[:6]) < 0.7

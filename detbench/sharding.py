@@ -1,4 +1,4 @@
-"""One batch over several processes: what a step has to know of the other processes' shares.
+"""One batch over several processes: what a step on one's shard has to know of the others.
 
 In a single process everything here is the plain operation and costs nothing. Over several, each
 process has some images of the *whole* batch, and these functions make its losses such that their
@@ -21,7 +21,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """This process's part of the batch that is being trained on.
 
     Attributes:
@@ -41,22 +41,22 @@ class Share:
     control: dist.ProcessGroup
 
 
-_current: Share | None = None
+_current: Shard | None = None
 
 
 @contextmanager
-def sharing(share: Share | None) -> Iterator[None]:
-    """Take the batch that is computed within as ``share`` of a whole one."""
+def on_shard(shard: Shard | None) -> Iterator[None]:
+    """Take the batch that is computed within as ``shard`` of a whole one."""
     global _current
-    before, _current = _current, share
+    before, _current = _current, shard
     try:
         yield
     finally:
         _current = before
 
 
-def current() -> Share | None:
-    """The share that is being computed; none in a single process."""
+def current() -> Shard | None:
+    """The shard that is being computed; none in a single process."""
     return _current
 
 

@@ -1,4 +1,4 @@
-"""What a detector draws or divides by goes through ``detbench.sharing``, or teams differ."""
+"""What a detector draws or divides by goes through ``detbench.sharding``, or teams differ."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import detbench
 ROOT = Path(detbench.__file__).parent
 FILES = sorted(path for part in ("stages", "detectors") for path in (ROOT / part).rglob("*.py"))
 ALONE = {
-    r"torch\.(rand|randn|randint|randperm|multinomial|bernoulli)\w*\(": "sharing.uniform",
-    r"\.sum\(\)\.clamp\(": "sharing.normaliser",
+    r"torch\.(rand|randn|randint|randperm|multinomial|bernoulli)\w*\(": "sharding.uniform",
+    r"\.sum\(\)\.clamp\(": "sharding.normaliser",
 }
 
 

@@ -13,7 +13,7 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Translated:
+class ForeignState:
     """Another project's state dict under our names.
 
     Attributes:

@@ -46,8 +46,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Look:
-    """One look at the first iteration of a training.
+class FirstIteration:
+    """What is seen in the first iteration of a training.
 
     Attributes:
         priors: name of a loss -> what it would be at the prior, a scalar on the device.

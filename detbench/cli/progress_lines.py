@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from detbench.cli import common
+from detbench.progress import Tell
 
 AFTER_S = 1.0
 EVERY_S = 5.0
 
 
 @contextmanager
-def patient(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_lines(what: str) -> Iterator[Tell]:
     """A function to be told how many parts of how many are done.
 
     Args:

@@ -14,7 +14,7 @@ from torch import nn
 
 from detbench.errors import CellFailed
 from detbench.recipe import load, resolve
-from detbench.training import checkpoint, first, loop
+from detbench.training import checkpoint, first_iteration, loop
 from detbench.training.host import Host
 
 TINY = (
@@ -34,7 +34,7 @@ def look(tmp_path: Path, detector: str, *changes: str, profile: str = "smoke") -
     made = resolve.cell(detector, profile, 0, (*TINY, *changes), data).cell
     assert made is not None
     loop.train(made, tmp_path, Host(tmp_path, torch.device("cpu"), lambda _: None))
-    return first.read(tmp_path / first.FILE)
+    return first_iteration.read(tmp_path / first_iteration.FILE)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_exploded_features_are_said_at_once(
     assert rpn.startswith("the first loss 'rpn_cls' is ")
     assert cls.startswith("the first loss 'cls' is ")
     assert "times what scores that know nothing give (2.56)" in cls
-    said = [one.getMessage() for one in caplog.records if one.name == first.logger.name]
+    said = [one.getMessage() for one in caplog.records if one.name == first_iteration.logger.name]
     assert said == found["notes"]
 
 
@@ -126,7 +126,7 @@ def test_what_was_said_is_not_said_again_on_resume(
     finally:
         loop.READ_EVERY_S = loop_every
     assert said == len(caplog.records) == 1
-    assert len(first.read(tmp_path / first.FILE)["notes"]) == 1
+    assert len(first_iteration.read(tmp_path / first_iteration.FILE)["notes"]) == 1
 
 
 class Aloof(Tiny):
@@ -163,7 +163,7 @@ def test_a_row_that_certainly_learns_nothing_fails(tmp_path: Path) -> None:
 def test_fp16_may_skip_its_first_steps(tmp_path: Path) -> None:
     """Its scale starts so high that gradients overflow: that is no failure."""
     _fit(tmp_path, Tiny(), precision="fp16", clip=None)
-    assert first.read(tmp_path / first.FILE)["notes"] == []
+    assert first_iteration.read(tmp_path / first_iteration.FILE)["notes"] == []
 
 
 @pytest.mark.parametrize("detector", ["fcos-r50", "double-head-ext-r50"])
@@ -174,22 +174,22 @@ def test_looking_changes_no_bit(
     look(tmp_path / "looked", detector, *longer)
     guarded = loop._step
     monkeypatch.setattr(loop, "_step", lambda *given: guarded(*given[:-1]))
-    monkeypatch.setattr(first.Look, "judge", lambda *rest: None)
+    monkeypatch.setattr(first_iteration.FirstIteration, "judge", lambda *rest: None)
     look(tmp_path / "blind", detector, *longer)
     looked, blind = (
         checkpoint.load(tmp_path / name / loop.CHECKPOINT) for name in ("looked", "blind")
     )
     for name, value in looked["detector"].items():
         assert torch.equal(value, blind["detector"][name]), name
-    assert not (tmp_path / "blind" / first.FILE).exists()
+    assert not (tmp_path / "blind" / first_iteration.FILE).exists()
     assert torch.equal(looked["random"]["torch"], blind["random"]["torch"])
 
 
 def test_a_damaged_file_is_none(tmp_path: Path) -> None:
-    path = tmp_path / first.FILE
-    assert first.read(path) == {}
+    path = tmp_path / first_iteration.FILE
+    assert first_iteration.read(path) == {}
     for content in (b"{", b"[1]", b"\xff"):
         path.write_bytes(content)
-        assert first.read(path) == {}
+        assert first_iteration.read(path) == {}
     path.write_text(json.dumps({"notes": ["x"]}))
-    assert first.read(path) == {"notes": ["x"]}
+    assert first_iteration.read(path) == {"notes": ["x"]}
