@@ -19,6 +19,7 @@ from detbench.recipe import detector as recipe
 from detbench.recipe import stages as option
 from detbench.recipe.base import Task
 from detbench.recipe.model import Neck
+from detbench.recipe.supervision import Auxiliary
 
 
 def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector:
@@ -116,7 +117,7 @@ def _predictor(
 
 def _supervisions(settings: recipe.Dense, trial: contract.Outputs) -> Iterator[Supervision]:
     """The main one, then the auxiliary ones, whose losses are called ``auxiliary1_cls``."""
-    parts: list[recipe.Dense | option.Auxiliary] = [settings, *(settings.auxiliary or ())]
+    parts: list[recipe.Dense | Auxiliary] = [settings, *(settings.auxiliary or ())]
     for number, part in enumerate(parts):
         assigners = per_task(
             part.assignment, partial(make, check=partial(contract.assigner, trial=trial))

@@ -28,16 +28,8 @@ from detbench.recipe.roi import (
     Round,
 )
 from detbench.recipe.scaling import Scaling
-from detbench.recipe.stages import (
-    Assignment,
-    Auxiliary,
-    DenseSupervision,
-    Features,
-    Head,
-    Levels,
-    Sampling,
-    Score,
-)
+from detbench.recipe.stages import Assignment, Features, Head, Sampling, Score
+from detbench.recipe.supervision import Auxiliary, DenseSupervision, Levels
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
 STAGES = ("features", "sampling", "assignment", "heads", "supervision")

@@ -16,7 +16,8 @@ from detbench.recipe.experiment import Cell, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet
 from detbench.recipe.override import split
 from detbench.recipe.roi import BoxLoss, Conv, Res5
-from detbench.recipe.stages import Deformable, Dpe, Giou, IouAssignment, Sce, Tower
+from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Tower
+from detbench.recipe.supervision import Giou
 from detbench.recipe.table import Row
 
 Path = tuple[str, ...]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from detbench.assembly.common import make
-from detbench.recipe.stages import InterpolatedLevels, LinearLevels, SumLevels
+from detbench.recipe.supervision import InterpolatedLevels, LinearLevels, SumLevels
 
 COUNTS = torch.tensor([30, 12, 6, 2, 0])
 

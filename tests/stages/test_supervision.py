@@ -7,7 +7,7 @@ from made_outputs import taught
 from torchvision.ops import sigmoid_focal_loss
 
 from detbench.assembly.common import make
-from detbench.recipe import stages
+from detbench.recipe import supervision
 from detbench.stages.assignment import BACKGROUND, IGNORE, Assignment
 from detbench.stages.supervision.classification import Focal
 from detbench.structures import Targets
@@ -20,11 +20,11 @@ TARGETS = Targets.pad(
 )
 ASSIGNED = Assignment(MATCHED)
 assert int((MATCHED >= 0).sum()) == 3
-QUALITY_FOCAL = make(stages.QualityFocal(kind="quality-focal"))
+QUALITY_FOCAL = make(supervision.QualityFocal(kind="quality-focal"))
 
 
 def focal(**settings) -> Focal:
-    return make(stages.Focal(kind="focal", **settings))
+    return make(supervision.Focal(kind="focal", **settings))
 
 
 def loss_of(loss, logits=LOGITS, assignment=ASSIGNED):

@@ -1,0 +1,227 @@
+"""Schemas of what teaches a dense detector: losses, factors of levels, auxiliary supervision."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
+from detbench.recipe.scaling import Scaling, kept
+from detbench.recipe.stages import Assignment, Weight
+
+Normaliser = Literal["images", "batch", "weights"]
+"""What a loss is divided by: the positives, at least one in each of the ``images`` or in the
+``batch``, or what they weigh; none is as the assigner says: ``batch`` for ``fcos``, or ``images``.
+"""
+
+
+class Focal(Option):
+    """Focal loss on sigmoid scores (RetinaNet, eq. 5).
+
+    Attributes:
+        alpha: weight of a candidate's class; 1 - alpha of all others.
+        gamma: exponent of the modulating factor.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.classification:Focal"
+    scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
+
+    kind: Literal["focal"]
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
+    gamma: Weight = 2.0
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+class QualityFocal(Option):
+    """Quality focal loss (GFL, eq. 4): its target is the assignment's, or the predicted box's IoU.
+
+    Attributes:
+        beta: exponent of the modulating factor.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.classification:QualityFocal"
+    scaling: ClassVar[Scaling] = kept("beta", "weight")
+
+    kind: Literal["quality-focal"]
+    beta: Weight = 2.0
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+class L1(Option):
+    """(Smooth) L1 on the box code.
+
+    Attributes:
+        beta: 0 is L1.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:L1"
+    scaling: ClassVar[Scaling] = kept("beta", "weight")
+
+    kind: Literal["l1"]
+    beta: Weight = 0.0
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+class Giou(Option):
+    """Generalised IoU loss on decoded boxes, each positive weighted.
+
+    Attributes:
+        weighting: ``centerness`` of the target, the detached class ``score``, or ``none``.
+        weight: of the loss.
+        distribution_weight: weight of the distribution focal loss (GFL, eq. 6).
+        least: the sum of the positives' weights is taken to be at least this.
+        normaliser: what it is divided by, see below; where there is a weighting, ``weights``
+            unless given.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Giou"
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
+    kind: Literal["giou"]
+    weighting: Literal["centerness", "score", "none"] = "none"
+    weight: Weight = 1.0
+    distribution_weight: Weight = 0.0
+    least: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+class Centerness(Option):
+    """Binary cross-entropy on centre-ness (FCOS, eq. 3).
+
+    Attributes:
+        task: whose tower predicts it.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.quality:Centerness"
+    beside: ClassVar[frozenset[str]] = frozenset({"task"})
+    scaling: ClassVar[Scaling] = kept("weight")
+
+    kind: Literal["centerness"]
+    task: Literal["cls", "loc"] = "loc"
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+class IouQuality(Option):
+    """Binary cross-entropy on the predicted box's IoU with its object (ATSS with IoU, DDOD).
+
+    Attributes:
+        task: whose tower predicts it.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.quality:Iou"
+    beside: ClassVar[frozenset[str]] = frozenset({"task"})
+    scaling: ClassVar[Scaling] = kept("weight")
+
+    kind: Literal["iou"]
+    task: Literal["cls", "loc"] = "loc"
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+Quality = Annotated[Centerness | IouQuality, Field(discriminator="kind")]
+ClsLoss = Annotated[Focal | QualityFocal | Custom, Field(discriminator="kind")]
+LocLoss = Annotated[L1 | Giou | Custom, Field(discriminator="kind")]
+
+
+class LinearLevels(Option):
+    """Factors equally spaced from the finest level to the coarsest (DDOD, Table 2).
+
+    Attributes:
+        first: of the finest.
+        last: of the coarsest.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.levels:Linear"
+    scaling: ClassVar[Scaling] = kept("first", "last")
+
+    kind: Literal["linear"]
+    first: Weight = 1.0
+    last: Weight = 2.0
+
+
+class SumLevels(Option):
+    """2 less the share of all positives that a level has (DDOD, section 5.4.3).
+
+    Attributes:
+        totals: positives of all batches so far, or of each batch alone.
+        synchronise: those of all processes, or each process's own.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.levels:Sum"
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["sum"]
+    totals: bool = True
+    synchronise: bool = True
+
+
+class InterpolatedLevels(Option):
+    """From 1 for the level with most positives to 2 for that with fewest (DDOD, eqs. 3 and 4).
+
+    Attributes:
+        totals: positives of all batches so far, or of each batch alone.
+        synchronise: those of all processes, or each process's own, as the released code does.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.levels:Interpolated"
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["interpolate"]
+    totals: bool = True
+    synchronise: bool = True
+
+
+Levels = Annotated[
+    LinearLevels | SumLevels | InterpolatedLevels | Custom, Field(discriminator="kind")
+]
+
+
+class DenseSupervision(Spec):
+    """Losses of a dense detector.
+
+    Attributes:
+        cls, loc: of each task.
+        quality: of the optional third output.
+        joint: one criterion in place of both tasks' losses.
+    """
+
+    scaling: ClassVar[Scaling] = {}
+
+    cls: ClsLoss | None = None
+    loc: LocLoss | None = None
+    quality: Quality | None = None
+    joint: Custom | None = None
+
+    @model_validator(mode="after")
+    def _apart_or_joint(self) -> Self:
+        if (self.joint is None) == (self.cls is None and self.loc is None):
+            raise ValueError("give 'cls' and 'loc', or 'joint'")
+        return self
+
+
+class Auxiliary(Spec):
+    """A further supervision of the same outputs, of one task or of both.
+
+    Attributes:
+        assignment, supervision: as the detector's own.
+    """
+
+    scaling: ClassVar[Scaling] = {}
+
+    assignment: PerTaskSpec[Assignment]
+    supervision: DenseSupervision
