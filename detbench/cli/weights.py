@@ -148,7 +148,7 @@ def import_(
 
     if output is not None:
         _check_output(output, file, force)
-    found = importing.look(file, detector, profile, set_ or (), classes)
+    found = importing.examine(file, detector, profile, set_ or (), classes)
     common.emit(_fit_sheet(file, detector, found), format, importing.plain(found))
     if found.differences and not allow_partial:
         raise WeightsError(f"{file}: {importing.refusal(found)}")

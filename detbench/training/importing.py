@@ -1,4 +1,4 @@
-"""Foreign weights as a detector of ours: how far they fit, part by part, and writing them."""
+"""Other projects' weights for a detector of ours: how they fit, part by part; writing them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Imported:
     remarks: tuple[str, ...]
 
 
-def look(
+def examine(
     path: Path,
     detector: str,
     profile: str = "paper",
