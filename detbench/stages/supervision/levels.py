@@ -79,4 +79,5 @@ class Sum(Counted):
 
     def forward(self, positives: Tensor) -> Tensor:
         counts = self.counted(positives)
-        return 2 - counts / counts.sum().clamp(min=1)
+        every = counts.sum()
+        return 2 - counts / torch.where(every > 0, every, 1.0)
