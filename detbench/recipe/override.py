@@ -109,8 +109,9 @@ def _set(data: dict[str, Any], given: list[str], text: str, override: str) -> No
             continue
         if not isinstance(owner, dict):
             what = "is not set" if owner is None else "is a value, not a table"
-            whole = f": set all of it, {given[depth - 1]}={{ {key} = ... }}" if owner is None else ""
-            raise RecipeError(f"{place}: {what}, so '{key}' cannot be set in it{whole}")
+            advice = f": set all of it, {given[depth - 1]}={{ {key} = ... }}"
+            where = f"{place}: {what}, so '{key}' cannot be set in it"
+            raise RecipeError(where + (advice if owner is None else ""))
         choices = _choices(data, path[:depth], owner)
         if choices is not None and key not in choices:
             raise RecipeError(f"{place}: {unknown('key', key, choices)}")
