@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
+from no_torch import NoTorch
 
 
 def pytest_configure() -> None:
@@ -18,6 +20,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # What tests' data sets hold is not remembered beyond them.
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="detbench-tests-")
+
+
+@pytest.fixture(scope="session")
+def no_torch() -> Iterator[NoTorch]:
+    """For what must not import torch, or anything else that is slow."""
+    processes = NoTorch()
+    yield processes
+    processes.close()
 
 
 @pytest.fixture(autouse=True)
