@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
@@ -176,14 +176,26 @@ def outcome(
     return [value for one in found for value in (one.boxes, one.scores, one.labels)]
 
 
+@lru_cache(maxsize=1)  # a row's settings come one after the other
+def learnt(identity: str) -> tuple[nn.Module, dict[str, Tensor], tuple[Tensor, Targets]]:
+    """A network, its weights, and its batch."""
+    network = made(KNOWN[identity])
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    return network, weights, batch(network)
+
+
+@lru_cache(maxsize=2)
+def outcome_of(identity: str, evaluated: bool) -> list[Tensor]:
+    return outcome(*learnt(identity), evaluated)
+
+
 def differ(one: Detector, other: Detector) -> bool:
     if shapes_of(one) != shapes_of(other):
         return True
-    first = made(one)
-    weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
-    data, second = batch(first), made(other)
+    _, weights, data = learnt(digest(one))
+    second = build_detector(other, CLASSES)
     for evaluated in (False, True):
-        ours = outcome(first, weights, data, evaluated)
+        ours = outcome_of(digest(one), evaluated)
         theirs = outcome(second, weights, data, evaluated)
         if [one.shape for one in ours] != [one.shape for one in theirs]:
             return True
