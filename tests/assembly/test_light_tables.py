@@ -21,6 +21,7 @@ from detbench.assembly import build_detector
 from detbench.data.scenes import Shapes
 from detbench.detectors.roi import RoiDetector
 from detbench.errors import RecipeError
+from detbench.measure import meta
 from detbench.recipe import load, resolve
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.digest import digest, training
@@ -152,7 +153,7 @@ def made(detector: Detector) -> nn.Module:
 
 @cache
 def shapes(identity: str) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
+    with meta.device():
         state = build_detector(KNOWN[identity], CLASSES).state_dict()
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
