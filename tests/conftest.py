@@ -6,8 +6,19 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from no_torch import NoTorch
+
+COLLECTED = pytest.StashKey[set[Path]]()
+"""Files of the tests that were found, those included that are not run."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[COLLECTED] = {item.path for item in items}
 
 
 def pytest_configure() -> None:
@@ -18,6 +29,19 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # What tests' data sets hold is not remembered beyond them.
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="detbench-tests-")
+
+
+@pytest.fixture
+def collected(pytestconfig: pytest.Config) -> set[Path]:
+    return pytestconfig.stash[COLLECTED]
+
+
+@pytest.fixture(scope="session")
+def no_torch() -> Iterator[NoTorch]:
+    """For what must not import torch, or anything else that is slow."""
+    processes = NoTorch()
+    yield processes
+    processes.close()
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 FILES = {file.relative_to(TESTS).as_posix() for file in TESTS.rglob("test_*.py")}
 
 
-def collected(folder: Path) -> set[str]:
+def collected_in(folder: Path) -> set[str]:
     """Files of the tests that pytest finds in ``folder``, of which it runs none."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-n", "0", "-m", ""]
     environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
@@ -24,10 +26,17 @@ def collected(folder: Path) -> set[str]:
     return {place.relative_to(folder).as_posix() for place in places if place.suffix == ".py"}
 
 
-def test_every_file_of_tests_is_collected() -> None:
+def test_every_file_of_tests_is_collected(
+    pytestconfig: pytest.Config, collected: set[Path]
+) -> None:
     """Pytest does not enter folders of some names, ``build`` among them."""
     assert len(FILES) > 100
-    assert {name.removeprefix("tests/") for name in collected(TESTS.parent)} == FILES
+    asked = [pytestconfig.invocation_params.dir / argument for argument in pytestconfig.args]
+    if asked == [TESTS]:  # this very run looks for all
+        found = {path.relative_to(TESTS).as_posix() for path in collected}
+    else:
+        found = {name.removeprefix("tests/") for name in collected_in(TESTS.parent)}
+    assert found == FILES
 
 
 def test_a_folder_that_pytest_skips_is_seen(tmp_path: Path) -> None:
@@ -35,7 +44,7 @@ def test_a_folder_that_pytest_skips_is_seen(tmp_path: Path) -> None:
     for name in ("build", "kept"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"test_{name}.py").write_text("def test_it(): ...")
-    assert collected(tmp_path) == {"kept/test_kept.py"}
+    assert collected_in(tmp_path) == {"kept/test_kept.py"}
 
 
 def test_no_two_files_share_a_name() -> None:

@@ -10,6 +10,7 @@ from detbench.data.kind import DataSet
 from detbench.errors import DataError, WeightsError
 from detbench.recipe import embedded, source
 from detbench.recipe.base import Custom, Spec
+from detbench.recipe.digest import SCALARS
 from detbench.recipe.experiment import Cell, Training
 
 S = TypeVar("S", bound=Spec)
@@ -39,6 +40,8 @@ def check_weights(training: Training) -> None:
 
 
 def _settled(value: Any, root: Path | None) -> Any:
+    if value is None or isinstance(value, SCALARS):  # of tuples; asking for a Spec is slow
+        return value
     if isinstance(value, tuple):
         return tuple(_settled(item, root) for item in value)
     match value:
@@ -49,7 +52,7 @@ def _settled(value: Any, root: Path | None) -> Any:
         case Custom():
             return source.settled(value)
         case Spec():
-            old = {name: getattr(value, name) for name in type(value).model_fields}
+            old = {name: item for name, item in value if not isinstance(item, SCALARS)}
             new = {name: _settled(item, root) for name, item in old.items()}
             return value if new == old else value.model_copy(update=new)
     return value

@@ -12,6 +12,7 @@ from detbench.recipe.base import DigestOf, Revision, Spec
 
 REVISION = "revision"
 """The key of an option's number of revisions in the JSON that is hashed."""
+SCALARS = (str, int, float)
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def _json(plain: Any) -> str:
 
 
 def _plain(value: Any, view: _View) -> Any:
+    if value is None or isinstance(value, SCALARS):  # most are, and asking for a Spec is slow
+        return value
     if isinstance(value, Spec):
         found = {name: _plain(item, view) for name, item in _counted(value, view).items()}
         if count := max(_revisions(value, view).values(), default=0):

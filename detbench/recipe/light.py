@@ -58,9 +58,11 @@ def _lightened(value: Any, light: Light) -> Any:
     if isinstance(value, ResNet):
         return _backbone(value, light)
     changes = {}
-    for name in type(value).model_fields:
-        rule, old = type(value).scaling.get(name), getattr(value, name)
-        changes[name] = _lightened(old, light) if rule is None else RULES[rule](old, light)
+    for name, old in value:
+        if rule := value.scaling.get(name):
+            changes[name] = RULES[rule](old, light)
+        elif isinstance(old, (Spec, tuple)):
+            changes[name] = _lightened(old, light)
     return value.model_copy(update=changes)
 
 

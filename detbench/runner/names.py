@@ -40,7 +40,7 @@ class Near:
 
 
 class Names:
-    """Every cell of every table under every profile; two seconds.
+    """Every cell of every table under every profile; a second.
 
     Args:
         seeds: that may occur.
@@ -53,9 +53,9 @@ class Names:
     def __init__(self, seeds: Sequence[int], own: Iterable[str] = ()) -> None:
         self.places: dict[str, list[Name]] = {}
         self._plans: list[plan.Plan] = []
-        for table in [*dict.fromkeys(own), *load.tables()]:
-            for profile in load.profiles():
-                chosen = plan.make(load.table(table), load.profile(profile), seeds or (0,))
+        for table in map(load.table, [*dict.fromkeys(own), *load.tables()]):
+            for profile in map(load.profile, load.profiles()):
+                chosen = plan.make(table, profile, seeds or (0,))
                 self._plans.append(chosen)
                 for digest, name in _of_plan(chosen):
                     known = self.places.setdefault(digest, [])

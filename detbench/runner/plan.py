@@ -51,7 +51,7 @@ class PlannedRow:
         train: one task per seed; empty for a row that is only cited.
         cost: GFLOPs and parameters; none for a row without a detector, or in a table that prints
             no cost.
-        differs: settings (``training.weights``) in which the cells depart from what the paper ran.
+        paper: what the paper itself ran; None for a row that is only cited.
         same_detector: nothing was changed of the paper's detector, so its cost is comparable.
         reason: why there is nothing to train; else empty.
         same: label of the row above whose cells these are too, so that they tell nothing more;
@@ -61,10 +61,17 @@ class PlannedRow:
     row: Row
     train: tuple[Task, ...]
     cost: Task | None
-    differs: tuple[str, ...] = ()
+    paper: Cell | None = field(default=None, hash=False)
     same_detector: bool = True
     reason: str = ""
     same: str = ""
+
+    @cached_property
+    def differs(self) -> tuple[str, ...]:
+        """Settings (``training.weights``) in which the cells depart from what the paper ran."""
+        cells = [task.cell for task in self.train if isinstance(task.cell, Cell)]
+        found = [name for cell in cells if self.paper for name in departures(cell, self.paper)]
+        return tuple(dict.fromkeys(found))
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -226,14 +233,12 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
         for one in group
         if one.cell is not None
     )
-    pairs = [(one.cell, paper) for one in group if one.cell is not None and paper is not None]
-    differs = dict.fromkeys(name for cell, paper in pairs for name in departures(cell, paper))
     cost = None
     if first.paper_detector is not None and any_of(table.columns, "cost"):
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)
-    return PlannedRow(first.row, train, cost, tuple(differs), same, first.reason)
+    return PlannedRow(first.row, train, cost, paper, same, first.reason)
 
 
 def _told_apart(rows: Iterable[PlannedRow]) -> tuple[PlannedRow, ...]:
@@ -268,7 +273,7 @@ def departures(cell: Cell, paper: Cell) -> list[str]:
     for section in ("detector", "data", "training", "evaluation"):
         update = FREE.get(section, {})
         ours, theirs = (getattr(one, section).model_copy(update=update) for one in (cell, paper))
-        if digest(ours) == digest(theirs):
+        if ours == theirs or digest(ours) == digest(theirs):
             continue
         if type(ours) is not type(theirs):
             found.append(section)

@@ -6,11 +6,10 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
 from detbench.assembly.common import make
-from detbench.measure import flops
+from detbench.measure import flops, meta
 from detbench.recipe import load, resolve
 from detbench.recipe.light import lighten
 from detbench.recipe.model import ResNet
@@ -34,7 +33,7 @@ def catalogue() -> dict[str, ResNet]:
 
 def gflops(backbone: ResNet) -> float:
     """By every operator: the papers' way of counting gives deformable convolutions away."""
-    with torch.device("meta"):
+    with meta.device():
         network: Any = make(backbone)
     return flops.count(nn.Sequential(network), (224, 224), "fvcore").gflops
 
@@ -84,7 +83,7 @@ def test_the_c4_heads_last_stage_is_as_deep_as_the_light_backbone_says(profile: 
         assert isinstance(cell.detector.backbone, ResNet)
         assert isinstance(cell.detector.heads.of("cls"), Res5)
         assert cell.detector.backbone.blocks is not None
-        with torch.device("meta"):
+        with meta.device():
             made: Any = build_detector(cell.detector, 12)
         head = made.main.heads.tasks.cls
         assert len(head.layer4) == cell.detector.backbone.blocks[3]

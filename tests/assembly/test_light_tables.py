@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from detbench.data.scenes import Shapes
 from detbench.detectors.dense import DensePredictor
 from detbench.detectors.roi import RoiDetector
 from detbench.errors import RecipeError
+from detbench.measure import meta
 from detbench.recipe import load, resolve
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.digest import digest, training
@@ -155,7 +156,7 @@ def made(detector: Detector) -> nn.Module:
 
 @cache
 def shapes(identity: str) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
+    with meta.device():
         state = build_detector(KNOWN[identity], CLASSES).state_dict()
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
@@ -179,14 +180,26 @@ def outcome(
     return [value for one in found for value in (one.boxes, one.scores, one.labels)]
 
 
+@lru_cache(maxsize=1)  # a row's settings come one after the other
+def learnt(identity: str) -> tuple[nn.Module, dict[str, Tensor], tuple[Tensor, Targets]]:
+    """A network, its weights, and its batch."""
+    network = made(KNOWN[identity])
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    return network, weights, batch(network)
+
+
+@lru_cache(maxsize=2)
+def outcome_of(identity: str, evaluated: bool) -> list[Tensor]:
+    return outcome(*learnt(identity), evaluated)
+
+
 def differ(one: Detector, other: Detector) -> bool:
     if shapes_of(one) != shapes_of(other):
         return True
-    first = made(one)
-    weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
-    data, second = batch(first), made(other)
+    _, weights, data = learnt(digest(one))
+    second = build_detector(other, CLASSES)
     for evaluated in (False, True):
-        ours = outcome(first, weights, data, evaluated)
+        ours = outcome_of(digest(one), evaluated)
         theirs = outcome(second, weights, data, evaluated)
         if [one.shape for one in ours] != [one.shape for one in theirs]:
             return True

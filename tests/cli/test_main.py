@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from no_torch import NoTorch
 from typer.testing import CliRunner
 
 from detbench import __version__
@@ -190,25 +191,12 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-def test_light_commands_import_no_torch(arguments: list[str], tmp_path: Path) -> None:
-    code = (
-        "import sys\n"
-        "from detbench.cli.main import main\n"
-        "try:\n"
-        "    main()\n"
-        "finally:\n"
-        "    heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'pycocotools'}\n"
-        "    print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
+def test_light_commands_import_no_torch(
+    arguments: list[str], tmp_path: Path, no_torch: NoTorch
+) -> None:
+    result = no_torch.detbench(*arguments, folder=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert result.stderr.splitlines()[-1] == "[]"
+    assert not result.slow
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import Call
+from no_torch import NoTorch
 
 from detbench.evaluation import results
 from detbench.training import loop
@@ -96,22 +95,19 @@ def test_eval_of_a_file(call: Call, tmp_path: Path) -> None:
     assert (code, f"{ap:.2f}" in out) == (0, True)
 
 
-def test_scoring_a_file_never_imports_torch(tmp_path: Path) -> None:
+def test_scoring_a_file_never_imports_torch(tmp_path: Path, no_torch: NoTorch) -> None:
     annotations(tmp_path / "ann.json")
     results.write(tmp_path / "found.json", FOUND)
     script = (
-        "import sys\n"
         "from detbench.cli.main import main\n"
         "shapes = ['--dataset', 'shapes', '--set', 'data.val=3']\n"
         "for truth in (['--annotations', 'ann.json'], shapes):\n"
         "    try: main(['eval', '--results', 'found.json', *truth])\n"
         "    except SystemExit as ended: assert not ended.code, ended.code\n"
-        "assert 'torch' not in sys.modules\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = no_torch.run(script, folder=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "torch" not in done.modules
     assert "50.50" in done.stdout
 
 

@@ -85,15 +85,31 @@ def test_fetch(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, err, loaded) == (2, "detbench: weights 'odd': no such\n", ["a", "a"])
 
 
-def mmdet(path: Path, edit: Callable[[dict[str, Any]], object] = lambda state: None) -> Path:
-    case = reference.cases()["retinanet-r50"]
-    state: dict[str, Any] = reference.state_dict(case)
-    edit(state)
-    torch.save({"meta": {}, "state_dict": state}, path)
-    return path
+@pytest.fixture(scope="module")
+def given() -> dict[str, Any]:
+    """MMDetection's state dict of a RetinaNet."""
+    return reference.state_dict(reference.cases()["retinanet-r50"])
 
 
-def test_import_of_mmdetections_checkpoint(call: Call, tmp_path: Path) -> None:
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def mmdet(given: dict[str, Any]) -> Write:
+    """Write it to a path as MMDetection's checkpoint, with edits to its state."""
+
+    def write(path: Path, edit: Callable[[dict[str, Any]], object] = lambda state: None) -> Path:
+        state = dict(given)
+        edit(state)
+        torch.save({"meta": {}, "state_dict": state}, path)
+        return path
+
+    return write
+
+
+def test_import_of_mmdetections_checkpoint(
+    call: Call, tmp_path: Path, mmdet: Write, given: dict[str, Any]
+) -> None:
     mmdet(tmp_path / "in.pth")
     words = ("weights", "import", "in.pth", "--detector", "retinanet-r50", "--output", "out.pt")
     code, out, err = call(*words)
@@ -104,14 +120,13 @@ def test_import_of_mmdetections_checkpoint(call: Call, tmp_path: Path) -> None:
     assert cell is not None
     detector = build_detector(cell.detector, 80)
     assert weights.load_file(detector, tmp_path / "out.pt", whole=True).whole
-    given = reference.state_dict(reference.cases()["retinanet-r50"])
     ours = detector.state_dict()["predictor.cls.weight"]
     assert torch.equal(ours, given["bbox_head.retina_cls.weight"])
     code, _, err = call(*words)
     assert (code, err) == (2, "detbench: --output out.pt: is there already: --force replaces it\n")
 
 
-def test_import_tells_missing_from_unknown(call: Call, tmp_path: Path) -> None:
+def test_import_tells_missing_from_unknown(call: Call, tmp_path: Path, mmdet: Write) -> None:
     def damage(state: dict[str, Any]) -> None:
         del state["bbox_head.cls_convs.0.conv.weight"]
         state["bbox_head.something.weight"] = torch.zeros(2)
@@ -134,7 +149,9 @@ def test_import_tells_missing_from_unknown(call: Call, tmp_path: Path) -> None:
     assert Path("out.pt").is_file()
 
 
-def test_import_recognises_another_number_of_classes(call: Call, tmp_path: Path) -> None:
+def test_import_recognises_another_number_of_classes(
+    call: Call, tmp_path: Path, mmdet: Write
+) -> None:
     words = ("weights", "import", "in.pth", "--detector", "retinanet-r50", "--classes")
     mmdet(tmp_path / "in.pth")
     code, _, err = call(*words, "12")
@@ -183,7 +200,7 @@ def test_import_of_torchvisions_detector(call: Call, tmp_path: Path) -> None:
     assert (len(names), names[:2], names[-1]) == (80, ("person", "bicycle"), "toothbrush")
 
 
-def test_import_keeps_mmdetections_class_names(call: Call, tmp_path: Path) -> None:
+def test_import_keeps_mmdetections_class_names(call: Call, tmp_path: Path, mmdet: Write) -> None:
     from detbench.training import files
 
     mmdet(tmp_path / "in.pth")

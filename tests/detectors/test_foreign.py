@@ -20,6 +20,7 @@ from detbench.assembly import build_detector
 from detbench.backbones.names import EPS
 from detbench.detectors.torchvision_importer import coco_classes
 from detbench.errors import WeightsError
+from detbench.measure import meta
 from detbench.pertask import PerTask
 from detbench.recipe import load
 from detbench.recipe.detector import Detector
@@ -179,7 +180,7 @@ def test_regions_are_read_as_torchvision_reads_them(
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_another_network_is_refused_in_one_line(name: str) -> None:
-    with torch.device("meta"):
+    with meta.device():
         theirs = MAKERS[name](weights=None, weights_backbone=None, num_classes=91)
         ours = build_detector(load.detector(f"{name}-r50").detector, 80)
     content = files.of_state(theirs.state_dict())
@@ -196,7 +197,7 @@ def test_another_network_is_refused_in_one_line(name: str) -> None:
 
 def test_old_names_and_norms_without_epsilon() -> None:
     """The published files are older than torchvision's names of today."""
-    with torch.device("meta"):
+    with meta.device():
         theirs: Any = retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
         ours = build_detector(recipe("retinanet"), 80)
         other: Any = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
@@ -225,7 +226,7 @@ def test_old_names_and_norms_without_epsilon() -> None:
 
 def test_other_numbers_of_classes() -> None:
     """Of a training of one's own: the background's output goes, or goes to the end."""
-    with torch.device("meta"):
+    with meta.device():
         theirs: Any = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)
     state = {k: torch.zeros(x.shape) for k, x in theirs.state_dict().items()}
     state["roi_heads.box_predictor.cls_score.bias"] = torch.tensor([9.0, 1.0, 2.0, 3.0])
@@ -234,7 +235,7 @@ def test_other_numbers_of_classes() -> None:
     assert weights.load_content(ours, files.of_state(state), "mine", whole=True).whole
     assert ours.main.cls.bias.tolist() == [1, 2, 3, 9]
     assert ours.main.loc.bias.tolist() == list(range(4, 16))
-    with torch.device("meta"):
+    with meta.device():
         dense: Any = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)
     state = {k: torch.zeros(x.shape) for k, x in dense.state_dict().items()}
     state["head.classification_head.cls_logits.bias"] = torch.tensor([1.0, 2.0, 3.0])
@@ -245,7 +246,7 @@ def test_other_numbers_of_classes() -> None:
 
 
 def test_masks_are_unknown() -> None:
-    with torch.device("meta"):
+    with meta.device():
         theirs: Any = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
         ours = build_detector(recipe("faster-rcnn"), 80)
     with pytest.raises(WeightsError, match=r"12 unknown.*mask_head"):

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from commands import exit_code
+from forked import FORKS
 
 from detbench.assembly import build_detector
+from detbench.assembly.common import make
 from detbench.errors import RecipeError, WeightsError
 from detbench.recipe import load, source
+from detbench.recipe.base import Custom
 from detbench.recipe.digest import digest, training
 from detbench.recipe.experiment import Cell
 from detbench.runner import plan
@@ -336,7 +339,6 @@ def test_nothing_of_it_is_run_and_torch_is_not_imported(
     assert "own" not in sys.modules
     code = f"import sys; from detbench.recipe import source; print(source.of_target({TARGET!r}))"
     code += "; print('torch' in sys.modules, 'own' in sys.modules)"
-    import subprocess
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1] == "False False"
@@ -366,18 +368,19 @@ def test_a_mistake_in_the_source_is_said_when_it_is_imported(folder: Path) -> No
         build_detector(task.cell.detector, 3)
 
 
+def number() -> object:
+    """What one's own module gives in this process."""
+    sys.dont_write_bytecode = False
+    return make(Custom(kind="custom", target="twice:Number"))
+
+
 def test_what_runs_is_the_source_and_no_bytecode_of_before(folder: Path) -> None:
     """Two sources of one size and one time, as archives and copies leave them."""
-    code = (
-        "import sys; sys.dont_write_bytecode = False; from detbench.assembly.common import make; "
-        "from detbench.recipe.base import Custom; "
-        "print(make(Custom(kind='custom', target='twice:Number')))"
-    )
     for text in ("def Number(): return 1", "def Number(): return 2"):
         (folder / "twice.py").write_text(text)
         os.utime(folder / "twice.py", (1_700_000_000, 1_700_000_000))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.stdout.split() == [text[-1]], done.stderr
+        with FORKS.Pool(1) as processes:
+            assert processes.apply(number) == int(text[-1])
 
 
 def test_source_that_changed_after_planning_is_an_error(folder: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from detbench.assembly import build_detector
 from detbench.errors import RecipeError
-from detbench.measure import flops, parameters
+from detbench.measure import flops, meta, parameters
 from detbench.measure.catalogue import Cost, costs, subjects
 from detbench.recipe import load
 from detbench.recipe.detector import Detector
@@ -18,8 +18,8 @@ REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "flops.json").
 METRICS = {"gflops", "params_m"}
 
 
-def meta(spec: Detector) -> torch.nn.Module:
-    with torch.device("meta"):
+def on_meta(spec: Detector) -> torch.nn.Module:
+    with meta.device():
         return build_detector(spec, 80)
 
 
@@ -125,7 +125,7 @@ def test_mmdetection_figures(config, input, recipe, backbone):
     expected = next(r for r in REFERENCE if r["config"] == config and r["input"] == input)
     spec = load.detector(recipe).detector
     changed = spec.backbone.model_copy(update=backbone)
-    detector = meta(spec.model_copy(update={"backbone": changed}))
+    detector = on_meta(spec.model_copy(update={"backbone": changed}))
     width, height = map(int, input.split("x"))
     assert f"{flops.count(detector, (width, height)).gflops:.2f}" == f"{expected['gflops']:.2f}"
     assert f"{parameters.millions(detector):.2f}" == f"{expected['trainable_params_m']:.2f}"
@@ -135,7 +135,7 @@ def test_mmdetection_figures(config, input, recipe, backbone):
 
 @pytest.mark.parametrize("protocol", ["mmdet", "fvcore"])
 def test_parts_of_fcos(protocol):
-    counted = flops.count(meta(load.detector("fcos-r50").detector), (1280, 800), protocol)
+    counted = flops.count(on_meta(load.detector("fcos-r50").detector), (1280, 800), protocol)
     assert {"backbone", "neck", "cls", "loc"} <= set(counted.by_part)
     assert sum(counted.by_part.values()) == pytest.approx(counted.gflops)
     assert counted.by_part["backbone"] > counted.by_part["cls"] > counted.by_part["loc"]
@@ -145,7 +145,7 @@ def test_parts_of_fcos(protocol):
 def test_odd_sizes_lie_between_even_ones(protocol):
     for name in ("FCOS + SCE + DPE", "ATSS + SCE + DPE", "GFL + SCE + DPE"):
         [subject] = [s for s in subjects(["tscode-table1"]) if s.row == name]
-        detector = meta(subject.spec)
+        detector = on_meta(subject.spec)
         below, odd, above = (
             flops.count(detector, size, protocol).gflops
             for size in ((416, 352), (417, 353), (448, 384))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from detbench.assembly import build_detector
-from detbench.measure import flops
+from detbench.measure import flops, meta
 from detbench.recipe import load, resolve
 
 # What the printed figures hold beyond our count wherever SCE reads P_{l+1} (see features/sce.py):
@@ -21,7 +20,7 @@ ROWS = [row for table in TABLES for row in load.table(table).rows if "gflops" in
 
 
 def count(row) -> float:
-    with torch.device("meta"):
+    with meta.device():
         detector = build_detector(resolve.paper_detector(row), 80)
     return flops.count(detector, (1280, 800), "mmdet").gflops
 

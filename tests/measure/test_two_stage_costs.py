@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from detbench.assembly import build_detector
-from detbench.measure import flops, parameters
+from detbench.measure import flops, meta, parameters
 from detbench.recipe import load, resolve
 from detbench.recipe.metrics import COSTS, METRICS
 from detbench.report.table import fixed
@@ -28,7 +27,7 @@ ROWS = [
 
 
 def measured(table: str, row) -> dict[str, float]:
-    with torch.device("meta"):
+    with meta.device():
         detector = build_detector(resolve.paper_detector(row), 80)
     found = {
         "params_m": parameters.millions(detector),
@@ -65,7 +64,7 @@ def test_the_right_figures_of_modulated_convolutions(label):
     row = next(r for r in load.table(TABLES[1]).rows if r.label == label)
     found = resolve.paper_detector(row)
     modulated = found.backbone.model_copy(update={"deformable": "v2"})
-    with torch.device("meta"):
+    with meta.device():
         detector = build_detector(found.model_copy(update={"backbone": modulated}), 80)
     count = flops.count(detector, (1333, 800), "mmdet").gflops
     assert row.misprints["gflops"].endswith(f"v2 has {count:.2f}")

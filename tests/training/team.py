@@ -1,6 +1,6 @@
-"""One process of several that trains small cells: ``team.py JOB.json``.
+"""One process of several that trains small cells.
 
-The job has ``cases``: a folder, a detector and settings each, one after the other in the same
+Its job has ``cases``: a folder, a detector and settings each, one after the other in the same
 team; ``stop``: a rank and the iteration at which its report stops the first case; ``fault``: a rank
 and how it ends at iteration 2, ``kill`` or ``memory``.
 """
@@ -89,11 +89,13 @@ def run(job: dict[str, Any], team: Team = ALONE) -> None:
             (work / "result.json").write_text(text)
 
 
-if __name__ == "__main__":
-    content = json.loads(Path(sys.argv[1]).read_text())
+def main(job: dict[str, Any], environment: dict[str, str], said: Path) -> None:
+    """A job in a process of its own, as torchrun would start it; what it says goes to ``said``."""
+    os.environ.update(environment)
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     try:
         with distributed.joined(CPU) as joined, memory.advised():
-            run(content, joined)
+            run(job, joined)
     except Stop:
         sys.exit(99)
     except DetbenchError as error:

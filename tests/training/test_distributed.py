@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import team
 import torch
+from forked import FORKS
 
 from detbench import sharding
 from detbench.training import checkpoint, curve, loop
 
-SCRIPT = str(Path(__file__).with_name("team.py"))
 LIVE = (
     "training.weights=none",
     "detector.backbone.norm=batch",
@@ -50,39 +48,39 @@ def _as_before() -> Any:
     torch.set_num_threads(before[1])
 
 
-def start(folder: Path, world: int, **job: Any) -> list[subprocess.Popen[str]]:
-    """Processes as torchrun would start them."""
+def start(folder: Path, world: int, **job: Any) -> list[ForkServerProcess]:
+    """Processes as torchrun would start them; what each says is in a file of ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "job.json").write_text(json.dumps(job, default=str))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
     common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen(
-            [sys.executable, SCRIPT, str(folder / "job.json")],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(world)
-    ]
+    processes = []
+    for rank in range(world):
+        environment = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        said = folder / f"said-{rank}"
+        processes.append(FORKS.Process(target=team.main, args=(job, environment, said)))
+        processes[-1].start()
+    return processes
 
 
-def finish(processes: list[subprocess.Popen[str]]) -> tuple[list[int], str]:
+def finish(processes: list[ForkServerProcess], folder: Path) -> tuple[list[int | None], str]:
     """Exit codes, and what all said."""
     try:
-        said = [process.communicate(timeout=240)[1] for process in processes]
+        for process in processes:
+            process.join(240)
+            assert process.exitcode is not None, "it hangs"
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
-    return [process.returncode for process in processes], "".join(said)
+            process.join()
+    said = [(folder / f"said-{rank}").read_text() for rank in range(len(processes))]
+    return [process.exitcode for process in processes], "".join(said)
 
 
 def together(folder: Path, world: int, **job: Any) -> None:
-    codes, said = finish(start(folder, world, **job))
+    codes, said = finish(start(folder, world, **job), folder)
     assert codes == [0] * world, said
 
 
@@ -146,7 +144,7 @@ def test_losses_and_detections_are_those_of_one_process(tmp_path: Path) -> None:
 
 def test_a_stop_in_one_process_saves_once_and_fewer_go_on(tmp_path: Path) -> None:
     cut, whole = ([str(tmp_path / name), *CASES["regions"]] for name in ("cut", "whole"))
-    codes, said = finish(start(tmp_path, 2, cases=[cut], stop=[1, 2]))
+    codes, said = finish(start(tmp_path, 2, cases=[cut], stop=[1, 2]), tmp_path)
     assert codes == [143, 99], said
     assert checkpoint.load(tmp_path / "cut" / loop.CHECKPOINT)["iteration"] == 2
     team.run({"cases": [cut, whole]})
@@ -165,9 +163,9 @@ def test_a_process_that_ends_ends_the_others_with_one_message(
 ) -> None:
     case = [str(tmp_path / "work"), *CASES["batch norm"], "training.iterations=1000"]
     processes = start(tmp_path, 2, cases=[case], fault=[1, how])
-    processes[1].wait(120)
+    processes[1].join(120)
     ended = time.monotonic()
-    codes, said = finish(processes)
+    codes, said = finish(processes, tmp_path)
     assert time.monotonic() - ended < 30
     assert codes == [1, -9 if how == "kill" else 1]
     assert message in said

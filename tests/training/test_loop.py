@@ -3,20 +3,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
+from collections.abc import Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import FORKS
 from standin import SGD, Loader, Tiny, fit, training
 
 from detbench.errors import CellFailed, WeightsError
 from detbench.progress import Progress
-from detbench.training import checkpoint, curve, loop, schedule
+from detbench.structures import Batch
+from detbench.training import checkpoint, curve, loop, schedule, stop
 
 ADAMW = {
     "optimizer": {"kind": "adamw", "lr": 0.01},
@@ -252,23 +253,20 @@ def test_checkpoint_of_another_run_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-KILLED = """
-import sys, time
-sys.path.insert(0, {folder!r})
-import torch; torch.set_num_threads(1)
-from pathlib import Path
-from standin import Loader, fit, training
-from detbench.training import loop, stop
 class Slow(Loader):
-    def batches(self, start):
+    def batches(self, start: int) -> Iterator[Batch]:
         for item in super().batches(start):
             time.sleep(0.02)
             yield item
-loop.READ_EVERY_S = 0.0
-with stop.on_signals() as check:
-    print("ready", flush=True)
-    fit(Path({work!r}), training(iterations=60, checkpoint_every={every}), check, Slow())
-"""
+
+
+def until_killed(work: Path, every: float, ready: Event) -> None:
+    """A training in a process of its own, which hears signals from ``ready`` on."""
+    torch.set_num_threads(1)
+    loop.READ_EVERY_S = 0.0
+    with stop.on_signals() as check:
+        ready.set()
+        fit(work, training(iterations=60, checkpoint_every=every), check, Slow())
 
 
 @pytest.mark.parametrize(
@@ -278,22 +276,17 @@ def test_killed_processes_resume_to_the_same_bits(tmp_path: Path, number: int, c
     """SIGTERM and SIGINT save first; SIGKILL loses what came after the last checkpoint."""
     torch.set_num_threads(1)
     every = 0.1 if number == signal.SIGKILL else 1e9
-    folder = str(Path(__file__).parent)
-    script = textwrap.dedent(KILLED).format(folder=folder, work=str(tmp_path / "cut"), every=every)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    ready = FORKS.Event()
+    process = FORKS.Process(target=until_killed, args=(tmp_path / "cut", every, ready))
+    process.start()
+    assert ready.wait(60)
     while number == signal.SIGKILL and not (tmp_path / "cut" / loop.CHECKPOINT).exists():
         time.sleep(0.01)
     time.sleep(0.3)
-    process.send_signal(number)
-    assert process.wait(30) == code
-    process.stdout.close()
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(30)
+    assert process.exitcode == code
     reached = checkpoint.load(tmp_path / "cut" / loop.CHECKPOINT)["iteration"]
     assert 0 < reached < 60
     settings = training(iterations=60)

@@ -20,6 +20,7 @@ from detbench.assembly import build_detector
 from detbench.assembly.common import make
 from detbench.backbones.pretrained import copies, cover
 from detbench.backbones.resnet import BLOCKS
+from detbench.measure import meta
 from detbench.recipe import load
 from detbench.recipe import model as spec
 from detbench.recipe.detector import Dense, Detector, Roi
@@ -77,7 +78,7 @@ def _trained(detector: Detector) -> str:
 @cache
 def torchvision_file(depth: int, groups: int, base_width: int) -> State:
     """The state dict of torchvision's own network, on meta tensors."""
-    with torch.device("meta"):
+    with meta.device():
         network = TorchvisionResNet(
             Bottleneck, list(BLOCKS[depth][1]), groups=groups, width_per_group=base_width
         )
@@ -122,7 +123,7 @@ def test_torchvisions_file_loads_whole_and_the_rest_is_listed(name: str) -> None
     settings = subjects()[name]
     backbone = settings.backbone
     assert isinstance(backbone, spec.ResNet)
-    with torch.device("meta"):
+    with meta.device():
         detector = build_detector(settings, 80)
     state = torchvision_file(backbone.depth, backbone.groups, backbone.base_width)
     assert weights.load_content(detector, files.of_state(state), "file").whole
@@ -139,7 +140,7 @@ def test_torchvisions_file_loads_whole_and_the_rest_is_listed(name: str) -> None
 
 def test_what_is_on_no_list_is_an_error() -> None:
     settings = subjects()["fcos-r50"]
-    with torch.device("meta"):
+    with meta.device():
         detector = build_detector(settings, 80)
         state = dict(torchvision_file(50, 1, 64))
         detector.more = nn.Linear(2, 2)

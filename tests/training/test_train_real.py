@@ -103,7 +103,7 @@ def test_training_scenes_by_seed_follow_the_cells_seed(
 def test_mixed_precision_trains(tmp_path: Path, precision: str) -> None:
     # At 64 pixels P6 is a single cell, and oneDNN's bf16 gradient of a strided 3x3 convolution on a
     # single cell is uninitialised memory (torch 2.15).
-    size = [f"{key}=128" for key in ("data.size", "training.input.short", "training.input.long")]
+    size = [f"{key}=96" for key in ("data.size", "training.input.short", "training.input.long")]
     train(cell("gfl-r50", f"training.precision={precision}", *size), tmp_path)
     losses = [line["total"] for line in curve.read(tmp_path / loop.CURVE)]
     assert len(losses) == 4
