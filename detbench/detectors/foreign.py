@@ -29,18 +29,19 @@ class ForeignState:
     differences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def refusal(self, origin: str) -> str:
+    def refusal(self, origin: str, how: str = "--allow-partial loads") -> str:
         """Why these weights are not loaded, in one line; empty if they may be.
 
         Args:
             origin: whose network it is.
+            how: they are loaded all the same.
         """
         if not self.differences:
             return ""
         return (
             f"{origin}'s network is another than this detector's, whether parameters fit or not: "
             f"{'; '.join(self.differences)}: set these in a recipe of your own "
-            "(recipes/examples has torchvision's three), or --allow-partial loads them all the same"
+            f"(recipes/examples has torchvision's three), or {how} them all the same"
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -30,6 +31,12 @@ FOLDERS: dict[Kind, str] = {
     "detector": "detectors",
     "schedule": "schedules",
     "profile": "profiles",
+}
+TAKEN_BY: dict[Kind, str] = {
+    "table": "check, run, report, show, flops and latency take it",
+    "detector": "train, eval, predict, show, flops and latency take it, and rows as 'detector'",
+    "schedule": "tables and detectors take it as 'schedule'",
+    "profile": "--profile takes it",
 }
 EXAMPLES = "examples"
 """Folder of recipes that show how own ones are written; they are named by path."""
@@ -129,22 +136,41 @@ def find(kind: Kind, name: str) -> Path:
         return path
     files = _files(kind)
     if name not in files:
+        if said := another_kind(name, kind):
+            raise RecipeError(said)
         known = {"table": tables, "detector": detectors, "schedule": schedules}.get(kind, profiles)
         raise RecipeError(f"{unknown(kind, name, known())}; a file of your own ends in .toml")
     return files[name]
 
 
+def another_kind(name: str, *wanted: Kind) -> str:
+    """That this is the id of a recipe of another kind, and what takes it; empty if it is none."""
+    found = [kind for kind in TAKEN_BY if kind not in wanted and name in _files(kind)]
+    return _not_wanted(f"'{name}' is", found[0], wanted) if found else ""
+
+
+def _not_wanted(what: str, kind: Kind, wanted: Sequence[Kind]) -> str:
+    return f"{what} a {kind}, and here a {' or '.join(wanted)} is wanted: {TAKEN_BY[kind]}"
+
+
 def kind_of(data: dict[str, Any]) -> Kind:
     """What a file's content is a recipe of; a detector where it does not tell."""
+    if told := _told_kind(data):
+        return told
+    parent = data.get("extends")
+    kinds: tuple[tuple[Kind, list[str]], ...] = (("table", tables()), ("schedule", schedules()))
+    return next((kind for kind, known in kinds if parent in known), "detector")
+
+
+def _told_kind(data: dict[str, Any]) -> Kind | None:
+    """The kind that alone has the keys of a file; None where they do not tell."""
     if {"rows", "grid", "sweep"} & set(data):
         return "table"
     if "detector" in data:
         return "detector"
     if "light" in data or "training" in data:
         return "profile" if "light" in data else "schedule"
-    parent = data.get("extends")
-    kinds: tuple[tuple[Kind, list[str]], ...] = (("table", tables()), ("schedule", schedules()))
-    return next((kind for kind, known in kinds if parent in known), "detector")
+    return None
 
 
 def shown(path: Path) -> str:
@@ -252,6 +278,9 @@ def _raw_detector(path: Path) -> dict[str, Any]:
 def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The file's data over its parent's; of a detector only the networks are inherited."""
     data = read(path)
+    told = _told_kind(data)
+    if told and told != kind and {told, kind} != {"profile", "schedule"}:
+        raise RecipeError(_not_wanted(f"{shown(path)}:", told, [kind]))
     parent = data.pop("extends", None)
     if parent is None:
         return data

@@ -256,7 +256,9 @@ def _weights() -> Check:
     named = [one for one in every if one.detectors and one not in own]
     here = [one.name for one in named if one.here]
     said = f"{len(here)} of the {len(named)} that recipes name are here"
-    said += f", and {len(own)} embedded ones"
-    if damaged := [one for one in own if not one.here]:
+    damaged = [one for one in own if not one.here]
+    said += f", and {len(own) - len(damaged)} embedded ones"
+    if damaged:
+        said += f"; damaged or unreadable: {', '.join(one.name for one in damaged)}"
         return Check("weights", "warning", said, damaged[0].advice)
     return Check("weights", "ok", f"{said}; detbench weights list")

@@ -57,14 +57,15 @@ class Loader(Protocol):
     def batches(self, start: int) -> Iterator[Batch]: ...
 
 
-def train(cell: Cell, work: Path, host: Host, allow_partial: bool = False) -> nn.Module:
+def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False) -> nn.Module:
     """Train the detector of ``cell``, or finish training it.
 
     Args:
         work: folder of the checkpoint and the loss curve, which the first process alone needs; if
             it has a checkpoint of this cell, the run goes on from there.
         host: where it is trained.
-        allow_partial: initial weights may lack keys of the network and have others.
+        allow_partial: initial weights may lack keys of the network and have others; None as in
+            ``weights.initialise``.
 
     Returns:
         The trained detector, on ``host.device``, in every process; its weights are the averaged

@@ -13,7 +13,8 @@ import torch
 from commands import Call
 
 from detbench.assembly import build_detector
-from detbench.recipe import resolve
+from detbench.recipe import embedded, resolve
+from detbench.runner import health
 from detbench.training import inventory, lookup, named, weights
 
 NAME = "ResNet50_Weights.IMAGENET1K_V1"
@@ -54,6 +55,38 @@ def test_list_says_what_is_here_and_what_to_do(call: Call, tmp_path: Path) -> No
     code, out, _ = call("weights", "list")
     assert code == 0
     assert "and 9 more" in out
+
+
+@pytest.mark.usefixtures("answers")
+def test_embedded_weights_that_cannot_be_read_leave_the_others_listed(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "folder", lambda: tmp_path / "own")
+    (tmp_path / "own" / "folder.safetensors").mkdir(parents=True)
+    (tmp_path / "own" / "cut.safetensors").write_bytes(b"cut")
+    header = b'{"__metadata__": {"detbench": "{}"}}'
+    sound = len(header).to_bytes(8, "little") + header
+    (tmp_path / "own" / "sound.safetensors").write_bytes(sound)
+    code, out, _ = call("weights", "list", "--format", "json")
+    assert code == 0
+    found = {Path(one["path"]).stem: one for one in json.loads(out)}
+    assert found["resnet50-0676ba61"]
+    assert {name: found[name]["here"] for name in ("folder", "cut", "sound")} == {
+        "folder": False,
+        "cut": False,
+        "sound": True,
+    }
+    assert (
+        "folder.safetensors: cannot be read: Is a directory: mend it, or"
+        in (found["folder"]["advice"])
+    )
+    assert "cut.safetensors: damaged" in found["cut"]["advice"]
+    said = health._weights()
+    assert said.status == "warning"
+    assert "and 1 embedded ones; damaged or unreadable: embedded:cut-" in said.message
+    assert "embedded:folder" in said.message
+    assert "see torch" not in said.advice
+    assert "there are embedded:cut-" in embedded.problem("embedded:gone-00000000")
 
 
 def test_torch_hubs_folder_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
