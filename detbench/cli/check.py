@@ -71,8 +71,9 @@ def command(
     """Check what TABLE needs and print what would run; runs nothing.
 
     Looked at: the recipe, whether the data set's files are there (and, with --read-data, sound),
-    whether the weights asked for are there, whether own modules are there and parse (they are not
-    run), the results folder and its disk space, the ratio of learning rate and batch.
+    whether the weights asked for are there and a file of them fits, whether own modules are there
+    and parse (they are not run), the results folder and its disk space, the ratio of learning rate
+    and batch.
     Printed: each cell with its digest and its status in the store, and the time still to spend.
     Exit code 2 if something must be mended before a run.
     """
@@ -97,6 +98,7 @@ def command(
         Finding("recipe", "ok", f"{chosen.table.id}: {_counted(chosen)}, no mistakes"),
         *_data(chosen, root, read_data),
         *_weights(chosen),
+        *[Finding("weights", "mend", said) for said in plan.misfits(chosen.tasks, root)],
         *_modules(chosen),
         *_disk(chosen, missing, store.root),
         *[Finding("store", "warning", said) for said in plan.outdated(store, missing)],

@@ -279,6 +279,35 @@ def test_weights_are_looked_at_before_anything_runs(
     assert not (tmp_path / "store" / "work").exists()
 
 
+def test_a_file_that_fits_some_rows_is_said_before_they_start(call: Call, tmp_path: Path) -> None:
+    """By ``check`` and by ``run``, of exactly the rows that it does not fit; the others run."""
+    tiny = ("data.size=48", "data.train=4", "data.val=2", "training.input.short=48")
+    tiny = (*tiny, "training.input.long=48", "training.iterations=1", "training.batch=2")
+    words = ["tscode-table1", "--rows", "FCOS,GFL", "--profile", "smoke", "--columns", "AP"]
+    words += [word for one in (*tiny, "training.weights=own.pt") for word in ("--set", one)]
+    cell = resolve.cell("fcos-r50", "smoke").cell
+    assert cell is not None
+    weights.save(tmp_path / "own.pt", build_detector(cell.detector, 12))
+
+    checked = [word for word in words if word not in ("--columns", "AP")]
+    code, out, _ = call("check", *checked, "--format", "json")
+    assert code == 2
+    said = [one["message"] for one in json.loads(out)["checks"] if one["status"] == "mend"]
+    assert len(said) == 1
+    assert said[0].startswith("GFL: own.pt: made for another detector or number of classes: keys ")
+    assert "--allow-partial takes" not in said[0]
+    assert "detbench weights import --allow-partial" in said[0]
+
+    code, out, err = call("run", *words)
+    assert code == 2
+    assert err.splitlines().count(said[0]) == 1
+    assert err.index(said[0]) < err.index("FCOS: done")
+    assert "--allow-partial takes" not in err
+    code, out, _ = call("check", *checked, "--rows", "FCOS", "--format", "json")
+    assert code == 0
+    assert {one["status"] for one in json.loads(out)["checks"]} <= {"ok", "warning"}
+
+
 @pytest.mark.usefixtures("answers")
 def test_check_says_of_a_default_how_to_get_it(call: Call) -> None:
     words = ("check", "tscode-table1", "--rows", "GFL", "--profile", "paper")
