@@ -40,7 +40,7 @@ def initialise(
     Args:
         wanted: ``none``; ``default``, the backbone recipe's; a name of torchvision, timm, OpenMMLab
             or detbench; a file.
-        default: what the recipe's backbone names, or none; it is not downloaded.
+        default: what the recipe's backbone names, or None; it is not downloaded.
         allow_partial: take what fits where the keys or shapes of both do not agree; None where
             whoever asks has no such option, which is then not advised.
 
@@ -74,7 +74,7 @@ def save(path: Path, detector: nn.Module) -> None:
 
 
 def class_names(detector: nn.Module) -> list[str] | None:
-    """What the classes of a detector are called, in the order of its labels, if it is known."""
+    """Names of a detector's classes in the order of its labels; None if they are unknown."""
     names: tuple[str, ...] | None = getattr(detector, "class_names", None)
     return None if names is None else list(names)
 
@@ -82,7 +82,7 @@ def class_names(detector: nn.Module) -> list[str] | None:
 def load_file(
     detector: nn.Module, path: Path, allow_partial: bool | None = False, whole: bool = False
 ) -> Fit:
-    """Load a file into ``detector``: a checkpoint of ours or of elsewhere, or a backbone's.
+    """Load a file into ``detector``: a checkpoint of ours or another project's, or a backbone's.
 
     Args:
         whole: a file of the backbone alone will not do.
@@ -135,10 +135,11 @@ def for_backbone(own: Cover, state: State) -> State:
     """A backbone's file under the names of a detector, once for each copy of a part.
 
     Args:
-        own: what of the detector starts from it.
+        own: the parts of the detector that start from it.
 
     Returns:
-        What nobody reads keeps its name, but for what the detector does not need by design.
+        The tensors. Those that the detector does not read keep their names, and those that it does
+        not need by design are left out.
     """
     wanted = set(own.names.values())
     if not wanted <= set(state):
