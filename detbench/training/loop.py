@@ -64,8 +64,7 @@ def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False
         work: folder of the checkpoint and the loss curve, which the first process alone needs; if
             it has a checkpoint of this cell, the run goes on from there.
         host: where it is trained.
-        allow_partial: initial weights may lack keys of the network and have others; None as in
-            ``weights.initialise``.
+        allow_partial: of the initial weights, see ``weights.initialise``.
 
     Returns:
         The trained detector, on ``host.device``, in every process; its weights are the averaged
