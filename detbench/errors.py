@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from typing import Any
 
+CHANGED_SINCE = "changed since this was planned: the same command plans again"
+"""What is said of a file whose content is no longer that of a cell."""
+
 
 def visible(text: str) -> str:
     r"""``text`` in printable characters, others escaped as in ``\n`` and ``\x1b``."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from detbench.assembly import uncached
-from detbench.errors import RecipeError
+from detbench.errors import CHANGED_SINCE, RecipeError
 from detbench.pertask import PerTask
 from detbench.recipe import source
 from detbench.recipe.base import Custom, Option, PerTaskSpec
@@ -71,32 +73,58 @@ def _own(settings: Custom, context: Mapping[str, Any]) -> Any:
         sys.path.append(os.getcwd())
     uncached.install()
     target = imported(settings.target)
-    if settings.source is not None:
-        source.settled(settings)
+    if settings.source not in (None, source.of_target(settings.target)):
+        raise RecipeError(
+            f"{where}: not the source that is asked for: it, or what it imports, {CHANGED_SINCE}"
+        )
     if twice := sorted(set(context) & set(settings.arguments)):
         raise RecipeError(f"{where}: arguments: {', '.join(twice)} is given by the stage; drop it")
-    with contextlib.suppress(ValueError):  # a class of compiled code may have no signature
+    with suppress(ValueError):  # a class of compiled code may have no signature
         signature = inspect.signature(target)
         try:
             signature.bind(**context, **settings.arguments)
         except TypeError as error:
             given = ", ".join([*context, *settings.arguments]) or "nothing"
             raise RecipeError(f"{where}: {error}; it is called with {given}") from error
-    return target(**context, **settings.arguments)
+    with without_exit(settings.target, "made"):
+        return target(**context, **settings.arguments)
+
+
+@contextmanager
+def without_exit(target: str, when: str) -> Iterator[None]:
+    """A target that ends Python (``sys.exit``, a command line that is read) is an error.
+
+    Args:
+        when: what is done with it: ``imported``, ``made``, ``tried``.
+
+    Raises:
+        RecipeError: it does; says which line of the user's.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [one for one in frames if not source.is_installed(Path(one.filename).absolute())]
+        place = "".join(f"{one.filename}:{one.lineno}: " for one in own[-1:])
+        raise RecipeError(
+            f"target {target!r}: {place}ends Python (SystemExit: {error}) when it is {when}: "
+            "mend it there"
+        ) from error
 
 
 def imported(target: str) -> Any:
     """The object of ``package.module:name``."""
     module_name, _, name = target.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        with without_exit(target, "imported"):
+            module = importlib.import_module(module_name)
     except ImportError as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         ours = missing is not None and f"{module_name}.".startswith(f"{missing}.")
-        advice = "; run in its folder, or put that on PYTHONPATH" if ours else ""
+        advice = source.WHERE if ours else ""
         raise RecipeError(f"target {target!r}: {error}{advice}") from error
     except SyntaxError as error:
-        place = f"{error.filename}:{error.lineno}"
+        place = f"{error.filename or module_name}:{error.lineno or 1}"
         raise RecipeError(f"target {target!r}: {place}: {error.msg}: mend it there") from error
     try:
         return getattr(module, name)

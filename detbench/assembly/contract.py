@@ -17,6 +17,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from detbench.assembly.common import without_exit
 from detbench.detectors.dense import Predictions, PredictorShape
 from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid
@@ -96,7 +97,8 @@ class Trial:
         for module in modules:
             module.training = False
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            leaving = without_exit(self.target, f"tried on {on}, as it is built")
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), leaving:
                 yield
         except RecipeError:
             raise

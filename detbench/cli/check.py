@@ -71,8 +71,9 @@ def command(
     """Check what TABLE needs and print what would run; runs nothing.
 
     Looked at: the recipe, whether the data set's files are there (and, with --read-data, sound),
-    whether the weights asked for are there, the results folder and its disk space, the ratio of
-    learning rate and batch.
+    whether the weights asked for are there and a file of them fits, whether own modules are there
+    and parse (they are not run), the results folder and its disk space, the ratio of learning rate
+    and batch.
     Printed: each cell with its digest and its status in the store, and the time still to spend.
     Exit code 2 if something must be mended before a run.
     """
@@ -97,6 +98,8 @@ def command(
         Finding("recipe", "ok", f"{chosen.table.id}: {_counted(chosen)}, no mistakes"),
         *_data(chosen, root, read_data),
         *_weights(chosen),
+        *[Finding("weights", "mend", said) for said in plan.misfits(chosen.tasks, root)],
+        *_modules(chosen),
         *_disk(chosen, missing, store.root),
         *[Finding("store", "warning", said) for said in plan.outdated(store, missing)],
         *[Finding("settings", "warning", sentence) for sentence in chosen.warnings],
@@ -157,6 +160,20 @@ def _weights_from(start: Start, found: Answer | None) -> Finding:
         where = f" in {found.path}" if found and found.path else ""
         return Finding("weights", "ok", f"{start.name} is there{where}")
     return Finding("weights", "ok", f"{start.name}: {found.origin}'s, the run downloads it")
+
+
+def _modules(chosen: Plan) -> list[Finding]:
+    """Of the user's own, as far as their source tells."""
+    from detbench.recipe import source
+
+    found = []
+    for target in dict.fromkeys(
+        name for task in chosen.tasks for name in source.targets(task.cell)
+    ):
+        said = source.problem(target)
+        message = said or f"{target} is there and parses; what it does is seen when it runs"
+        found.append(Finding("module", "mend" if said else "ok", message))
+    return found
 
 
 def _disk(chosen: Plan, missing: list[Task], root: Path) -> list[Finding]:

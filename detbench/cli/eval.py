@@ -111,6 +111,7 @@ def command(
     common.before_torch()
     root = common.data_root(data_root)
     cell, _ = single.choose(detector, profile, dataset, set_ or (), 0, root)
+    file = None if weights == "none" else single.weights_file(weights)
     single.log_to_stderr()
 
     from detbench.evaluation import results as files
@@ -128,7 +129,7 @@ def command(
         memory.advised(),
     ):
         host = Host(root, where, report, team)
-        found = load_and_score(cell, weights, host, allow_partial, evaluator)
+        found = load_and_score(cell, file, host, allow_partial, evaluator)
     if not team.first:
         return
     if save is not None:

@@ -124,11 +124,10 @@ def command(
     seeding.choose_determinism(where)
     network = build_detector(cell.detector, source.names)
     try:
-        load_file(network, file, whole=True)
-    except WeightsError as error:
         # A detector that is to be seen needs all its weights: there is no such option here.
-        said = str(error).removesuffix(": --allow-partial takes what fits")
-        raise WeightsError(f"{said} ({source.explain}, --profile another network)") from error
+        load_file(network, file, allow_partial=None, whole=True)
+    except WeightsError as error:
+        raise WeightsError(f"{error} ({source.explain}, --profile another network)") from error
 
     from detbench.evaluation.inspection import inspect
 
@@ -168,10 +167,9 @@ def _which(
     if weights is None:
         raise RecipeError("--detector needs --weights FILE: detbench train makes one")
     assert detector is not None
-    if not Path(weights).is_file():
-        raise WeightsError(f"--weights {weights}: no such file")
+    file = single.weights_file(weights)
     cell, _ = single.cell_of(detector, profile, dataset, overrides, seed, root)
-    return cell, Path(weights), Path(detector).stem if detector.endswith(".toml") else detector
+    return cell, file, Path(detector).stem if detector.endswith(".toml") else detector
 
 
 def _draw(

@@ -113,7 +113,8 @@ def command(
     if missing:
         plan.check_data(chosen, root)
         plan.check_weights(missing)
-        for sentence in (*chosen.warnings, *plan.outdated(store, missing)):
+        said = (*chosen.warnings, *plan.outdated(store, missing), *plan.misfits(missing, root))
+        for sentence in said:
             common.say(sentence)
     options = Options(
         data_root=root,

@@ -63,7 +63,8 @@ def _is_detector(name: str) -> bool:
         return Path(name).is_file() and load.kind_of(load.read(Path(name))) == "detector"
     tables, detectors = load.tables(), load.detectors()
     if name not in (*tables, *detectors):
-        raise RecipeError(unknown("table or detector", name, [*tables, *detectors]))
+        said = load.another_kind(name, "table", "detector")
+        raise RecipeError(said or unknown("table or detector", name, [*tables, *detectors]))
     return name in detectors
 
 

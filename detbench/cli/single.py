@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from detbench import __version__
 from detbench.cli import common
-from detbench.errors import DataError
+from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
 
 if TYPE_CHECKING:
@@ -72,6 +72,28 @@ def require_data(data: Data, root: Path) -> None:
     missing = data.why_missing(root)
     if missing:
         raise DataError(f"data: {missing}")
+
+
+def weights_file(weights: str) -> Path:
+    """The file of a detector's weights that ``--weights`` means.
+
+    Raises:
+        WeightsError: there is none; says so of what names a backbone's, as ``embedded``.
+    """
+    from detbench.training import lookup
+
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return path
+    said = "no such file: detbench train makes one"
+    if path.is_dir():
+        said = "a folder: name a file in it, as weights.pt"
+    elif not lookup.is_file(weights):
+        said = (
+            "no such file, and weights by name only start a training: give a file of the whole "
+            "detector, as the weights.pt that detbench train makes"
+        )
+    raise WeightsError(f"--weights {weights}: {said}")
 
 
 def settings(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from detbench.errors import DataError
+from detbench.errors import CHANGED_SINCE, DataError
 from detbench.recipe.base import Spec
 
 if TYPE_CHECKING:
@@ -248,12 +248,14 @@ class OnDisk(DataSet):
 
         return content.of_files(self.hashed(split, root))
 
-    def _changed(self, split: Split, root: Path) -> str:
+    def _changed(self, split: Split, root: Path, read: bool = False) -> str:
         where = self.where(split, root)[0]
+        advice = "restore them, or give the command again without data.*_content"
+        if read:
+            advice = f"they {CHANGED_SINCE}; where a recipe or --set asks for them, {advice}"
         return (
             f"{where}: the {split} annotations are not those that are asked for, whose content "
-            f"is {str(getattr(self, f'{split}_content'))[:12]}...: restore them, or give the "
-            "command again without data.*_content"
+            f"is {str(getattr(self, f'{split}_content'))[:12]}...: {advice}"
         )
 
     def _read(self, split: Split, root: Path) -> Table:
@@ -263,7 +265,7 @@ class OnDisk(DataSet):
             from detbench.data import content
 
             if wanted != content.of_files(self.hashed(split, root)):
-                raise DataError(self._changed(split, root))
+                raise DataError(self._changed(split, root, read=True))
         return self.table(split, root)
 
     def open(self, split: Split, root: Path, seed: int = 0) -> Dataset:

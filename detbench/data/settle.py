@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from detbench.data import content
 from detbench.data.kind import DataSet
-from detbench.errors import DataError, WeightsError
+from detbench.errors import CHANGED_SINCE, DataError, WeightsError
 from detbench.recipe import embedded, source
 from detbench.recipe.base import Custom, Spec
 from detbench.recipe.digest import SCALARS
@@ -35,8 +35,11 @@ def check_weights(training: Training) -> None:
     """Raise ``WeightsError`` if the file that a training starts from has another content than its
     cell was planned with.
     """
-    if training.weights_content is not None:
-        _with_content(training)
+    found = _content(training.weights)
+    if found is not None and training.weights_content not in (None, found):
+        raise WeightsError(
+            f"{training.weights}: not the weights that are asked for: the file {CHANGED_SINCE}"
+        )
 
 
 def _settled(value: Any, root: Path | None) -> Any:
@@ -77,17 +80,22 @@ def _file(weights: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _with_content(training: Training) -> Training:
-    path, wanted = _file(training.weights), training.weights_content
-    if path is None:
-        return training
+def _content(weights: str) -> str | None:
+    path = _file(weights)
     try:
-        found = content.of_files([path])
+        return None if path is None else content.of_files([path])
     except DataError as error:
         raise WeightsError(str(error)) from None
+
+
+def _with_content(training: Training) -> Training:
+    found, wanted = _content(training.weights), training.weights_content
+    if found is None:
+        return training
     if wanted not in (None, found):
         raise WeightsError(
-            f"{path}: not the weights that are asked for, whose content is {wanted[:12]}...: "
-            "restore them, or give the command again without training.weights_content"
+            f"{training.weights}: not the weights that are asked for, whose content is "
+            f"{wanted[:12]}...: restore them, or give the command again without "
+            "training.weights_content"
         )
     return training.model_copy(update={"weights_content": found})

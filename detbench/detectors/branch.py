@@ -24,9 +24,9 @@ from detbench.stages.supervision.roi import BoxDeltas
 
 @dataclass(frozen=True)
 class BranchOutputs:
-    """What a branch says of K proposals, by the head that says it: ``cls`` or ``loc``.
+    """Outputs of a branch for K proposals, by the head that predicts them: ``cls`` or ``loc``.
 
-    A head is absent where it was not run, or does not do that task.
+    A head is absent if it was not run, or does not predict that task.
 
     Attributes:
         logits: (K, C + 1), background last.
@@ -122,13 +122,13 @@ class Branch(nn.Module):
         return outputs
 
     def _embed(self, regions: Regions, shifts: bool) -> tuple[Regions, Tensor | None]:
-        """Regions with what an option that shifts them reads."""
+        """Regions with the embedding that options which shift them read."""
         if self.embedding is None or not shifts:
             return regions, None
         return regions, self.embedding(*regions)
 
     def _layers(self, head: str) -> tuple[nn.Linear | None, nn.Linear | None]:
-        """The layers behind a head that say the class, and the box."""
+        """The layers behind a head that predict the class, and the box."""
         if self.heads.shared:
             return self.cls, self.loc
         if head == "cls":
@@ -137,7 +137,7 @@ class Branch(nn.Module):
 
 
 def _only(task: str, pair: PerTask[Any]) -> PerTask[Any]:
-    """``task``'s alone."""
+    """Those of ``task`` alone."""
     return PerTask.both(getattr(pair, task))
 
 

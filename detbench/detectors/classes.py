@@ -1,4 +1,4 @@
-"""Which rows of a detector's parameters are of which class, so that they can be put in order."""
+"""Which rows of a detector's parameters belong to which class, for reordering classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ClassRows:
-    """A parameter whose first dimension has a place for each class.
+    """A parameter whose first dimension has rows for each class.
 
     Attributes:
         outer: how often the classes come one after another (anchors of a cell).
@@ -63,7 +63,7 @@ def key(name: str) -> str:
 
 
 def order(given: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
-    """The place in ``given`` of each class in ``wanted``; none where they are not the same."""
+    """The index in ``given`` of each class in ``wanted``; None if they are not the same."""
     for compared in (str, key):
         places = {compared(name): index for index, name in enumerate(given)}
         names = [compared(name) for name in wanted]

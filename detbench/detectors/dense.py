@@ -56,7 +56,7 @@ class Inference:
 
 @dataclass(frozen=True)
 class PredictorShape:
-    """What a predictor is built for.
+    """What a predictor must know of the detector around it.
 
     Attributes:
         channels: of each task's tower.
@@ -76,14 +76,14 @@ class PredictorShape:
 class DensePredictor(nn.Module):
     """The prediction convolutions, shared by all levels.
 
-    A task whose features are coarser than their level predicts for all cells under a coarse cell at
-    once; ``pixel_shuffle`` puts them back (TSCODE, eq. 4, up to the order of channels) and what odd
-    sizes leave over at right and bottom is cut.
+    A task whose features are coarser than their level predicts all fine cells under a coarse one at
+    once: ``pixel_shuffle`` rearranges channels to cells (TSCODE, eq. 4, up to the order of
+    channels). Where the level's size is odd, the surplus at right and bottom is cropped.
 
     Args:
-        shape: see there.
-        extras: whose tower predicts each extra output, by its name.
-        scaled: each level has a learnt factor on the localisation output.
+        shape: see ``PredictorShape``.
+        extras: name of each extra output to the task whose tower predicts it.
+        scaled: multiply the localisation output of each level by a learnt factor.
         bias: that localisation starts with.
     """
 
@@ -145,7 +145,7 @@ class DensePredictor(nn.Module):
 
 @dataclass(frozen=True)
 class DenseParts:
-    """What a dense detector is put together from.
+    """The modules and settings of a dense detector.
 
     Attributes:
         backbone: images to C2..C5.
@@ -175,10 +175,10 @@ class DenseParts:
 
 
 class DenseDetector(nn.Module):
-    """A dense detector put together from its stages.
+    """A dense detector made of its stages.
 
     Attributes:
-        class_names: what the labels are called, in their order; none where nobody said.
+        class_names: names of the classes in the order of the labels; None if they are unknown.
     """
 
     own_start = ("neck", "features", "heads", "predictor", "score", "supervisions")
@@ -207,7 +207,7 @@ class DenseDetector(nn.Module):
         return Pyramid(self.neck(maps[start:]), below)
 
     def forward(self, images: Tensor) -> Predictions:
-        """(B, 3, H, W) normalised images to raw predictions; H and W need no multiple."""
+        """(B, 3, H, W) normalised images to raw predictions; any H and W will do."""
         pyramid = self.pyramid(images)
         maps = self.features.tasks.map(lambda features: features(pyramid))
         towers = maps.zip(self.heads.tasks, lambda levels, head: [head(x) for x in levels])
@@ -237,8 +237,8 @@ class DenseDetector(nn.Module):
 
         Args:
             images: (B, 3, H, W), normalised.
-            targets: of the batch; images without objects are all background.
-            epoch: how many epochs are over, with the part of the one that is going on.
+            targets: of the batch; all candidates of an image without objects are background.
+            epoch: training progress in epochs, with a fraction, as 2.5.
 
         Returns:
             Scalars by name: ``cls``, ``loc``, and ``distribution``, ``quality`` if there are any;

@@ -14,6 +14,10 @@ COUNTERS = ("num_batches_tracked", "positives_seen")
 """What training counts, in batch norms and in weights of levels. No prediction depends on it, and
 others' files lack it, so it may be missing anywhere."""
 
+IMPORT = "detbench weights import --allow-partial --output FILE.pt"
+PARTIAL = "--allow-partial takes what fits", f"{IMPORT} makes a file of what fits"
+"""What to do about weights that fit in part; the latter where there is no such option."""
+
 _PREDICTIONS = re.compile(r"(.*\.)?(cls|loc)\.(weight|bias)")
 
 
@@ -83,13 +87,14 @@ def compare(own: dict[str, Tensor], given: dict[str, Tensor]) -> Fit:
 def load(
     module: nn.Module,
     state: dict[str, Tensor],
-    allow_partial: bool,
+    allow_partial: bool | None,
     origin: str,
     expected: Collection[str] | None = None,
 ) -> Fit:
     """Load what fits, in place.
 
     Args:
+        allow_partial: take what fits; None where whoever asks has no such option.
         expected: names of the module's that the file should have; by default all.
         origin: begins the message, as in "a.pt: made for another detector".
 
@@ -101,7 +106,7 @@ def load(
         own = {name: tensor for name, tensor in own.items() if name in expected}
     fit = compare(own, state)
     if not fit.whole and not (allow_partial and fit.matching):
-        advice = "--allow-partial takes what fits" if fit.matching else "nothing fits"
+        advice = PARTIAL[allow_partial is None] if fit.matching else "nothing fits"
         raise WeightsError(f"{origin}: keys {fit.sentence()}: {fit.hint()}{advice}")
     shapes = {name: tensor.shape for name, tensor in own.items()}
     fitting = {name: x for name, x in state.items() if shapes.get(name) == x.shape}

@@ -1,4 +1,4 @@
-"""What importers of other projects' detectors share."""
+"""Code that the importers of other projects' detectors share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ForeignState:
 
     Attributes:
         state: its names are ours where we have one.
-        classes: what its classes are called, in the order of ``state``; none where it is not known.
-        differences: what the two networks do differently, in words; no parameter tells it, and some
-            setting of a recipe does.
+        classes: names of its classes in the order of ``state``; None if they are unknown.
+        differences: what the two networks compute differently, in words; no parameter shows it, but
+            a setting of a recipe can match it.
         remarks: differences that no setting of a recipe mends.
     """
 
@@ -29,18 +29,19 @@ class ForeignState:
     differences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def refusal(self, origin: str) -> str:
+    def refusal(self, origin: str, how: str = "--allow-partial loads") -> str:
         """Why these weights are not loaded, in one line; empty if they may be.
 
         Args:
             origin: whose network it is.
+            how: they are loaded all the same.
         """
         if not self.differences:
             return ""
         return (
             f"{origin}'s network is another than this detector's, whether parameters fit or not: "
             f"{'; '.join(self.differences)}: set these in a recipe of your own "
-            "(recipes/examples has torchvision's three), or --allow-partial loads them all the same"
+            f"(recipes/examples has torchvision's three), or {how} them all the same"
         )
 
 
@@ -54,7 +55,7 @@ def rename(name: str, rules: Sequence[tuple[str, str]]) -> str:
 
 
 def strides_in_3x3(detector: Any) -> bool | None:
-    """Whether the backbone's down-sampling bottlenecks stride in their 3x3; none if it has none."""
+    """Whether the backbone's down-sampling bottlenecks stride in their 3x3; None if it has none."""
     stage: Any = getattr(detector.backbone, "layer2", None)
     if stage is None or not hasattr(stage[0], "conv3"):
         return None

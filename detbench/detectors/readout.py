@@ -1,4 +1,4 @@
-"""Readout: which head, and which round, answers which task at test."""
+"""Readout: which head, and which round, predicts which task at test."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Readout:
         return torch.stack(fused).mean(dim=0)
 
     def boxes(self, outputs: BranchOutputs) -> BoxDeltas:
-        """Those of the head that is read."""
+        """Boxes of the head that is read."""
         return outputs.boxes[self.loc]
 
 

@@ -37,7 +37,7 @@ COUNTED_PROPOSALS = 1000
 
 
 class RoiDetector(nn.Module):
-    """An RoI detector put together from its stages.
+    """An RoI detector made of its stages.
 
     Args:
         trunk: images to maps.
@@ -46,7 +46,7 @@ class RoiDetector(nn.Module):
         readout, inference: what is read at test, and how.
 
     Attributes:
-        class_names: what the labels are called, in their order; none where nobody said.
+        class_names: names of the classes in the order of the labels; None if they are unknown.
     """
 
     class_names: tuple[str, ...] | None = None
@@ -103,12 +103,12 @@ class RoiDetector(nn.Module):
     # --- training ---------------------------------------------------------------------------
 
     def losses(self, images: Tensor, targets: Targets, epoch: float = 0.0) -> dict[str, Tensor]:
-        """Losses of a batch; their sum is what is minimised. Names say whose they are.
+        """Losses of a batch by name, with the prefix of their stage; their sum is minimised.
 
         Args:
             images: (B, 3, H, W), normalised.
             targets: of the batch; an image may have no objects.
-            epoch: how many epochs are over; nothing here depends on it.
+            epoch: unused; dense detectors take it too.
         """
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)
@@ -127,11 +127,11 @@ class RoiDetector(nn.Module):
 
     def _propose(self, scored: list[ScoredBoxes], task: TaskProposals) -> Proposed:
         count = task.train_count if self.training else task.test_count
-        together = getattr(task, "images", 1) if self.training else 1  # one's own may not say
+        together = getattr(task, "images", 1) if self.training else 1  # own ones may lack it
         return pad(suppressed(scored, task.nms, count, together))
 
     def uniform(self) -> Iterator[tuple[str, float]]:
-        """Each cross-entropy, by name, where every class is as likely."""
+        """Each cross-entropy, by name, if all classes were equally likely."""
         yield "rpn_cls", math.log(2)
         for stage in self.stages:
             yield from stage.uniform().items()
@@ -145,7 +145,7 @@ class RoiDetector(nn.Module):
 
         Args:
             images: (B, 3, H, W), normalised and padded.
-            sizes: (B, 2), height and width before padding; by default there is none.
+            sizes: (B, 2), height and width before padding; by default those of ``images``.
         """
         maps, levels = self.pyramid(images)
         cls, loc = self.rpn(levels)
@@ -232,7 +232,7 @@ def _regions(pyramids: PerTask[RoiPyramid], rois: Tensor) -> PerTask[Regions]:
 
 
 def _sizes(images: Tensor, sizes: Tensor | None) -> Tensor:
-    """(B, 2), height and width before padding; by default there is none."""
+    """(B, 2), height and width before padding; by default those of the images."""
     if sizes is not None:
         return sizes
     return constant([images.shape[-2:]] * len(images), images.device)

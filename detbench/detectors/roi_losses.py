@@ -20,7 +20,7 @@ class BranchLosses:
 
     Attributes:
         cls, loc: of the focused tasks.
-        unfocused: weights of the unfocused losses, or none.
+        unfocused: weights of the unfocused losses, or None.
         divisor: of box losses, see ``recipe.roi.BoxLoss``.
     """
 
@@ -32,10 +32,10 @@ class BranchLosses:
     def __call__(
         self, outputs: BranchOutputs, taught: PerTask[Taught], of_both: Tensor
     ) -> dict[str, Tensor]:
-        """Losses by name; none of the classes in a loc-only round.
+        """Losses by name; a loc-only round has no classification loss.
 
         Args:
-            outputs: of the branch for the proposals ``taught``.
+            outputs: of the branch for the sampled proposals ``taught``.
             of_both: scalar, proposals of both tasks' sets.
         """
         sampled = taught.loc.rois.sample_count
@@ -51,7 +51,7 @@ class BranchLosses:
         return losses
 
     def uniform(self, classes: int) -> dict[str, float]:
-        """What those of the classes are where every class, and background, is as likely."""
+        """The classification losses if all classes and background were equally likely."""
         weights = {"cls": self.cls.weight}
         if self.unfocused is not None:
             weights["unfocused_cls"] = self.unfocused.cls

@@ -1,4 +1,4 @@
-"""What an RoI detector is told beside its stages, and what it predicts."""
+"""Settings of an RoI detector beside its stages, and its predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Trunk:
     """From images to the maps that regions are pooled from.
 
     Attributes:
-        backbone, neck: ``neck`` is none on C4.
+        backbone, neck: ``neck`` is None on C4.
         features, strides: per task the pyramid it pools from, and the strides of its maps.
         finest: side in pixels of RoIs on its finest map; see ``ops.roi_pooling.assign_levels``.
     """
@@ -59,7 +59,7 @@ class RoiPredictions:
         scores: (K, C), probabilities without background.
         boxes: (K, 4) or (K, C, 4), xyxy.
         counts: proposals of each image; they sum to K.
-        pyramids: the maps that they were pooled from, for what detections are asked further.
+        pyramids: the maps that they were pooled from, which extras read again at test.
     """
 
     scores: Tensor

@@ -40,8 +40,8 @@ class ScoredBoxes:
     """One image's best boxes of every level before NMS.
 
     Attributes:
-        boxes: (K, 4), xyxy, clipped to the image; those outside of it have no area, and are dropped
-            or kept (see ``recipe.proposals.Rpn``).
+        boxes: (K, 4), xyxy, clipped to the image. Boxes outside of it then have no area; the
+            setting ``empty`` of ``recipe.proposals.Rpn`` drops or keeps them.
         scores: (K,), objectness in [0, 1].
         levels: (K,), level of each; NMS is within a level.
     """
@@ -51,7 +51,7 @@ class ScoredBoxes:
     levels: Tensor
 
     def with_area(self) -> ScoredBoxes:
-        """Those with positive sides."""
+        """The boxes whose sides are positive."""
         real = ((self.boxes[:, 2:] - self.boxes[:, :2]) > 0).all(dim=1).nonzero()[:, 0]
         return ScoredBoxes(self.boxes[real], self.scores[real], self.levels[real])
 
@@ -66,8 +66,8 @@ def suppressed(images: list[ScoredBoxes], iou: float, count: int, together: int)
     Args:
         images: of a batch.
         count: boxes of ``together`` images.
-        together: so many images following each other share ``count``, the best of all of them;
-            fewer that are left over at the end have their part of it.
+        together: this many successive images share ``count`` boxes, the best of all of them; a
+            smaller group at the end shares a proportional part.
     """
     if together == 1:
         return [image.suppressed(iou, count) for image in images]
@@ -158,7 +158,7 @@ class Rpn(nn.Module):
         return losses
 
     def _usable(self, candidates: Candidates, targets: Targets, sizes: Tensor) -> Tensor | None:
-        """(B, N): anchors that may teach an image; none is all of them."""
+        """(B, N): anchors that may be used in training; None is all of them."""
         within, border = candidates.within(targets.extents), self.settings.border
         if border is None:
             return within

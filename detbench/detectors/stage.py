@@ -28,11 +28,11 @@ Proposed = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """What a stage did in a step of training.
+    """Samples and outputs of a stage in one training step.
 
     Attributes:
-        regions: the proposals that teach it, and the maps they were pooled from.
-        taught: those proposals and what they learn.
+        regions: the sampled proposals, and the maps they were pooled from.
+        taught: those proposals and their targets.
         outputs: of its branch for them.
         of_both: scalar, the first stage's proposals of both tasks' sets.
     """
@@ -48,21 +48,21 @@ class Extra(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """What of it trains, and is kept in checkpoints under the extra's name."""
+        """Its module, which is trained, and kept in checkpoints under the extra's name."""
         ...
 
     def losses(self, step: Step) -> dict[str, Tensor]:
-        """Losses by name, on the proposals and outputs of the stage."""
+        """Losses by name, of the proposals and outputs of the stage."""
         ...
 
     def uniform(self) -> dict[str, float]:
-        """What its losses of classes are, by name, where every class is as likely."""
+        """Its classification losses, by name, if all classes were equally likely."""
         ...
 
     def predict(
         self, pyramids: PerTask[RoiPyramid], detections: list[Detections]
     ) -> list[Detections]:
-        """Each image's detections, with what it adds to them."""
+        """The detections of each image, with what the extra adds to them."""
         ...
 
 
@@ -72,7 +72,7 @@ class Stage:
 
     Attributes:
         branch, supervision: what is run, and its losses.
-        samplers: which proposals teach it.
+        samplers: draw the proposals that it is trained on.
         weight: of its losses and its extras'.
         prefix: of their names.
         extras: beside it, by name.
@@ -105,7 +105,7 @@ class Stage:
         return {f"{self.prefix}{name}": self.weight * loss for name, loss in found.items()}
 
     def uniform(self) -> dict[str, float]:
-        """Its losses of classes, by name, where every class is as likely."""
+        """Its classification losses, by name, if all classes were equally likely."""
         found = self.supervision.uniform(self.branch.predicts.classes)
         for extra in self.extras.values():
             found |= extra.uniform()
@@ -141,6 +141,6 @@ class Stage:
 
 def _passed_on(boxes: Tensor, rois: Rois, sampler: ProposalSampler, sizes: Tensor) -> Proposed:
     """Refined boxes; the background of a positive sampler goes on as it is."""
-    if getattr(sampler, "only_positive", False):  # one of the user's own may not say
+    if getattr(sampler, "only_positive", False):  # own ones may lack it
         boxes = torch.where((rois.matched >= 0)[..., None], boxes, rois.boxes)
     return clip(boxes, sizes[:, None]), rois.valid & ~rois.is_ground_truth

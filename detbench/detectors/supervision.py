@@ -1,4 +1,4 @@
-"""What teaches a dense detector: assigners, and the losses that read what they assign."""
+"""Supervision of a dense detector: assigners, and the losses that read their assignments."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Supervision(nn.Module):
         """Losses of a batch by name.
 
         Args:
-            targets: of the batch; images without objects are all background.
+            targets: of the batch; all candidates of an image without objects are background.
             epoch: see ``Assigned``.
         """
         detached = outputs.detached

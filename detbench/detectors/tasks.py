@@ -35,7 +35,7 @@ class TaskModules(nn.Module):
 def modules_in(*rules: Any) -> nn.ModuleList:
     """The modules among assigners and losses, each once, for a detector to own.
 
-    Those of detbench are none, and have nothing that trains or is kept. A user's own may have: so
-    it is moved, trained, saved and restored as the rest.
+    Those built in are no modules, without parameters or buffers. A user's own may be modules: they
+    are then moved, trained, saved and restored as the rest.
     """
     return nn.ModuleList({id(rule): rule for rule in rules if isinstance(rule, nn.Module)}.values())

@@ -76,7 +76,7 @@ def _in_order(
 
 def load_and_score(
     cell: Cell,
-    weights: str,
+    weights: Path | None,
     host: Host,
     allow_partial: bool = False,
     evaluator: Evaluator = "detbench",
@@ -84,7 +84,7 @@ def load_and_score(
     """Build the detector of ``cell``, load ``weights`` and ``score`` it.
 
     Args:
-        weights: a file of all its weights, or ``none`` for the untrained network.
+        weights: a file of all its weights; None is the untrained network.
 
     Raises:
         WeightsError: the file is missing, damaged or for another detector.
@@ -93,6 +93,6 @@ def load_and_score(
     seeding.seed_everything(cell.seed)
     names = data.class_names(data.load(cell.data, "val", host.data_root))
     detector = build_detector(cell.detector, names)
-    if weights != "none":
-        load_file(detector, Path(weights), allow_partial, whole=True)
+    if weights is not None:
+        load_file(detector, weights, allow_partial, whole=True)
     return score(detector, cell, host, evaluator)

@@ -5,7 +5,6 @@ The text is changed and not written anew, so that the comments stay, which are t
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -15,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
 from detbench.errors import RecipeError
 from detbench.recipe import load
 from detbench.recipe.base import Spec
 from detbench.recipe.table import Table
 from detbench.recipe.validate import unknown
 
-_REFERENCE = re.compile(r'^(\s*(?:extends|detector|schedule)\s*=\s*)"([^"\n]+\.toml)"', re.M)
-_FIRST_TABLE = re.compile(r"^\s*\[", re.M)
+_REFERENCES = ("extends", "detector", "schedule")
 _WIDTH = 98  # of a comment's text
 
 
@@ -89,8 +90,14 @@ def write(source: Source, target: Path, force: bool = False) -> None:
     aside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.toml")
     try:
         aside.write_text(_text(source, target, original), encoding="utf-8")
-        _check(source, original, aside)
+        if _content(_loaded(source.kind, aside)) != _content(original):
+            raise TOMLKitError("the copy would say something else")
         os.replace(aside, target)
+    except TOMLKitError as error:
+        raise RecipeError(
+            f"{source.name}: is written in a way that detbench copy cannot follow ({error}): copy "
+            "the file yourself"
+        ) from error
     except OSError as error:
         where = f"folder {target.parent}" if not target.parent.is_dir() else str(target)
         raise RecipeError(
@@ -119,24 +126,27 @@ def _loaded(kind: load.Kind, path: Path) -> Spec:
 
 def _text(source: Source, target: Path, original: Spec) -> str:
     """The copy's whole text."""
-    text = source.path.read_text(encoding="utf-8")
-    first = _FIRST_TABLE.search(text)
-    head, body = (text[: first.start()], text[first.start() :]) if first else (text, "")
-    head = re.sub(r"^id\s*=.*$", f'id = "{new_id(target)}"', head, count=1, flags=re.M)
+    found = tomlkit.parse(source.path.read_text(encoding="utf-8"))
+    found["id"] = new_id(target)
     if source.kind == "table":
-        head = re.sub(r"^paper\s*=.*$", 'paper = "own"', head, count=1, flags=re.M)
-    text = _REFERENCE.sub(lambda match: _settled(match, source.path), head + body)
-    text = _commands(text, source, original, target)
+        found["paper"] = "own"
+    _settle(found, source.path.parent)
+    text = _commands(tomlkit.dumps(found), source, original, target)
     parts = [_header(source, target), text.rstrip("\n") + "\n"]
     if isinstance(original, Table):
         parts.append(_own_row(original))
     return "\n".join(part for part in parts if part)
 
 
-def _settled(match: re.Match[str], source: Path) -> str:
-    """A reference to a file beside the source, as an absolute path."""
-    path = Path(match[2]).expanduser()
-    return f"{match[1]}{json.dumps(str((source.parent / path).resolve()), ensure_ascii=False)}"
+def _settle(value: Any, folder: Path) -> None:
+    """Make references to files, which are from ``folder``, absolute, in place."""
+    if isinstance(value, dict):
+        for key in _REFERENCES:
+            if isinstance(name := value.get(key), str) and name.endswith(".toml"):
+                value[key] = str((folder / Path(name).expanduser()).resolve())
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _settle(item, folder)
 
 
 def _commands(text: str, source: Source, original: Any, target: Path) -> str:
@@ -179,42 +189,20 @@ def _own_row(table: Table) -> str:
     if row is None or row.detector is None:
         return ""
     heads = load.detector(row.detector).detector.heads
-    loc = _inline(heads.of("loc").model_dump(mode="json", exclude_unset=True))
+    loc = tomlkit.inline_table()
+    loc.update(heads.of("loc").model_dump(mode="json", exclude_unset=True, exclude_none=True))
     lines = [
         "A row of your own. Any of backbone, neck, features, sampling, assignment, heads,",
         "supervision, ... replaces the detector's: by an option that another recipe uses, or by",
         "a module of yours by its import path (detbench/recipe/base.py, Custom, has the contract).",
         "",
         "[[rows]]",
-        f"label = {json.dumps(f'{row.detector}, my classification head')}",
-        f"detector = {json.dumps(row.detector, ensure_ascii=False)}",
+        f"label = {tomlkit.string(f'{row.detector}, my classification head').as_string()}",
+        f"detector = {tomlkit.string(row.detector).as_string()}",
         'heads.cls = { kind = "custom", target = "mypackage.heads:MyHead", arguments = {} }',
-        f"heads.loc = {loc}",
+        f"heads.loc = {loc.as_string()}",
     ]
     return "\n".join(f"# {line}".rstrip() for line in lines) + "\n"
-
-
-def _inline(value: Any) -> str:
-    """Plain data as TOML on one line; absent settings are left out."""
-    if isinstance(value, dict):
-        parts = [f"{key} = {_inline(item)}" for key, item in value.items() if item is not None]
-        return "{ " + ", ".join(parts) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _check(source: Source, original: Spec, copy: Path) -> None:
-    """Raise unless the copy says what the original says, but for its id and paper."""
-    try:
-        same = _content(_loaded(source.kind, copy)) == _content(original)
-    except RecipeError:
-        same = False
-    if not same:
-        raise RecipeError(
-            f"{source.name}: is written in a way that detbench copy cannot follow: give 'id' and "
-            "'paper' lines of their own before the first table, or copy the file yourself"
-        )
 
 
 def _content(spec: Spec) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,14 @@ def name(path: Path) -> str:
         stat = path.stat()
         return f"{PREFIX}{path.stem}-{_sum(path, stat.st_mtime_ns, stat.st_size)}"
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"{path}: cannot be read: {error.strerror or error}: mend it, or delete it and make it "
+        f"again by {PRETRAIN}"
+    )
 
 
 @cache
@@ -107,7 +115,7 @@ def problem(text: str) -> str:
     own, _, _ = text.removeprefix(PREFIX).rpartition("-")
     path = files().get(own)
     if path is None:
-        known = [name(one) for one in files().values()]
+        known = _names()
         return f"weights '{text}': no such file{suggest(text, known)}: {_known()}"
     now = name(path)
     if now != text:
@@ -133,8 +141,17 @@ def path(text: str) -> Path:
     return files()[text.removeprefix(PREFIX).rpartition("-")[0]]
 
 
+def _names() -> list[str]:
+    """Of the files that can be read."""
+    found = []
+    for path in files().values():
+        with suppress(WeightsError):
+            found.append(name(path))
+    return found
+
+
 def _known() -> str:
-    known = [name(one) for one in files().values()]
+    known = _names()
     return f"there are {', '.join(known)}" if known else f"there are none, {PRETRAIN} makes them"
 
 
@@ -226,7 +243,7 @@ def provenance(path: Path) -> dict[str, Any]:
         if not isinstance(found, dict) or not whole:
             raise ValueError
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{path}: damaged, or not made by {PRETRAIN}: delete it and make it again"

@@ -12,20 +12,21 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from detbench.errors import RecipeError
+from detbench.recipe import file_kinds
 from detbench.recipe import grid as grids
 from detbench.recipe import sweep as sweeps
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import Schedule
+from detbench.recipe.file_kinds import TAKEN_BY, Kind
 from detbench.recipe.metrics import COLUMNS, PUBLISHED
 from detbench.recipe.table import REPLACEABLE, Profile, Table, without
 from detbench.recipe.validate import parse, unknown
 
 S = TypeVar("S", bound=Spec)
-Kind = Literal["table", "detector", "schedule", "profile"]
 FOLDERS: dict[Kind, str] = {
     "detector": "detectors",
     "schedule": "schedules",
@@ -129,19 +130,23 @@ def find(kind: Kind, name: str) -> Path:
         return path
     files = _files(kind)
     if name not in files:
+        if said := another_kind(name, kind):
+            raise RecipeError(said)
         known = {"table": tables, "detector": detectors, "schedule": schedules}.get(kind, profiles)
         raise RecipeError(f"{unknown(kind, name, known())}; a file of your own ends in .toml")
     return files[name]
 
 
+def another_kind(name: str, *wanted: Kind) -> str:
+    """That this is the id of a recipe of another kind, and what takes it; empty if it is none."""
+    found = [kind for kind in TAKEN_BY if kind not in wanted and name in _files(kind)]
+    return f"'{name}' is {file_kinds.not_wanted(found[0], wanted)}" if found else ""
+
+
 def kind_of(data: dict[str, Any]) -> Kind:
     """What a file's content is a recipe of; a detector where it does not tell."""
-    if {"rows", "grid", "sweep"} & set(data):
-        return "table"
-    if "detector" in data:
-        return "detector"
-    if "light" in data or "training" in data:
-        return "profile" if "light" in data else "schedule"
+    if told := file_kinds.told(data):
+        return told
     parent = data.get("extends")
     kinds: tuple[tuple[Kind, list[str]], ...] = (("table", tables()), ("schedule", schedules()))
     return next((kind for kind, known in kinds if parent in known), "detector")
@@ -176,17 +181,9 @@ def read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{shown(path)}{line}: not valid TOML: {message}") from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{shown(path)}: {_EXCESS}") from error
-    if _deeper(data, DEPTH):
+    if file_kinds.deeper(data, DEPTH):
         raise RecipeError(f"{shown(path)}: {_EXCESS}")
     return data
-
-
-def _deeper(value: Any, depth: int) -> bool:
-    """Whether tables and arrays are nested deeper than that."""
-    if not isinstance(value, (dict, list)):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_deeper(item, depth - 1) for item in inner)
 
 
 @cache
@@ -252,6 +249,8 @@ def _raw_detector(path: Path) -> dict[str, Any]:
 def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The file's data over its parent's; of a detector only the networks are inherited."""
     data = read(path)
+    if said := file_kinds.another(data, kind):
+        raise RecipeError(f"{shown(path)}: {said}")
     parent = data.pop("extends", None)
     if parent is None:
         return data

@@ -10,7 +10,7 @@ from detbench.errors import RecipeError
 from detbench.recipe.base import PerTaskSpec, Spec
 from detbench.recipe.experiment import Cell
 from detbench.recipe.table import REPLACEABLE
-from detbench.recipe.validate import descend, nullable, parse, unknown
+from detbench.recipe.validate import descend, nullable, of_kind, parse, unknown
 
 SECTIONS = ("detector", "data", "training", "evaluation")
 
@@ -114,7 +114,8 @@ def _set(data: dict[str, Any], given: list[str], text: str, override: str) -> No
             raise RecipeError(where + (advice if owner is None else ""))
         choices = _choices(data, path[:depth], owner)
         if choices is not None and key not in choices:
-            raise RecipeError(f"{place}: {unknown('key', key, choices)}")
+            more = of_kind(Cell, data, (*path[:depth], key))
+            raise RecipeError(f"{place}: {unknown('key', key, choices)}{more}")
         if depth < len(path) - 1:
             owner = owner.setdefault(key, {})
     last: Any = path[-1]

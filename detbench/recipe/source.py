@@ -15,17 +15,25 @@ import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from detbench.errors import RecipeError
-from detbench.recipe.base import Custom
+from detbench.recipe.base import Custom, Spec
+from detbench.recipe.validate import suggest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
 INSTALLED = {"site-packages", "dist-packages"}
+
+WHERE = "; run in its folder, or put that on PYTHONPATH"
+"""What to do about a module that is not found."""
+_MAKES_NAMES = {"*", "__getattr__", "globals", "vars", "exec", "setattr"}
+"""What a module mentions that may have names which its source does not."""
 
 Import = tuple[int, str, tuple[str, ...]]
 """Of ``from ..a import b, c``: 2, ``a`` and the names."""
@@ -58,11 +66,68 @@ def of_target(target: str) -> str | None:
     Raises:
         RecipeError: a file cannot be read.
     """
-    importlib.invalidate_caches()
     module = target.partition(":")[0]
-    modules = _Modules(module.partition(".")[0])
-    found: dict[str, str] = {}
-    waiting = [module]
+    found = {name: one.sha256 for name, one in _consists_of(target, _modules(module)).items()}
+    if module not in found:
+        return None
+    return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()
+
+
+def problem(target: str) -> str:
+    """Why ``package.module:name`` cannot be imported, as far as that is seen without running it:
+    a module is missing, does not parse, or never mentions the name. Empty if nothing is seen.
+
+    Raises:
+        RecipeError: a file cannot be read.
+    """
+    module, _, name = target.partition(":")
+    modules = _modules(module)
+    if missing := modules.missing(module):
+        return f"target {target!r}: No module named {missing!r}{WHERE}"
+    files = _consists_of(target, modules)
+    for one in files.values():
+        if one.mistake:
+            return f"target {target!r}: {one.path}:{one.mistake}: mend it there"
+    own = files.get(module)
+    if own is None or own.names is None or name in own.names:
+        return ""
+    return f"target {target!r}: no {name!r} in {module}{suggest(name, own.names)}"
+
+
+def targets(spec: Any) -> Iterator[str]:
+    """Of all of the user's own modules in a cell, or in a part of one."""
+    if isinstance(spec, Custom):
+        yield spec.target
+    elif isinstance(spec, Spec | tuple):
+        for item in spec if isinstance(spec, tuple) else vars(spec).values():
+            yield from targets(item)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A module's file, read and not run.
+
+    Attributes:
+        mistake: line and message, where it does not parse.
+        names: all that it mentions; None where more may come into it, by ``import *`` or made up.
+    """
+
+    path: Path
+    sha256: str
+    imports: tuple[Import, ...] = ()
+    mistake: str = ""
+    names: frozenset[str] | None = None
+
+
+def _modules(module: str) -> _Modules:
+    importlib.invalidate_caches()
+    return _Modules(module.partition(".")[0])
+
+
+def _consists_of(target: str, modules: _Modules) -> dict[str, _File]:
+    """The files of the user's that a target consists of, by the names of their modules."""
+    found: dict[str, _File] = {}
+    waiting = [target.partition(":")[0]]
     seen = set()
     while waiting:
         name = waiting.pop()
@@ -75,14 +140,12 @@ def of_target(target: str) -> str | None:
             continue
         try:
             stat = path.stat()
-            facts = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-            found[name], imports = _read(path, facts)
+            found[name] = _read(path, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
         except OSError as error:
             raise RecipeError(f"target {target!r}: {path}: {error.strerror or error}") from error
-        waiting += _absolute(imports, name if path.stem == "__init__" else name.rpartition(".")[0])
-    if module not in found:
-        return None
-    return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()
+        package = name if path.stem == "__init__" else name.rpartition(".")[0]
+        waiting += _absolute(found[name].imports, package)
+    return found
 
 
 class _Modules:
@@ -103,6 +166,20 @@ class _Modules:
         spec = self._spec(name)
         path = Path(spec.origin).absolute() if spec and spec.has_location and spec.origin else None
         return path if path and self._ours(path) else None
+
+    def missing(self, name: str) -> str:
+        """The first of a module and the packages that it is in that is not there; else empty. What
+        packages that are not the user's have is not known without importing them.
+        """
+        parts = name.split(".")
+        for count in range(1, len(parts) + 1):
+            whole = ".".join(parts[:count])
+            spec = self._spec(whole)
+            if spec is None:
+                return whole
+            if not any(self._ours(place) for place in _places(spec)):
+                break
+        return ""
 
     def _spec(self, name: str) -> ModuleSpec | None:
         if name not in self._specs:
@@ -144,16 +221,21 @@ def _places(spec: ModuleSpec) -> list[Path]:
 
 
 @lru_cache(maxsize=4096)
-def _read(path: Path, facts: tuple[int, int, int]) -> tuple[str, tuple[Import, ...]]:
-    """The sha256 of a file and what it imports, for as long as it seems unchanged."""
+def _read(path: Path, facts: tuple[int, int, int]) -> _File:
+    """A file, for as long as it seems unchanged by its size and times."""
     content = path.read_bytes()
-    imports: tuple[Import, ...] = ()
-    if path.suffix == ".py":
-        # A mistake in it is said when it is imported.
-        with suppress(SyntaxError, ValueError, RecursionError), warnings.catch_warnings():
+    found = _File(path, hashlib.sha256(content).hexdigest())
+    if path.suffix != ".py":
+        return found
+    try:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            imports = tuple(_imports(ast.parse(content)))
-    return hashlib.sha256(content).hexdigest(), imports
+            tree = ast.parse(content)
+        return replace(found, imports=tuple(_imports(tree)), names=_names(tree))
+    except SyntaxError as error:
+        return replace(found, mistake=f"{error.lineno or 1}: {error.msg}")
+    except (ValueError, RecursionError) as error:  # of null bytes, or nested too deep
+        return replace(found, mistake=f"1: {error}")
 
 
 def _imports(tree: ast.Module) -> Iterator[Import]:
@@ -162,6 +244,22 @@ def _imports(tree: ast.Module) -> Iterator[Import]:
             yield from ((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+
+
+def _names(tree: ast.Module) -> frozenset[str] | None:
+    """Every name that a module binds or quotes anywhere; None where it may get others."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.Name(id=name):
+                found.add(name)
+            case ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.alias(name=name, asname=other):
+                found.add(other or name.partition(".")[0])
+            case ast.Constant(value=str() as name):
+                found.add(name)
+    return None if found & _MAKES_NAMES else frozenset(found)
 
 
 def _absolute(imports: Iterable[Import], package: str) -> Iterator[str]:

@@ -123,7 +123,9 @@ def _sentence(root: Any, data: Any, error: ErrorDetails, where: str) -> str:
 def _problem(root: Any, data: Any, path: Path, error: ErrorDetails) -> str:
     kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(descend(root, data, path[:-1]), str(path[-1]))
+        return _unknown_key(descend(root, data, path[:-1]), str(path[-1])) + of_kind(
+            root, data, path
+        )
     if kind == "missing":
         return "required, but not given"
     if kind == "union_tag_invalid":
@@ -145,7 +147,42 @@ def _problem(root: Any, data: Any, path: Path, error: ErrorDetails) -> str:
         return str(context["error"])
     if kind == "string_pattern_mismatch":
         return f"given {shown(given)}, {_pattern(str(path[-1]) if path else '')}"
-    return _wrong_type(kind, given, context, error["msg"])
+    said = _wrong_type(kind, given, context, error["msg"])
+    return said + of_kind(root, data, path, given)
+
+
+def of_kind(root: Any, data: Any, path: Path, *given: Any) -> str:
+    """What the kind of an option has instead, where another kind has the key at a key path (and
+    would take the value that was ``given``); else empty.
+    """
+    whole = descend(root, data, path[:-1], pick=False) if path else None
+    own = descend(root, data, path[:-1])
+    if not _is_spec(own) or own not in members(whole) or (tag := _tag(own)) is None:
+        return ""
+    others = [
+        options(one)[0]
+        for one in members(whole)
+        if one is not own and _takes(one, str(path[-1]), *given)
+    ]
+    if not others:
+        return ""
+    names = ", ".join(name for name in own.model_fields if name != tag)
+    has = f"'{options(own)[0]}' has {names}: " if given else ""  # those of an unknown key are said
+    would = f"{' and '.join(map(repr, others))} would take it"
+    return f"; {has}{key_path((*path[:-1], tag))} decides, {would}"
+
+
+def _takes(spec: Any, key: str, *given: Any) -> bool:
+    """Whether a spec has a field, and it may have the value ``given``."""
+    if not _is_spec(spec) or key not in spec.model_fields:
+        return False
+    adapter: TypeAdapter[Any] = TypeAdapter(spec.model_fields[key].annotation)
+    try:
+        for value in given:
+            adapter.validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _wrong_type(kind: str, given: Any, context: dict[str, Any], message: str) -> str:

@@ -54,7 +54,7 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
         host = Host(root, device, tell, team)
         trained = not team.from_first(lambda: checkpoint.sound(saved) is not None)
         if trained:
-            detector = loop.train(cell, work, host)
+            detector = loop.train(cell, work, host, allow_partial=None)
             if team.first:
                 weights.save(saved, detector)
         else:

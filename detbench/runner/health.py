@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import resource
 import shutil
 import sys
@@ -16,6 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from detbench import __version__
 from detbench.data.kinds import named
@@ -80,31 +82,26 @@ def _packages() -> Iterator[Check]:
         return
     bad = []
     count = 0
-    for text in needed:
-        match = re.match(r"([A-Za-z0-9_.-]+)\s*(?:>=\s*([0-9.]+))?", text)
-        if match is None or "extra ==" in text:
+    for one in map(Requirement, needed):
+        if one.marker and not one.marker.evaluate({"extra": ""}):
             continue
         count += 1
         try:
-            found = metadata.version(match[1])
+            found = metadata.version(one.name)
         except metadata.PackageNotFoundError:
-            bad.append(f"{match[1]} is not installed")
+            bad.append(f"{one.name} is not installed")
             continue
-        if match[2] and _numbers(found) < _numbers(match[2]):
-            bad.append(f"{match[1]} {found} is older than {match[2]}")
+        if not new_enough(found, one.specifier):
+            bad.append(f"{one.name} {found} is older than {str(one.specifier).lstrip('>=')}")
     if bad:
         yield Check("packages", "broken", "; ".join(bad), "pip install --upgrade detbench")
     else:
         yield Check("packages", "ok", f"all {count} are installed and new enough")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version, without zeros at the end."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    found = [int(part) for part in match[0].split(".")] if match else []
-    while found and found[-1] == 0:
-        found.pop()
-    return tuple(found)
+def new_enough(version: str, needed: SpecifierSet) -> bool:
+    """Whether it is; vendors' builds before a release (``2.6.0a0+nv``) count as that."""
+    return needed.contains(version) or needed.contains(Version(version).base_version)
 
 
 def _torch(found: dict[str, Any]) -> Iterator[Check]:
@@ -256,7 +253,9 @@ def _weights() -> Check:
     named = [one for one in every if one.detectors and one not in own]
     here = [one.name for one in named if one.here]
     said = f"{len(here)} of the {len(named)} that recipes name are here"
-    said += f", and {len(own)} embedded ones"
-    if damaged := [one for one in own if not one.here]:
+    damaged = [one for one in own if not one.here]
+    said += f", and {len(own) - len(damaged)} embedded ones"
+    if damaged:
+        said += f"; damaged or unreadable: {', '.join(one.name for one in damaged)}"
         return Check("weights", "warning", said, damaged[0].advice)
     return Check("weights", "ok", f"{said}; detbench weights list")

@@ -226,6 +226,19 @@ def check_weights(tasks: Iterable[Task]) -> None:
     lookup.check(task.cell for task in tasks if isinstance(task.cell, Cell))
 
 
+def misfits(tasks: Iterable[Task], data_root: Path) -> list[str]:
+    """Sentences on trainings whose network does not fit the weights file that they ask for, one for
+    each reason; seconds where any asks for a file.
+    """
+    trained = [(task.label, task.cell) for task in tasks if isinstance(task.cell, Cell)]
+    found: dict[str, list[str]] = {}
+    said = lookup.misfits([cell for _, cell in trained], data_root)
+    for (label, _), problem in zip(trained, said, strict=True):
+        if problem:
+            found.setdefault(problem, []).append(label)
+    return [f"{_named(labels)}: {problem}" for problem, labels in found.items()]
+
+
 def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool) -> PlannedRow:
     first = group[0]
     train = tuple(

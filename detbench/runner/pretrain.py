@@ -39,7 +39,7 @@ def make(wanted: Wanted, profile: Profile, output: Path, host: Host) -> Path:
     work = output / f"work-{wanted.id}-{wanted.digest[:8]}"
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
-    detector = loop.train(wanted.cell, work, host)
+    detector = loop.train(wanted.cell, work, host, allow_partial=None)
     found = score(detector, wanted.cell, host)
     path = output / f"{wanted.id}{embedded.SUFFIX}"
     backbone = detector.get_submodule("backbone")

@@ -1,4 +1,4 @@
-"""How the layers of RoI heads start: the ways that the authors' codes have, by what they do.
+"""Initialisations of the layers of RoI heads, as in the authors' codes.
 
 Linear layers (``LinearInit``):
 
@@ -7,7 +7,7 @@ Linear layers (``LinearInit``):
     kaiming-uniform  the same deviation, uniform (maskrcnn-benchmark)
     default          PyTorch's: a third of that variance, and biases that are not zero
 
-Layers that predict (``OutputInit``): normal with this deviation, or ``default``. In all but
+Prediction layers (``OutputInit``): normal with this standard deviation, or ``default``. In all but
 ``default`` biases start at zero.
 """
 
@@ -22,7 +22,7 @@ OutputInit = float | Literal["default"]
 
 
 def linear(inputs: int, outputs: int, init: LinearInit) -> nn.Linear:
-    """A linear layer that starts so."""
+    """A linear layer with these initial weights."""
     layer = nn.Linear(inputs, outputs)
     match init:
         case "xavier-uniform":
@@ -38,7 +38,7 @@ def linear(inputs: int, outputs: int, init: LinearInit) -> nn.Linear:
 
 
 def output(inputs: int, outputs: int, init: OutputInit) -> nn.Linear:
-    """A layer that predicts, which starts so."""
+    """A prediction layer with these initial weights."""
     layer = nn.Linear(inputs, outputs)
     if init != "default":
         nn.init.normal_(layer.weight, std=init)
@@ -50,7 +50,7 @@ def convolution(inputs: int, outputs: int, kernel: int, fan_out: bool) -> nn.Con
     """A convolution without bias that keeps the size of its map.
 
     Args:
-        fan_out: He's normal over what goes out (He et al. 2015), else PyTorch's own.
+        fan_out: He's normal by fan-out (He et al. 2015), else PyTorch's default.
     """
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     if fan_out:

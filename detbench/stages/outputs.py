@@ -1,4 +1,4 @@
-"""What a dense detector puts out, flat: made once, read by assignment, losses and test alike.
+"""Flat outputs of a dense detector, made once and read by assignment, losses and inference.
 
 B images, N candidates, C classes, G objects.
 """
@@ -22,12 +22,12 @@ class Outputs:
 
     Attributes:
         logits: (B, N, C), of the classes.
-        code: (B, N, dims), float32, what becomes boxes.
-        extras: (B, N) logits of what else is predicted, by name.
-        candidates: the N places.
-        box_code: how ``code`` becomes boxes.
+        code: (B, N, dims), float32, encoded boxes.
+        extras: (B, N) logits of further outputs, as ``quality``, by name.
+        candidates: the N anchors or points.
+        box_code: decodes ``code`` to boxes.
         score: makes the score that ranks, see ``detbench.stages.score``.
-        source: those that these were detached from.
+        source: the outputs that these were detached from.
     """
 
     logits: Tensor
@@ -40,7 +40,7 @@ class Outputs:
 
     @cached_property
     def boxes(self) -> Tensor:
-        """(B, N, 4), xyxy pixels; with gradients, unless detached, whoever reads them first."""
+        """(B, N, 4), xyxy pixels; with gradients unless detached, whichever is read first."""
         if self.source is not None:
             return self.source.boxes.detach()
         places = self.candidates
@@ -49,7 +49,7 @@ class Outputs:
 
     @cached_property
     def probabilities(self) -> Tensor:
-        """(B, N, C), in [0, 1], of the classes alone."""
+        """(B, N, C), in [0, 1], class probabilities alone."""
         with torch.set_grad_enabled(self.logits.requires_grad):
             return self.logits.float().sigmoid()
 

@@ -1,4 +1,4 @@
-"""``score``: what a dense detector ranks its boxes by, made of class and extra outputs.
+"""``score``: by what a dense detector ranks its boxes, from class and extra outputs.
 
 An option is a module: ``(classes, extras) -> score``, class probabilities (..., C) or (K,) and the
 extra outputs' probabilities by name, broadcastable to them. Its ``select`` is what the threshold
@@ -16,7 +16,7 @@ Select = Literal["class", "score"]
 
 
 class Product(nn.Module):
-    """The product of all (FCOS, section 3.3); the class probability where nothing is extra."""
+    """The product of all (FCOS, section 3.3), or the class probability without extra outputs."""
 
     def __init__(self, select: Select) -> None:
         super().__init__()

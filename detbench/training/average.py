@@ -1,4 +1,4 @@
-"""The average of a training's weights, which is what is evaluated."""
+"""The average of the weights during training, which is evaluated in place of the last ones."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Average:
         return {name: tensor for name, tensor in self._current().items() if name in self._average}
 
     def restore(self, average: dict[str, Tensor], current: dict[str, Tensor]) -> None:
-        """Set both to what ``state`` and ``current`` returned, of the same detector.
+        """Restore what ``state`` and ``current`` returned, of the same detector.
 
         Raises:
-            KeyError, RuntimeError: they are of another one.
+            KeyError, RuntimeError: they are of another detector.
         """
         _copy(average, self._average)
         _copy(current, self._current())
@@ -63,10 +63,10 @@ class Average:
 
 
 def decay(wanted: float, iteration: int) -> float:
-    """The share that the average keeps at ``iteration`` (from 1), at most ``wanted``.
+    """Decay of the average at ``iteration`` (from 1), at most ``wanted``.
 
-    The first iterations count little of what came before, (1 + t) / (10 + t), so that the initial
-    weights are soon forgotten; TensorFlow's ExponentialMovingAverage does so.
+    It starts small, (1 + t) / (10 + t), so that the initial weights are soon forgotten, as in
+    TensorFlow's ExponentialMovingAverage.
     """
     return min(wanted, (1 + iteration) / (10 + iteration))
 

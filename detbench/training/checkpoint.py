@@ -27,7 +27,7 @@ class Damaged(WeightsError):
 
 
 class _Dropped:
-    """Takes the place of an object that is read over and not wanted."""
+    """Stands for an object in the file that is skipped."""
 
     def __init__(self, *arguments: Any) -> None: ...
 
@@ -57,7 +57,7 @@ def save(path: Path, content: dict[str, Any], keep: bool = False) -> None:
 
     Args:
         content: tensors and plain types, nested in dicts, lists and tuples.
-        keep: what was there stays as ``previous(path)``, for ``recover``; else that goes too.
+        keep: keep the file that was there as ``previous(path)``, for ``recover``; else delete both.
 
     Raises:
         StoreError: no space left, or the folder cannot be written.
@@ -100,7 +100,7 @@ def previous(path: Path) -> Path:
 
 
 def recover(path: Path) -> dict[str, Any] | None:
-    """The checkpoint at ``path``, the one before it if that is damaged, or none.
+    """The checkpoint at ``path``, the one before it if that is damaged, or None.
 
     Damaged ones are renamed out of the way, with a line to the log.
 
@@ -115,7 +115,7 @@ def recover(path: Path) -> dict[str, Any] | None:
 
 
 def sound(path: Path) -> dict[str, Any] | None:
-    """What ``load`` reads, or none if there is none or it is damaged, which then is renamed."""
+    """What ``load`` reads; None if there is no file, or a damaged one, which is then renamed."""
     if not path.exists():
         return None
     aside = path.with_name(f"{path.stem}.damaged{path.suffix}")

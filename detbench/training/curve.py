@@ -15,7 +15,7 @@ class Curve:
     """Appends to ``path``; opening it forgets what came after iteration ``done``.
 
     Args:
-        kept: false leaves the file to another process and writes nothing.
+        kept: False writes nothing and leaves the file to another process.
     """
 
     def __init__(self, path: Path, done: int, kept: bool = True) -> None:
@@ -56,7 +56,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _sound(line: Any) -> bool:
-    """Whether a line is one that was written: numbers by name, of an iteration."""
+    """Whether a line is whole: an iteration and numbers by name."""
     return (
         isinstance(line, dict)
         and isinstance(line.get("iteration"), int)

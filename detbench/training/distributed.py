@@ -37,12 +37,12 @@ _LOST = ("gloo", "nccl", "connection closed by peer", "connection reset by peer"
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of one training; by default this one alone, for which all of it is free.
+    """The processes of one training; by default this one alone, where every method costs nothing.
 
     Attributes:
         rank, world: this process, and how many there are; the first has rank 0.
         here: how many of them are on this machine.
-        control: group for what hosts tell each other; none when alone.
+        control: group for messages between hosts; None when alone.
     """
 
     rank: int = 0
@@ -84,7 +84,7 @@ class Team:
         return padded, images
 
     def shard(self, batch: Batch, images: int, generator: torch.Generator | None) -> Shard | None:
-        """What a step on ``batch`` is computed under, see ``sharding``; none when alone."""
+        """This process's shard of a step on ``batch``, see ``sharding``; None when alone."""
         if self.alone:
             return None
         assert generator is not None
@@ -117,7 +117,7 @@ class Team:
         return dict(zip(losses, each, strict=True)), total
 
     def agree(self, *wishes: bool) -> list[bool]:
-        """What the first process wishes; clocks differ."""
+        """The value of the first process, for all; clocks differ."""
         if self.alone:
             return list(wishes)
         told = torch.tensor(wishes)
@@ -137,7 +137,7 @@ class Team:
         self.any(False)
 
     def from_first(self, compute: Callable[[], Result]) -> Result:
-        """What the first process computes, or the error of the user's that it raises."""
+        """The first process's result, in all; or the ``DetbenchError`` that it raised."""
         if self.alone:
             return compute()
         told: list[Any] = [None, None]
@@ -152,7 +152,7 @@ class Team:
         return told[0]
 
     def gather(self, own: Result) -> list[Result] | None:
-        """Every process's value, in order, in the first process; none in the others."""
+        """Every process's value, in order, in the first process; None in the others."""
         if self.alone:
             return [own]
         every: list[Any] | None = [None] * self.world if self.first else None
@@ -164,7 +164,7 @@ ALONE = Team()
 
 
 class _Losses(nn.Module):
-    """A detector whose ``forward`` is its losses, which is what DDP follows."""
+    """A detector whose ``forward`` returns its losses, as DDP needs it."""
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ def device(wanted: torch.device) -> torch.device:
     """The device of this process of several: with CUDA, one each.
 
     Raises:
-        DeviceError: this machine has fewer, or one was named.
+        DeviceError: there are fewer GPUs than processes, or a single one was named.
     """
     if not asked() or wanted.type != "cuda":
         return wanted
@@ -244,7 +244,7 @@ def joined(device: torch.device, store: dist.Store | None = None) -> Iterator[Te
 
 @contextmanager
 def _one_speaker(store: dist.Store) -> Iterator[None]:
-    """Of the errors that one fault brings about in every process, mark all but one as ``quiet``."""
+    """If one fault raises an error in every process, mark all but one as ``quiet``."""
     try:
         yield
     except DetbenchError as error:

@@ -26,7 +26,7 @@ class Content:
     Attributes:
         origin: whose detector it is; ``other`` is a backbone, or a plain state dict of ours.
         state: tensors by their names in the file.
-        classes: what its classes are called, in their order, if it says so.
+        classes: names of its classes in their order; None if the file does not say.
         file: its name, without folders.
     """
 
@@ -65,7 +65,7 @@ def of_state(
     origin: Origin | None = None,
     classes: tuple[str, ...] | None = None,
 ) -> Content:
-    """What a state dict is, by its names."""
+    """The kind of a state dict, recognised by its names."""
     if origin is None:
         origin = "other"
         if looks_like_mmdet(state):

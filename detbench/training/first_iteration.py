@@ -1,9 +1,8 @@
 """What the first iteration says: whether the detector can learn at all, before hours are spent.
 
-Its classification losses are compared with what the prior gives, that is with the loss of scores
-that know nothing yet; its gradient's norm with ``training.clip``; and parts that no gradient
-reaches are named. This waits for the device, once, and draws nothing, so that no later bit depends
-on it.
+Its classification losses are compared with those at the prior, that is of scores that know nothing
+yet; its gradient's norm with ``training.clip``; and parts that no gradient reaches are named. This
+waits for the device, once, and draws no random number, so that no later bit depends on it.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ from detbench.stages.supervision.classification import Focal, QualityFocal
 FILE = "first.json"
 """Beside the loss curve: what was seen, and the sentences about it."""
 TIMES_PRIOR = 5.0
-"""A classification loss that starts this many times above what the prior gives is said. Those of
+"""A classification loss that starts this many times above that at the prior is reported. Those of
 every detector here start within a tenth of it, unless what they read has exploded."""
 TIMES_CLIP = 100.0
-"""So is a gradient that clipping shrinks by more than this."""
+"""So is a gradient that clipping shrinks by more than this factor."""
 PRIOR = 0.01
 """Probability of a class at the start of a dense detector (RetinaNet, section 4.1)."""
 STARTS_BEHIND_ZERO = "shared sampling"
@@ -51,7 +50,7 @@ class FirstIteration:
 
     Attributes:
         priors: name of a loss -> what it would be at the prior, a scalar on the device.
-        uniform: likewise of losses for which that is a number.
+        uniform: likewise, of losses for which it is a plain number.
         norm: of the gradient, before clipping, on the device.
         silent: parts of the detector that no gradient reached.
     """
@@ -76,8 +75,8 @@ class FirstIteration:
         """Take the gradients of the first step.
 
         Args:
-            norm: of all of them, before clipping, if it is known.
-            scale: of fp16's loss, by which they are too large where the norm is not known.
+            norm: of all of them, before clipping; None if it is not known.
+            scale: fp16's loss scale, by which to divide them where the norm is not known.
         """
         trained = [p for p in detector.parameters() if p.requires_grad]
         found = [p.grad for p in trained if p.grad is not None]
@@ -89,14 +88,14 @@ class FirstIteration:
     def judge(
         self, losses: Mapping[str, Tensor], training: Training, path: Path, kept: bool
     ) -> None:
-        """Say what cannot learn, and keep what was seen.
+        """Report what cannot learn, and write what was seen.
 
         Args:
-            losses: of the whole batch; one that is not finite is another's to tell.
-            path: of the file to write; ``kept`` false leaves it to another process.
+            losses: of the whole batch; those that are not finite are reported elsewhere.
+            path: of the file to write; ``kept`` False leaves it to another process.
 
         Raises:
-            CellFailed: the gradient is not finite though the loss is.
+            CellFailed: the gradient is not finite, although the loss is.
         """
         values = _values(losses)
         known = _values(self.priors) | self.uniform
@@ -124,7 +123,7 @@ class FirstIteration:
 
 
 def check_reached(total: Tensor) -> None:
-    """Raise ``CellFailed`` if nothing that trains has a part in the loss."""
+    """Raise ``CellFailed`` if the loss depends on no trainable parameter."""
     if not total.requires_grad:
         raise CellFailed(
             "no gradient reaches any parameter: the loss does not depend on what trains, so that "
@@ -143,7 +142,7 @@ def read(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _at_prior(detector: DenseDetector, found: dict[str, Tensor]) -> Iterator[None]:
-    """Note what the classification loss of a dense detector is at the prior, as it is computed."""
+    """Compute the classification loss of a dense detector at the prior beside the actual one."""
 
     def note(loss: nn.Module, given: tuple[Outputs, Assigned]) -> None:
         with torch.no_grad():
@@ -161,7 +160,7 @@ def _at_prior(detector: DenseDetector, found: dict[str, Tensor]) -> Iterator[Non
 
 
 def _silent(detector: nn.Module) -> Iterator[str]:
-    """Parts that train and that no gradient reached: there is none, or it is zero everywhere."""
+    """Trainable parts that no gradient reached: it is missing, or zero everywhere."""
     if not hasattr(detector, "parts"):
         return
     parts: dict[str, nn.Module] = cast(Callable[[], dict[str, nn.Module]], detector.parts)()

@@ -13,12 +13,12 @@ from detbench.training.distributed import ALONE, Team
 
 @dataclass(frozen=True)
 class Host:
-    """Where a cell is computed, which changes nothing of what comes out but its last digits.
+    """Where a cell is computed; it changes the last digits of results, and nothing else.
 
     Attributes:
         data_root: folder of the data sets.
         device: of the network.
-        report: told about once a second, or after each batch. An exception it raises stops the
+        report: called about once a second, or after each batch. An exception it raises stops the
             training at that iteration, checkpointed.
         team: the processes that share the work. The first alone keeps files and gets results.
     """

@@ -74,18 +74,16 @@ def _named(start: Start, found: lookup.Answer, users: tuple[str, ...]) -> Weight
 
 
 def _embedded() -> list[Weights]:
-    """The weights beside the recipes; one whose header is damaged is not here."""
+    """The weights beside the recipes; one that is damaged or cannot be read is not here."""
     found = []
     for path in embedded.files().values():
-        said, profile = "", ""
+        name, users, said = f"{embedded.PREFIX}{path.stem}", tuple[str, ...](), ""
         try:
-            profile = f"backbones of {embedded.provenance(path).get('profile')}"
-        except WeightsError:
-            said = f"damaged: delete {path}, {embedded.PRETRAIN} makes it again"
-        users = (profile,) if profile else ()
-        found.append(
-            Weights(embedded.name(path), embedded.ORIGIN, not said, str(path), users, said)
-        )
+            name = embedded.name(path)
+            users = (f"backbones of {embedded.provenance(path).get('profile')}",)
+        except WeightsError as error:
+            said = str(error)
+        found.append(Weights(name, embedded.ORIGIN, not said, str(path), users, said))
     return found
 
 

@@ -1,8 +1,8 @@
 """What a cell's training starts from, and whether it is here: asked before anything runs. No torch.
 
 torchvision and timm know the names, and importing them brings torch: so they are asked in a process
-of their own, ``python -m detbench.training.named NAME...``, and only about names. Nothing is
-downloaded.
+of their own, ``python -m detbench.training.named NAME...``, and only about names. So are networks
+whether a file fits them, ``python -m detbench.training.fits``. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detbench.errors import WeightsError
 from detbench.recipe import embedded
+from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".pkl", ".bin", ".tar")
@@ -148,9 +150,38 @@ def look_up(names: Sequence[str]) -> dict[str, Answer]:
     """
     if not names:
         return {}
-    command = [sys.executable, "-m", "detbench.training.named", *dict.fromkeys(names)]
+    answer = _asked("detbench.training.named", list(dict.fromkeys(names)))
+    return {name: Answer(**one) for name, one in answer.items()}
+
+
+def misfits(cells: Sequence[Cell], root: Path) -> list[str]:
+    """Why each cell's network cannot start from the file that it asks for; empty where it can, or
+    where it asks for none. Networks are built and files read in a process of their own: seconds.
+
+    Args:
+        root: folder of data sets.
+
+    Raises:
+        WeightsError: PyTorch cannot be imported.
+    """
+    keys = [(of_cell(cell).name, digest(cell.detector), digest(cell.data)) for cell in cells]
+    wanted = {
+        key: cell.model_dump(mode="json")
+        for key, cell in zip(keys, cells, strict=True)
+        if key[0] and is_file(key[0]) and Path(key[0]).expanduser().is_file()
+    }
+    if not wanted:
+        return [""] * len(cells)
+    asked = json.dumps({"root": str(root), "cells": list(wanted.values())})
+    found = dict(zip(wanted, _asked("detbench.training.fits", [], asked), strict=True))
+    return [found.get(key, "") for key in keys]
+
+
+def _asked(module: str, words: list[str], given: str = "") -> Any:
+    """What a module answers in a process of its own, as JSON in the last line."""
+    command = [sys.executable, "-m", module, *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     except OSError as error:
         raise WeightsError(
             f"weights cannot be looked up: {sys.executable} cannot be started: {error.strerror}"
@@ -159,4 +190,4 @@ def look_up(names: Sequence[str]) -> dict[str, Answer]:
     if done.returncode or not lines:
         said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         raise WeightsError(f"weights cannot be looked up: {said}: see detbench doctor")
-    return {name: Answer(**one) for name, one in json.loads(lines[-1]).items()}
+    return json.loads(lines[-1])

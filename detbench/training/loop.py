@@ -57,14 +57,14 @@ class Loader(Protocol):
     def batches(self, start: int) -> Iterator[Batch]: ...
 
 
-def train(cell: Cell, work: Path, host: Host, allow_partial: bool = False) -> nn.Module:
+def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False) -> nn.Module:
     """Train the detector of ``cell``, or finish training it.
 
     Args:
         work: folder of the checkpoint and the loss curve, which the first process alone needs; if
             it has a checkpoint of this cell, the run goes on from there.
         host: where it is trained.
-        allow_partial: initial weights may lack keys of the network and have others.
+        allow_partial: of the initial weights, see ``weights.initialise``.
 
     Returns:
         The trained detector, on ``host.device``, in every process; its weights are the averaged
@@ -116,13 +116,13 @@ def _check_val(train: Dataset, val: Dataset) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What one iteration changes, and by whom.
+    """What one iteration reads and changes.
 
     Attributes:
         losses: the detector's.
-        drawing: what processes draw from together; none in a single one.
-        average: of its weights; none where the last ones are wanted.
-        per_epoch: iterations.
+        drawing: the generator that several processes share; None in a single one.
+        average: of its weights; None where the last ones are evaluated.
+        per_epoch: iterations of an epoch.
     """
 
     detector: nn.Module
@@ -139,7 +139,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Own:
-    """What a training is known by.
+    """Identity of a training.
 
     Attributes:
         work: folder of its files.
@@ -193,7 +193,7 @@ class _Watch:
     """Looks at a run from time to time: reports, and saves.
 
     Args:
-        start, total: iterations done before, and when it ends.
+        start, total: iterations done before, and of the whole run.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class _Watch:
         self._run.team.wait()
 
     def _tell(self, done: int, seconds: float) -> None:
-        """Report; if one who is told, in any process, stops the run, save it first."""
+        """Report; if the report stops the run, in any process, save it first."""
         progress = Progress("train", done, self._total, self._meter.last, seconds, self._start)
         try:
             self._report(progress)
@@ -267,7 +267,7 @@ def _endless(batches: Iterator[Batch]) -> Any:
 
 
 def _guarded_step(run: Run, batch: Batch, rate: float, iteration: int, meter: Meter) -> None:
-    """One step; where it breaks down after a loss that was not finite, that is the error.
+    """One step; if it raises after a loss that was not finite, that loss is the error reported.
 
     The first one of a training is looked at, see ``training.first_iteration``.
     """

@@ -1,4 +1,4 @@
-"""What to say when memory ran out, which is no bug of anybody's. No torch."""
+"""The message when memory ran out, which is no bug. No torch."""
 
 from __future__ import annotations
 

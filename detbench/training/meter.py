@@ -1,4 +1,4 @@
-"""Losses kept on the device and read from there seldom: reading one waits for the device."""
+"""Losses are kept on the device and read rarely, since reading one waits for the device."""
 
 from __future__ import annotations
 

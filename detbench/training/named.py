@@ -22,7 +22,8 @@ from detbench.training import files, lookup
 
 State = dict[str, Tensor]
 
-# Of mmcv's open_mmlab.json what our recipes name. The end of a file's name begins its sha256.
+# The entries of mmcv's open_mmlab.json that our recipes name. A file's name ends in the first
+# digits of its sha256.
 OPEN_MMLAB_ADDRESS = "https://download.openmmlab.com/pretrain/third_party/"
 OPEN_MMLAB_FILES = {
     "detectron2/resnet50_caffe": "resnet50_msra-5891d200.pth",
@@ -38,7 +39,7 @@ class Named:
 
     Attributes:
         origin: ``torchvision``, ``timm``, ``OpenMMLab`` or ``detbench``.
-        path: where they lie once they are here; none where that is not known before.
+        path: where they lie once they are here; None if that is not known before.
         cached: whether they do.
         load: reads them, from the network if they do not.
     """
@@ -59,7 +60,7 @@ def find(name: str) -> Named:
             ``embedded:resnet14-w0.25-1a2b3c4d-5e6f7a8b``.
 
     Raises:
-        WeightsError: nobody has it.
+        WeightsError: the name is unknown.
     """
     if name.startswith(lookup.OPEN_MMLAB):
         return _open_mmlab(name)

@@ -44,7 +44,7 @@ class _WholeNorm(_BatchNorm):
         return out.to(x.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics, as torch does."""
+        """Update the running statistics, as torch does."""
         if not self.track_running_stats:
             return
         assert self.running_mean is not None

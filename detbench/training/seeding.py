@@ -34,9 +34,9 @@ def _mixed(seed: int, stream: int) -> int:
 
 
 def choose_determinism(device: torch.device) -> None:
-    """Have kernels repeat themselves; on the CPU at a fixed number of threads.
+    """Choose deterministic kernels; on the CPU they need a fixed number of threads.
 
-    The few CUDA operators that cannot only warn.
+    The few CUDA operators that have none only warn.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling every new tensor would only hide a read of uninitialised memory, and costs time.
@@ -51,7 +51,7 @@ def keep_threads(begun: int | None, device: torch.device) -> None:
     """Go on at the number of threads a training began with, since on the CPU its bits depend on it.
 
     Args:
-        begun: none is not known.
+        begun: None if it is not known.
     """
     now = torch.get_num_threads()
     if begun is None or begun == now or device.type != "cpu":

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from detbench.backbones.names import DROPPED, as_torchvision
 from detbench.backbones.pretrained import Cover, cover
 from detbench.detectors import classes, detectron2_importer, importer, torchvision_importer
-from detbench.detectors.fitting import Fit, load
+from detbench.detectors.fitting import IMPORT, PARTIAL, Fit, load
 from detbench.detectors.foreign import ForeignState
 from detbench.errors import WeightsError
 from detbench.training import checkpoint, files, lookup
@@ -30,19 +30,19 @@ logger = logging.getLogger(__name__)
 __all__ = ["Named", "fetch", "find", "initialise", "load_file", "read", "save"]
 
 State = dict[str, Tensor]
-PARTIAL = "--allow-partial takes what fits"
 
 
 def initialise(
-    detector: nn.Module, wanted: str, default: str | None = None, allow_partial: bool = False
+    detector: nn.Module, wanted: str, default: str | None = None, allow_partial: bool | None = False
 ) -> None:
     """Give ``detector`` its initial weights; logs where they came from.
 
     Args:
         wanted: ``none``; ``default``, the backbone recipe's; a name of torchvision, timm, OpenMMLab
             or detbench; a file.
-        default: what the recipe's backbone names, or none; it is not downloaded.
-        allow_partial: take what fits where the keys or shapes of both do not agree.
+        default: what the recipe's backbone names, or None; it is not downloaded.
+        allow_partial: take what fits where the keys or shapes of both do not agree; None where
+            whoever asks has no such option, which is then not advised.
 
     Raises:
         WeightsError: they cannot be had or do not fit.
@@ -74,15 +74,15 @@ def save(path: Path, detector: nn.Module) -> None:
 
 
 def class_names(detector: nn.Module) -> list[str] | None:
-    """What the classes of a detector are called, in the order of its labels, if it is known."""
+    """Names of a detector's classes in the order of its labels; None if they are unknown."""
     names: tuple[str, ...] | None = getattr(detector, "class_names", None)
     return None if names is None else list(names)
 
 
 def load_file(
-    detector: nn.Module, path: Path, allow_partial: bool = False, whole: bool = False
+    detector: nn.Module, path: Path, allow_partial: bool | None = False, whole: bool = False
 ) -> Fit:
-    """Load a file into ``detector``: a checkpoint of ours or of elsewhere, or a backbone's.
+    """Load a file into ``detector``: a checkpoint of ours or another project's, or a backbone's.
 
     Args:
         whole: a file of the backbone alone will not do.
@@ -100,7 +100,7 @@ def load_content(
     detector: Any,
     content: Content,
     name: str,
-    allow_partial: bool = False,
+    allow_partial: bool | None = False,
     whole: bool = False,
 ) -> Fit:
     """Load what a file holds into ``detector``; arguments and errors are ``load_file``'s.
@@ -115,7 +115,8 @@ def load_content(
         logger.info("backbone weights: %s", name)
         return fit
     translated = translate(detector, content)
-    if (refusal := translated.refusal(content.origin)) and not allow_partial:
+    how = {"how": f"{IMPORT} writes"} if allow_partial is None else {}
+    if (refusal := translated.refusal(content.origin, **how)) and not allow_partial:
         raise WeightsError(f"{name}: {refusal}")
     state = join(detector, translated, name, allow_partial)
     fit = _load(detector, state, name, allow_partial)
@@ -134,10 +135,11 @@ def for_backbone(own: Cover, state: State) -> State:
     """A backbone's file under the names of a detector, once for each copy of a part.
 
     Args:
-        own: what of the detector starts from it.
+        own: the parts of the detector that start from it.
 
     Returns:
-        What nobody reads keeps its name, but for what the detector does not need by design.
+        The tensors. Those that the detector does not read keep their names, and those that it does
+        not need by design are left out.
     """
     wanted = set(own.names.values())
     if not wanted <= set(state):
@@ -164,7 +166,7 @@ def translate(detector: Any, content: Content) -> ForeignState:
     return ForeignState(content.state, content.classes)
 
 
-def join(detector: Any, given: ForeignState, name: str, allow_partial: bool) -> State:
+def join(detector: Any, given: ForeignState, name: str, allow_partial: bool | None) -> State:
     """The tensors with the rows of classes in the order of the detector's class names.
 
     A detector without class names gets the file's.
@@ -195,7 +197,7 @@ def join(detector: Any, given: ForeignState, name: str, allow_partial: bool) -> 
         odd = classes.difference(given.classes, wanted)
         said = f"{name}: its {len(given.classes)} classes are not the data's {len(wanted)}: {odd}"
         if not allow_partial:
-            raise WeightsError(f"{said}: {PARTIAL}")
+            raise WeightsError(f"{said}: {PARTIAL[allow_partial is None]}")
         logger.warning("%s: the layers that tell classes apart are not loaded", said)
         return {name: tensor for name, tensor in given.state.items() if name not in rows}
     if order != sorted(order):
@@ -209,7 +211,7 @@ def join(detector: Any, given: ForeignState, name: str, allow_partial: bool) -> 
 
 
 def _load(
-    module: nn.Module, state: State, name: str, allow_partial: bool, own: Cover | None = None
+    module: nn.Module, state: State, name: str, allow_partial: bool | None, own: Cover | None = None
 ) -> Fit:
     """Load ``state`` where names and shapes agree; disagreement is an error unless allowed."""
     origin = f"{name}: made for another detector or number of classes"

@@ -118,6 +118,44 @@ def test_mistakes_are_one_line(
     assert target == "nowhere.to:Be" or "PYTHONPATH" not in line
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "import sys\n\nsys.exit('no GPU here')\n",
+            ":3: ends Python (SystemExit: no GPU here) when",
+        ),
+        ("raise SystemExit\n", ":1: ends Python (SystemExit: ) when it is imported: mend it there"),
+        (
+            "import argparse\nargparse.ArgumentParser().parse_args(['--what'])\nHead = 1\n",
+            ":2: ends Python (SystemExit: 2) when it is imported: mend it there",
+        ),
+        (
+            "import sys\n\ndef Head(inputs):\n    sys.exit(3)\n",
+            ":4: ends Python (SystemExit: 3) when it is made: mend it there",
+        ),
+        (
+            "from own_parts import Head as Other\n\nclass Head(Other):\n"
+            "    def forward(self, maps):\n        raise SystemExit(1)\n",
+            ":5: ends Python (SystemExit: 1) when it is tried on a map of 64 x 4 x 4, as it is",
+        ),
+    ],
+)
+def test_what_ends_python_is_one_line_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "that_leaves", raising=False)
+    (tmp_path / "that_leaves.py").write_text(text)
+    changed = 'heads={ both = { kind = "custom", target = "that_leaves:Head" } }'
+    with pytest.raises(RecipeError) as caught:
+        build_detector(cell(changed).detector, 3)
+    [line] = caught.value.mistakes
+    assert line.startswith(f"target 'that_leaves:Head': {tmp_path / 'that_leaves.py'}:")
+    assert said in line
+
+
 def test_a_bug_of_ones_own_keeps_its_traceback() -> None:
     with pytest.raises(TypeError, match="has no len"):
         build_detector(cell(f"heads={{ both = {own('Faulty')} }}").detector, 3)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import tomlkit
 from typer.testing import CliRunner
 
 from detbench.cli import main as entry
@@ -159,16 +160,34 @@ def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "cannot be written (Permission denied)" in refusal("fcos-r50", str(tmp_path / "a.toml"))
 
 
-def test_a_form_that_cannot_be_followed_is_said(tmp_path: Path) -> None:
-    (tmp_path / "inline.toml").write_text(
-        'rows = [{ label = "x", detector = "d.toml" }]\nid = "a"\ntitle = "A"\npaper = "own"\n'
-        'columns = ["AP"]\n'
+def test_any_form_is_followed_and_all_else_stays_as_it_is(tmp_path: Path) -> None:
+    """Rows before the id, inline, in other quotes; comments, order and blanks."""
+    text = (
+        "rows = [{ label = \"x\", detector = 'd.toml' }]  # one\n\n'id'   = 'a'  # two\n"
+        'title = """A\nid = "no"\n"""\n"paper"="tscode"#three\n\n# four\ncolumns = [\n  "AP",\n]\n'
     )
+    (tmp_path / "inline.toml").write_text(text)
     copy("fcos-r50", str(tmp_path / "d.toml"))
-    (tmp_path / "sub").mkdir()
-    said = refusal(str(tmp_path / "inline.toml"), str(tmp_path / "sub" / "b.toml"))
+    target = tmp_path / "sub" / "b.toml"
+    target.parent.mkdir()
+    copy(str(tmp_path / "inline.toml"), str(target))
+    own, original = load.table(str(target)), load.table(str(tmp_path / "inline.toml"))
+    assert (own.id, own.paper) == ("b", "own")
+    assert own == original.model_copy(update={"id": "b", "paper": "own"})
+    wanted = text.replace("'d.toml'", f'"{tmp_path / "d.toml"}"').replace("'a'", '"b"')
+    assert wanted.replace('"paper"="tscode"', '"paper"="own"') in target.read_text()
+
+
+def test_a_copy_that_would_say_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(found: tomlkit.TOMLDocument) -> str:
+        return found.as_string().replace("official-config", "text-only")
+
+    monkeypatch.setattr(tomlkit, "dumps", other)
+    said = refusal("fcos-r50", str(tmp_path / "b.toml"))
     assert "is written in a way that detbench copy cannot follow" in said
-    assert not (tmp_path / "sub" / "b.toml").exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

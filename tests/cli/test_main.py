@@ -87,6 +87,17 @@ def test_every_help_ends_with_examples_of_itself(name: str) -> None:
         (["show"], "detbench show: Missing argument 'TABLE|DETECTOR'"),
         (["show", "tscode-tabel1"], "detbench: unknown table or detector 'tscode-tabel1', did you"),
         (["show", "none.toml"], "detbench: none.toml: no such file"),
+        (["show", "coco-1x"], "detbench: 'coco-1x' is a schedule, and here a table or detector is"),
+        (
+            ["check", "fcos-r50"],
+            "detbench: 'fcos-r50' is a detector, and here a table is wanted: train, eval, predict, "
+            "show, flops and latency take it",
+        ),
+        (
+            ["train", "tscode-table1"],
+            "detbench: 'tscode-table1' is a table, and here a detector is wanted: check, run, ",
+        ),
+        (["run", "tscode-table1", "--profile", "coco-1x"], "detbench: 'coco-1x' is a schedule, "),
         (["check", "tscode-table1", "--seeds", "a"], "detbench: --seeds 'a': give non-negative"),
         (["check", "tscode-table1", "--rows", "X"], "detbench: --rows 'X': no row of tscode-"),
         (

@@ -144,6 +144,20 @@ def bad_files(folder: Path) -> None:
         (["eval", "--results", "found.json", "--dataset", "cocoo"], "did you mean"),
         (["eval", "--results", "found.json", "--dataset", "coco"], "instances_val2017.json"),
         (["eval", "fcos-r50", *SMALL, "--weights", "none.pt"], "none.pt: no such file"),
+        (["eval", "fcos-r50", *SMALL, "--weights", "."], "--weights .: a folder: name a file in"),
+        (
+            ["eval", "fcos-r50", *SMALL, "--weights", "embedded"],
+            "--weights embedded: no such file, and weights by name only start a training: give a",
+        ),
+        (
+            ["train", "fcos-r50", "--profile", "paper", "--set", "data.train=16"],
+            "--set: data.train: given 16, expected a string; 'coco' has train_content, val_content,"
+            " train, val: data.kind decides, 'shapes' would take it",
+        ),
+        (
+            ["train", "fcos-r50", "--profile", "paper", "--set", "data.size=16"],
+            "(choices: kind, train_content, val_content, train, val); data.kind decides, 'shapes'",
+        ),
         (["eval", "fcos-r50", *SMALL, "--weights", "bad.pt"], "bad.pt: truncated"),
         (["eval", "fcos-r5O", "--weights", "none.pt"], "did you mean"),
         (["train", "fcos-r50", *SMALL, "--device", "cuda"], "no usable CUDA device"),

@@ -13,7 +13,8 @@ import torch
 from commands import Call
 
 from detbench.assembly import build_detector
-from detbench.recipe import resolve
+from detbench.recipe import embedded, resolve
+from detbench.runner import health
 from detbench.training import inventory, lookup, named, weights
 
 NAME = "ResNet50_Weights.IMAGENET1K_V1"
@@ -54,6 +55,38 @@ def test_list_says_what_is_here_and_what_to_do(call: Call, tmp_path: Path) -> No
     code, out, _ = call("weights", "list")
     assert code == 0
     assert "and 9 more" in out
+
+
+@pytest.mark.usefixtures("answers")
+def test_embedded_weights_that_cannot_be_read_leave_the_others_listed(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "folder", lambda: tmp_path / "own")
+    (tmp_path / "own" / "folder.safetensors").mkdir(parents=True)
+    (tmp_path / "own" / "cut.safetensors").write_bytes(b"cut")
+    header = b'{"__metadata__": {"detbench": "{}"}}'
+    sound = len(header).to_bytes(8, "little") + header
+    (tmp_path / "own" / "sound.safetensors").write_bytes(sound)
+    code, out, _ = call("weights", "list", "--format", "json")
+    assert code == 0
+    found = {Path(one["path"]).stem: one for one in json.loads(out)}
+    assert found["resnet50-0676ba61"]
+    assert {name: found[name]["here"] for name in ("folder", "cut", "sound")} == {
+        "folder": False,
+        "cut": False,
+        "sound": True,
+    }
+    assert (
+        "folder.safetensors: cannot be read: Is a directory: mend it, or"
+        in (found["folder"]["advice"])
+    )
+    assert "cut.safetensors: damaged" in found["cut"]["advice"]
+    said = health._weights()
+    assert said.status == "warning"
+    assert "and 1 embedded ones; damaged or unreadable: embedded:cut-" in said.message
+    assert "embedded:folder" in said.message
+    assert "see torch" not in said.advice
+    assert "there are embedded:cut-" in embedded.problem("embedded:gone-00000000")
 
 
 def test_torch_hubs_folder_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,6 +294,35 @@ def test_weights_are_looked_at_before_anything_runs(
         assert (out, err.count("\n")) == ("", 1)
         assert said in err
     assert not (tmp_path / "store" / "work").exists()
+
+
+def test_a_file_that_fits_some_rows_is_said_before_they_start(call: Call, tmp_path: Path) -> None:
+    """By ``check`` and by ``run``, of exactly the rows that it does not fit; the others run."""
+    tiny = ("data.size=48", "data.train=4", "data.val=2", "training.input.short=48")
+    tiny = (*tiny, "training.input.long=48", "training.iterations=1", "training.batch=2")
+    words = ["tscode-table1", "--rows", "FCOS,GFL", "--profile", "smoke", "--columns", "AP"]
+    words += [word for one in (*tiny, "training.weights=own.pt") for word in ("--set", one)]
+    cell = resolve.cell("fcos-r50", "smoke").cell
+    assert cell is not None
+    weights.save(tmp_path / "own.pt", build_detector(cell.detector, 12))
+
+    checked = [word for word in words if word not in ("--columns", "AP")]
+    code, out, _ = call("check", *checked, "--format", "json")
+    assert code == 2
+    said = [one["message"] for one in json.loads(out)["checks"] if one["status"] == "mend"]
+    assert len(said) == 1
+    assert said[0].startswith("GFL: own.pt: made for another detector or number of classes: keys ")
+    assert "--allow-partial takes" not in said[0]
+    assert "detbench weights import --allow-partial" in said[0]
+
+    code, out, err = call("run", *words)
+    assert code == 2
+    assert err.splitlines().count(said[0]) == 1
+    assert err.index(said[0]) < err.index("FCOS: done")
+    assert "--allow-partial takes" not in err
+    code, out, _ = call("check", *checked, "--rows", "FCOS", "--format", "json")
+    assert code == 0
+    assert {one["status"] for one in json.loads(out)["checks"]} <= {"ok", "warning"}
 
 
 @pytest.mark.usefixtures("answers")

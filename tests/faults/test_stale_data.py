@@ -191,6 +191,7 @@ def test_what_changes_after_planning_is_an_error(own: Path) -> None:
     with pytest.raises(DataError, match=r"val\.json: the val annotations are not those") as caught:
         cell.data.truth(own)
     assert "\n" not in str(caught.value)
+    assert "changed since this was planned: the same command plans again" in str(caught.value)
     with pytest.raises(DataError):
         cell.data.open("val", own)
     assert (planned(pair(own), own).data.truth(own).boxes != boxes).any()

@@ -56,7 +56,7 @@ def made(inputs):
 
     return lying_beside.wrap(nn.Conv2d(inputs, inputs, 1))
 """
-BESIDE = "import numpy\n\nwrap = lambda layer: layer\n"
+BESIDE = "import numpy\n\nwrap = lambda layer: layer\n# a"
 FILES = {
     "own/__init__.py": "",
     "own/deep/__init__.py": "",
@@ -215,6 +215,7 @@ def test_a_training_does_not_start_or_go_on_with_other_weights(
     with pytest.raises(WeightsError, match="not the weights that are asked for") as caught:
         train(before, tmp_path / "anew")
     assert "\n" not in str(caught.value)
+    assert "changed since this was planned: the same command plans again" in str(caught.value)
     with pytest.raises(WeightsError) as caught:
         train(cell(), work)
     assert "\n" not in str(caught.value)
@@ -393,6 +394,14 @@ def test_source_that_changed_after_planning_is_an_error(folder: Path) -> None:
     [line] = caught.value.mistakes
     assert "\n" not in line
     assert TARGET in line
+    assert "changed since this was planned: the same command plans again" in line
+    # Of a recipe that asks for a source, another is no change.
+    [pinned] = planned(own()).train
+    assert isinstance(pinned.cell, Cell)
+    asked = pinned.cell.detector.heads.of("cls").source
+    change(folder / "lying_beside.py")
+    with pytest.raises(RecipeError, match="again without its 'source'"):
+        planned(own(f', source = "{asked}"'))
 
 
 def test_a_run_is_done_for_its_source_alone(
@@ -412,3 +421,65 @@ def test_a_run_is_done_for_its_source_alone(
     assert status() == ["missing", "missing"]
     (folder / "lying_beside.py").write_text(BESIDE)
     assert status() == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    ("target", "texts", "said"),
+    [
+        ("nowhere:Head", {}, "No module named 'nowhere'; run in its folder, or put that on PYTHON"),
+        ("own.nowhere:Head", {}, "No module named 'own.nowhere'; run in its folder, or put "),
+        (TARGET, {"own/deep/head.py": "x = 1\nclass Head(:\n"}, "head.py:2: invalid syntax: mend"),
+        (
+            TARGET,
+            {"own/deep/parts.py": "def made(:\n"},
+            "parts.py:1: invalid syntax: mend it there",
+        ),
+        (TARGET, {"own/__init__.py": "'\n"}, "__init__.py:1: unterminated string literal"),
+        ("own.deep.head:Haed", {}, "no 'Haed' in own.deep.head, did you mean 'Head'?"),
+    ],
+)
+def test_check_says_what_of_a_module_cannot_be_imported(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    target: str,
+    texts: dict[str, str],
+    said: str,
+) -> None:
+    """And so is it said, but for what does not parse beside it, where it is imported."""
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    words = ("check", "tscode-table1", "--rows", "FCOS", "--profile", "smoke", "--format", "json")
+    assert exit_code(*words, "--set", own(target=target)) == 2
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    [module] = [one for one in checks if one["name"] == "module"]
+    assert module["status"] == "mend"
+    assert module["message"].startswith(f"target '{target}': ")
+    assert said in module["message"]
+    assert "\n" not in module["message"]
+    assert "own" not in sys.modules
+    [task] = planned(own(target=target)).train
+    assert isinstance(task.cell, Cell)
+    with pytest.raises(RecipeError) as caught:
+        build_detector(task.cell.detector, 3)
+    assert caught.value.mistakes == [module["message"]]
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        (TARGET, HEAD),
+        ("json:gone", ""),  # what installed packages have is seen when they are imported
+        ("torch.nothing:Gone", ""),
+        ("own.deep.head:Made", "from .parts import *"),
+        ("own.deep.head:Made", "for name in ('Ma',): globals()[name + 'de'] = 1"),
+        ("own.deep.head:Made", "def __getattr__(name): return 1"),
+        ("own.deep.head:Made", "from own.deep import parts as Made"),
+    ],
+)
+def test_check_passes_what_may_be_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], target: str, text: str
+) -> None:
+    (folder / "own" / "deep" / "head.py").write_text(text)
+    words = ("check", "tscode-table1", "--rows", "FCOS", "--profile", "smoke", "--set")
+    assert exit_code(*words, own(", version = 1", target)) == 0
+    assert f"ok: module: {target} is there and parses" in capsys.readouterr().out

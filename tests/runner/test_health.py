@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from made_voc import make_voc
+from packaging.specifiers import SpecifierSet
 from typer.testing import CliRunner
 
 from detbench.cli import main as entry
@@ -90,8 +91,12 @@ def test_packages(found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Non
     ("older", "newer"), [("1.9", "1.10"), ("2", "2.0.1"), ("0.1.5.post2022", "0.1.6")]
 )
 def test_versions_are_compared_by_number(older: str, newer: str) -> None:
-    assert health._numbers(older) < health._numbers(newer)
-    assert health._numbers("2.0") == health._numbers("2")
+    assert not health.new_enough(older, SpecifierSet(f">={newer}"))
+    assert health.new_enough(newer, SpecifierSet(f">={older}"))
+    assert health.new_enough("2.0", SpecifierSet(">=2"))
+    assert health.new_enough("2", SpecifierSet(">=2.0"))
+    assert health.new_enough("0.1.5.post2022", SpecifierSet(">=0.1.5.post2022"))
+    assert health.new_enough("2.6.0a0+ecf3bae40a.nv25.1", SpecifierSet(">=2.6"))
 
 
 def test_damaged_files_in_the_store(found: dict[str, Any], tmp_path: Path) -> None:

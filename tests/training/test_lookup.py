@@ -43,6 +43,11 @@ def test_names_without_need_start_no_process(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(lookup.subprocess, "run", lambda *_, **__: pytest.fail("started"))
     assert lookup.look_up([]) == {}
     assert lookup.problems([Start(""), Start("none.pth")])[Start("")] == ""
+    cell = resolve.cell("fcos-r50", "smoke").cell
+    assert cell is not None
+    training = cell.training.model_copy(update={"weights": "none.pth"})
+    cells = [cell, cell.model_copy(update={"training": training})]
+    assert lookup.misfits(cells, Path("data")) == ["", ""]
 
 
 def test_a_machine_without_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

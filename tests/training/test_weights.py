@@ -204,6 +204,10 @@ def test_backbone_of_another_depth(cached: dict[str, torch.Tensor]) -> None:
     with pytest.raises(WeightsError, match=r"missing.*--allow-partial takes what fits") as caught:
         weights.initialise(detector, NAME)
     assert "\n" not in str(caught.value)
+    # Of a command without that option.
+    with pytest.raises(WeightsError, match=r"missing.*: detbench weights import --allow") as caught:
+        weights.initialise(detector, NAME, allow_partial=None)
+    assert "allow-partial takes" not in str(caught.value)
     weights.initialise(detector, NAME, allow_partial=True)
     assert torch.equal(detector.backbone.conv1.weight, cached["conv1.weight"])
 

@@ -1,4 +1,4 @@
-"""A branch that is trained beside another, which must beat it, and dropped at test (TSD)."""
+"""A branch trained beside another, which must beat it by a margin; dropped at test (TSD)."""
 
 from __future__ import annotations
 

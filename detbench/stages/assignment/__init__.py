@@ -1,8 +1,8 @@
-"""``assignment``: which candidates teach each task.
+"""``assignment``: which candidates supervise each task.
 
 An option is a module: ``(outputs, targets, epoch) -> Assignment``, batched over images. ``outputs``
-are the detector's (``detbench.stages.outputs``), detached; what is not read of them costs nothing.
-Its attribute ``normaliser`` is what losses are divided by where they do not say themselves.
+are the detector's (``detbench.stages.outputs``), detached; what is not read is not computed.
+Its attribute ``normaliser`` is what losses are divided by unless they have one of their own.
 """
 
 from detbench.stages.assignment.assignment import (

@@ -1,4 +1,4 @@
-"""A threshold of quality that adapts to each object (ATSS, algorithm 1)."""
+"""Positives by a quality threshold that adapts to each object (ATSS, algorithm 1)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def adaptive(
     """An object's positives are its nearby candidates above the mean + deviation of their quality.
 
     Nearby are the ``top_k`` candidates of each level whose centres are closest. A positive's centre
-    must lie inside the object by more than 0.01 pixels; one wanted by several objects goes to the
-    one for which its quality is highest. Images without objects are all background.
+    must lie inside the object by more than 0.01 pixels; a candidate that is positive for several
+    objects goes to that for which its quality is highest. Without objects, all are background.
 
     Args:
         quality: (B, G, K) indices of candidates to their quality for each object, (B, G, K), not

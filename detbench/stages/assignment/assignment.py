@@ -1,4 +1,4 @@
-"""The result of an assignment, and what losses read of it."""
+"""The result of an assignment, and the targets that losses read from it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ IGNORE = -2
 
 Normaliser = Literal["images", "batch", "weights"]
 """What a loss is divided by: the positives of each ``images``, counted as one at least
-(MMDetection's anchor heads); those of the ``batch``, at least one (FCOS); or what they weigh."""
+(MMDetection's anchor heads); those of the ``batch``, at least one (FCOS); or the sum of their
+weights."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What each candidate of each image is taught. An assigner may be learnt through all but
-    ``matched``.
+    """The match, weight and target of each candidate of each image. Gradients may reach a learnt
+    assigner through all but ``matched``.
 
     Attributes:
         matched: (B, N), int64: index of the object, or ``BACKGROUND``, or ``IGNORE``.
-        weight: (B, N), not negative: factor on the losses of each candidate; none is 1.
-        target: (B, N), in [0, 1]: what the class score of a positive should be; none is as the
-            loss says.
+        weight: (B, N), not negative: factor on the losses of each candidate; None is 1.
+        target: (B, N), in [0, 1]: soft target for the class score of a positive; None leaves it
+            to the loss.
         pairs: (B, G, N), not negative: weight of each object at each place where a place has
             several, for a joint criterion.
     """
@@ -62,15 +63,15 @@ class Assignment:
 
 @dataclass(frozen=True, eq=False)
 class Assigned:
-    """An assignment with what it is of, for losses. What is read is computed once for all of them.
+    """An assignment with its batch, for losses. What they read is computed once for all of them.
 
     Attributes:
         assignment: of a task.
         targets: of the batch.
         outputs: of the detector, detached.
-        epoch: how many epochs are over, with the part of the one that is going on.
-        usual: what a loss that does not say is divided by, as the assigner has it.
-        levels: (N,), how much the level of each candidate counts; none is 1. It is a factor on
+        epoch: training progress in epochs, with a fraction, as 2.5.
+        usual: the assigner's normaliser, for losses without one of their own.
+        levels: (N,), how much the level of each candidate counts; None is 1. It is a factor on
             losses, and no part of what they are divided by.
     """
 
@@ -121,7 +122,7 @@ class Assigned:
         return weights if self.levels is None else weights * self.levels
 
     def normaliser(self, kind: Normaliser | None) -> Tensor:
-        """A scalar, see ``Normaliser``; none is the usual. Over several processes that of the
+        """A scalar, see ``Normaliser``; None is the usual one. Over several processes that of the
         whole batch, see ``detbench.sharding.normaliser``.
         """
         kind = kind or self.usual

@@ -1,4 +1,4 @@
-"""Assignment by what is predicted (DDOD; Chen et al. 2021, section 3.1)."""
+"""Assignment by predictions (DDOD; Chen et al. 2021, section 3.1)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from detbench.structures import Targets
 
 
 class CostAssigner(nn.Module):
-    """An object's positives are nearby places whose prediction fits it (DDOD, eq. 1).
+    """An object's positives are nearby candidates whose prediction fits it (DDOD, eq. 1).
 
     The quality of a prediction is p^(1 - alpha) IoU^alpha, with the probability p of the object's
-    class and the overlap of the decoded box. As in the authors' code, and unlike the text, nearby
-    are not the best predictions of each level but those whose anchors' centres are closest, and the
-    threshold is of each object's own; see ``adaptive``.
+    class and the overlap of the decoded box. As in the authors' code, and unlike the text, the
+    candidates are not the best predictions of each level but those whose anchors' centres are
+    closest, and each object has a threshold of its own; see ``adaptive``.
 
     Args:
         alpha: 0.8 for cls and 0.5 for loc in the paper (Table 5).
@@ -34,7 +34,7 @@ class CostAssigner(nn.Module):
 
     def forward(self, outputs: Outputs, targets: Targets, epoch: float) -> Assignment:
         def quality(nearby: Tensor) -> Tensor:
-            """Of (B, G, K) places, (B, G, K), in [0, 1]; only their own class is ever read."""
+            """Of (B, G, K) candidates, (B, G, K), in [0, 1]; only the object's class is read."""
             image = torch.arange(len(nearby), device=nearby.device)[:, None, None]
             logits = outputs.logits[image, nearby, targets.labels[..., None]]
             iou = aligned_iou(outputs.boxes[image, nearby], targets.boxes[:, :, None])

@@ -19,10 +19,10 @@ class IouAssigner(nn.Module):
     of two such objects the later one wins, as in MMDetection.
 
     Args:
-        own_best: such candidates are given the object that they overlap most instead, as in
+        own_best: such candidates are matched to the object that they overlap most instead, as in
             maskrcnn-benchmark.
-        late: candidates that may not be used can be an object's best all the same, which then has
-            no other, as there.
+        late: a candidate that is not ``usable`` can still be an object's best, and the object then
+            gets no other, as there.
     """
 
     normaliser: Normaliser = "images"

@@ -1,4 +1,4 @@
-"""Which proposals teach, and what: samplers for batches.
+"""Samplers of training proposals, for batches: which are drawn, and their targets.
 
 Everything keeps a fixed size, so that a training step on a GPU does not wait for a count.
 """
@@ -18,7 +18,7 @@ from detbench.structures import Targets
 
 
 def sample_mask(eligible: Tensor, count: int | Tensor, fraction: float = 1.0) -> Tensor:
-    """Keep at most ``count x fraction`` of the eligible ones of every row, at random.
+    """Keep at most ``count x fraction`` of the eligible items of every row, at random.
 
     Args:
         eligible: (B, N), bool.
@@ -65,7 +65,7 @@ class Rois:
         return torch.cat((index, self.boxes), dim=-1).flatten(0, 1)
 
     def taught(self, targets: Targets, background: int) -> Taught:
-        """These with what ``targets`` teach them; none of the images needs to have an object."""
+        """These with their targets; images may be without objects."""
         none = self.matched < 0
         anywhere = constant([0.0, 0.0, 1.0, 1.0], self.boxes.device, self.boxes.dtype)
         if targets.boxes.shape[1] == 0:
@@ -80,7 +80,7 @@ class Rois:
 
 @dataclass(frozen=True)
 class Taught:
-    """Sampled proposals and what they learn, image after image: K = B R.
+    """Sampled proposals and their targets, image after image: K = B R.
 
     Attributes:
         rois: the proposals.
@@ -95,7 +95,7 @@ class Taught:
 
 @dataclass(frozen=True)
 class ProposalSampler:
-    """Match proposals to objects by IoU and draw those that teach.
+    """Match proposals to objects by IoU and sample those to train on.
 
     Attributes:
         positive, negative: IoU at or above which a proposal is positive, below which background.
@@ -115,11 +115,11 @@ class ProposalSampler:
     only_positive: bool = False
 
     def at(self, positive: float) -> ProposalSampler:
-        """That of a round on refined boxes, whose one threshold is ``positive``."""
+        """The sampler of a round on refined boxes, whose one threshold is ``positive``."""
         return replace(self, positive=positive, negative=positive)
 
     def sample(self, boxes: Tensor, valid: Tensor, targets: Targets) -> Rois:
-        """Draw from (B, P, 4) proposals, (B, P) of them valid; P and the objects may be none."""
+        """Draw from (B, P, 4) proposals, (B, P) of them valid; P and the objects may be 0."""
         is_ground_truth = torch.zeros_like(valid)
         matched = self._match(boxes, valid, targets)
         if self.add_ground_truth:
@@ -154,7 +154,7 @@ class ProposalSampler:
 def positive_sampler(
     positive: float, negative: float, count: int, add_ground_truth: bool
 ) -> ProposalSampler:
-    """One whose positives are limited by ``count`` alone, and alone go on to further rounds."""
+    """A sampler whose positives only ``count`` limits; they alone go on to further rounds."""
     return ProposalSampler(positive, negative, count, 1.0, add_ground_truth, only_positive=True)
 
 
@@ -166,7 +166,7 @@ def _itself(targets: Targets) -> Tensor:
 
 
 def pad(boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Each image's (n, 4) boxes to (B, P, 4) and a (B, P) mask; no image needs to have any."""
+    """Each image's (n, 4) boxes to (B, P, 4) and a (B, P) mask; images may have none."""
     count = largest(max((len(image) for image in boxes), default=0))
     padded = boxes[0].new_zeros(len(boxes), count, 4)
     valid = torch.zeros(len(boxes), count, dtype=torch.bool, device=padded.device)

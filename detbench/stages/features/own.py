@@ -1,4 +1,4 @@
-"""Features from an own copy of part of the network (TSD, Figure 3 and Table 1)."""
+"""Features from a task's own copy of part of the network (TSD, Figure 3 and Table 1)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Own(nn.Module):
 
     Args:
         stride: of the last map that is shared, in pixels.
-        backbone: whose stages from there on are copied; for 32 none is.
-        neck: copied too, and so on all maps of the backbone.
+        backbone: its stages from that stride on are copied; with 32 there are none.
+        neck: copied too; it reads all maps of the backbone.
     """
 
     own_start = ("neck",)

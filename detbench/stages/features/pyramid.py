@@ -1,4 +1,4 @@
-"""What the features stage chooses from."""
+"""The maps that the features stage reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What RoI sampling reads and gives."""
+"""Input and output of RoI sampling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RoiPyramid:
     Args:
         levels: (B, C, H_l, W_l), fine to coarse.
         strides: of each.
-        finest: side in pixels from which RoIs are on the finest level; of twice of it on the next.
+        finest: from this side in pixels RoIs are on the finest level, from twice that on the next.
     """
 
     def __init__(self, levels: list[Tensor], strides: list[int], finest: float = FINEST) -> None:

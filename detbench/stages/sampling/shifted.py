@@ -41,7 +41,7 @@ class Pointwise(nn.Module):
 
     Args:
         bins: what is read of a proposal.
-        gamma: share of the proposal's sides by which an output of 1 shifts.
+        gamma: an output of 1 shifts by this share of the proposal's side.
         hidden: width of the embedding.
         init: of the shift network, see ``stages.initial``.
     """

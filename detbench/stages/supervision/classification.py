@@ -1,7 +1,7 @@
 """Classification losses of dense detectors, on sigmoid scores.
 
-Both are a loss of every (candidate, class) pair as background, corrected at each positive's class:
-no (B, N, C) target is ever made.
+Each is the loss of all (candidate, class) pairs as background, corrected at the class of each
+positive, so that no (B, N, C) target is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Focal(nn.Module):
         alpha: weight of the positive class; 1 - alpha of the negative.
         gamma: exponent of the modulating factor.
         weight: of the loss.
-        normaliser: what it is divided by; none is as the assigner says.
+        normaliser: what it is divided by; None takes the assigner's.
     """
 
     def __init__(

@@ -47,9 +47,9 @@ class Giou(nn.Module):
             score (GFL, eq. 6), or as 1.
         weight: of the loss.
         distribution_weight: of the distribution focal loss, with the same weighting.
-        least: the sum of weights is taken to be at least this.
-        normaliser: what the sum over positives is divided by; none is what they weigh where there
-            is a weighting, else as the assigner says.
+        least: lower bound on the sum of weights as a divisor.
+        normaliser: what the sum over positives is divided by; None is the sum of their weights if
+            there is a weighting, else the assigner's.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The third output: how good a box is, apart from what it shows."""
+"""The third output: how well a box is placed, whatever its class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detbench.stages.outputs import Outputs
 
 
 class Centerness(nn.Module):
-    """Binary cross-entropy on the centre-ness of a positive's place (FCOS, eq. 3).
+    """Binary cross-entropy on the centre-ness of a positive's point (FCOS, eq. 3).
 
     Args:
         weight: of the loss.

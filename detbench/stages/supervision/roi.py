@@ -25,7 +25,7 @@ class BoxDeltas:
     Attributes:
         deltas: (K, 4), or (K, 4 C) of every class (and four more of the background, if it has a
             box).
-        references: (K, 4), xyxy, what they are relative to; gradient passes through.
+        references: (K, 4), xyxy, what the deltas are relative to; gradients pass through.
         code: what a delta means.
     """
 
@@ -112,8 +112,8 @@ class Constraint:
     """A branch must beat another, detached, by a margin (TSD, eq. 7 and 8).
 
     Attributes:
-        margins: per task; none leaves the task out. Cut so that a probability or an IoU of 1
-            satisfies them.
+        margins: per task; None leaves the task out. They are capped so that a probability or an IoU
+            of 1 satisfies them.
         without_positives: what an image without positives adds to the means: its proposals
             ``as-others``, or ``one-zero`` for all of them (TSD's code).
     """
@@ -138,7 +138,7 @@ class Constraint:
     def loc(self, before: Tensor, after: Tensor, taught: Taught, margin: float) -> Tensor:
         """Of (K, 4) boxes: the IoU with the object must be higher ``after``.
 
-        A mean over positives; nothing without any.
+        A mean over positives; 0 without any.
         """
         counted, wanted = taught.rois.positive[:, None], taught.target_boxes
         first, second = (
@@ -148,8 +148,8 @@ class Constraint:
         return self._mean(_hinge(first, second, margin), taught.rois.matched >= 0, taught)
 
     def _mean(self, hinge: Tensor, counted: Tensor, taught: Taught) -> Tensor:
-        """Mean of (K,) where (B, R) are ``counted``, and of one 0 for each image that has none, if
-        so wanted.
+        """Mean of (K,) where (B, R) are ``counted``; an image that has none adds one 0, if so
+        configured.
         """
         count = counted.sum()
         if self.without_positives == "one-zero":
