@@ -138,6 +138,17 @@ class Distance(nn.Module):
         return {"loc": (apart * assigned.positive).sum() / assigned.normaliser("batch")}
 
 
+class Even(nn.Module):
+    """All levels count as one; what it learns it has from nothing."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.factors = nn.Parameter(torch.ones(levels))
+
+    def forward(self, positives: Tensor) -> Tensor:
+        return self.factors
+
+
 class Counting(Nearest):
     """``Nearest``, and how many batches it has seen: state that training accumulates."""
 

@@ -60,6 +60,7 @@ PLACES = {
     "loc loss": f"supervision.loc={own('Distance')}",
     "predictor": f"predictor={own('Predictor')}",
     "score": f"score={own('Mean')}",
+    "levels": f"levels={{ both = {own('Even')} }}",
     "auxiliary": AUXILIARY % (own("Nearest"), f"cls = {own('CrossEntropy')}"),
 }
 
@@ -237,6 +238,7 @@ def test_a_learnt_assigner_is_trained_and_a_stopped_run_ends_with_the_same_bits(
 HEAD, FEATURES = "heads={ both = %s }", "features={ both = %s }"
 ASSIGNMENT, CLS, LOC = "assignment={ both = %s }", "supervision.cls=%s", "supervision.loc=%s"
 NECK, SCORE, PREDICTOR = "neck=%s", "score=%s", "predictor=%s"
+LEVELS = "levels={ both = %s }"
 JOINT = "supervision={ joint = %s }"
 FORWARD = "def forward(self, *given): return "
 WRONG = [
@@ -267,6 +269,8 @@ WRONG = [
     (CLS, "pass", "def forward(self, a): return 1", "its forward is called as forward(outputs"),
     (CLS, "pass", FORWARD + "{'cls': given[0].logits}", "for 2 images, where () is wanted"),
     (JOINT, "pass", FORWARD + "given[1].cls", "gives a Assigned for 2 images, and not scalars"),
+    (LEVELS, "pass", "def forward(self): pass", "called as forward(positives): too many"),
+    (LEVELS, "pass", FORWARD + "given[0][:2]", "for positives of 5 levels, where (5) is wanted"),
     (SCORE, "pass", FORWARD + "given[0]", "no attribute 'select', which this stage reads"),
     (SCORE, "self.select = 'cls'", FORWARD + "1", "'select' is 'cls' and must be class or score"),
     (SCORE, "self.select = 'class'", FORWARD + "given[0][0]", "where (2, 3, 3) is wanted"),

@@ -135,7 +135,7 @@ def customs(schema: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
 
 def test_every_place_of_a_custom_module_is_tried() -> None:
     """A new place must come here, or into ``test_custom.py``, with the least its contract asks."""
-    dense = ("assignment", "backbone", "features", "heads", "neck", "predictor", "score")
+    dense = ("assignment", "backbone", "features", "heads", "levels", "neck", "predictor", "score")
     losses = ("cls", "loc", "joint")
     assert customs(Dense) == {
         *((name,) for name in dense),

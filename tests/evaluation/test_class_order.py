@@ -55,7 +55,7 @@ def cell(detector: str, data: CocoJson) -> Cell:
 
 def scored(made: Cell, file: Path) -> Scored:
     root, device = file.parent, torch.device("cpu")
-    return load_and_score(made, str(file), Host(root, device, lambda _: None))
+    return load_and_score(made, file, Host(root, device, lambda _: None))
 
 
 @pytest.mark.parametrize("detector", ["fcos-r50", "faster-rcnn-r50"])

@@ -366,7 +366,7 @@ def test_doctor_counts_them_and_finds_damage(
     (embedded.folder() / f"{first(tiny).id}.safetensors").write_bytes(b"")
     look = health._weights()
     assert look.status == "warning"
-    assert look.advice.endswith("detbench weights pretrain makes it again")
+    assert "not made by detbench weights pretrain: delete it and make it again" in look.advice
     assert sum(not one.here for one in inventory.take() if one.origin == "detbench") == 1
 
 

@@ -41,6 +41,8 @@ OWN_START = {
     "rpn": r"rpn\.(conv|cls|loc)\.(weight|bias)",
     "branch outputs": r"{at}(unfocused_)?(cls|loc)\.(weight|bias)",
     "tower": r"heads\.(both|cls|loc)\.convs\.\d+\.(conv|norm)\.(weight|bias)",
+    "deformable": r"heads\.(both|cls|loc)\.convs\.\d+\.offset\.(weight|bias)",
+    "levels": r"supervisions\.0\.levels\.(both|cls|loc)\.positives_seen",
     "sce": r"features\.(both|cls|loc)\..*",
     "dpe": r"features\.(both|cls|loc)\..*",
     "own": r"features\.(both|cls|loc)\.neck\.(lateral|output|extra)\.\d+\.(weight|bias)",
@@ -92,6 +94,8 @@ def options(detector: Detector) -> set[tuple[str, str]]:
     if isinstance(detector, Dense):
         found |= {("dense predictor", "")}
         pairs = {"": (detector.features, detector.heads, detector.sampling)}
+        levels = [] if detector.levels is None else _both(detector.levels)
+        found |= {("levels", "") for each in levels if getattr(each, "totals", False)}
     else:
         found |= {("rpn", ""), *((each.kind, "") for each in _both(detector.features))}
         pairs = {"main.": (detector.sampling, detector.heads)}
