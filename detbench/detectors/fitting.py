@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from detbench.errors import WeightsError
 
-COUNTERS = ("num_batches_tracked", "positives_seen")
+SEEN = "positives_seen"
+COUNTERS = ("num_batches_tracked", SEEN)
 """What training counts, in batch norms and in weights of levels. No prediction depends on it, and
 others' files lack it, so it may be missing anywhere."""
 
@@ -109,7 +110,9 @@ def load(
         advice = PARTIAL[allow_partial is None] if fit.matching else "nothing fits"
         raise WeightsError(f"{origin}: keys {fit.sentence()}: {fit.hint()}{advice}")
     shapes = {name: tensor.shape for name, tensor in own.items()}
-    fitting = {name: x for name, x in state.items() if shapes.get(name) == x.shape}
+    # What another training has seen is not this one's; a resumed one has it from its checkpoint.
+    new = {name: x for name, x in state.items() if not name.endswith(SEEN)}
+    fitting = {name: x for name, x in new.items() if shapes.get(name) == x.shape}
     module.load_state_dict(fitting, strict=False)
     return fit
 

@@ -140,7 +140,10 @@ class Custom(Spec):
     supervision.joint   nothing                         likewise, of ``PerTask`` of Assigned; stands
                                                         in place of both
     levels.*            ``levels``, how many            module: positives of each level in a batch
-                                                        (``levels``,) -> factors of all losses there
+                                                        (``levels``,) -> factors, not negative, of
+                                                        all losses there; a loss of one's own has
+                                                        them in Assigned's weights, or ``levels``.
+                                                        Auxiliary supervision has none
     ==================  ==============================  ===========================================
 
     An assigner's Outputs are detached; boxes and scores are computed when they are read. An array

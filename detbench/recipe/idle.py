@@ -240,13 +240,18 @@ def _dense(detector: Dense) -> Findings:
             why = f"the {task} tower has depth {head.depth}, and positions start at 0"
             yield ("sampling", place, "convs"), why
     losses = detector.supervision
-    for name in ("cls", "loc"):
-        loss = getattr(losses, name)
+    for name in ("cls", "loc", "quality"):
+        loss: Any = getattr(losses, name)
+        if loss is None:
+            continue
         if getattr(loss, "weight", 1) or getattr(loss, "distribution_weight", 0):
             continue
         for setting in type(loss).model_fields:
             if setting not in ("kind", "weight", "distribution_weight"):
                 yield ("supervision", name, setting), f"supervision.{name}.weight is 0"
+    if detector.predictor is not None:
+        for setting in ("bias", "per_level_scale"):
+            yield ("boxes", setting), "the predictor is your own"
     loc = losses.loc
     if isinstance(loc, Giou) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"

@@ -268,3 +268,21 @@ def test_mmdetection_goes_to_the_importer(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"mmdet\.pth") as caught:
         weights.load_file(build_detector(cell.detector, 3), tmp_path / "mmdet.pth")
     assert "\n" not in str(caught.value)
+
+
+def test_what_another_training_counted_is_not_taken_over(tmp_path: Path) -> None:
+    """Running totals of levels begin anew with initial weights; a resumed run has its own."""
+    spec = load.detector("ddod-r50").detector
+    light = load.profile("smoke").light
+    assert light is not None
+    trained, fresh = (build_detector(lighten(spec, light), 3) for _ in range(2))
+    for name, buffer in trained.named_buffers():
+        if name.endswith("positives_seen"):
+            buffer += 7
+    path = tmp_path / "trained.pt"
+    torch.save(trained.state_dict(), path)
+    assert weights.load_file(fresh, path).whole
+    state = fresh.state_dict()
+    seen = [tensor for name, tensor in state.items() if name.endswith("positives_seen")]
+    assert [tensor.tolist() for tensor in seen] == [[0] * 5] * 2
+    assert torch.equal(state["predictor.cls.weight"], trained.state_dict()["predictor.cls.weight"])
