@@ -28,7 +28,6 @@ from detbench.structures import Batch, Targets
 
 # Parts of the keys of random draws, so that no two uses share a stream.
 _ORDER, _AUGMENT = 0, 1
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Processes:
     rank: int = 0
     world: int = 1
     here: int = 1
-    device: torch.device = CPU
+    device: torch.device = transforms.CPU
 
 
 class TrainLoader:

@@ -111,8 +111,11 @@ def load(
         raise WeightsError(f"{origin}: keys {fit.sentence()}: {fit.hint()}{advice}")
     shapes = {name: tensor.shape for name, tensor in own.items()}
     # What another training has seen is not this one's; a resumed one has it from its checkpoint.
-    new = {name: x for name, x in state.items() if not name.endswith(SEEN)}
-    fitting = {name: x for name, x in new.items() if shapes.get(name) == x.shape}
+    fitting = {
+        name: x
+        for name, x in state.items()
+        if shapes.get(name) == x.shape and not name.endswith(SEEN)
+    }
     module.load_state_dict(fitting, strict=False)
     return fit
 

@@ -57,7 +57,7 @@ class Supervision(nn.Module):
 
         assigned = self.assigners.tasks.map(assign)
         if self.levels is not None:
-            assigned = assigned.zip(self.levels.tasks, levelled)
+            assigned = assigned.zip(self.levels.tasks, with_levels)
         found: dict[str, Tensor] = {}
         for place, loss in self.losses.items():
             read = {"cls": assigned.cls, "joint": assigned}.get(place, assigned.loc)
@@ -68,7 +68,7 @@ class Supervision(nn.Module):
         return found
 
 
-def levelled(assigned: Assigned, levels: nn.Module) -> Assigned:
+def with_levels(assigned: Assigned, levels: nn.Module) -> Assigned:
     """With a factor of each level, by how many of its candidates are positive."""
     counts = assigned.outputs.candidates.counts
     positive = assigned.positive.sum(dim=0).split(counts)

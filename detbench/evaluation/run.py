@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "d
     settings, team = cell.evaluation, host.team
     loader = EvalLoader(
         *(dataset, cell.training.input, cell.detector.pixels),
-        *(settings.batch, settings.limit, replace(team.processes, device=host.device)),
+        *(settings.batch, settings.limit, host.loading),
     )
     last = cell.training.channels_last
     own = predict(detector, loader, dataset.categories, host.device, host.report, last)

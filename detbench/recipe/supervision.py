@@ -95,8 +95,8 @@ class Giou(Option):
     normaliser: Normaliser | None = None
 
 
-class Centerness(Option):
-    """Binary cross-entropy on centre-ness (FCOS, eq. 3).
+class QualityLoss(Option):
+    """Binary cross-entropy on a positive's third output.
 
     Attributes:
         task: whose tower predicts it.
@@ -104,33 +104,31 @@ class Centerness(Option):
         normaliser: what it is divided by, see below.
     """
 
-    target: ClassVar[str] = "detbench.stages.supervision.quality:Centerness"
     beside: ClassVar[frozenset[str]] = frozenset({"task"})
+    scaling: ClassVar[Scaling] = kept("weight")
+
+    kind: str
+    task: Literal["cls", "loc"] = "loc"
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+
+
+class Centerness(QualityLoss):
+    """Binary cross-entropy on centre-ness (FCOS, eq. 3)."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.quality:Centerness"
     scaling: ClassVar[Scaling] = kept("weight")
 
     kind: Literal["centerness"]
-    task: Literal["cls", "loc"] = "loc"
-    weight: Weight = 1.0
-    normaliser: Normaliser | None = None
 
 
-class IouQuality(Option):
-    """Binary cross-entropy on the predicted box's IoU with its object (ATSS with IoU, DDOD).
-
-    Attributes:
-        task: whose tower predicts it.
-        weight: of the loss.
-        normaliser: what it is divided by, see below.
-    """
+class IouQuality(QualityLoss):
+    """Binary cross-entropy on the predicted box's IoU with its object (ATSS with IoU, DDOD)."""
 
     target: ClassVar[str] = "detbench.stages.supervision.quality:Iou"
-    beside: ClassVar[frozenset[str]] = frozenset({"task"})
     scaling: ClassVar[Scaling] = kept("weight")
 
     kind: Literal["iou"]
-    task: Literal["cls", "loc"] = "loc"
-    weight: Weight = 1.0
-    normaliser: Normaliser | None = None
 
 
 Quality = Annotated[Centerness | IouQuality, Field(discriminator="kind")]
@@ -154,36 +152,37 @@ class LinearLevels(Option):
     last: Weight = 2.0
 
 
-class SumLevels(Option):
-    """2 less the share of all positives that a level has (DDOD, section 5.4.3).
-
-    Attributes:
-        totals: positives of all batches so far, or of each batch alone.
-        synchronise: those of all processes, or each process's own.
-    """
-
-    target: ClassVar[str] = "detbench.stages.supervision.levels:Sum"
-    scaling: ClassVar[Scaling] = {}
-
-    kind: Literal["sum"]
-    totals: bool = True
-    synchronise: bool = True
-
-
-class InterpolatedLevels(Option):
-    """From 1 for the level with most positives to 2 for that with fewest (DDOD, eqs. 3 and 4).
+class CountedLevels(Option):
+    """Factors by how many positives each level has.
 
     Attributes:
         totals: positives of all batches so far, or of each batch alone.
         synchronise: those of all processes, or each process's own, as the released code does.
     """
 
+    scaling: ClassVar[Scaling] = {}
+
+    kind: str
+    totals: bool = True
+    synchronise: bool = True
+
+
+class SumLevels(CountedLevels):
+    """2 less the share of all positives that a level has (DDOD, section 5.4.3)."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.levels:Sum"
+    scaling: ClassVar[Scaling] = {}
+
+    kind: Literal["sum"]
+
+
+class InterpolatedLevels(CountedLevels):
+    """From 1 for the level with most positives to 2 for that with fewest (DDOD, eqs. 3 and 4)."""
+
     target: ClassVar[str] = "detbench.stages.supervision.levels:Interpolated"
     scaling: ClassVar[Scaling] = {}
 
     kind: Literal["interpolate"]
-    totals: bool = True
-    synchronise: bool = True
 
 
 Levels = Annotated[

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from detbench.data.loading import Processes
 from detbench.progress import Report
 from detbench.training.distributed import ALONE, Team
 
@@ -27,3 +28,8 @@ class Host:
     device: torch.device
     report: Report
     team: Team = ALONE
+
+    @property
+    def loading(self) -> Processes:
+        """Who loads which batches, and for which device."""
+        return replace(self.team.processes, device=self.device)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,9 +84,8 @@ def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False
     _check_val(dataset, data.load(cell.data, "val", host.data_root))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, data.class_names(dataset))
-    share = replace(host.team.processes, device=host.device)
     loader = TrainLoader(
-        dataset, training.input, cell.detector.pixels, training.batch, cell.seed, share
+        dataset, training.input, cell.detector.pixels, training.batch, cell.seed, host.loading
     )
 
     def initialise() -> None:

@@ -10,8 +10,8 @@ from detbench.stages.assignment.assignment import Assigned, Normaliser
 from detbench.stages.outputs import Outputs
 
 
-class Centerness(nn.Module):
-    """Binary cross-entropy on the centre-ness of a positive's point (FCOS, eq. 3).
+class Quality(nn.Module):
+    """Binary cross-entropy of positives' third output with what each should be.
 
     Args:
         weight: of the loss.
@@ -22,33 +22,29 @@ class Centerness(nn.Module):
         super().__init__()
         self.weight, self.normaliser = weight, normaliser
 
+    def wanted(self, outputs: Outputs, assigned: Assigned) -> Tensor:
+        """(B, N), in [0, 1]; arbitrary where there is no positive."""
+        raise NotImplementedError
+
     def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
-        target = centerness(side_distances(outputs.candidates.points, assigned.boxes))
-        return {"quality": self.weight * _loss(outputs, target, assigned, self.normaliser)}
+        logits = outputs.extras["quality"].float()
+        target = self.wanted(outputs, assigned)
+        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        total = (entropy * assigned.positive_weights).sum()
+        return {"quality": self.weight * total / assigned.normaliser(self.normaliser)}
 
 
-class Iou(nn.Module):
-    """Binary cross-entropy on the IoU of a positive's predicted box with its object.
+class Centerness(Quality):
+    """On the centre-ness of a positive's point (FCOS, eq. 3)."""
 
-    The target is of the present prediction and has no gradient (ATSS with IoU, DDOD's baseline).
+    def wanted(self, outputs: Outputs, assigned: Assigned) -> Tensor:
+        return centerness(side_distances(outputs.candidates.points, assigned.boxes))
 
-    Args:
-        weight: of the loss.
-        normaliser: what the sum over positives is divided by.
+
+class Iou(Quality):
+    """On the IoU of a positive's predicted box with its object: of the present prediction, without
+    gradient (ATSS with IoU, DDOD's baseline).
     """
 
-    def __init__(self, weight: float, normaliser: Normaliser | None = None) -> None:
-        super().__init__()
-        self.weight, self.normaliser = weight, normaliser
-
-    def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
-        return {"quality": self.weight * _loss(outputs, assigned.iou, assigned, self.normaliser)}
-
-
-def _loss(
-    outputs: Outputs, target: Tensor, assigned: Assigned, normaliser: Normaliser | None
-) -> Tensor:
-    """Cross-entropy of positives' third output with (B, N) targets, a scalar."""
-    logits = outputs.extras["quality"].float()
-    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (entropy * assigned.positive_weights).sum() / assigned.normaliser(normaliser)
+    def wanted(self, outputs: Outputs, assigned: Assigned) -> Tensor:
+        return assigned.iou
