@@ -252,8 +252,8 @@ def paper_data(table: Table) -> list[Data]:
 
 
 def parse_dataset(text: str) -> Data:
-    """``shapes``, ``coco``, ``voc`` or ``coco:ANNOTATIONS.json:IMAGES_DIR``, which another pair for
-    evaluation may follow (from ``--dataset``).
+    """``shapes``, ``coco``, ``voc``, ``widerface`` or ``coco:ANNOTATIONS.json:IMAGES_DIR``, which
+    another pair for evaluation may follow (from ``--dataset``).
 
     Raises:
         RecipeError: for anything else.
