@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from detbench.assembly.common import without_exit
-from detbench.detectors.dense import Predictions, PredictorShape
 from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode
@@ -28,6 +27,7 @@ from detbench.stages import outputs
 from detbench.stages.assignment import BACKGROUND, Assigned, Assignment, Normaliser
 from detbench.stages.assignment.proposals import Rois
 from detbench.stages.features import Pyramid
+from detbench.stages.predictor import Predictions, PredictorShape
 from detbench.stages.sampling import Pooled, RoiPyramid
 from detbench.stages.score import Product
 from detbench.structures import Targets

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detbench.recipe.base import Custom, PerTaskSpec, Spec
+from detbench.recipe.base import PerTaskSpec, Spec
 from detbench.recipe.model import (
     Backbone,
     BoxCoding,
@@ -16,6 +16,7 @@ from detbench.recipe.model import (
     Pixels,
     RoiNeck,
 )
+from detbench.recipe.predictor import Predictor
 from detbench.recipe.proposals import RoiAssignment, Rpn
 from detbench.recipe.roi import (
     Branch,
@@ -51,7 +52,7 @@ class Dense(Spec):
         inference: what is done with predictions at test.
         levels: how much each level of the pyramid counts, by the positives of a task's assignment;
             ``both`` counts those of two assignments together, of cls first. None is 1.
-        predictor: what makes outputs of both tasks' towers; none is a convolution each.
+        predictor: what makes outputs of both tasks' towers; none is ``convolutions``.
         score: what boxes are ranked by; none is ``product``.
         auxiliary: what teaches the same outputs beside the main supervision.
     """
@@ -72,7 +73,7 @@ class Dense(Spec):
     heads: PerTaskSpec[Head]
     supervision: DenseSupervision
     levels: PerTaskSpec[Levels] | None = None
-    predictor: Custom | None = None
+    predictor: Predictor | None = None
     score: Score | None = None
     auxiliary: tuple[Auxiliary, ...] | None = None
     inference: DenseInference = DenseInference()

@@ -294,7 +294,7 @@ def test_what_breaks_the_contract_is_one_line_when_built(
     lines = "\n        ".join(["super().__init__()", *body.split("; ")])
     text = (
         "import torch\nfrom torch import nn\nfrom detbench.stages.assignment import Assignment\n"
-        "from detbench.detectors.dense import Predictions\n"
+        "from detbench.stages.predictor import Predictions\n"
         "class Mine(nn.Module):\n"
         f"    def __init__(self, **given):\n        {lines}\n    {forward}\n"
     )
