@@ -45,8 +45,8 @@ def test_said_outright_it_is_the_usual_one() -> None:
     ("setting", "said"),
     [
         ("prior=0.0", "greater than 0"),
-        ("extras={cls='loc'}", "objectness"),
-        ("extras={a='x'}", "cls"),
+        ("objectness='both'", "cls"),
+        ("extra=1", "extra"),
     ],
 )
 def test_what_is_no_output_is_refused(setting: str, said: str) -> None:
