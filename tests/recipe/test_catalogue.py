@@ -53,11 +53,15 @@ DENSE = {
     "gfl-r50": {"AP": 40.2, "gflops": 208.39, "params_m": 32.22},
 }
 PORTS = {"ddod-mmdet-r50": {"AP": 41.7, "gflops": 181.90, "params_m": 32.15}}
+PORTS |= {"autoassign-mmdet-r50": {"AP": 40.4, "gflops": 201.66, "params_m": 36.15}}
 
 RELEASED = {  # by the authors of a dense method
     "atss-iou-r50": {"AP": 39.4},
     "ddod-r50": {"AP": 41.6, "gflops": 181.90, "params_m": 32.15},
     "ddod-fcos-r50": {"AP": 41.6},
+    "autoassign-r50": {"AP": 40.5, "gflops": 201.66, "params_m": 36.15},
+    "dw-r50": {"AP": 42.1},
+    "dw-plain-r50": {"AP": 41.5},
 }
 
 DETECTORS = (
@@ -103,7 +107,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [33, 33, 10, 3]
+    assert [len(names) for names in counts] == [33, 37, 11, 3]
 
 
 def _two_stage() -> dict[str, str]:
@@ -177,6 +181,7 @@ def test_detector_carries_the_published_figures(name: str) -> None:
 
 SCHEDULES = {  # data, (epochs, iterations), batch, learning rate, drops, warm-up
     "coco-1x": ("coco", (12, None), 16, 0.01, (8, 11), (500, 0.001)),
+    "coco-1x-autoassign": ("coco", (12, None), 16, 0.01, (8, 11), (1000, 0.001)),
     "coco-1x-ddod": ("coco", (12, None), 32, 0.02, (8, 11), (500, 0.001)),
     "coco-1x-fcos": ("coco", (12, None), 16, 0.01, (8, 11), (500, 1 / 3)),
     "coco-1x-frcnn": ("coco", (12, None), 16, 0.02, (8, 11), (500, 0.001)),
