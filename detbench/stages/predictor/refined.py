@@ -55,8 +55,8 @@ class Refined(Convolutions):
 def refine(distances: Tensor, shifts: Tensor, offset: float) -> Tensor:
     """Distances to the sides as predicted at the sides' feet.
 
-    Reading is bilinear, and a side is at 0 outside the map, as in the authors' code. Gradients reach
-    the first distances by what is read and by where.
+    Reading is bilinear, and a side is at 0 outside the map, as in the authors' code. Gradients
+    reach the first distances by what is read and by where.
 
     Args:
         distances: (B, 4, H, W), left, top, right, bottom, in cells; negative ones are 0.

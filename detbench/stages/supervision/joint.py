@@ -1,7 +1,7 @@
 """Joint criteria: both tasks' losses by weights of the pairs of an object and a place.
 
-A pair's weight as a positive and its place's as a negative follow from how well the place's box fits
-the object and how sure its score is, ``Outputs.scores``, which makes class and objectness one.
+A pair's weight as a positive and its place's as a negative follow from how well the place's box
+fits the object and how sure its score is, ``Outputs.scores``, which makes class and objectness one.
 """
 
 from __future__ import annotations
