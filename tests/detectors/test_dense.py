@@ -20,7 +20,7 @@ CLASSES = 5
 BY_PREDICTIONS = (CostAssigner,)
 JOINT = ("negative", "positive")  # of a joint criterion: what is background, and its boxes
 IN_TABLES = ("fcos-r50", "atss-r50", "gfl-r50")
-TABLES = ("tscode-table1", "tscode-table2", "tscode-table3")
+TABLES = ("tscode-table1", "tscode-table2", "tscode-table3", "tscode-table4")
 
 
 @cache
