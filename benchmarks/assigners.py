@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -139,11 +140,17 @@ def peak(call: Callable[[], object], device: torch.device) -> int:
         synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**16)  # what is freed is no longer resident
-    call()
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     call()
     return resident("VmHWM") - before
+
+
+@cache
+def made(name: str, batch: int, device: torch.device) -> tuple[Any, Outputs]:
+    """A detector and outputs of it."""
+    detector: Any = build_detector(load.detector(f"{name}-r50").detector, 80).to(device)
+    return detector, outputs(detector, batch, device)
 
 
 class Case:
@@ -156,8 +163,7 @@ class Case:
 
     def __init__(self, name: str, count: int, plan: Plan) -> None:
         self.name, self.count, self.plan = name, count, plan
-        detector: Any = build_detector(load.detector(f"{name}-r50").detector, 80).to(plan.device)
-        given = outputs(detector, plan.batch, plan.device)
+        detector, given = made(name, plan.batch, plan.device)
         targets = objects(count, plan.batch, plan.device)
         self.call = assignment(detector, given, targets)
         self.calls = {"assignment": self.call}
