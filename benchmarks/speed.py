@@ -97,13 +97,15 @@ class Scene:
         return self.image.device
 
 
-def scene(width: int, height: int, batch: int, device: torch.device) -> Scene:
+def scene(
+    width: int, height: int, batch: int, device: torch.device, objects: int = OBJECTS
+) -> Scene:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(3, height, width, generator=generator) * 255
-    corner = torch.rand(OBJECTS, 2, generator=generator) * 0.5
-    extent = 0.1 + torch.rand(OBJECTS, 2, generator=generator) * 0.4
+    corner = torch.rand(objects, 2, generator=generator) * 0.5
+    extent = 0.1 + torch.rand(objects, 2, generator=generator) * 0.4
     scale = torch.tensor((width, height, width, height))
-    labels = torch.randint(0, CLASSES, (OBJECTS,), generator=generator)
+    labels = torch.randint(0, CLASSES, (objects,), generator=generator)
     boxes = torch.cat((corner, corner + extent), dim=1) * scale
     return Scene(image.to(device), boxes.to(device), labels.to(device), batch)
 

@@ -24,6 +24,7 @@ class Candidates:
         strides: (N,), of each candidate's level.
         counts: candidates of each level; they sum to N.
         levels: stride of each level.
+        per_cell: candidates of a cell, which have their centres in common.
     """
 
     boxes: Tensor
@@ -32,6 +33,7 @@ class Candidates:
     strides: Tensor
     counts: list[int]
     levels: list[int]
+    per_cell: int = 1
 
     def within(self, extents: Tensor | None) -> Tensor | None:
         """(B, N), bool: whose cells begin inside images of ``extents``; none is all of them.
@@ -98,7 +100,8 @@ class Grid:
         stacked = torch.cat(boxes)
         points = (stacked[:, :2] + stacked[:, 2:]) / 2
         strides_of = torch.cat(all_strides)
-        return Candidates(stacked, points, torch.cat(corners), strides_of, counts, list(strides))
+        cells = torch.cat(corners)
+        return Candidates(stacked, points, cells, strides_of, counts, list(strides), self.per_cell)
 
 
 def _whole_halves(half: Tensor) -> Tensor:

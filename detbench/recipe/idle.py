@@ -15,6 +15,7 @@ from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.experiment import Cell, Cosine, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet
 from detbench.recipe.override import split
+from detbench.recipe.predictor import MaxFilter
 from detbench.recipe.roi import BoxLoss, Conv, Res5
 from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Ssh, Tower
 from detbench.recipe.supervision import AutoAssign, OverlapLoss
@@ -169,7 +170,7 @@ def _has_norm(option: Spec) -> bool:
     match option:
         case Tower():
             return option.norm != "none" and option.depth > 0
-        case Ssh():
+        case Ssh() | MaxFilter():
             return option.norm != "none"
         case Sce():
             return option.norm != "none" and option.down == "conv"
@@ -182,9 +183,11 @@ def _has_norm(option: Spec) -> bool:
 
 
 def _options(detector: Detector) -> Iterator[tuple[Path, Spec]]:
-    """Every option of the stages that are per task, with its key path."""
+    """Every option of the stages that are per task, and the predictor, with its key path."""
     for stage in ("features", "sampling", "assignment", "heads"):
         yield from _of_pair((stage,), getattr(detector, stage))
+    if isinstance(detector, Dense) and detector.predictor is not None:
+        yield ("predictor",), detector.predictor
     if not isinstance(detector, Roi):
         return
     branches = [(("rounds", str(n)), one) for n, one in enumerate(detector.rounds)]
@@ -224,7 +227,9 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
         case Dpe() if -1 not in option.levels:
             for name in ("norm", "conv_bias"):
                 yield name, "levels without -1 need no convolution"
-        case Tower() | Sce() | Dpe() | Ssh() if option.norm == "none" and not option.conv_bias:
+        case Tower() | Sce() | Dpe() | Ssh() | MaxFilter() if (
+            option.norm == "none" and not option.conv_bias
+        ):
             yield "conv_bias", "without a norm a convolution always has a bias"
         case Deformable() if not option.convs:
             yield "convs", "it names no convolution, which is kind = 'regular'"

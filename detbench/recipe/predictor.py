@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from detbench.recipe.base import Custom, Option, Task
+from detbench.recipe.model import Init
 from detbench.recipe.scaling import Scaling, kept
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -49,7 +50,31 @@ class Refined(Prediction):
     kind: Literal["refined"]
 
 
+class MaxFilter(Prediction):
+    """Beside those of ``convolutions`` a filter, which keeps what is strongest among its
+    neighbours, of the localisation tower (DeFCN, section 3.4); it makes the score with the class
+    and is taught through it.
+
+    Attributes:
+        neighbours: levels to each side whose maps count, resized.
+        kernel: side of the neighbourhood in cells.
+        norm: after the maximum; ``gn`` is GroupNorm with 32 groups.
+        conv_bias: of the convolution before it.
+        init: of that convolution.
+    """
+
+    target: ClassVar[str] = "detbench.stages.predictor.max_filter:Filtered"
+    scaling: ClassVar[Scaling] = {"init": "init", **kept("prior", "neighbours", "kernel")}
+
+    kind: Literal["max-filter"]
+    neighbours: Annotated[int, Field(ge=0)] = 1
+    kernel: Literal[1, 3, 5, 7] = 3
+    norm: Literal["gn", "none"] = "gn"
+    conv_bias: bool = True
+    init: Init | None = None
+
+
 Predictor = Annotated[
-    Convolutions | Refined | Custom,
+    Convolutions | Refined | MaxFilter | Custom,
     Field(discriminator="kind"),
 ]

@@ -177,15 +177,68 @@ class CostAssignment(Option):
     Attributes:
         alpha: exponent of the predicted box's IoU with the object; 1 - alpha is that of the
             probability of its class.
-        top_k: nearest anchors of every level, over which the threshold is computed.
+        top_k: so many candidates of every level, over which the threshold is computed.
+        among: which: those with the ``nearest`` anchors, or the ``best`` predictions (DDOD's text,
+            DeFCN's auxiliary loss).
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.cost:CostAssigner"
     scaling: ClassVar[Scaling] = kept("alpha", "top_k")
+    added: ClassVar[frozenset[str]] = frozenset({"among"})
 
     kind: Literal["cost"]
     alpha: Fraction = 0.8
     top_k: Positive = 9
+    among: Literal["nearest", "best"] = "nearest"
+
+
+class TransportAssignment(Option):
+    """Optimal transport of objects and background to places (OTA, section 3).
+
+    Attributes:
+        radius: half side of the square around an object's centre in strides, cut to the object; 0
+            takes the whole object.
+        top: an object supplies as many positives as the IoUs of so many best predictions add up to.
+        loc_weight: what -log IoU counts beside the focal loss.
+        alpha, gamma: of that focal loss.
+        epsilon: how much the entropy of the plan counts.
+        iterations: of Sinkhorn's algorithm.
+    """
+
+    target: ClassVar[str] = "detbench.stages.assignment.transport:TransportAssigner"
+    scaling: ClassVar[Scaling] = kept(
+        "radius", "top", "loc_weight", "alpha", "gamma", "epsilon", "iterations"
+    )
+
+    kind: Literal["transport"]
+    radius: Weight = 2.5
+    top: Positive = 20
+    loc_weight: Weight = 1.5
+    alpha: Fraction = 0.25
+    gamma: Weight = 2.0
+    epsilon: Annotated[float, Field(gt=0)] = 0.1
+    iterations: Positive = 50
+
+
+class OneToOneAssignment(Option):
+    """One place for each object, by predictions (DeFCN, eqs. 3 to 5).
+
+    Attributes:
+        alpha: exponent of the predicted box's IoU with the object; 1 - alpha is that of the score.
+        radius: half side of the square around an object's centre in strides, cut to the object; 0
+            takes the whole object.
+        match: ``hungarian`` is the best match in all, for which a training step waits for a GPU
+            once; ``argmax`` each object's best place, and of several objects the better one keeps
+            it.
+    """
+
+    target: ClassVar[str] = "detbench.stages.assignment.one_to_one:OneToOneAssigner"
+    scaling: ClassVar[Scaling] = kept("alpha", "radius")
+
+    kind: Literal["one-to-one"]
+    alpha: Fraction = 0.8
+    radius: Weight = 1.5
+    match: Literal["hungarian", "argmax"] = "hungarian"
 
 
 class CenterPrior(Option):
@@ -210,7 +263,14 @@ class CenterPrior(Option):
 
 
 Assignment = Annotated[
-    IouAssignment | FcosAssignment | AtssAssignment | CostAssignment | CenterPrior | Custom,
+    IouAssignment
+    | FcosAssignment
+    | AtssAssignment
+    | CostAssignment
+    | TransportAssignment
+    | OneToOneAssignment
+    | CenterPrior
+    | Custom,
     Field(discriminator="kind"),
 ]
 

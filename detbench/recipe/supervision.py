@@ -24,16 +24,19 @@ class Focal(Option):
         gamma: exponent of the modulating factor.
         weight: of the loss.
         normaliser: what it is divided by, see below.
+        on: the ``class`` probability alone, or the ``score``, with the further outputs (DeFCN).
     """
 
     target: ClassVar[str] = "detbench.stages.supervision.classification:Focal"
     scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
+    added: ClassVar[frozenset[str]] = frozenset({"on"})
 
     kind: Literal["focal"]
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
     gamma: Weight = 2.0
     weight: Weight = 1.0
     normaliser: Normaliser | None = None
+    on: Literal["class", "score"] = "class"
 
 
 class QualityFocal(Option):

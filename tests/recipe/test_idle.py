@@ -28,6 +28,12 @@ NOTHING = [
     ("fcos-r50", SMOKE, ["evaluation.max_detections=300"], "the detector gives 100 an image"),
     ("fcos-r50", PAPER, ["backbone.weights=some.pth"], "training.weights=default alone asks"),
     (
+        "defcn-r50",
+        PAPER,
+        ["predictor={kind='max-filter',norm='none',conv_bias=false}"],
+        "without a norm a convolution always has a bias",
+    ),
+    (
         "fcos-r50",
         PAPER,
         ["training.optimizer.weight_decay=0", "training.optimizer.decay_biases=true"],

@@ -52,3 +52,19 @@ def test_said_outright_it_is_the_usual_one() -> None:
 def test_what_is_no_output_is_refused(setting: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         detector(f"detector.predictor={{kind='convolutions', {setting}}}")
+
+
+def test_the_filter_reads_what_localisation_reads_and_makes_the_score() -> None:
+    made = detector("detector.predictor={kind='max-filter', neighbours=2, norm='none'}")
+    outputs = made.outputs(made(torch.randn(1, 3, 64, 64)))
+    assert set(outputs.extras) == {"quality", "filter"}
+    outputs.extras["filter"].sum().backward()
+    towers = made.heads.tasks
+    assert all(p.grad is None for p in towers.cls.parameters())
+    assert all(p.grad is not None for p in towers.loc.parameters())
+    quality, kept = (outputs.extras[name].sigmoid() for name in ("quality", "filter"))
+    torch.testing.assert_close(outputs.scores, outputs.probabilities * (quality * kept)[..., None])
+    assert made.predictor.max_filter.norm is None
+    parts = made.parts()
+    assert made.predictor.max_filter in list(parts["loc"])
+    assert made.predictor.filter in list(parts["loc"])

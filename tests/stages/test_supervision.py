@@ -53,7 +53,28 @@ def test_quality_focal_is_equation_4():
     assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", [focal(), QUALITY_FOCAL])
+def test_focal_on_the_score_is_of_its_probability():
+    """(1 - p_t)^2 log p_t, p with the further output (DeFCN); its gradient reaches both."""
+    more = torch.randn(2, 6, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    logits = LOGITS.clone().requires_grad_()
+    outputs, assigned = taught(logits, ASSIGNED, TARGETS)
+    outputs = replace(outputs, extras={"filter": more})
+    score = logits.sigmoid() * more.sigmoid()[..., None]
+    entropy = F.binary_cross_entropy(score, one_hot(), reduction="none")
+    there = torch.where(one_hot() > 0, 0.25 * (1 - score) ** 2, 0.75 * score**2)
+    expected = ((there * entropy).sum(-1) * (MATCHED != IGNORE)).sum() / 3
+    (ours,) = focal(on="score")(outputs, assigned).values()
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
+    wanted = torch.autograd.grad(expected, (logits, more))
+    for mine, theirs in zip(torch.autograd.grad(ours, (logits, more)), wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_without_further_outputs_the_score_is_the_class():
+    assert loss_of(focal(on="score")).item() == pytest.approx(loss_of(focal()).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [focal(), focal(on="score"), QUALITY_FOCAL])
 def test_extreme_scores_stay_finite(loss):
     logits = (LOGITS * 200).requires_grad_()
     value = loss_of(loss, logits, Assignment(MATCHED, target=torch.zeros(2, 6)))

@@ -60,6 +60,7 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
         "ddod-r50",
         "autoassign-r50",
         "dw-r50",
+        "defcn-r50",
     ],
 )
 def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str) -> None:

@@ -14,7 +14,11 @@ from detbench.structures import Targets
 
 
 def adaptive(
-    candidates: Candidates, targets: Targets, top_k: int, quality: Callable[[Tensor], Tensor]
+    candidates: Candidates,
+    targets: Targets,
+    top_k: int,
+    quality: Callable[[Tensor], Tensor],
+    nearby: Tensor | None = None,
 ) -> Assignment:
     """An object's positives are its nearby candidates above the mean + deviation of their quality.
 
@@ -25,13 +29,15 @@ def adaptive(
     Args:
         quality: (B, G, K) indices of candidates to their quality for each object, (B, G, K), not
             negative.
+        nearby: (B, G, K) others in place of the nearest, places in the padding of an image too.
     """
     batch, count = targets.valid.shape
     shape = (batch, len(candidates.points))
-    within = candidates.within(targets.extents)
+    within = candidates.within(targets.extents) if nearby is None else None
     matched = targets.labels.new_full(shape, BACKGROUND)
     if count:
-        nearby = _nearby(candidates, targets, top_k, within)
+        if nearby is None:
+            nearby = _nearby(candidates, targets, top_k, within)
         value = quality(nearby)
         usable = None if within is None else _at(within, nearby)
         boxes = targets.boxes[:, :, None]
@@ -39,7 +45,7 @@ def adaptive(
         positive = (value >= _threshold(value, usable)) & inside & targets.valid[..., None]
         if usable is not None:
             positive = positive & usable
-        matched = _resolve(shape, nearby, value, positive)
+        matched = resolve(shape, nearby, value, positive)
     if within is not None:
         matched = matched.masked_fill(~within, IGNORE)
     return Assignment(matched)
@@ -79,7 +85,7 @@ def _threshold(value: Tensor, usable: Tensor | None) -> Tensor:
     return mean + (squared / (number - 1)).sqrt()
 
 
-def _resolve(shape: tuple[int, int], nearby: Tensor, value: Tensor, positive: Tensor) -> Tensor:
+def resolve(shape: tuple[int, int], nearby: Tensor, value: Tensor, positive: Tensor) -> Tensor:
     """One object per candidate: the positive pair with the highest quality, then the lowest index.
 
     Args:

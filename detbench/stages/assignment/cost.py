@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from detbench.ops.boxes import aligned_iou
+from detbench.ops.boxes import aligned_iou, pairwise_iou
 from detbench.stages.assignment.adaptive import adaptive
 from detbench.stages.assignment.assignment import Assignment, Normaliser
 from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
+PAIRS = 2**22
+"""Objects times candidates of a level that are looked at together."""
+
 
 class CostAssigner(nn.Module):
-    """An object's positives are nearby candidates whose prediction fits it (DDOD, eq. 1).
+    """An object's positives are candidates whose prediction fits it (DDOD, eq. 1).
 
     The quality of a prediction is p^(1 - alpha) IoU^alpha, with the probability p of the object's
-    class and the overlap of the decoded box. As in the authors' code, and unlike the text, the
-    candidates are not the best predictions of each level but those whose anchors' centres are
-    closest, and each object has a threshold of its own; see ``adaptive``.
+    class and the overlap of the decoded box. Each object has a threshold of its own, over a few
+    candidates; see ``adaptive``.
 
     Args:
         alpha: 0.8 for cls and 0.5 for loc in the paper (Table 5).
-        top_k: nearest anchors of each level.
+        top_k: so many candidates of each level.
+        among: which: those whose anchors' centres are ``nearest``, as in DDOD's code, or the
+            ``best`` predictions anywhere, as in its text and in DeFCN's auxiliary loss.
     """
 
     normaliser: Normaliser = "images"
 
-    def __init__(self, alpha: float, top_k: int) -> None:
+    def __init__(self, alpha: float, top_k: int, among: Literal["nearest", "best"]) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.top_k = top_k
+        self.alpha, self.top_k, self.among = alpha, top_k, among
 
     def forward(self, outputs: Outputs, targets: Targets, epoch: float) -> Assignment:
         def quality(nearby: Tensor) -> Tensor:
@@ -38,6 +43,29 @@ class CostAssigner(nn.Module):
             image = torch.arange(len(nearby), device=nearby.device)[:, None, None]
             logits = outputs.logits[image, nearby, targets.labels[..., None]]
             iou = aligned_iou(outputs.boxes[image, nearby], targets.boxes[:, :, None])
-            return logits.float().sigmoid().pow(1 - self.alpha) * iou.pow(self.alpha)
+            return self._quality(logits, iou)
 
-        return adaptive(outputs.candidates, targets, self.top_k, quality)
+        nearby = self._best(outputs, targets) if self.among == "best" else None
+        return adaptive(outputs.candidates, targets, self.top_k, quality, nearby)
+
+    def _quality(self, logits: Tensor, iou: Tensor) -> Tensor:
+        return logits.float().sigmoid().pow(1 - self.alpha) * iou.pow(self.alpha)
+
+    def _best(self, outputs: Outputs, targets: Targets) -> Tensor:
+        """(B, G, K) indices of the best predictions of each level, some objects at a time."""
+        batch, found, start = len(targets.valid), [], 0
+        for size in outputs.candidates.counts:
+            most, level = min(self.top_k, size), slice(start, start + size)
+            logits, boxes = outputs.logits[:, level].mT, outputs.boxes[:, level]
+            several, best = max(1, PAIRS // (batch * size)), []
+            for objects, labels in zip(
+                targets.boxes.split(several, dim=1),
+                targets.labels.split(several, dim=1),
+                strict=True,
+            ):
+                own = logits.gather(1, labels[..., None].expand(-1, -1, size))
+                quality = self._quality(own, pairwise_iou(objects, boxes))
+                best.append(quality.topk(most, dim=-1).indices + start)
+            found.append(torch.cat(best, dim=1))
+            start += size
+        return torch.cat(found, dim=-1)

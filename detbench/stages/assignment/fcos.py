@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from detbench.ops.boxes import areas, centers, side_distances
+from detbench.ops.boxes import areas, side_distances
 from detbench.ops.candidates import Candidates
 from detbench.stages.assignment.assignment import BACKGROUND, Assignment, Normaliser
+from detbench.stages.assignment.centre import in_centre
 from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
@@ -35,14 +36,7 @@ class FcosAssigner(nn.Module):
             shape = (batch, len(candidates.points))
             return Assignment(targets.labels.new_full(shape, BACKGROUND))
         distances = side_distances(candidates.points, boxes)
-        inside = distances.amin(dim=-1) > 0
-        if self.radius > 0:
-            reach = (candidates.strides * self.radius)[:, None]
-            middle = centers(boxes)
-            low = torch.maximum(middle - reach, boxes[..., :2])
-            high = torch.minimum(middle + reach, boxes[..., 2:])
-            core = torch.cat((low, high), dim=-1)
-            inside = side_distances(candidates.points, core).amin(dim=-1) > 0
+        inside = in_centre(candidates.points, candidates.strides, boxes, self.radius)
         longest = distances.amax(dim=-1)
         low_limit, high_limit = self._ranges(candidates)
         usable = inside & (longest >= low_limit) & (longest <= high_limit)

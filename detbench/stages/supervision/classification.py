@@ -6,9 +6,12 @@ positive, so that no (B, N, C) target is made.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detbench.ops import focal
 from detbench.stages.assignment.assignment import Assigned, Normaliser
 from detbench.stages.outputs import Outputs
 
@@ -20,6 +23,7 @@ class Focal(nn.Module):
         alpha: weight of the positive class; 1 - alpha of the negative.
         gamma: exponent of the modulating factor.
         weight: of the loss.
+        on: the ``class`` alone, or the ``score`` that ranks (DeFCN).
         normaliser: what it is divided by; None takes the assigner's.
     """
 
@@ -28,18 +32,21 @@ class Focal(nn.Module):
         alpha: float,
         gamma: float,
         weight: float,
+        on: Literal["class", "score"],
         normaliser: Normaliser | None = None,
     ) -> None:
         super().__init__()
-        self.alpha, self.gamma, self.weight, self.normaliser = alpha, gamma, weight, normaliser
+        self.alpha, self.gamma, self.weight, self.on = alpha, gamma, weight, on
+        self.normaliser = normaliser
 
     def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
-        logits = outputs.logits.float()
-        background = (1 - self.alpha) * _background(logits, self.gamma)
+        probable = self.on == "score"
+        values = outputs.scores if probable else outputs.logits.float()
+        background = (1 - self.alpha) * focal.background(values, self.gamma, probable)
         loss = (background.sum(dim=-1) * assigned.weights).sum()
-        at = logits.gather(-1, assigned.labels[..., None])[..., 0]
-        foreground = self.alpha * (-at).sigmoid().pow(self.gamma) * F.softplus(-at)
-        correction = foreground - (1 - self.alpha) * _background(at, self.gamma)
+        at = values.gather(-1, assigned.labels[..., None])[..., 0]
+        foreground = self.alpha * focal.foreground(at, self.gamma, probable)
+        correction = foreground - (1 - self.alpha) * focal.background(at, self.gamma, probable)
         loss = loss + (correction * assigned.positive_weights).sum()
         return {"cls": self.weight * loss / assigned.normaliser(self.normaliser)}
 
@@ -62,15 +69,10 @@ class QualityFocal(nn.Module):
     def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
         logits, target = outputs.logits.float(), assigned.assignment.target
         target = assigned.iou if target is None else target
-        loss = (_background(logits, self.beta).sum(dim=-1) * assigned.weights).sum()
+        loss = (focal.background(logits, self.beta).sum(dim=-1) * assigned.weights).sum()
         at = logits.gather(-1, assigned.labels[..., None])[..., 0]
         entropy = F.binary_cross_entropy_with_logits(at, target, reduction="none")
         foreground = (target - at.sigmoid()).abs().pow(self.beta) * entropy
-        correction = foreground - _background(at, self.beta)
+        correction = foreground - focal.background(at, self.beta)
         loss = loss + (correction * assigned.positive_weights).sum()
         return {"cls": self.weight * loss / assigned.normaliser(self.normaliser)}
-
-
-def _background(logits: Tensor, exponent: float) -> Tensor:
-    """Cross-entropy against 0, modulated by the score."""
-    return logits.sigmoid().pow(exponent) * F.softplus(logits)
