@@ -63,7 +63,18 @@ class MaxFilter(Prediction):
     init: Init | None = None
 
 
+class Refined(Prediction):
+    """Convolutions whose boxes are refined (DW, section 3.5): each side is predicted anew at its
+    foot, displaced by two further outputs of the localisation tower.
+    """
+
+    target: ClassVar[str] = "detbench.stages.predictor.refined:Refined"
+    scaling: ClassVar[Scaling] = kept("prior")
+
+    kind: Literal["refined"]
+
+
 Predictor = Annotated[
-    Convolutions | MaxFilter | Custom,
+    Convolutions | MaxFilter | Refined | Custom,
     Field(discriminator="kind"),
 ]
