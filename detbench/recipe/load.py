@@ -19,11 +19,11 @@ from detbench.recipe import file_kinds
 from detbench.recipe import grid as grids
 from detbench.recipe import sweep as sweeps
 from detbench.recipe.base import Spec
-from detbench.recipe.detector import Detector, DetectorRecipe
+from detbench.recipe.detector import DetectorRecipe
 from detbench.recipe.experiment import Schedule
 from detbench.recipe.file_kinds import TAKEN_BY, Kind
 from detbench.recipe.metrics import COLUMNS, PUBLISHED
-from detbench.recipe.table import REPLACEABLE, Profile, Table, without
+from detbench.recipe.table import REPLACEABLE, Grid, Profile, Sweep, Table, without
 from detbench.recipe.validate import parse, unknown
 
 S = TypeVar("S", bound=Spec)
@@ -80,10 +80,10 @@ def table(name: str) -> Table:
     path = find("table", name)
     data = _absolute(_inherited("table", path), path)
     mistakes: list[str] = []
-    for name, expand in (("grid", grids.expand), ("sweep", sweeps.expand)):
+    for name in ("grid", "sweep"):
         generator = data.pop(name, None)
         if generator is not None:
-            rows, found = expand(generator, shown(path), _sound_detector)
+            rows, found = _generated(name, generator, f"{shown(path)}: {name}")
             mistakes += found
             # A table whose grid has mistakes has no rows of it; that is not one more mistake.
             data["rows"] = [*_rows(data), *rows] or [{"label": name, "cited": f"see the {name}"}]
@@ -95,6 +95,23 @@ def table(name: str) -> Table:
     if parsed is None or mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)))
     return parsed
+
+
+def _generated(name: str, data: Any, where: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """A table's ``[grid]`` or ``[sweep]`` as rows, or the mistakes in it."""
+    if not isinstance(data, dict):
+        return [], [f"{where}: expected a table"]
+    made: tuple[Grid | Sweep | None, list[str]]
+    made = parse(Grid, data, where) if name == "grid" else parse(Sweep, data, where)
+    found, mistakes = made
+    if found is None:
+        return [], mistakes
+    if _attempt("detector", found.detector, ""):  # which the rows tell
+        return [{"label": found.label, "detector": found.detector}], []
+    own = detector(found.detector).detector
+    if isinstance(found, Grid):
+        return grids.expand(found, type(own), where)
+    return sweeps.expand(found, own, where)
 
 
 def detector(name: str) -> DetectorRecipe:
@@ -150,6 +167,23 @@ def kind_of(data: dict[str, Any]) -> Kind:
     parent = data.get("extends")
     kinds: tuple[tuple[Kind, list[str]], ...] = (("table", tables()), ("schedule", schedules()))
     return next((kind for kind, known in kinds if parent in known), "detector")
+
+
+def table_or_detector(name: str) -> Kind:
+    """Which of both a name is; of a file, what it is a recipe of.
+
+    Raises:
+        RecipeError: there is no such file, table or detector; names what was perhaps meant.
+    """
+    if name.endswith(".toml"):
+        return kind_of(read(find("table", name)))
+    known = {"table": tables(), "detector": detectors()}
+    for kind in TAKEN_BY:
+        if name in known.get(kind, ()):
+            return kind
+    said = another_kind(name, "table", "detector")
+    every = [*known["table"], *known["detector"]]
+    raise RecipeError(said or unknown("table or detector", name, every))
 
 
 def shown(path: Path) -> str:
@@ -353,10 +387,6 @@ def _check_detector(row: dict[str, Any], place: str) -> list[str]:
     data = {"detector": {**raw, **replaced}, "id": "row", "title": "", "source": ""}
     _, mistakes = parse(DetectorRecipe, {**data, "fidelity": "text-only"}, place)
     return [line.replace(": detector.", ": ", 1) for line in mistakes]
-
-
-def _sound_detector(name: str) -> Detector | None:
-    return None if _attempt("detector", name, "") else detector(name).detector
 
 
 def _attempt(kind: Kind, name: str, place: str) -> list[str]:
