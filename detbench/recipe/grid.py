@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
@@ -9,20 +10,29 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from detbench.recipe.base import PerTaskSpec
-from detbench.recipe.detector import Dense, Roi
+from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.table import REPLACEABLE, Grid, GridOption
-from detbench.recipe.validate import members, parse_option, unknown
+from detbench.recipe.validate import members, parse, parse_option, unknown
 
 
 def expand(
-    grid: Grid, skeleton: type[Dense | Roi], where: str
+    data: Any, where: str, find: Callable[[str], Detector | None]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """A table's ``[grid]`` as rows, and the mistakes in it; with mistakes there are no rows.
 
     Args:
-        skeleton: of its detector.
+        find: a detector by its name, of either skeleton; none where there is no sound one.
     """
-    if mistakes := _check(grid, skeleton, where):
+    if not isinstance(data, dict):
+        return [], [f"{where}: grid: expected a table"]
+    grid, mistakes = parse(Grid, data, f"{where}: grid")
+    if grid is None:
+        return [], mistakes
+    detector = find(grid.detector)
+    if detector is None:
+        return [{"label": grid.label, "detector": grid.detector}], []
+    mistakes = _check(grid, type(detector), f"{where}: grid")
+    if mistakes:
         return [], mistakes
     pairs = [(i, j) for i in range(len(grid.cls)) for j in range(len(grid.loc))]
     return [_row(grid, i, j) for i, j in pairs], []

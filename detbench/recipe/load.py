@@ -19,19 +19,15 @@ from detbench.recipe import file_kinds
 from detbench.recipe import grid as grids
 from detbench.recipe import sweep as sweeps
 from detbench.recipe.base import Spec
-from detbench.recipe.detector import DetectorRecipe
+from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import Schedule
 from detbench.recipe.file_kinds import TAKEN_BY, Kind
 from detbench.recipe.metrics import COLUMNS, PUBLISHED
-from detbench.recipe.table import REPLACEABLE, Grid, Profile, Sweep, Table, without
+from detbench.recipe.table import REPLACEABLE, Profile, Table, without
 from detbench.recipe.validate import parse, unknown
 
 S = TypeVar("S", bound=Spec)
-FOLDERS: dict[Kind, str] = {
-    "detector": "detectors",
-    "schedule": "schedules",
-    "profile": "profiles",
-}
+FOLDERS: dict[Kind, str] = {"detector": "detectors", "schedule": "schedules", "profile": "profiles"}
 EXAMPLES = "examples"
 """Folder of recipes that show how own ones are written; they are named by path."""
 PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head")
@@ -80,10 +76,10 @@ def table(name: str) -> Table:
     path = find("table", name)
     data = _absolute(_inherited("table", path), path)
     mistakes: list[str] = []
-    for name in ("grid", "sweep"):
+    for name, expand in (("grid", grids.expand), ("sweep", sweeps.expand)):
         generator = data.pop(name, None)
         if generator is not None:
-            rows, found = _generated(name, generator, f"{shown(path)}: {name}")
+            rows, found = expand(generator, shown(path), _sound_detector)
             mistakes += found
             # A table whose grid has mistakes has no rows of it; that is not one more mistake.
             data["rows"] = [*_rows(data), *rows] or [{"label": name, "cited": f"see the {name}"}]
@@ -95,23 +91,6 @@ def table(name: str) -> Table:
     if parsed is None or mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)))
     return parsed
-
-
-def _generated(name: str, data: Any, where: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """A table's ``[grid]`` or ``[sweep]`` as rows, or the mistakes in it."""
-    if not isinstance(data, dict):
-        return [], [f"{where}: expected a table"]
-    made: tuple[Grid | Sweep | None, list[str]]
-    made = parse(Grid, data, where) if name == "grid" else parse(Sweep, data, where)
-    found, mistakes = made
-    if found is None:
-        return [], mistakes
-    if _attempt("detector", found.detector, ""):  # which the rows tell
-        return [{"label": found.label, "detector": found.detector}], []
-    own = detector(found.detector).detector
-    if isinstance(found, Grid):
-        return grids.expand(found, type(own), where)
-    return sweeps.expand(found, own, where)
 
 
 def detector(name: str) -> DetectorRecipe:
@@ -177,13 +156,13 @@ def table_or_detector(name: str) -> Kind:
     """
     if name.endswith(".toml"):
         return kind_of(read(find("table", name)))
-    known = {"table": tables(), "detector": detectors()}
-    for kind in TAKEN_BY:
-        if name in known.get(kind, ()):
-            return kind
-    said = another_kind(name, "table", "detector")
-    every = [*known["table"], *known["detector"]]
-    raise RecipeError(said or unknown("table or detector", name, every))
+    if name in _files("table"):
+        return "table"
+    if name not in _files("detector"):
+        said = another_kind(name, "table", "detector")
+        every = [*tables(), *detectors()]
+        raise RecipeError(said or unknown("table or detector", name, every))
+    return "detector"
 
 
 def shown(path: Path) -> str:
@@ -294,7 +273,8 @@ def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str,
     if path.resolve() in seen:
         raise RecipeError(f"{shown(path)}: extends: the files extend each other in a circle")
     try:
-        source = find(kind, _beside(parent, path))
+        # A path in a file is from that file's folder.
+        source = find(kind, str(path.parent / parent) if parent.endswith(".toml") else parent)
     except RecipeError as error:
         raise RecipeError([f"{shown(path)}: extends: {line}" for line in error.mistakes]) from error
     base = _inherited(kind, source, (*seen, path.resolve()))
@@ -309,35 +289,18 @@ def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str,
     return {**kept, **data, "detector": merged}
 
 
-def _beside(name: str, path: Path) -> str:
-    """A path in a file is from that file's folder."""
-    return str(path.parent / name) if name.endswith(".toml") else name
-
-
 def _rows(data: dict[str, Any]) -> list[Any]:
     rows = data.get("rows", [])
     return rows if isinstance(rows, list) else []
 
 
 def _absolute(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The table with the paths of detectors and schedules made absolute."""
-
-    def settle(owner: Any) -> Any:
-        if not isinstance(owner, dict):
-            return owner
-        out = dict(owner)
-        for key in ("detector", "schedule"):
-            value = out.get(key)
+    """The table with the paths of detectors and schedules made absolute, in place."""
+    for owner in (data, *_rows(data), data.get("grid"), data.get("sweep")):
+        for key in ("detector", "schedule") if isinstance(owner, dict) else ():
+            value = owner.get(key)
             if isinstance(value, str) and value.endswith(".toml"):
-                out[key] = str((path.parent / value).resolve())
-        return out
-
-    data = settle(data)
-    if "rows" in data:
-        data["rows"] = [settle(row) for row in _rows(data)] or data["rows"]
-    for name in ("grid", "sweep"):
-        if name in data:
-            data[name] = settle(data[name])
+                owner[key] = str((path.parent / value).resolve())
     return data
 
 
@@ -387,6 +350,10 @@ def _check_detector(row: dict[str, Any], place: str) -> list[str]:
     data = {"detector": {**raw, **replaced}, "id": "row", "title": "", "source": ""}
     _, mistakes = parse(DetectorRecipe, {**data, "fidelity": "text-only"}, place)
     return [line.replace(": detector.", ": ", 1) for line in mistakes]
+
+
+def _sound_detector(name: str) -> Detector | None:
+    return None if _attempt("detector", name, "") else detector(name).detector
 
 
 def _attempt(kind: Kind, name: str, place: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from detbench.recipe.detector import Detector
@@ -12,13 +12,27 @@ from detbench.recipe.override import put
 from detbench.recipe.table import REPLACEABLE, Sweep, SweepAxis, SweepOption
 from detbench.recipe.validate import parse, unknown
 
+Find = Callable[[str], Detector | None]
 Choice = tuple[SweepOption, ...]
 
 
-def expand(sweep: Sweep, detector: Detector, where: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """A table's ``[sweep]`` as rows, and the mistakes in it; with mistakes there are no rows."""
+def expand(data: Any, where: str, find: Find) -> tuple[list[dict[str, Any]], list[str]]:
+    """A table's ``[sweep]`` as rows, and the mistakes in it; with mistakes there are no rows.
+
+    Args:
+        find: a detector by its name; none where there is no sound one, which the rows tell.
+    """
+    if not isinstance(data, dict):
+        return [], [f"{where}: sweep: expected a table"]
+    sweep, mistakes = parse(Sweep, data, f"{where}: sweep")
+    if sweep is None:
+        return [], mistakes
+    detector = find(sweep.detector)
+    if detector is None:
+        return [{"label": sweep.label, "detector": sweep.detector}], []
     tables = {**detector.model_dump(mode="json"), **sweep.fixed}
-    if mistakes := _check(sweep, detector, tables, where):
+    mistakes = _check(sweep, detector, tables, f"{where}: sweep")
+    if mistakes:
         return [], mistakes
     return [_row(sweep, tables, choice) for choice in _choices(sweep)], []
 
