@@ -121,7 +121,7 @@ DatasetOption = Annotated[
     str | None,
     option(
         "NAME",
-        "In place of the profile's data set: shapes, coco, voc, or your own as "
+        "In place of the profile's data set: shapes, coco, voc, widerface, or your own as "
         "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate on.",
     ),
 ]

@@ -48,7 +48,8 @@ DatasetArgument = Annotated[
     str,
     argument(
         "DATASET",
-        "shapes, coco, voc, or your own as coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES.",
+        "shapes, coco, voc, widerface, or your own as coco:ANNOTATIONS.json:IMAGES, then "
+        ":VAL.json:IMAGES.",
     ),
 ]
 
@@ -61,8 +62,8 @@ def list_(
 ) -> None:
     """List the data sets: which are found and where, how many images and objects, what is missing.
 
-    Beside shapes, coco and voc, those below the data root in COCO's layout: NAME/annotations/
-    instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
+    Beside shapes, coco, voc and widerface, those below the data root in COCO's layout:
+    NAME/annotations/ instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
     """
     root = common.data_root(data_root)
     with progress_lines(f"counting what is in {root}"):

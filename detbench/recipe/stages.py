@@ -72,7 +72,23 @@ class Dpe(Option):
         return tuple(sorted(levels))
 
 
-Features = Annotated[Level | Sce | Dpe | Custom, Field(discriminator="kind")]
+class Ssh(Option):
+    """The level through three fields of view, of 3, 5 and 7 cells (SSH, Najibi et al. 2017).
+
+    Attributes:
+        norm, conv_bias, init: of the convolutions; the host head's.
+    """
+
+    target: ClassVar[str] = "detbench.stages.features.ssh:Ssh"
+    scaling: ClassVar[Scaling] = {"init": "init"}
+
+    kind: Literal["ssh"]
+    norm: Literal["gn", "none"] = "gn"
+    conv_bias: bool = False
+    init: Init | None = None
+
+
+Features = Annotated[Level | Sce | Dpe | Ssh | Custom, Field(discriminator="kind")]
 
 # --- sampling: where a task looks -----------------------------------------------------------------
 

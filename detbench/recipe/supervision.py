@@ -72,8 +72,8 @@ class L1(Option):
     normaliser: Normaliser | None = None
 
 
-class Giou(Option):
-    """Generalised IoU loss on decoded boxes, each positive weighted.
+class OverlapLoss(Option):
+    """A loss on how decoded boxes overlap their objects, each positive weighted.
 
     Attributes:
         weighting: ``centerness`` of the target, the detached class ``score``, or ``none``.
@@ -84,15 +84,41 @@ class Giou(Option):
             unless given.
     """
 
-    target: ClassVar[str] = "detbench.stages.supervision.localisation:Giou"
     scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
 
-    kind: Literal["giou"]
+    kind: str
     weighting: Literal["centerness", "score", "none"] = "none"
     weight: Weight = 1.0
     distribution_weight: Weight = 0.0
     least: Weight = 1.0
     normaliser: Normaliser | None = None
+
+
+class Giou(OverlapLoss):
+    """Generalised IoU loss on decoded boxes (Rezatofighi et al. 2019)."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Giou"
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
+    kind: Literal["giou"]
+
+
+class Diou(OverlapLoss):
+    """Distance IoU loss on decoded boxes (Zheng et al. 2020): how far centres are apart too."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Diou"
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
+    kind: Literal["diou"]
+
+
+class Ciou(OverlapLoss):
+    """Complete IoU loss on decoded boxes (Zheng et al. 2020): centres and aspects too."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Ciou"
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
+    kind: Literal["ciou"]
 
 
 class QualityLoss(Option):
@@ -133,7 +159,7 @@ class IouQuality(QualityLoss):
 
 Quality = Annotated[Centerness | IouQuality, Field(discriminator="kind")]
 ClsLoss = Annotated[Focal | QualityFocal | Custom, Field(discriminator="kind")]
-LocLoss = Annotated[L1 | Giou | Custom, Field(discriminator="kind")]
+LocLoss = Annotated[L1 | Giou | Diou | Ciou | Custom, Field(discriminator="kind")]
 
 
 class LinearLevels(Option):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from detbench.data.kinds import Coco, Shapes, Voc
+from detbench.data.kinds import Coco, Shapes, Voc, WiderFace
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
-from detbench.recipe.experiment import Steps
+from detbench.recipe.experiment import Cosine, Steps
 from detbench.recipe.metrics import PUBLISHED
 
 # The numbers as the papers print them, row by row in the order of the table's columns.
@@ -90,6 +90,8 @@ DETECTORS = (
         "decoupled-rcnn-x101-64x4d": {"params_m": 140.94},
         "tsd-baseline-r50": {"AP": 36.1},
         "tsd-r50": {"AP": 41.0},
+        "atss-face-r50": {},
+        "ddod-face-r50": {},
     }
 )
 
@@ -103,7 +105,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [33, 33, 10, 3]
+    assert [len(names) for names in counts] == [34, 35, 11, 3]
 
 
 def _two_stage() -> dict[str, str]:
@@ -159,7 +161,7 @@ def test_every_row_resolves_under_every_profile(name: str, profile: str) -> None
         assert row.cell is not None
         assert row.paper_detector is not None
         assert row.cell.detector.skeleton == row.paper_detector.skeleton
-        kind: Any = (Coco, Voc) if profile == "paper" else Shapes
+        kind: Any = (Coco, Voc, WiderFace) if profile == "paper" else Shapes
         assert isinstance(row.cell.data, kind)
 
 
@@ -175,7 +177,8 @@ def test_detector_carries_the_published_figures(name: str) -> None:
         assert recipe.fidelity == "official-code"
 
 
-SCHEDULES = {  # data, (epochs, iterations), batch, learning rate, drops, warm-up
+# Data, (epochs, iterations), batch, learning rate, drops (of a cosine period and least), warm-up.
+SCHEDULES = {
     "coco-1x": ("coco", (12, None), 16, 0.01, (8, 11), (500, 0.001)),
     "coco-1x-ddod": ("coco", (12, None), 32, 0.02, (8, 11), (500, 0.001)),
     "coco-1x-fcos": ("coco", (12, None), 16, 0.01, (8, 11), (500, 1 / 3)),
@@ -186,6 +189,7 @@ SCHEDULES = {  # data, (epochs, iterations), batch, learning rate, drops, warm-u
     "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
     "voc-decoupled-rcnn": ("voc", (12, None), 8, 0.005, (9,), (0, 0.001)),
     "voc07-double-head": ("voc", (None, 8750), 8, 0.008, (6250,), (500, 1 / 3)),
+    "widerface-ddod": ("widerface", (600, None), 24, 0.0075, (30, 0.01), (500, 0.001)),
 }
 
 
@@ -194,14 +198,15 @@ def test_schedule_is_the_papers(name: str) -> None:
     schedule = load.schedule(name)
     training = schedule.training
     steps = training.schedule
-    assert isinstance(steps, Steps)
+    assert isinstance(steps, Steps | Cosine)
+    falls = steps.drops if isinstance(steps, Steps) else (steps.period, steps.least)
     assert schedule.id == name
     assert SCHEDULES[name] == (
         schedule.data.kind,
         (training.epochs, training.iterations),
         training.batch,
         training.optimizer.lr,
-        steps.drops,
+        falls,
         (steps.warmup_iterations, steps.warmup_ratio),
     )
     assert training.reference_batch == training.batch

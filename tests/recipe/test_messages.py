@@ -62,9 +62,9 @@ def test_all_mistakes_at_once(write: Write) -> None:
     ("text", "said"),
     [
         (
-            'features = { cls = { kind = "sse" }, loc = { kind = "level" } }',
-            "features.cls: unknown kind 'sse', did you mean 'sce'? "
-            "(choices: level, sce, dpe, custom)",
+            'features = { cls = { kind = "see" }, loc = { kind = "level" } }',
+            "features.cls: unknown kind 'see', did you mean 'sce'? "
+            "(choices: level, sce, dpe, ssh, custom)",
         ),
         (
             'features.both = { kind = "sce", kernal = 3 }',
@@ -77,7 +77,7 @@ def test_all_mistakes_at_once(write: Write) -> None:
         ),
         (
             'features.both = { down = "avg" }',
-            "features.both: needs 'kind', one of: level, sce, dpe, custom",
+            "features.both: needs 'kind', one of: level, sce, dpe, ssh, custom",
         ),
         ('features.cls = { kind = "sce" }', "features: give either 'both', or 'cls' and 'loc'"),
         (
@@ -127,7 +127,7 @@ def test_all_mistakes_at_once(write: Write) -> None:
         (
             "supervision = { cls = { kind = 'focal' }, loc = { kind = 'giuo' } }",
             "supervision.loc: unknown kind 'giuo', did you mean 'giou'? "
-            "(choices: l1, giou, custom)",
+            "(choices: l1, giou, diou, ciou, custom)",
         ),
     ],
 )
