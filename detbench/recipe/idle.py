@@ -17,7 +17,7 @@ from detbench.recipe.model import ResNet
 from detbench.recipe.override import split
 from detbench.recipe.roi import BoxLoss, Conv, Res5
 from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Ssh, Tower
-from detbench.recipe.supervision import OverlapLoss
+from detbench.recipe.supervision import AutoAssign, OverlapLoss
 from detbench.recipe.table import Row
 
 Path = tuple[str, ...]
@@ -254,6 +254,8 @@ def _dense(detector: Dense) -> Findings:
     if isinstance(detector.predictor, Custom):
         for setting in ("bias", "per_level_scale"):
             yield ("boxes", setting), "the predictor is your own"
+    if isinstance(losses.joint, AutoAssign) and detector.levels and not detector.levels.shared:
+        yield ("levels", "loc"), "'autoassign' counts levels by levels.cls: give levels.both"
     loc = losses.loc
     if isinstance(loc, OverlapLoss) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"

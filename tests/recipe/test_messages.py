@@ -178,6 +178,16 @@ FOCAL = "supervision.cls = { kind = 'focal' }\nsupervision."
         ),
         ("neck = { kind = 'fpn', levels = 2 }", "levels = 2 are fewer than the backbone's 3 maps"),
         ("neck = { kind = 'fpn', first = 2, levels = 3 }", "than the backbone's 4 maps from C2"),
+        ("assignment.both = { kind = 'center-prior' }", "assignment.both: only supervision.joint"),
+        (
+            "assignment.cls = { kind = 'fcos' }\nassignment.loc = { kind = 'atss' }\n"
+            "supervision = { joint = { kind = 'autoassign' } }",
+            "'autoassign' has one for both tasks; give assignment.both",
+        ),
+        (
+            "predictor = { kind = 'refined' }\nboxes = { kind = 'distance', activation = 'exp' }",
+            "'refined' needs candidates of kind 'points' and boxes of kind 'distance' with",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(write: Write, settings: str, said: str) -> None:
