@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detbench.cli import common, single
+from detbench.cli.common import argument, option
 from detbench.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -27,38 +28,21 @@ EXAMPLES = (
 def command(
     dataset: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[DATASET]",
-            help="shapes, coco, voc, widerface, or your own as coco:ANNOTATIONS.json:IMAGES; by "
-            "default that of --profile, else shapes.",
-            show_default=False,
+        argument(
+            "[DATASET]",
+            "shapes, coco, voc, widerface, or your own as coco:ANNOTATIONS.json:IMAGES; by default "
+            "that of --profile, else shapes.",
         ),
     ] = None,
-    split: Annotated[
-        Literal["train", "val"], typer.Option("--split", help="Which images.")
-    ] = "val",
-    start: Annotated[
-        int, typer.Option("--start", min=0, metavar="N", help="First image, from 0.")
-    ] = 0,
-    count: Annotated[
-        int, typer.Option("--count", min=1, metavar="N", help="How many images.")
-    ] = 24,
-    columns: Annotated[
-        int, typer.Option("--columns", min=1, max=8, help="Images in a row of a page.")
-    ] = 4,
-    per_page: Annotated[int, typer.Option("--per-page", min=1, help="Images on a page.")] = 12,
+    split: Annotated[Literal["train", "val"], typer.Option(help="Which images.")] = "val",
+    start: Annotated[int, option("N", "First image, from 0.", min=0)] = 0,
+    count: Annotated[int, option("N", "How many images.", min=1)] = 24,
+    columns: Annotated[int, typer.Option(help="Images in a row of a page.", min=1, max=8)] = 4,
+    per_page: Annotated[int, typer.Option(help="Images on a page.", min=1)] = 12,
     classes: Annotated[
-        str | None,
-        typer.Option(
-            "--classes",
-            metavar="NAME,NAME",
-            help="Only images with an object of one of these classes.",
-            show_default=False,
-        ),
+        str | None, option("NAME,NAME", "Only images with an object of one of these classes.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the pages.")] = Path(
-        "browse"
-    ),
+    out: Annotated[Path, option("DIR", "Folder of the pages.")] = Path("browse"),
     profile: common.ProfileOption = None,
     data_root: common.DataRootOption = None,
 ) -> None:

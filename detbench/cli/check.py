@@ -6,19 +6,21 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from detbench.cli import common
+from detbench.cli import common, estimate
+from detbench.cli.common import switch
 from detbench.errors import DataError
-
-if TYPE_CHECKING:
-    from detbench.recipe.experiment import Cell
-    from detbench.report.table import Sheet
-    from detbench.results.store import Store
-    from detbench.runner.plan import Plan, Task
-    from detbench.training.lookup import Answer, Start
+from detbench.recipe import source
+from detbench.recipe.experiment import Cell
+from detbench.report.table import Sheet, columns, plain, short
+from detbench.results.store import Store
+from detbench.runner import plan
+from detbench.runner.plan import Plan, Task
+from detbench.training import lookup
+from detbench.training.lookup import Answer, Start
 
 EXAMPLES = (
     "detbench check tscode-table1",
@@ -59,10 +61,10 @@ def command(
     data_root: common.DataRootOption = None,
     read_data: Annotated[
         bool,
-        typer.Option(
+        switch(
             "--read-data",
-            help="Read the annotation files whole too, and look for every image: half a minute "
-            "for COCO.",
+            "Read the annotation files whole too, and look for every image: half a minute for "
+            "COCO.",
         ),
     ] = False,
     results: common.ResultsOption = None,
@@ -77,20 +79,9 @@ def command(
     Printed: each cell with its digest and its status in the store, and the time still to spend.
     Exit code 2 if something must be mended before a run.
     """
-    from detbench.results.store import Store
-    from detbench.runner import plan
-
-    root = common.data_root(data_root)
+    root, numbers = common.data_root(data_root), common.parse_seeds(seeds)
     chosen = common.plan(
-        plan.Request(
-            table=table,
-            profile=profile,
-            data_root=root,
-            seeds=tuple(common.parse_seeds(seeds)),
-            rows=rows,
-            overrides=tuple(set_ or ()),
-            dataset=dataset,
-        )
+        common.request(table, profile, root, numbers, set_, rows=rows, dataset=dataset)
     )
     store = Store(common.results_root(results))
     missing = list(plan.standing(store, chosen.tasks).missing)
@@ -104,9 +95,8 @@ def command(
         *[Finding("store", "warning", said) for said in plan.outdated(store, missing)],
         *[Finding("settings", "warning", sentence) for sentence in chosen.warnings],
     ]
-    guess = _estimate(missing, store)
-    payload = _payload(chosen, store, findings, guess)
-    common.emit(_sheet(chosen, payload, findings, guess), format, payload)
+    payload = _payload(chosen, store, findings, _estimate(missing, store))
+    common.emit(_sheet(payload), format, payload)
     if any(finding.status == "mend" for finding in findings):
         raise typer.Exit(2)
 
@@ -117,16 +107,9 @@ def _counted(chosen: Plan) -> str:
     return f"{len(chosen.rows)} rows, {len(cells)} cell{'' if len(cells) == 1 else 's'}"
 
 
-def _cells(chosen: Plan) -> list[Cell]:
-    from detbench.recipe.experiment import Cell
-
-    return [task.cell for task in chosen.tasks if isinstance(task.cell, Cell)]
-
-
 def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
-
     found = []
-    for data in {cell.data.model_dump_json(): cell.data for cell in _cells(chosen)}.values():
+    for data in {cell.data.model_dump_json(): cell.data for cell in chosen.cells}.values():
         problem = data.why_missing(root)
         if read and not problem:
             try:
@@ -142,16 +125,12 @@ def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
 
 
 def _weights(chosen: Plan) -> list[Finding]:
-    from detbench.training import lookup
-
-    starts = dict.fromkeys(lookup.of_cell(cell) for cell in _cells(chosen))
+    starts = dict.fromkeys(lookup.of_cell(cell) for cell in chosen.cells)
     found = lookup.look_up([one.name for one in starts if lookup.needs_lookup(one)])
     return [_weights_from(one, found.get(one.name)) for one in starts]
 
 
 def _weights_from(start: Start, found: Answer | None) -> Finding:
-    from detbench.training import lookup
-
     if problem := lookup.problem(start, found):
         return Finding("weights", "mend", problem)
     if not start.name:
@@ -164,8 +143,6 @@ def _weights_from(start: Start, found: Answer | None) -> Finding:
 
 def _modules(chosen: Plan) -> list[Finding]:
     """Of the user's own, as far as their source tells."""
-    from detbench.recipe import source
-
     found = []
     for target in dict.fromkeys(
         name for task in chosen.tasks for name in source.targets(task.cell)
@@ -195,18 +172,14 @@ def _disk(chosen: Plan, missing: list[Task], root: Path) -> list[Finding]:
 
 
 def _estimate(missing: list[Task], store: Store) -> str:
-    from detbench.cli import estimate
-    from detbench.recipe.experiment import Cell
-
     # Rows that read out one training in several ways need it once.
     runs = {task.work: task.cell for task in missing if isinstance(task.cell, Cell)}
     cells = list(runs.values())
     if not cells:
         return "nothing to train"
-    done = {name for name, status in store.listing().items() if status == "done"}
     steps = {count for cell in cells if (count := estimate.iterations(cell)) is not None}
     each = f", {'/'.join(map(str, sorted(steps)))} iterations each" if steps else ""
-    spent = estimate.seconds(store, cells[0], done)
+    spent = estimate.seconds(store, cells[0], store.done())
     return f"{len(cells)} to train{each}; {estimate.remaining(len(cells), spent)}"
 
 
@@ -234,33 +207,19 @@ def _payload(chosen: Plan, store: Store, findings: list[Finding], guess: str) ->
     }
 
 
-def _sheet(chosen: Plan, payload: dict[str, Any], findings: list[Finding], guess: str) -> Sheet:
-    from detbench.report.table import Column, Entry, Sheet, text
-
+def _sheet(payload: dict[str, Any]) -> Sheet:
     first: dict[str, str] = {}
     rows = []
     for cell in payload["cells"]:
         shared = first.setdefault(cell["digest"], cell["row"])
         status = cell["status"] if shared == cell["row"] else f"same cell as {shared}"
-        seed = cell["seed"]
-        rows.append(
-            (
-                text(cell["row"]),
-                text({"train-eval": "train, evaluate", "cost": "count"}[cell["kind"]]),
-                Entry("" if seed is None else str(seed), seed),
-                Entry(cell["digest"][:12], cell["digest"]),
-                text(status),
-            )
-        )
-    columns = (
-        Column("row", "Row"),
-        Column("kind", "What"),
-        Column("seed", "Seed", right=True),
-        Column("digest", "Digest"),
-        Column("status", "Status"),
-    )
+        kind, digest = common.KINDS[cell["kind"]], short(cell["digest"])
+        rows.append((cell["row"], kind, cell["seed"], digest, status))
+    heads = columns(row="Row", kind="What", seed=">Seed", digest="Digest", status="Status")
     words = {"ok": "ok", "warning": "warning", "mend": "TO MEND"}
-    notes = [f"{words[one.status]}: {one.name}: {one.message}" for one in findings]
+    notes = [
+        f"{words[one['status']]}: {one['name']}: {one['message']}" for one in payload["checks"]
+    ]
     notes += [f"cited only: {one['row']}: {one['reason']}" for one in payload["cited"]]
-    title = f"{chosen.table.id} under {chosen.profile.id}"
-    return Sheet(title, columns, tuple(rows), (*notes, f"estimate: {guess}"))
+    title = f"{payload['table']} under {payload['profile']}"
+    return plain(heads, rows, [*notes, f"estimate: {payload['estimate']}"], title)

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detbench.errors import DetbenchError, RecipeError, StoreError
-from detbench.report.formats import FORMATS, SHEET_FORMATS, render
+from detbench.errors import RecipeError, StoreError
+from detbench.report.formats import FORMATS, SHEET_FORMATS, render, terminal
+from detbench.report.formats.json import to_json
+from detbench.report.table import Sheet
+
+Complete = Callable[[str], list[str]]
 
 if TYPE_CHECKING:
     from detbench.runner.plan import Plan, Request
@@ -25,7 +30,32 @@ else:
     FormatName = Literal[SHEET_FORMATS]
 
 
-def _complete(*kinds: str) -> Callable[[str], list[str]]:
+def option(
+    takes: str, help: str, name: str = "", complete: Complete | None = None, **more: Any
+) -> Any:
+    """An option's part of an ``Annotated``.
+
+    Args:
+        takes: what its value is called.
+        name: where it is not that of its parameter, with dashes.
+        complete: gives the shell what may follow a beginning.
+        more: as of ``typer.Option``.
+    """
+    names = [name] if name else []
+    return typer.Option(*names, metavar=takes, help=help, autocompletion=complete, **more)
+
+
+def switch(name: str, help: str) -> Any:
+    """A switch's part of an ``Annotated``; it has no ``--no-`` counterpart."""
+    return typer.Option(name, help=help)
+
+
+def argument(takes: str, help: str, complete: Complete | None = None) -> Any:
+    """An argument's part of an ``Annotated``, as of ``option``."""
+    return typer.Argument(metavar=takes, help=help, autocompletion=complete)
+
+
+def _complete(*kinds: str) -> Complete:
     def names(incomplete: str) -> list[str]:
         from detbench.recipe import load
 
@@ -42,109 +72,81 @@ complete_any = _complete("tables", "detectors")
 
 TableArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="TABLE",
-        help="Id of a table, as in tscode-table1, or a file of your own.",
-        autocompletion=complete_tables,
-        show_default=False,
+    argument(
+        "TABLE",
+        "Id of a table, as in tscode-table1, or a file of your own.",
+        complete=complete_tables,
     ),
 ]
 DetectorArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="DETECTOR",
-        help="Id of a detector, as in fcos-r50, or a file of your own.",
-        autocompletion=complete_detectors,
-        show_default=False,
+    argument(
+        "DETECTOR",
+        "Id of a detector, as in fcos-r50, or a file of your own.",
+        complete=complete_detectors,
     ),
 ]
-FormatOption = Annotated[
-    FormatName, typer.Option("--format", help="How the table on stdout is written.")
-]
+FormatOption = Annotated[FormatName, typer.Option(help="How the table on stdout is written.")]
 ProfileOption = Annotated[
     str | None,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        help="How big a run is: paper, small, smoke or a file; "
-        "by default paper where its data set is found, else smoke.",
-        autocompletion=complete_profiles,
-        show_default=False,
+    option(
+        "NAME",
+        "How big a run is: paper, small, smoke or a file; by default paper where its data set "
+        "is found, else smoke.",
+        complete=complete_profiles,
     ),
 ]
 RowsOption = Annotated[
     str | None,
-    typer.Option(
-        "--rows",
-        metavar="PATTERN",
-        help="Only rows whose label matches, as in 'FCOS*'; several by commas.",
-        show_default=False,
-    ),
+    option("PATTERN", "Only rows whose label matches, as in 'FCOS*'; several by commas."),
 ]
-SeedsOption = Annotated[str, typer.Option("--seeds", metavar="N,N", help="Seeds, by commas.")]
+SeedsOption = Annotated[str, option("N,N", "Seeds, by commas.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a setting, as in training.iterations=2 or heads.cls.depth=1; repeatable.",
-        show_default=False,
+    option(
+        "KEY=VALUE",
+        "Change a setting, as in training.iterations=2 or heads.cls.depth=1; repeatable.",
+        name="--set",
     ),
 ]
 ColumnsOption = Annotated[
     str | None,
-    typer.Option(
-        "--columns",
-        metavar="NAME,NAME",
-        help="Metrics to print in place of the table's, as in AP,AP50; besides them with a leading "
+    option(
+        "NAME,NAME",
+        "Metrics to print in place of the table's, as in AP,AP50; besides them with a leading "
         "+, as in +AP60. +errors adds what each type of error costs (TIDE).",
-        show_default=False,
     ),
 ]
 DatasetOption = Annotated[
     str | None,
-    typer.Option(
-        "--dataset",
-        metavar="NAME",
-        help="In place of the profile's data set: shapes, coco, voc, widerface, or your own as "
+    option(
+        "NAME",
+        "In place of the profile's data set: shapes, coco, voc, widerface, or your own as "
         "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate on.",
-        show_default=False,
     ),
 ]
 DataRootOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-root",
-        metavar="DIR",
-        help="Folder of data sets; by default $DETBENCH_DATA, else ./data.",
-        show_default=False,
-    ),
+    Path | None, option("DIR", "Folder of data sets; by default $DETBENCH_DATA, else ./data.")
 ]
 ResultsOption = Annotated[
     Path | None,
-    typer.Option(
-        "--results",
-        metavar="DIR",
-        help="Folder of measurements; by default $DETBENCH_RESULTS, else ./results.",
-        show_default=False,
-    ),
+    option("DIR", "Folder of measurements; by default $DETBENCH_RESULTS, else ./results."),
 ]
-InputOption = Annotated[
-    str, typer.Option("--input", metavar="WxH", help="Size of the network's input in pixels.")
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N."),
-]
+InputOption = Annotated[str, option("WxH", "Size of the network's input in pixels.")]
+DeviceOption = Annotated[str, option("NAME", "auto, cpu, cuda or cuda:N.")]
+AllowPartialOption = Annotated[bool, switch("--allow-partial", "Take of the weights what fits.")]
+ForceOption = Annotated[bool, switch("--force", "Replace a file that is there.")]
 WeightsOption = Annotated[
     str | None,
-    typer.Option(
-        "--weights",
-        metavar="NAME|FILE",
-        help="Weights to start from: default (the recipe's), a torchvision or timm name, a file.",
-        show_default=False,
+    option(
+        "NAME|FILE",
+        "Weights to start from: default (the recipe's), a torchvision or timm name, a file.",
     ),
 ]
+
+
+KINDS = {"train-eval": "train, evaluate", "cost": "count"}
+"""Kinds of cells, in words."""
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -207,6 +209,25 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def request(
+    table: str,
+    profile: str | None,
+    data_root: Path,
+    seeds: Sequence[int] = (0,),
+    set_: Sequence[str] | None = None,
+    **more: str | None,
+) -> Request:
+    """What is asked for of a table, or a detector, from the options as they are given.
+
+    Args:
+        more: ``rows``, ``dataset``, ``columns``.
+    """
+    from detbench.runner.plan import Request
+
+    overrides = tuple(set_ or ())
+    return Request(table, profile, data_root, tuple(seeds), overrides=overrides, **more)
+
+
 def plan(request: Request) -> Plan:
     """The table that is asked for; which profile was taken, if none was named, is said."""
     from detbench.runner.plan import choose
@@ -240,27 +261,14 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def emit(sheet: Any, format: FormatName = "terminal", payload: Any = None) -> None:
-    """Print a table to stdout.
-
-    Args:
-        sheet: a ``detbench.report.table.Sheet``.
-        payload: what json prints where that is not the sheet's own rows.
-    """
+def emit(sheet: Sheet, format: FormatName = "terminal", payload: Any = None) -> None:
+    """Print a table to stdout; json prints ``payload`` where that is not the sheet's own rows."""
     if FORMATS[format].payload and payload is not None:
-        from detbench.report.formats.json import to_json
-
         write(to_json(payload))
     elif format == "terminal" and not sheet.rows and sheet.notes:
         write("".join(f"{note}\n" for note in sheet.notes))  # no headings over nothing
     elif format == "terminal" and sys.stdout.isatty():
-        import shutil
-
-        from detbench.report.formats import terminal
-
-        width = shutil.get_terminal_size((100, 24)).columns
-        colour = not os.environ.get("NO_COLOR")
-        write(terminal.render(sheet, width, colour))
+        write(terminal.render(sheet, terminal_width(), colour=not os.environ.get("NO_COLOR")))
     else:
         write(render(sheet, format))
     if not FORMATS[format].notes:
@@ -268,6 +276,5 @@ def emit(sheet: Any, format: FormatName = "terminal", payload: Any = None) -> No
             say(note)
 
 
-def one_line(error: DetbenchError) -> str:
-    """An error's mistakes on one line, for a table's cell."""
-    return "; ".join(str(error).splitlines())
+def terminal_width() -> int:
+    return shutil.get_terminal_size((100, 24)).columns

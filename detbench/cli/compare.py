@@ -6,20 +6,24 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from detbench.cli import common
+from detbench.cli import common, single
+from detbench.cli.common import argument, option, switch
+from detbench.cli.progress_lines import progress_lines
 from detbench.errors import RecipeError
+from detbench.evaluation.bootstrap import FEWEST, Difference, difference
+from detbench.evaluation.detections import GroundTruth
+from detbench.evaluation.metric import parse
+from detbench.recipe.experiment import Evaluation
+from detbench.report import comparands, comparison
+from detbench.report.comparands import Comparand, ground_truth, matches, protocol
 from detbench.report.formats import FORMATS
-
-if TYPE_CHECKING:
-    from detbench.evaluation.bootstrap import Difference
-    from detbench.evaluation.detections import GroundTruth
-    from detbench.recipe.experiment import Evaluation
-    from detbench.report.comparands import Comparand
-    from detbench.runner.plan import Request
+from detbench.report.results import TableResults
+from detbench.results.store import Store
+from detbench.runner.plan import Request
 
 EXAMPLES = (
     "detbench compare 'tscode-table1:FCOS' 'tscode-table1:FCOS + SCE' --profile smoke",
@@ -33,50 +37,32 @@ EXAMPLES = (
 def command(
     a: Annotated[
         str,
-        typer.Argument(
-            metavar="A",
-            help="TABLE:ROW, as in 'tscode-table1:FCOS'; a COCO results file (.json or .json.gz), "
+        argument(
+            "A",
+            "TABLE:ROW, as in 'tscode-table1:FCOS'; a COCO results file (.json or .json.gz), "
             "several seeds by commas; or the beginning of a stored cell's digest.",
-            show_default=False,
         ),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="Likewise.", show_default=False)],
+    b: Annotated[str, argument("B", "Likewise.")],
     annotations: Annotated[
-        Path | None,
-        typer.Option(
-            "--annotations",
-            metavar="FILE",
-            help="COCO annotations that two results files are scored against.",
-            show_default=False,
-        ),
+        Path | None, option("FILE", "COCO annotations that two results files are scored against.")
     ] = None,
     metrics: Annotated[
         str,
-        typer.Option(
-            "--metrics",
-            metavar="NAME,NAME",
-            help="AP, AP50 to AP95, APs, APm, APl, AR, ARs, ARm, ARl; of one class as AP[person].",
+        option(
+            "NAME,NAME",
+            "AP, AP50 to AP95, APs, APm, APl, AR, ARs, ARm, ARl; of one class as AP[person].",
         ),
     ] = "AP,AP50,AP75",
     by_class: Annotated[
-        bool, typer.Option("--by-class", help="The first of --metrics for each class too.")
+        bool, switch("--by-class", "The first of --metrics for each class too.")
     ] = False,
     margin: Annotated[
         float | None,
-        typer.Option(
-            "--margin",
-            metavar="POINTS",
-            help="Exit 1 unless B is shown to be no more than this many points below A.",
-            show_default=False,
-        ),
+        option("POINTS", "Exit 1 unless B is shown to be no more than this many points below A."),
     ] = None,
     replicates: Annotated[
-        int,
-        typer.Option(
-            "--replicates",
-            metavar="N",
-            help="Bootstrap replicates; with 200 an interval is a little too narrow.",
-        ),
+        int, option("N", "Bootstrap replicates; with 200 an interval is a little too narrow.")
     ] = 1000,
     profile: common.ProfileOption = None,
     seeds: common.SeedsOption = "0",
@@ -94,18 +80,9 @@ def command(
     and 1 if it is below: B is worse by more than M, or the images are too few to rule it out. Two
     names of one cell get a line that says so.
     """
-    from detbench.report import comparands, comparison
-    from detbench.runner.plan import Request
-
     wanted = _wanted(metrics, replicates, margin)
-    request = Request(
-        table="",
-        profile=profile,
-        data_root=common.data_root(data_root),
-        seeds=tuple(common.parse_seeds(seeds)),
-        overrides=tuple(set_ or ()),
-        dataset=dataset,
-    )
+    root, numbers = common.data_root(data_root), common.parse_seeds(seeds)
+    request = common.request("", profile, root, numbers, set_, dataset=dataset)
     pair = _comparands((a, b), request, common.results_root(results))
     names = comparands.names(*pair)
     if said := comparands.same(*pair):
@@ -122,8 +99,6 @@ def command(
 
 def _say_same(a: str, b: str, said: str, margin: float | None, format: common.FormatName) -> None:
     """Print that two names are one cell's: a line, or what scripts read."""
-    from detbench.report import comparison
-
     sheet, payload = comparison.of_one_cell(a, b, said, margin)
     if FORMATS[format].notes and not FORMATS[format].payload:
         common.write(f"{said}\n")
@@ -133,9 +108,6 @@ def _say_same(a: str, b: str, said: str, margin: float | None, format: common.Fo
 
 def _wanted(metrics: str, replicates: int, margin: float | None) -> list[str]:
     """The metrics by name, once each; a class's name may hold a comma."""
-    from detbench.evaluation.bootstrap import FEWEST
-    from detbench.evaluation.metric import parse
-
     found = [one.strip() for one in re.findall(r"(?:\[[^\]]*\]|[^,])+", metrics)]
     if not found:
         raise RecipeError("--metrics: name at least one, as in AP,AP50")
@@ -151,10 +123,6 @@ def _wanted(metrics: str, replicates: int, margin: float | None) -> list[str]:
 def _comparands(
     names: tuple[str, str], request: Request, root: Path
 ) -> tuple[Comparand, Comparand]:
-    from detbench.report import comparands
-    from detbench.report.results import TableResults
-    from detbench.results.store import Store
-
     told: set[str] = set()
     store = Store(root)
 
@@ -172,9 +140,6 @@ def _ground_truth(
     pair: tuple[Comparand, Comparand], annotations: Path | None, request: Request
 ) -> tuple[GroundTruth, Evaluation, str]:
     """What both are scored against, how, and what to call it."""
-    from detbench.cli import single
-    from detbench.report.comparands import ground_truth, protocol
-
     root, profile, dataset = request.data_root, request.profile, request.dataset
     shared = protocol(*pair)
     if shared is not None:
@@ -197,10 +162,6 @@ def _differences(
     replicates: int,
 ) -> tuple[dict[str, Difference], int, int]:
     """Metric -> difference, how many images, and how many of the metrics are of ``by_class``."""
-    from detbench.cli.progress_lines import progress_lines
-    from detbench.evaluation.bootstrap import difference
-    from detbench.report.comparands import matches
-
     with progress_lines("comparing") as tell:
         a, b = (matches(one, ground, evaluation) for one in pair)
         classes = [f"{metrics[0].partition('[')[0]}[{name}]" for name in a[0].names]

@@ -6,9 +6,8 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from detbench.cli import common
+from detbench.cli.common import argument
 
 EXAMPLES = (
     "detbench copy tscode-table1 my-table.toml",
@@ -27,18 +26,14 @@ def _complete(incomplete: str) -> list[str]:
 def command(
     recipe: Annotated[
         str,
-        typer.Argument(
-            metavar="RECIPE",
-            help="Id of a table, detector, schedule or profile, the name of an example, or a file.",
-            autocompletion=_complete,
-            show_default=False,
+        argument(
+            "RECIPE",
+            "Id of a table, detector, schedule or profile, the name of an example, or a file.",
+            complete=_complete,
         ),
     ],
-    target: Annotated[
-        Path,
-        typer.Argument(metavar="FILE.toml", help="The file to write.", show_default=False),
-    ],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    target: Annotated[Path, argument("FILE.toml", "The file to write.")],
+    force: common.ForceOption = False,
 ) -> None:
     """Start a recipe of your own: write a copy of RECIPE, comments and all, to change.
 

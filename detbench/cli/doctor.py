@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from detbench.cli import common
-
-if TYPE_CHECKING:
-    from detbench.report.table import Sheet
-    from detbench.runner.health import Check
+from detbench.cli.progress_lines import progress_lines
+from detbench.report.table import columns, plain
 
 EXAMPLES = (
     "detbench doctor",
@@ -29,23 +25,15 @@ def command(
     PyTorch and torchvision are started, and each device computes a convolution. The results folder
     is written to and locked, where it is there. Exit code 1 if anything is broken.
     """
-    from detbench.cli.progress_lines import progress_lines
     from detbench.runner import health
 
     with progress_lines("looking at this machine"):
         found = list(health.checks(common.data_root(data_root), common.results_root(results)))
-    common.emit(_sheet(found), format, [vars(one) for one in found])
+    words = {"ok": "ok", "warning": "warning", "broken": "BROKEN"}
+    rows = [(one.name, words[one.status], one.message) for one in found]
+    notes = [f"{words[one.status]}: {one.name}: {one.advice}" for one in found if one.advice]
+    heads = columns(name="What", status="Status", message="Found")
+    sheet = plain(heads, rows, notes or ["Nothing to mend."])
+    common.emit(sheet, format, [vars(one) for one in found])
     if any(one.status == "broken" for one in found):
         raise typer.Exit(1)
-
-
-def _sheet(found: list[Check]) -> Sheet:
-    from detbench.report.table import Column, Sheet, text
-
-    words = {"ok": "ok", "warning": "warning", "broken": "BROKEN"}
-    rows = tuple(
-        (text(one.name), text(words[one.status], None), text(one.message)) for one in found
-    )
-    columns = (Column("name", "What"), Column("status", "Status"), Column("message", "Found"))
-    notes = [f"{words[one.status]}: {one.name}: {one.advice}" for one in found if one.advice]
-    return Sheet("", columns, rows, tuple(notes) or ("Nothing to mend.",))

@@ -27,7 +27,7 @@ def table(table: Table, profile: Profile, results: Path) -> str:
     if not found:
         return "no row is trained"
     store = Store(results)
-    done = {name for name, status in store.listing().items() if status == "done"}
+    done = store.done()
     # Rows that read out one training in several ways need it once.
     runs = {training(cell): cell for cell in found}
     missing = {training(cell): cell for cell in found if digest(cell) not in done}

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detbench.cli import common, single
+from detbench.cli.common import argument, option, switch
 from detbench.errors import RecipeError
+from detbench.report.scores import sheet
+from detbench.report.table import Sheet
 
 if TYPE_CHECKING:
     from detbench.recipe.experiment import Data, Evaluation
-    from detbench.report.table import Sheet
 
 EXAMPLES = (
     "detbench eval fcos-r50 --weights runs/fcos-r50-smoke-0/weights.pt --profile smoke",
@@ -25,63 +27,38 @@ EXAMPLES = (
 def command(
     detector: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[DETECTOR]",
-            help="Id of a detector, as in fcos-r50, or a file of your own; not with --results.",
-            autocompletion=common.complete_detectors,
-            show_default=False,
+        argument(
+            "[DETECTOR]",
+            "Id of a detector, as in fcos-r50, or a file of your own; not with --results.",
+            complete=common.complete_detectors,
         ),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE",
-            help="A file of ours, a checkpoint of MMDetection, torchvision or detectron2, or none "
-            "for the untrained network.",
-            show_default=False,
+        option(
+            "FILE",
+            "A file of ours, a checkpoint of MMDetection, torchvision or detectron2, or none for "
+            "the untrained network.",
         ),
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(
-            "--results",
-            metavar="FILE",
-            help="Score these COCO results (.json or .json.gz), without a model.",
-            show_default=False,
-        ),
+        option("FILE", "Score these COCO results (.json or .json.gz), without a model."),
     ] = None,
     annotations: Annotated[
-        Path | None,
-        typer.Option(
-            "--annotations",
-            metavar="FILE",
-            help="COCO annotations to score --results against.",
-            show_default=False,
-        ),
+        Path | None, option("FILE", "COCO annotations to score --results against.")
     ] = None,
     dataset: common.DatasetOption = None,
     profile: common.ProfileOption = None,
     set_: common.SetOption = None,
     device: common.DeviceOption = "auto",
-    allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Take of the weights what fits.")
-    ] = False,
+    allow_partial: common.AllowPartialOption = False,
     evaluator: Annotated[
-        single.Engine,
-        typer.Option("--evaluator", help="Whose code: ours, faster-coco-eval's or COCO's own."),
+        single.Engine, typer.Option(help="Whose code: ours, faster-coco-eval's or COCO's own.")
     ] = "detbench",
-    thresholds: Annotated[
-        bool, typer.Option("--thresholds", help="AP at each IoU threshold too.")
-    ] = False,
+    thresholds: Annotated[bool, switch("--thresholds", "AP at each IoU threshold too.")] = False,
     save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE",
-            help="Keep the detections as COCO results (.json or .json.gz).",
-            show_default=False,
-        ),
+        Path | None, option("FILE", "Keep the detections as COCO results (.json or .json.gz).")
     ] = None,
     data_root: common.DataRootOption = None,
     format: common.FormatOption = "terminal",
@@ -110,7 +87,8 @@ def command(
     _only("DETECTOR", annotations=annotations)
     common.before_torch()
     root = common.data_root(data_root)
-    cell, _ = single.choose(detector, profile, dataset, set_ or (), 0, root)
+    asked = common.request(detector, profile, root, set_=set_, dataset=dataset)
+    cell, _ = single.choose(asked)
     file = None if weights == "none" else single.weights_file(weights)
     single.log_to_stderr()
 
@@ -118,7 +96,6 @@ def command(
     from detbench.evaluation.run import load_and_score
     from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
-    from detbench.report.scores import sheet
     from detbench.training import distributed, memory
     from detbench.training.host import Host
 
@@ -157,7 +134,6 @@ def _score_file(
     """The table of a results file, without torch."""
     from detbench.evaluation import results, scoring, truth
     from detbench.evaluation.detections import truth_columns
-    from detbench.report.scores import sheet
 
     data, evaluation = settings
     ground = truth.of_file(annotations) if annotations else data.truth(root)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from detbench.cli import common
+from detbench.cli.common import argument, switch
+from detbench.report.table import Column, Entry, Sheet, columns, number, plain
 
 if TYPE_CHECKING:
     from detbench.measure.catalogue import Cost
-    from detbench.report.table import Column, Entry, Sheet
 
 EXAMPLES = (
     "detbench flops",
@@ -26,23 +28,21 @@ MAIN_PARTS = ("backbone", "neck", "cls", "loc")
 def command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="DETECTOR|TABLE",
-            help="Ids of detectors and tables, or files of your own; by default everything.",
-            autocompletion=common.complete_any,
-            show_default=False,
+        argument(
+            "DETECTOR|TABLE",
+            "Ids of detectors and tables, or files of your own; by default everything.",
+            complete=common.complete_any,
         ),
     ] = None,
     input: common.InputOption = "1280x800",
     protocol: Annotated[
         Literal["mmdet", "fvcore"],
         typer.Option(
-            "--protocol",
-            help="mmdet counts as the papers did; fvcore also counts what those left out.",
+            help="mmdet counts as the papers did; fvcore also counts what those left out."
         ),
     ] = "mmdet",
     by_part: Annotated[
-        bool, typer.Option("--by-part", help="Also GFLOPs of backbone, neck and each task's head.")
+        bool, switch("--by-part", "Also GFLOPs of backbone, neck and each task's head.")
     ] = False,
     format: common.FormatOption = "terminal",
 ) -> None:
@@ -83,31 +83,23 @@ def _payload(cost: Cost, input: str, protocol: str) -> dict[str, Any]:
 
 
 def _sheet(found: Sequence[Cost], input: str, protocol: str, by_part: bool) -> Sheet:
-    from detbench.report.table import Column, Sheet
-
     parts = _parts(found) if by_part else []
-    columns = (
-        Column("table", "Table"),
-        Column("row", "Row"),
-        Column("detector", "Detector"),
-        Column("gflops", "GFLOPs", "measured", right=True),
-        Column("params_m", "Params (M)", "measured", right=True),
-        Column("published_gflops", "GFLOPs", "published", right=True),
-        Column("published_params_m", "Params (M)", "published", right=True),
-        *_part_columns(parts),
+    figures = {"gflops": "GFLOPs", "params_m": "Params (M)"}
+    heads = (
+        *columns(table="Table", row="Row", detector="Detector"),
+        *(Column(key, title, "measured", right=True) for key, title in figures.items()),
+        *(Column(f"published_{k}", title, "published", True) for k, title in figures.items()),
+        *(Column(f"gflops_{n.replace(' ', '_')}", n, "GFLOPs of", right=True) for n in parts),
     )
-    starts = [i for i in range(1, len(found)) if _group(found[i]) != _group(found[i - 1])]
-    return Sheet(
-        title=f"GFLOPs at {input}, counted as {protocol} does",
-        columns=columns,
-        rows=tuple(_entries(cost, parts) for cost in found),
-        notes=tuple(_notes(found, protocol)),
-        breaks=frozenset(starts),
+    tables = [cost.subject.table for cost in found]
+    sheet = plain(
+        heads,
+        [_entries(cost, parts) for cost in found],
+        _notes(found, protocol),
+        f"GFLOPs at {input}, counted as {protocol} does",
     )
-
-
-def _group(cost: Cost) -> str | None:
-    return cost.subject.table
+    starts = {i for i in range(1, len(found)) if tables[i] != tables[i - 1]}
+    return replace(sheet, breaks=frozenset(starts))
 
 
 def _parts(found: Sequence[Cost]) -> list[str]:
@@ -116,21 +108,13 @@ def _parts(found: Sequence[Cost]) -> list[str]:
     return [*(n for n in MAIN_PARTS if n in names), *sorted(names - set(MAIN_PARTS))]
 
 
-def _part_columns(parts: Sequence[str]) -> list[Column]:
-    from detbench.report.table import Column
-
-    return [Column(f"gflops_{n.replace(' ', '_')}", n, "GFLOPs of", right=True) for n in parts]
-
-
-def _entries(cost: Cost, parts: Sequence[str]) -> tuple[Entry, ...]:
-    from detbench.report.table import number, text
-
+def _entries(cost: Cost, parts: Sequence[str]) -> tuple[str | Entry | None, ...]:
     subject, count = cost.subject, cost.count
     reason = None if count else subject.cited or "names no detector"
     return (
-        text(subject.table),
-        text(subject.row),
-        text(subject.detector),
+        subject.table,
+        subject.row,
+        subject.detector,
         number(count.gflops if count else None, 2, reason),
         number(cost.params_m, 2, reason),
         *(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from detbench.cli import common
+from detbench.cli.common import argument, option
 from detbench.errors import RecipeError
+from detbench.report.table import Sheet, columns, number, plain
 
 if TYPE_CHECKING:
     import torch
 
     from detbench.measure.catalogue import Subject
     from detbench.measure.latency import Latency, Settings
-    from detbench.report.table import Entry, Sheet
 
 EXAMPLES = (
     "detbench latency fcos-r50 --input 640x480",
@@ -40,21 +42,20 @@ PAIRS = 1000
 def command(
     names: Annotated[
         list[str],
-        typer.Argument(
-            metavar="DETECTOR|TABLE",
-            help="Ids of detectors and tables, or files of your own.",
-            autocompletion=common.complete_any,
-            show_default=False,
+        argument(
+            "DETECTOR|TABLE",
+            "Ids of detectors and tables, or files of your own.",
+            complete=common.complete_any,
         ),
     ],
     input: common.InputOption = "1280x800",
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 1,
-    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Passes that count.")] = 20,
-    warmup: Annotated[int, typer.Option("--warmup", min=0, help="Passes before them.")] = 5,
+    batch: Annotated[int, typer.Option(help="Images at once.", min=1)] = 1,
+    iterations: Annotated[int, typer.Option(help="Passes that count.", min=1)] = 20,
+    warmup: Annotated[int, typer.Option(help="Passes before them.", min=0)] = 5,
     device: common.DeviceOption = "auto",
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"],
-        typer.Option("--precision", help="Of convolutions; bf16 and fp16 by autocast."),
+        typer.Option(help="Of convolutions; bf16 and fp16 by autocast."),
     ] = "fp32",
     channels_last: Annotated[
         bool, typer.Option("--channels-last/--channels-first", help="Memory format.")
@@ -62,21 +63,14 @@ def command(
     nms: Annotated[
         bool | None,
         typer.Option(
-            "--nms/--no-nms",
-            help="Post-processing with NMS, or without; by default both.",
-            show_default=False,
+            "--nms/--no-nms", help="Post-processing with NMS, or without; by default both."
         ),
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE",
-            help="Trained weights of one detector, which decide how much NMS has to do.",
-            show_default=False,
-        ),
+        option("FILE", "Trained weights of one detector, which decide how much NMS has to do."),
     ] = None,
-    classes: Annotated[int, typer.Option("--classes", min=1, help="Without background.")] = 80,
+    classes: Annotated[int, typer.Option(help="Without background.", min=1)] = 80,
     format: common.FormatOption = "terminal",
 ) -> None:
     """Measure latency: pre-processing, model and post-processing apart, with and without NMS.
@@ -145,43 +139,20 @@ def _payload(
 
 
 def _sheet(found: list[tuple[Subject, Latency]], settings: Settings) -> Sheet:
-    from detbench.report.table import Column, Sheet
-
-    rows: list[tuple[Entry, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     breaks = []
     for subject, latency in found:
         breaks.append(len(rows))
-        rows += _entries(subject, latency)
-    return Sheet(
-        title="Latency at {}x{}".format(*settings.input) + f", batch {settings.batch}",
-        columns=(
-            Column("table", "Table"),
-            Column("row", "Row"),
-            Column("step", "Step"),
-            Column("median_ms", "median ms", right=True),
-            Column("p95_ms", "P95 ms", right=True),
-            Column("n", "n", right=True),
-        ),
-        rows=tuple(rows),
-        notes=tuple(_notes(found, settings)),
-        breaks=frozenset(breaks[1:]),
+        for step, timing in latency.steps.items():
+            name, count = STEPS[step], len(timing.samples_ms)
+            times = (number(timing.median_ms), number(timing.p95_ms))
+            rows.append((subject.table, subject.row, name, *times, count))
+    heads = columns(
+        table="Table", row="Row", step="Step", median_ms=">median ms", p95_ms=">P95 ms", n=">n"
     )
-
-
-def _entries(subject: Subject, latency: Latency) -> list[tuple[Entry, ...]]:
-    from detbench.report.table import number, text
-
-    return [
-        (
-            text(subject.table),
-            text(subject.row),
-            text(STEPS[step]),
-            number(timing.median_ms),
-            number(timing.p95_ms),
-            number(len(timing.samples_ms), 0),
-        )
-        for step, timing in latency.steps.items()
-    ]
+    title = "Latency at {}x{}".format(*settings.input) + f", batch {settings.batch}"
+    sheet = plain(heads, rows, _notes(found, settings), title)
+    return replace(sheet, breaks=frozenset(breaks[1:]))
 
 
 def _notes(found: list[tuple[Subject, Latency]], settings: Settings) -> list[str]:

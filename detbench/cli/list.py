@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
+from typing import Annotated, Any, Literal
 
 from detbench.cli import common
-
-if TYPE_CHECKING:
-    from detbench.report.table import Sheet
+from detbench.cli.common import argument
+from detbench.report.table import Column, Entry, Sheet, columns, number, plain, text
+from detbench.results.store import Store
 
 EXAMPLES = (
     "detbench list",
@@ -23,7 +21,7 @@ EXAMPLES = (
 def command(
     what: Annotated[
         Literal["tables", "detectors", "datasets"],
-        typer.Argument(help="What to list.", metavar="[tables|detectors|datasets]"),
+        argument("[tables|detectors|datasets]", "What to list."),
     ] = "tables",
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
@@ -41,112 +39,83 @@ def command(
 
 def _tables(results: Path) -> tuple[Sheet, Any]:
     from detbench.recipe import catalogue, load
-    from detbench.report.table import Column, Entry, Sheet, text
 
-    done = measured(results)
+    done = Store(results).done()
     known = catalogue.digests(results / "work" / "catalogue.json") if done else {}
     rows, payload = [], []
-    for name in load.tables():
-        table = load.table(name)
-        runnable = sum(row.cited is None for row in table.rows)
+    for table in map(load.table, load.tables()):
         counts = {
             profile: count
-            for profile, digests in known.get(name, {}).items()
+            for profile, digests in known.get(table.id, {}).items()
             if (count := len(done.intersection(digests)))
         }
         listed = ", ".join(f"{profile} {count}" for profile, count in counts.items())
-        rows.append(
-            (
-                text(table.id),
-                text(table.paper),
-                text(table.title),
-                Entry(str(len(table.rows)), len(table.rows)),
-                Entry(str(runnable), runnable),
-                Entry(listed or "-", listed or None),
-            )
-        )
-        payload.append(
-            {
-                "id": table.id,
-                "paper": table.paper,
-                "title": table.title,
-                "rows": len(table.rows),
-                "runnable": runnable,
-                "measured": counts,
-            }
-        )
-    columns = (
-        Column("id", "Table"),
-        Column("paper", "Paper"),
-        Column("title", "Title"),
-        Column("rows", "Rows", right=True),
-        Column("runnable", "Run here", right=True),
-        Column("measured", "Measured"),
+        one = {
+            "id": table.id,
+            "paper": table.paper,
+            "title": table.title,
+            "rows": len(table.rows),
+            "runnable": sum(row.cited is None for row in table.rows),
+        }
+        rows.append([*one.values(), Entry(listed or "-", listed or None)])
+        payload.append({**one, "measured": counts})
+    heads = columns(
+        id="Table",
+        paper="Paper",
+        title="Title",
+        rows=">Rows",
+        runnable=">Run here",
+        measured="Measured",
     )
     note = f"Measured: cells per profile with seed 0 in {results}; rows may share one."
-    return Sheet("", columns, tuple(rows), (note,)), payload
-
-
-def measured(results: Path) -> set[str]:
-    """Digests of the cells that are done, by file names alone; empty without a store."""
-    from detbench.results.store import Store
-
-    return {digest for digest, status in Store(results).listing().items() if status == "done"}
+    return plain(heads, rows, [note]), payload
 
 
 def _detectors() -> tuple[Sheet, Any]:
     from detbench.recipe import load
-    from detbench.report.table import Column, Sheet, number, text
 
-    rows, payload = [], []
-    for name in load.detectors():
-        recipe = load.detector(name)
-        figures = recipe.published
-        rows.append(
-            (
-                text(recipe.id),
-                text(recipe.title),
-                number(figures.get("AP"), 1),
-                number(figures.get("gflops"), 2),
-                number(figures.get("params_m"), 2),
-                text(recipe.fidelity),
-            )
+    found = [load.detector(name) for name in load.detectors()]
+    digits = {"AP": 1, "gflops": 2, "params_m": 2}
+    rows = [
+        (
+            one.id,
+            one.title,
+            *(number(one.published.get(key), count) for key, count in digits.items()),
+            one.fidelity,
         )
-        payload.append(
-            {
-                "id": recipe.id,
-                "title": recipe.title,
-                "source": recipe.source,
-                "published": figures,
-                "fidelity": recipe.fidelity,
-                "notes": list(recipe.notes),
-            }
-        )
-    columns = (
-        Column("id", "Detector"),
-        Column("title", "Title"),
-        Column("AP", "AP", "published", right=True),
-        Column("gflops", "GFLOPs", "published", right=True),
-        Column("params_m", "Params (M)", "published", right=True),
+        for one in found
+    ]
+    titles = {"AP": "AP", "gflops": "GFLOPs", "params_m": "Params (M)"}
+    heads = (
+        *columns(id="Detector", title="Title"),
+        *(Column(key, title, "published", right=True) for key, title in titles.items()),
         Column("fidelity", "Fidelity"),
     )
+    payload = [
+        {
+            "id": one.id,
+            "title": one.title,
+            "source": one.source,
+            "published": one.published,
+            "fidelity": one.fidelity,
+            "notes": list(one.notes),
+        }
+        for one in found
+    ]
     note = "Published: COCO val2017; GFLOPs at 1280x800; trainable parameters."
-    return Sheet("", columns, tuple(rows), (note,)), payload
+    return plain(heads, rows, [note]), payload
 
 
 def _datasets(root: Path) -> tuple[Sheet, Any]:
     from detbench.data.kinds import named
-    from detbench.report.table import Column, Sheet, text
 
-    payload: list[dict[str, Any]] = []
+    payload = []
     for name, data in named().items():
-        problem = data.why_missing(root)
-        state = {"id": name, "title": data.what, "found": problem is None, "why": problem or ""}
-        payload.append(state)
+        why = data.why_missing(root)
+        payload.append({"id": name, "title": data.what, "found": why is None, "why": why or ""})
     rows = [
-        (text(one["id"]), text(one["title"]), text("yes" if one["found"] else "no", one["why"]))
+        (one["id"], one["title"], text("yes" if one["found"] else "no", str(one["why"])))
         for one in payload
     ]
-    columns = (Column("id", "Data set"), Column("title", "What"), Column("found", "Found"))
     note = "Any other in COCO's JSON: --dataset coco:ANNOTATIONS.json:IMAGES_DIR"
-    return Sheet("", columns, tuple(rows), (note,)), payload
+    return plain(columns(id="Data set", title="What", found="Found"), rows, [note]), payload

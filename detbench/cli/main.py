@@ -148,8 +148,7 @@ app = typer.Typer(
 def _start(
     ctx: typer.Context,
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Reproduce, measure and extend the ablation tables of object-detection papers."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detbench.cli import common, single
+from detbench.cli import common, single, subjects
+from detbench.cli.common import argument, option
+from detbench.cli.subjects import Source, Subject
 from detbench.errors import RecipeError, WeightsError
+from detbench.report.table import Entry, Sheet, columns, number, plain
+from detbench.results.files import write_atomic
+from detbench.runner.plan import Request
 
 if TYPE_CHECKING:
-    from detbench.cli.subjects import Source, Subject
     from detbench.evaluation.competition import Competition
     from detbench.evaluation.inspection import Inspection
     from detbench.recipe.experiment import Cell
@@ -31,68 +36,50 @@ EXAMPLES = (
 def command(
     images: Annotated[
         list[str],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="Image files, or numbers of val images of the data set, from 0.",
-            show_default=False,
-        ),
+        argument("IMAGE...", "Image files, or numbers of val images of the data set, from 0."),
     ],
     detector: Annotated[
         str | None,
-        typer.Option(
-            "--detector",
-            metavar="NAME",
-            help="Id of a detector, as in fcos-r50, or a file of your own.",
-            autocompletion=common.complete_detectors,
-            show_default=False,
+        option(
+            "NAME",
+            "Id of a detector, as in fcos-r50, or a file of your own.",
+            complete=common.complete_detectors,
         ),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE",
-            help="The detector's weights: a file of ours, or a checkpoint of MMDetection, "
-            "torchvision or detectron2.",
-            show_default=False,
+        option(
+            "FILE",
+            "The detector's weights: a file of ours, or a checkpoint of MMDetection, torchvision "
+            "or detectron2.",
         ),
     ] = None,
     row: Annotated[
         str | None,
-        typer.Option(
-            "--row",
-            metavar="TABLE:ROW",
-            help="In place of --detector: a row that was run, by the weights it left in --results.",
-            show_default=False,
+        option(
+            "TABLE:ROW",
+            "In place of --detector: a row that was run, by the weights it left in --results.",
         ),
     ] = None,
     annotations: Annotated[
-        Path | None,
-        typer.Option(
-            "--annotations",
-            metavar="FILE",
-            help="COCO annotations of the image files, found by their names.",
-            show_default=False,
-        ),
+        Path | None, option("FILE", "COCO annotations of the image files, found by their names.")
     ] = None,
     score: Annotated[
         float | None,
         typer.Option(
-            "--score",
-            min=0.0,
-            max=1.0,
             help="Draw boxes that score as much; by default 0.3, or half the image's best score "
             "where that is less.",
-            show_default=False,
+            min=0.0,
+            max=1.0,
         ),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of the pictures and the JSON.")
-    ] = Path("predictions"),
+    out: Annotated[Path, option("DIR", "Folder of the pictures and the JSON.")] = Path(
+        "predictions"
+    ),
     profile: common.ProfileOption = None,
     dataset: common.DatasetOption = None,
     set_: common.SetOption = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the row's training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the row's training.", min=0)] = 0,
     device: common.DeviceOption = "auto",
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
@@ -104,13 +91,10 @@ def command(
     object, its best-placed box among its best-scored ones before NMS, as Figure 1 of TSCODE does.
     Writes NAME.png, NAME-objects.png and predictions.json to --out.
     """
-    from detbench.cli import subjects
-
     common.before_torch()
     root = common.data_root(data_root)
-    cell, file, name = _which(
-        detector, weights, row, profile, dataset, set_ or [], seed, root, results
-    )
+    asked = common.request("", profile, root, [seed], set_, dataset=dataset)
+    cell, file, name = _which(detector, weights, row, asked, common.results_root(results))
     # Names of images first: a mistake in them is found before anything heavy is loaded.
     source = subjects.source(images, annotations, cell.data, root)
     single.log_to_stderr()
@@ -143,37 +127,29 @@ def command(
 
 
 def _which(
-    detector: str | None,
-    weights: str | None,
-    row: str | None,
-    profile: str | None,
-    dataset: str | None,
-    overrides: list[str],
-    seed: int,
-    root: Path,
-    results: Path | None,
+    detector: str | None, weights: str | None, row: str | None, asked: Request, results: Path
 ) -> tuple[Cell, Path, str]:
     """The cell that is meant, the file of its weights, and what to call it."""
-    if (row is None) == (detector is None):
-        raise RecipeError("give --detector NAME with --weights FILE, or --row TABLE:ROW")
-    if row is not None:
+    if row is not None and detector is None:
         if weights is not None:
             raise RecipeError("--weights does not go with --row, whose weights lie in --results")
-        from detbench.cli.subjects import stored_row
-        from detbench.runner.plan import Request
-
-        request = Request("", profile, root, (seed,), None, tuple(overrides), dataset)
-        return stored_row(row, request, common.results_root(results))
+        return subjects.stored_row(row, asked, results)
+    if row is not None or detector is None:
+        raise RecipeError("give --detector NAME with --weights FILE, or --row TABLE:ROW")
     if weights is None:
         raise RecipeError("--detector needs --weights FILE: detbench train makes one")
-    assert detector is not None
     file = single.weights_file(weights)
-    cell, _ = single.cell_of(detector, profile, dataset, overrides, seed, root)
+    cell, _ = single.choose(replace(asked, table=detector), here=False)
     return cell, file, Path(detector).stem if detector.endswith(".toml") else detector
 
 
 def _draw(
-    subject: Subject, seen: Inspection, source: Source, name: str, score: float | None, out: Path
+    subject: Subject,
+    seen: Inspection,
+    source: Source,
+    name: str,
+    score: float | None,
+    out: Path,
 ) -> dict[str, Any]:
     """Write the pictures of one image; what there is to say of it."""
     import numpy as np
@@ -222,62 +198,41 @@ def _least(seen: Inspection) -> float:
 
 def _write(out: Path, name: str, weights: Path, found: list[dict[str, Any]]) -> None:
     """The JSON of all images."""
-    from detbench.cli.subjects import as_json
-    from detbench.results.files import write_atomic
-
     payload = {
         "detector": name,
         "weights": str(weights),
-        "images": [as_json(one) for one in found],
+        "images": [subjects.as_json(one) for one in found],
     }
     path = out / "predictions.json"
     write_atomic(path, (json.dumps(payload, separators=(",", ":")) + "\n").encode())
     common.say(str(path))
 
 
-def _sheet(found: list[dict[str, Any]]) -> Any:
+def _sheet(found: list[dict[str, Any]]) -> Sheet:
     """A row for each image."""
-    from detbench.report.table import Column, Sheet, number, text
-
     truth = any(one["competitions"] is not None for one in found)
-    columns = [
-        Column("image", "Image"),
-        Column("score", "score from", right=True),
-        Column("before", "before NMS", right=True),
-        Column("after", "after NMS", right=True),
-    ]
-    if truth:
-        columns += [
-            Column("objects", "objects", right=True),
-            Column("iou_of_best_score", "IoU of best score", right=True),
-            Column("best_iou", "best IoU", right=True),
-        ]
-    columns.append(Column("picture", "picture"))
-    rows = []
-    for one in found:
-        entries = [text(one["subject"].title)]
-        entries += [number(one["least"], 2), *(number(count, 0) for count in one["shown"])]
-        if truth:
-            entries += _means(one["competitions"] or [])
-        rows.append((*entries, text(str(one["pictures"][0]))))
+    heads = columns(image="Image", score=">score from", before=">before NMS", after=">after NMS")
     notes = ["Boxes that are drawn: those with this score or more."]
     if truth:
+        heads += columns(
+            objects=">objects", iou_of_best_score=">IoU of best score", best_iou=">best IoU"
+        )
         notes.append(
             "IoU with each object, mean over the image's: of the box with the best score, and the "
             "best of any box, before NMS. An object without a box counts 0."
         )
-    return Sheet("", tuple(columns), tuple(rows), tuple(notes))
+    rows = []
+    for one in found:
+        means = _means(one["competitions"] or []) if truth else []
+        seen = (one["subject"].title, number(one["least"], 2), *one["shown"])
+        rows.append((*seen, *means, str(one["pictures"][0])))
+    return plain((*heads, *columns(picture="picture")), rows, notes)
 
 
-def _means(found: list[Competition]) -> list[Any]:
-    from detbench.report.table import number
-
+def _means(found: list[Competition]) -> list[int | Entry]:
+    """How many objects, and the means over them."""
     if not found:
-        return [number(0, 0), number(None), number(None)]
+        return [0, number(None), number(None)]
     scored = [one.best_scores[0].iou if one.best_scores else 0.0 for one in found]
     placed = [one.best_iou.iou if one.best_iou else 0.0 for one in found]
-    return [
-        number(len(found), 0),
-        number(sum(scored) / len(found), 2),
-        number(sum(placed) / len(found), 2),
-    ]
+    return [len(found), number(sum(scored) / len(found), 2), number(sum(placed) / len(found), 2)]

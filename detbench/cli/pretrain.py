@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import typer
-
-from detbench.cli import common
+from detbench.cli import common, single
+from detbench.cli.common import argument, option
 from detbench.errors import RecipeError, StoreError
-
-if TYPE_CHECKING:
-    from detbench.recipe.pretraining import Wanted
-    from detbench.recipe.table import Profile
-    from detbench.report.table import Sheet
+from detbench.recipe import embedded, load, pretraining
+from detbench.recipe.pretraining import Wanted
+from detbench.recipe.table import Profile
+from detbench.recipe.validate import unknown
+from detbench.report.table import Entry, Sheet, columns, number, plain, text
+from detbench.runner import processors
 
 EXAMPLES = (
     "detbench weights pretrain",
@@ -24,67 +23,33 @@ EXAMPLES = (
 )
 
 
-@dataclass(frozen=True)
-class Made:
-    """One backbone's file.
-
-    Attributes:
-        state: ``made``, ``was here``, or ``other``: here, and made in another way than the profile
-            now says.
-        ap: of the detector that it was trained in, in [0, 1].
-    """
-
-    backbone: str
-    name: str
-    users: dict[str, tuple[str, ...]]
-    rows: str
-    path: str
-    bytes: int
-    ap: float | None
-    state: str
-
-
 def command(
     tables: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[TABLE]...",
-            help="Tables whose backbones get weights, ids or files of your own; by default all of "
-            "the catalogue.",
-            autocompletion=common.complete_tables,
-            show_default=False,
+        argument(
+            "[TABLE]...",
+            "Tables whose backbones get weights, ids or files of your own; by default all of the "
+            "catalogue.",
+            complete=common.complete_tables,
         ),
     ] = None,
-    profile: Annotated[
-        str,
-        typer.Option("--profile", metavar="NAME", help="Whose backbones: its id, or a file."),
-    ] = "smoke",
+    profile: Annotated[str, option("NAME", "Whose backbones: its id, or a file.")] = "smoke",
     set_: common.SetOption = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only", metavar="ID", help="Only this backbone; may be repeated.", show_default=False
-        ),
-    ] = None,
+    only: Annotated[list[str] | None, option("ID", "Only this backbone; may be repeated.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            metavar="DIR",
-            help="Folder of the files; by default the recipes' own, where they are looked up.",
-            show_default=False,
+        option(
+            "DIR", "Folder of the files; by default the recipes' own, where they are looked up."
         ),
     ] = None,
     device: common.DeviceOption = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(
-            "--threads",
+        option(
+            "N",
+            "CPU threads; by default the processors that are free now. A training that goes on "
+            "keeps its number.",
             min=1,
-            metavar="N",
-            help="CPU threads; by default the processors that are free now. A training that goes "
-            "on keeps its number.",
-            show_default=False,
         ),
     ] = None,
     data_root: common.DataRootOption = None,
@@ -100,8 +65,6 @@ def command(
     Printed: each backbone, who starts from it, its file's size, and the AP of the detector it was
     trained in, on that one's val split.
     """
-    from detbench.recipe import embedded, load, pretraining
-
     chosen = load.profile(profile)
     wanted = _only(pretraining.wanted(chosen, tables or (), set_ or ()), only)
     folder = output or embedded.folder()
@@ -116,17 +79,15 @@ def command(
         _make(missing, chosen, folder, common.data_root(data_root), device, threads)
     made = [_made(one, paths[one.id], one in missing) for one in wanted]
     for file in made:
-        if file.state == "other":
+        if file["state"] == "other":
             common.say(
-                f"warning: {file.path}: not made as profile {chosen.id} says: delete it to have it "
-                "made again"
+                f"warning: {file['path']}: not made as profile {chosen.id} says: delete it to have "
+                "it made again"
             )
-    common.emit(_sheet(made), format, [vars(one) for one in made])
+    common.emit(_sheet(made), format, made)
 
 
 def _only(wanted: list[Wanted], only: Sequence[str] | None) -> list[Wanted]:
-    from detbench.recipe.validate import unknown
-
     known = [one.id for one in wanted]
     odd = [one for one in only or () if one not in known]
     if odd:
@@ -142,18 +103,14 @@ def _make(
     device: str,
     threads: int | None,
 ) -> None:
-    from detbench.cli import single
-    from detbench.runner import processors
-
     for data in {one.cell.data.model_dump_json(): one.cell.data for one in missing}.values():
         single.require_data(data, root)
     common.before_torch()
     single.log_to_stderr()
-    notice = ""
     if threads is None:
         threads, notice = processors.fitting(1)
-    if notice:
-        common.say(notice)
+        if notice:
+            common.say(notice)
 
     import torch
 
@@ -171,52 +128,48 @@ def _make(
         common.say(f"{path}: written")
 
 
-def _made(wanted: Wanted, path: Path, new: bool) -> Made:
-    from detbench.recipe import embedded
+def _made(wanted: Wanted, path: Path, new: bool) -> dict[str, Any]:
+    """One backbone's file, as json has it.
 
+    Its ``state`` is ``made``, ``was here``, or ``other``: here, and made in another way than the
+    profile now says; ``ap`` is that of the detector it was trained in, in [0, 1].
+    """
     told = embedded.provenance(path)
-    same = told.get("digest") == wanted.digest
-    ap = told.get("ap")
-    return Made(
-        backbone=wanted.id,
-        name=embedded.name(path),
-        users=wanted.users,
-        rows=wanted.rows,
-        path=str(path),
-        bytes=path.stat().st_size,
-        ap=ap if isinstance(ap, float) else None,
-        state="made" if new else "was here" if same else "other",
-    )
+    ap, same = told.get("ap"), told.get("digest") == wanted.digest
+    return {
+        "backbone": wanted.id,
+        "name": embedded.name(path),
+        "users": wanted.users,
+        "rows": wanted.rows,
+        "path": path,
+        "bytes": path.stat().st_size,
+        "ap": ap if isinstance(ap, float) else None,
+        "state": "made" if new else "was here" if same else "other",
+    }
 
 
-def _sheet(made: list[Made]) -> Sheet:
-    from detbench.report.table import Column, Entry, Sheet, number, text
-
-    rows = tuple(
+def _sheet(made: list[dict[str, Any]]) -> Sheet:
+    rows = [
         (
-            text(one.backbone),
-            text(_shortened(one)),
-            Entry(f"{one.bytes / 1e6:.2f}", one.bytes),
-            text(None, "undefined") if one.ap is None else number(100 * one.ap, 1),
-            text("made otherwise" if one.state == "other" else one.state),
+            one["backbone"],
+            _shortened(one["users"], one["rows"]),
+            Entry(f"{one['bytes'] / 1e6:.2f}", one["bytes"]),
+            text(None, "undefined") if one["ap"] is None else number(100 * one["ap"], 1),
+            "made otherwise" if one["state"] == "other" else one["state"],
         )
         for one in made
-    )
-    columns: tuple[Any, ...] = (
-        Column("backbone", "Backbone"),
-        Column("rows", "Who starts from it"),
-        Column("bytes", "MB", right=True),
-        Column("ap", "AP", right=True),
-        Column("state", "File"),
+    ]
+    heads = columns(
+        backbone="Backbone", rows="Who starts from it", bytes=">MB", ap=">AP", state="File"
     )
     note = "AP of the detector it was trained in, on that one's val split, in percent."
-    return Sheet("", columns, rows, (note,))
+    return plain(heads, rows, [note])
 
 
-def _shortened(one: Made, most: int = 2) -> str:
+def _shortened(users: dict[str, tuple[str, ...]], rows: str, most: int = 2) -> str:
     """The first tables, and how many more there are."""
-    names = list(one.users)
+    names = list(users)
     if len(names) <= most + 1:
-        return one.rows
-    count = sum(len(labels) for labels in one.users.values())
+        return rows
+    count = sum(len(labels) for labels in users.values())
     return f"{count} rows of {', '.join(names[:most])} and {len(names) - most} more tables"

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from detbench.cli import common, tables
+from detbench.cli.common import argument, option
 from detbench.errors import DataError, RecipeError
+from detbench.recipe import load
 from detbench.report import formats
+from detbench.report.results import Latencies, TableResults
+from detbench.results.files import write_atomic
+from detbench.results.store import Store
+from detbench.runner import plan
+from detbench.runner.plan import Request
 
 if TYPE_CHECKING:
     from detbench.report.plots.canvas import PictureFormat
-    from detbench.report.results import Latencies, TableResults
-    from detbench.results.store import Store
-    from detbench.runner.plan import Request
 
 EXAMPLES = (
     "detbench report tscode-table1 --profile smoke",
@@ -39,11 +43,10 @@ else:
 def command(
     tables_: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[TABLE]...",
-            help="Tables; by default every one of which something is stored.",
-            autocompletion=common.complete_tables,
-            show_default=False,
+        argument(
+            "[TABLE]...",
+            "Tables; by default every one of which something is stored.",
+            complete=common.complete_tables,
         ),
     ] = None,
     profile: common.ProfileOption = None,
@@ -55,37 +58,19 @@ def command(
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
     format: Annotated[
-        ReportFormat,
-        typer.Option("--format", help="How tables are written; html is one page with plots."),
+        ReportFormat, typer.Option(help="How tables are written; html is one page with plots.")
     ] = "markdown",
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="FILE",
-            help="Where tables go; by default, or with -, to stdout.",
-            show_default=False,
-        ),
+        Path | None, option("FILE", "Where tables go; by default, or with -, to stdout.")
     ] = None,
     plots: Annotated[
-        Path | None,
-        typer.Option(
-            "--plots",
-            metavar="DIR",
-            help="Write each table's plots into this folder too.",
-            show_default=False,
-        ),
+        Path | None, option("DIR", "Write each table's plots into this folder too.")
     ] = None,
-    plot_format: Annotated[
-        Literal["svg", "png", "pdf"], typer.Option("--plot-format", help="Of --plots.")
-    ] = "svg",
+    plot_format: Annotated[Literal["svg", "png", "pdf"], typer.Option(help="Of --plots.")] = "svg",
     latency: Annotated[
         Path | None,
-        typer.Option(
-            "--latency",
-            metavar="FILE",
-            help="What detbench latency TABLE --format json printed, for AP against latency.",
-            show_default=False,
+        option(
+            "FILE", "What detbench latency TABLE --format json printed, for AP against latency."
         ),
     ] = None,
 ) -> None:
@@ -94,21 +79,12 @@ def command(
     Bold is the best of its column. html is one page without links to anything: tables to sort and
     filter, protocol and provenance of each number, plots.
     """
-    from detbench.results.store import Store
-    from detbench.runner.plan import Request
-
     if format == "html" and output is None and sys.stdout.isatty():
         raise RecipeError("--format html: name a file, as in --output report.html")
     store = Store(common.results_root(results))
-    request = Request(
-        table="",
-        profile=profile,
-        data_root=common.data_root(data_root),
-        seeds=tuple(common.parse_seeds(seeds)),
-        rows=rows,
-        overrides=tuple(set_ or ()),
-        dataset=dataset,
-        columns=columns,
+    root, numbers = common.data_root(data_root), common.parse_seeds(seeds)
+    request = common.request(
+        "", profile, root, numbers, set_, rows=rows, dataset=dataset, columns=columns
     )
     found = _tables(tables_, request, store, _latencies(latency))
     if not found:
@@ -130,10 +106,6 @@ def _tables(
     names: list[str] | None, request: Request, store: Store, latency: Mapping[str, Latencies]
 ) -> list[TableResults]:
     """The tables that were named, else those of which something is stored."""
-    from detbench.recipe import load
-    from detbench.report.results import TableResults
-    from detbench.runner import plan
-
     snapshot = store.snapshot()
     found, said = [], set()
     for name in names or load.tables():
@@ -152,8 +124,6 @@ def _latencies(path: Path | None) -> dict[str, Latencies]:
     Raises:
         DataError: it is not such a file.
     """
-    from detbench.report.results import Latencies
-
     if path is None:
         return {}
     found: dict[str, dict[str, float]] = {}
@@ -181,7 +151,6 @@ def _latencies(path: Path | None) -> dict[str, Latencies]:
 def _write_plots(found: Iterable[TableResults], folder: Path, format: PictureFormat) -> None:
     from detbench.report.figures import pictures
     from detbench.report.plots import canvas
-    from detbench.results.files import write_atomic
 
     for drawn in map(pictures, found):
         for picture in drawn.found:
@@ -194,8 +163,6 @@ def _write_plots(found: Iterable[TableResults], folder: Path, format: PictureFor
 
 def _write(text: str, output: Path | None) -> None:
     """To a file, whole or not at all, or to stdout."""
-    from detbench.results.files import write_atomic
-
     if output is None or str(output) == "-":
         common.write(text)
         return

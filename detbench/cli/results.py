@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from detbench.cli import common
+from detbench.cli.common import argument, option, switch
 from detbench.cli.groups import epilog, group
+from detbench.cli.progress_lines import progress_lines
+from detbench.report.table import Entry, Sheet, columns, number, plain, short, text
+from detbench.results import inventory
 
 if TYPE_CHECKING:
-    from detbench.report.table import Sheet
     from detbench.results.merge import Merged
     from detbench.results.prune import Item
     from detbench.results.verify import Finding
@@ -52,26 +55,19 @@ app = group("List, verify, merge and prune stored measurements.", EXAMPLES)
 def list_(
     tables_: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[TABLE]...",
-            help="Only cells of these tables: ids, or files of your own; by default every cell.",
-            autocompletion=common.complete_tables,
-            show_default=False,
+        argument(
+            "[TABLE]...",
+            "Only cells of these tables: ids, or files of your own; by default every cell.",
+            complete=common.complete_tables,
         ),
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(
-            "--profile",
-            metavar="NAME",
-            help="Only cells of this profile.",
-            autocompletion=common.complete_profiles,
-            show_default=False,
-        ),
+        option("NAME", "Only cells of this profile.", complete=common.complete_profiles),
     ] = None,
     status: Annotated[
         Literal["done", "failed", "skipped", "damaged"] | None,
-        typer.Option("--status", help="Only cells of this status.", show_default=False),
+        typer.Option(help="Only cells of this status."),
     ] = None,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
@@ -99,10 +95,7 @@ def list_(
 @app.command("verify", epilog=epilog(VERIFY_EXAMPLES))
 def verify(
     rescore: Annotated[
-        bool,
-        typer.Option(
-            "--rescore", help="Score the detections again and compare with the stored numbers."
-        ),
+        bool, switch("--rescore", "Score the detections again and compare with the stored numbers.")
     ] = False,
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
@@ -112,9 +105,7 @@ def verify(
 
     Printed are the files with something to say, in json all. Exit code 1 if any cannot be believed.
     """
-    from detbench.cli.progress_lines import progress_lines
     from detbench.evaluation.rescore import Rescorer
-    from detbench.results import inventory
     from detbench.results.verify import verify as look
 
     root = common.results_root(results)
@@ -124,30 +115,21 @@ def verify(
         for finding in look(root, Rescorer(common.data_root(data_root)) if rescore else None):
             found.append(finding)
             tell(len({one.digest for one in found if one.digest}), total)
-    payload = [{**vars(one), "path": str(one.path)} for one in found]
-    common.emit(_verify_sheet(found, root), format, payload)
+    common.emit(_verify_sheet(found, root), format, [vars(one) for one in found])
     if any(finding.status == "bad" for finding in found):
         raise typer.Exit(1)
 
 
 @app.command("merge", epilog=epilog(MERGE_EXAMPLES))
 def merge(
-    others: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="DIR...", help="Results folders to take cells from.", show_default=False
-        ),
-    ],
+    others: Annotated[list[Path], argument("DIR...", "Results folders to take cells from.")],
     theirs: Annotated[
-        bool,
-        typer.Option("--theirs", help="Of two measurements that differ, take the other's."),
+        bool, switch("--theirs", "Of two measurements that differ, take the other's.")
     ] = False,
     work: Annotated[
-        bool, typer.Option("--work", help="Also weights, loss curves and logs of their trainings.")
+        bool, switch("--work", "Also weights, loss curves and logs of their trainings.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be copied.")
-    ] = False,
+    dry_run: Annotated[bool, switch("--dry-run", "Only say what would be copied.")] = False,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
@@ -157,7 +139,6 @@ def merge(
     numbers for the same cell, both are named, ours is kept (or theirs taken with --theirs). Exit
     code 1 if any cell was kept so, or was refused as damaged.
     """
-    from detbench.results import inventory
     from detbench.results.merge import merge as cells
     from detbench.results.merge import merge_work
 
@@ -166,8 +147,8 @@ def merge(
         inventory.existing(other)  # all of them before the first file is copied
     found = [one for other in others for one in cells(root, other, theirs, dry_run)]
     files = [path for other in others if work for path in merge_work(root, other, dry_run)]
-    payload = [{**vars(one), "source": str(one.source)} for one in found]
-    common.emit(_merge_sheet(found, root, len(files), dry_run), format, payload)
+    sheet = _merge_sheet(found, root, len(files), dry_run)
+    common.emit(sheet, format, [vars(one) for one in found])
     if any(one.action in ("kept", "refused") for one in found):
         raise typer.Exit(1)
 
@@ -175,17 +156,17 @@ def merge(
 @app.command("prune", epilog=epilog(PRUNE_EXAMPLES))
 def prune(
     yes: Annotated[
-        bool, typer.Option("--yes", help="Do it; without this, only say what would be done.")
+        bool, switch("--yes", "Do it; without this, only say what would be done.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done: the default.")
+        bool, switch("--dry-run", "Only say what would be done: the default.")
     ] = False,
     weights: Annotated[
         bool,
-        typer.Option(
+        switch(
             "--weights",
-            help="Also the weights of trainings that are done: evaluating them otherwise then "
-            "means training again.",
+            "Also the weights of trainings that are done: evaluating them otherwise then means "
+            "training again.",
         ),
     ] = False,
     results: common.ResultsOption = None,
@@ -204,13 +185,12 @@ def prune(
     items = list(pruning.plan(root, weights))
     if yes:
         items = pruning.carry_out(root, items)
-    payload = [{**vars(one), "path": str(one.path), "done": yes} for one in items]
-    common.emit(_prune_sheet(items, root, yes), format, payload)
+    common.emit(
+        _prune_sheet(items, root, yes), format, [vars(one) | {"done": yes} for one in items]
+    )
 
 
 def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
-    from detbench.report.table import Column, Entry, Sheet, number, text
-
     rows = []
     for cell in cells:
         first = cell.names[0] if cell.names else cell.near.name if cell.near else None
@@ -220,26 +200,36 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
         rows.append(
             (
                 text(first.table if first else "", shared),
-                text(first.row if first else ""),
-                text(first.profile if first else ""),
-                Entry("" if cell.seed is None else str(cell.seed), cell.seed),
+                first.row if first else "",
+                first.profile if first else "",
+                cell.seed,
                 text(cell.status, cell.reason or None),
                 number(None if cell.ap is None else 100 * cell.ap, 1),
                 number(cell.gflops, 2),
-                text(cell.ended),
-                text(cell.device),
-                Entry(cell.digest[:12], cell.digest),
+                cell.ended,
+                cell.device,
+                short(cell.digest),
             )
         )
-    titles = ("Table", "Row", "Profile", "Seed", "Status", "AP", "GFLOPs", "Ended", "On", "Digest")
-    right = ("Seed", "AP", "GFLOPs")
-    columns = tuple(Column(one.lower(), one, right=one in right) for one in titles)
+    titles = (
+        "Table",
+        "Row",
+        "Profile",
+        ">Seed",
+        "Status",
+        ">AP",
+        ">GFLOPs",
+        "Ended",
+        "On",
+        "Digest",
+    )
+    heads = columns(**{title.lstrip(">").lower(): title for title in titles})
     counts = Counter(cell.status for cell in cells)
     said = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
     shown = f"{len(cells)} of {total} cells" if len(cells) < total else f"{total} cells"
     old = sum(bool(cell.mended) for cell in cells)
     more = f" Left out of tables, as a fault was mended since: {old}." if old else ""
-    return Sheet("", columns, tuple(rows), (f"{shown} in {root}: {said}.{more}",))
+    return plain(heads, rows, [f"{shown} in {root}: {said}.{more}"])
 
 
 def _also(places: list[str]) -> str | None:
@@ -251,39 +241,23 @@ def _also(places: list[str]) -> str | None:
 
 
 def _verify_sheet(found: list[Finding], root: Path) -> Sheet:
-    from detbench.report.table import Column, Sheet, text
-
-    rows = tuple(
-        (text(one.path.name), text(one.status), text(one.message))
-        for one in found
-        if one.status != "ok"
-    )
-    columns = (Column("file", "File"), Column("status", "Status"), Column("message", "What"))
+    rows = [(one.path.name, one.status, one.message) for one in found if one.status != "ok"]
     counts = Counter(one.status for one in found)
     words = {"ok": "sound", "warning": "to know of", "bad": "not to be believed"}
     said = ", ".join(f"{count} {words[status]}" for status, count in sorted(counts.items()))
     notes = [f"{root}: {said or 'no cells'}."]
     if counts["bad"]:
         notes.append("detbench results prune --yes moves damaged files aside; run measures again.")
-    return Sheet("", columns, rows, tuple(notes))
+    return plain(columns(file="File", status="Status", message="What"), rows, notes)
 
 
 def _merge_sheet(found: list[Merged], root: Path, files: int, dry: bool) -> Sheet:
-    from detbench.report.table import Column, Entry, Sheet, text
-
-    rows = tuple(
-        (
-            text(str(one.source)),
-            text({"train-eval": "train, evaluate", "cost": "count"}[one.kind]),
-            Entry(one.digest[:12], one.digest),
-            text(one.action),
-            text(one.message),
-        )
+    rows = [
+        (str(one.source), common.KINDS[one.kind], short(one.digest), one.action, one.message)
         for one in found
         if one.action != "same"
-    )
-    titles = ("From", "What", "Digest", "Action", "Why")
-    columns = tuple(Column(one.lower(), one) for one in titles)
+    ]
+    heads = columns(**{"from": "From"}, what="What", digest="Digest", action="Action", why="Why")
     counts = Counter(one.action for one in found)
     said = ", ".join(f"{count} {action}" for action, count in counts.items()) or "nothing there"
     notes = [f"{root}: {said}{f', {files} files of work' if files else ''}."]
@@ -291,32 +265,24 @@ def _merge_sheet(found: list[Merged], root: Path, files: int, dry: bool) -> Shee
         notes.append("kept: ours, as both are done and differ; --theirs takes the other's.")
     if dry:
         notes.append("Nothing was changed: this was --dry-run.")
-    return Sheet("", columns, rows, tuple(notes))
+    return plain(heads, rows, notes)
 
 
 def _prune_sheet(items: list[Item], root: Path, done: bool) -> Sheet:
-    from detbench.report.table import Column, Entry, Sheet, text
-
-    rows: list[tuple[Any, ...]] = [
+    rows = [
         (
-            text(item.path.relative_to(root).as_posix()),
-            text(item.action),
+            item.path.relative_to(root).as_posix(),
+            item.action,
             Entry(_bytes(item.size), item.size),
-            text(item.why),
+            item.why,
         )
         for item in items
     ]
-    columns = (
-        Column("path", "File"),
-        Column("action", "Action"),
-        Column("size", "Size", right=True),
-        Column("why", "Why"),
-    )
     freed = _bytes(sum(item.size for item in items if item.action == "delete"))
     notes = [f"{root}: {len(items)} things, {freed} {'freed' if done else 'to free'}."]
     if items and not done:
         notes.append("Nothing was changed: --yes does it.")
-    return Sheet("", columns, tuple(rows), tuple(notes))
+    return plain(columns(path="File", action="Action", size=">Size", why="Why"), rows, notes)
 
 
 def _bytes(count: float) -> str:

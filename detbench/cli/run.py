@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from detbench.cli import common
+from detbench.cli.common import option, switch
 
 EXAMPLES = (
     "detbench run tscode-table1 --profile smoke",
@@ -31,53 +32,43 @@ def command(
     dataset: common.DatasetOption = None,
     jobs: Annotated[
         int | None,
-        typer.Option(
-            "--jobs",
+        option(
+            "N",
+            "Cells at once; by default as many as the GPUs, or the cluster, have room for, and one "
+            "per processor for the light network of a small profile.",
             min=1,
-            metavar="N",
-            help="Cells at once; by default as many as the GPUs, or the cluster, have room for, "
-            "and one per processor for the light network of a small profile.",
-            show_default=False,
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            "--threads",
-            min=1,
-            metavar="N",
-            help="CPU threads of each process; by default the processors that are free now, shared "
+        option(
+            "N",
+            "CPU threads of each process; by default the processors that are free now, shared "
             "among the jobs, and one on a cluster. A training that goes on keeps its number.",
-            show_default=False,
+            min=1,
         ),
     ] = None,
     gpus_per_cell: Annotated[
         float,
-        typer.Option(
-            "--gpus-per-cell",
-            metavar="N",
-            help="GPUs of each cell, which share its batches by DDP: the same outcome, sooner. A "
+        option(
+            "N",
+            "GPUs of each cell, which share its batches by DDP: the same outcome, sooner. A "
             "fraction puts several cells on a GPU. With --device cpu, processes of each cell.",
         ),
     ] = 1,
     launcher: Annotated[
         Literal["local", "ray"],
-        typer.Option("--launcher", help="Where cells run: this machine, or a Ray cluster."),
+        typer.Option(help="Where cells run: this machine, or a Ray cluster."),
     ] = "local",
     ray_address: Annotated[
         str | None,
-        typer.Option(
-            "--ray-address",
-            metavar="ADDRESS",
-            help="Of the Ray cluster; by default $RAY_ADDRESS, else one on this machine.",
-            show_default=False,
-        ),
+        option("ADDRESS", "Of the Ray cluster; by default $RAY_ADDRESS, else one on this machine."),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run again what is stored as failed.")
+        bool, switch("--retry-failed", "Run again what is stored as failed.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Forget what is stored of these rows and run them all.")
+        bool, switch("--fresh", "Forget what is stored of these rows and run them all.")
     ] = False,
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
@@ -95,17 +86,10 @@ def command(
     from detbench.runner.options import Options
     from detbench.runner.run import run
 
-    root = common.data_root(data_root)
+    root, numbers = common.data_root(data_root), common.parse_seeds(seeds)
     chosen = common.plan(
-        plan.Request(
-            table=table,
-            profile=profile,
-            data_root=root,
-            seeds=tuple(common.parse_seeds(seeds)),
-            rows=rows,
-            overrides=tuple(set_ or ()),
-            dataset=dataset,
-            columns=columns,
+        common.request(
+            table, profile, root, numbers, set_, rows=rows, dataset=dataset, columns=columns
         )
     )
     store = Store(common.results_root(results))

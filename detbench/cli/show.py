@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import typer
-
-from detbench.cli import common
-
-if TYPE_CHECKING:
-    from detbench.recipe.table import Row, Table
-    from detbench.report.table import Entry, Sheet
+from detbench.cli import common, estimate
+from detbench.cli.common import argument
+from detbench.recipe import describe, load, resolve
+from detbench.recipe.metrics import METRICS
+from detbench.recipe.table import Row, Table
+from detbench.report.formats.json import to_json
+from detbench.report.table import Column, Entry, Sheet, columns, number, plain, text
 
 EXAMPLES = (
     "detbench show tscode-table1",
@@ -24,11 +25,10 @@ EXAMPLES = (
 def command(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="TABLE|DETECTOR",
-            help="Id of a table or a detector, or a file of your own.",
-            autocompletion=common.complete_any,
-            show_default=False,
+        argument(
+            "TABLE|DETECTOR",
+            "Id of a table or a detector, or a file of your own.",
+            complete=common.complete_any,
         ),
     ],
     results: common.ResultsOption = None,
@@ -38,10 +38,7 @@ def command(
 
     Of a detector, show every setting and what is published about it.
     """
-    from detbench.recipe import load
-    from detbench.report.formats.json import to_json
-
-    if _is_detector(name):
+    if load.table_or_detector(name) == "detector":
         sheet, payload = _detector(name)
         common.emit(sheet, format, payload)
         return
@@ -53,25 +50,8 @@ def command(
         common.emit(table_sheet(table, common.results_root(results), below), format)
 
 
-def _is_detector(name: str) -> bool:
-    """Whether a name is a detector's; of one that is neither, say what there is."""
-    from detbench.errors import RecipeError
-    from detbench.recipe import load
-    from detbench.recipe.validate import unknown
-
-    if name.endswith(".toml"):
-        return Path(name).is_file() and load.kind_of(load.read(Path(name))) == "detector"
-    tables, detectors = load.tables(), load.detectors()
-    if name not in (*tables, *detectors):
-        said = load.another_kind(name, "table", "detector")
-        raise RecipeError(said or unknown("table or detector", name, [*tables, *detectors]))
-    return name in detectors
-
-
 def table_payload(table: Table) -> dict[str, Any]:
     """What ``--format json`` prints; the same keys for every table."""
-    from detbench.recipe import describe
-
     return {
         "id": table.id,
         "paper": table.paper,
@@ -104,44 +84,36 @@ def table_sheet(table: Table, results: Path, below: bool = False) -> Sheet:
     Args:
         below: what the rows change stands under the table, which is narrower so.
     """
-    from detbench.recipe import describe
-    from detbench.recipe.metrics import METRICS
-    from detbench.report.table import Column, Sheet, text
-
-    columns = [Column("label", "Row")]
-    columns += [Column(f"printed_{name}", name) for name in table.labels]
-    columns += [Column(key, METRICS[key].title, "published", right=True) for key in table.columns]
-    columns.append(Column("fidelity", "Fidelity"))
-    if not below:
-        columns.append(Column("changes", "Changes"))
-    rows = []
-    for row in table.rows:
-        entries = [text(row.label, " ".join([*row.notes, row.cited or ""]).strip() or None)]
-        entries += [text(row.columns.get(name)) for name in table.labels]
-        entries += [_published(row, key) for key in table.columns]
-        entries += [text(row.fidelity), text("; ".join(describe.changes(row)))]
-        rows.append(tuple(entries[: len(columns)]))
-    labels = [row.label for row in table.rows]
-    above = _changes(table) if below else []
-    schedules = [f"Training ({id}): {line}." for id, line in _schedules(table).items()]
-    return Sheet(
-        f"{table.id}: {table.title}",
-        tuple(columns),
-        tuple(rows),
-        (
-            *above,
-            *table.notes,
-            *schedules,
-            *cost_notes(table, results),
-        ),
-        frozenset(labels.index(label) for label in table.breaks if label in labels[1:]),
+    heads = (
+        Column("label", "Row"),
+        *(Column(f"printed_{name}", name) for name in table.labels),
+        *(Column(key, METRICS[key].title, "published", right=True) for key in table.columns),
+        Column("fidelity", "Fidelity"),
+        *(() if below else [Column("changes", "Changes")]),
     )
+    rows = [
+        (
+            text(row.label, " ".join([*row.notes, row.cited or ""]).strip() or None),
+            *(row.columns.get(name) for name in table.labels),
+            *(_published(row, key) for key in table.columns),
+            row.fidelity,
+            *(() if below else ["; ".join(describe.changes(row))]),
+        )
+        for row in table.rows
+    ]
+    notes = (
+        *(_changes(table) if below else []),
+        *table.notes,
+        *(f"Training ({id}): {line}." for id, line in _schedules(table).items()),
+        *cost_notes(table, results),
+    )
+    labels = [row.label for row in table.rows]
+    breaks = frozenset(labels.index(label) for label in table.breaks if label in labels[1:])
+    return replace(plain(heads, rows, notes, f"{table.id}: {table.title}"), breaks=breaks)
 
 
 def _changes(table: Table) -> list[str]:
     """What the rows change of their detectors, rows that change the same together."""
-    from detbench.recipe import describe
-
     found: dict[str, list[str]] = {}
     for row in table.rows:
         found.setdefault("; ".join(describe.changes(row)), []).append(row.label)
@@ -149,17 +121,12 @@ def _changes(table: Table) -> list[str]:
 
 
 def _published(row: Row, key: str) -> Entry:
-    from detbench.recipe.metrics import METRICS
-    from detbench.report.table import number
-
     notes = [found for notes in (row.misprints, row.unmatched) if (found := notes.get(key))]
     return number(row.published.get(key), METRICS[key].digits, " ".join(notes) or None)
 
 
 def _schedules(table: Table) -> dict[str, str]:
     """Schedule id -> what it does, for the rows that are trained."""
-    from detbench.recipe import describe, resolve
-
     found: dict[str, str] = {}
     for row in table.rows:
         schedule = None if row.cited else resolve.schedule_of(row, table)
@@ -171,35 +138,23 @@ def _schedules(table: Table) -> dict[str, str]:
 
 def cost_notes(table: Table, results: Path) -> list[str]:
     """How much there is to run, per profile, and how long one cell took before."""
-    from detbench.cli import estimate
-    from detbench.recipe import load
-
-    lines = []
-    for name in load.profiles():
-        guess = estimate.table(table, load.profile(name), results)
-        lines.append(f"Cost ({name}): {guess}.")
-    return lines
+    guesses = {name: estimate.table(table, load.profile(name), results) for name in load.profiles()}
+    return [f"Cost ({name}): {guess}." for name, guess in guesses.items()]
 
 
 def _detector(name: str) -> tuple[Sheet, dict[str, Any]]:
-    from detbench.recipe import load
-    from detbench.report.table import Column, Sheet, text
-
     recipe = load.detector(name)
     settings = recipe.detector.model_dump(mode="json", exclude_none=True)
-    rows = tuple((text(key), text(_plain(value))) for key, value in _flat(settings))
-    columns = (Column("setting", "Setting"), Column("value", "Value"))
+    rows = [(key, _plain(value)) for key, value in _flat(settings)]
     published = ", ".join(f"{key} {value:g}" for key, value in recipe.published.items())
     notes = (
         f"Source: {recipe.source}. Fidelity: {recipe.fidelity}. Schedule: {recipe.schedule}.",
         *([f"Published: {published}."] if published else []),
         *recipe.notes,
     )
-    payload = recipe.model_dump(mode="json", exclude={"detector"})
-    return Sheet(f"{recipe.id}: {recipe.title}", columns, rows, notes), {
-        **payload,
-        "settings": settings,
-    }
+    heads = columns(setting="Setting", value="Value")
+    payload = recipe.model_dump(mode="json", exclude={"detector"}) | {"settings": settings}
+    return plain(heads, rows, notes, f"{recipe.id}: {recipe.title}"), payload
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -14,63 +14,48 @@ from detbench import __version__
 from detbench.cli import common
 from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
+from detbench.runner.display import bars, duration
 
 if TYPE_CHECKING:
     from detbench.recipe.experiment import Cell, Data, Evaluation
     from detbench.recipe.table import Profile
+    from detbench.runner.plan import Request
 
 PLAIN_EVERY_S = 15.0
 Engine = Literal["detbench", "faster", "pycocotools"]
 
 
-def choose(
-    detector: str,
-    profile: str | None,
-    dataset: str | None,
-    overrides: Sequence[str],
-    seed: int,
-    root: Path,
-) -> tuple[Cell, Profile]:
-    """The cell of one detector, as the options say; prints what the user should know of it.
+def choose(asked: Request, here: bool = True) -> tuple[Cell, Profile]:
+    """The cell of the detector ``asked.table``, with the first seed; prints what the user should
+    know of it.
+
+    Args:
+        here: whether its data set must be there.
 
     Raises:
         RecipeError: mistakes in the names or settings.
         DataError: the data set is not there.
     """
-    cell, chosen = cell_of(detector, profile, dataset, overrides, seed, root)
-    require_data(cell.data, root)
-    return cell, chosen
-
-
-def cell_of(
-    detector: str,
-    profile: str | None,
-    dataset: str | None,
-    overrides: Sequence[str],
-    seed: int,
-    root: Path,
-) -> tuple[Cell, Profile]:
-    """As ``choose``, but the data set need not be there."""
     from detbench.recipe import load, resolve
 
-    recipe = load.detector(detector)
-    data = resolve.parse_dataset(dataset) if dataset else None
+    recipe, root = load.detector(asked.table), asked.data_root
+    data = resolve.parse_dataset(asked.dataset) if asked.dataset else None
     needed = data or load.schedule(recipe.schedule).data
-    chosen, said = resolve.choose_profile(
-        profile, [needed], lambda one: one.why_missing(root) is None
+    profile, said = resolve.choose_profile(
+        asked.profile, [needed], lambda one: one.why_missing(root) is None
     )
-    resolved = resolve.cell(recipe, chosen, seed, overrides, data).settled(root)
+    resolved = resolve.cell(recipe, profile, asked.seeds[0], asked.overrides, data).settled(root)
     for sentence in (*([said] if said else []), *resolved.warnings):
         common.say(sentence)
     assert resolved.cell is not None
-    return resolved.cell, chosen
+    if here:
+        require_data(resolved.cell.data, root)
+    return resolved.cell, profile
 
 
 def require_data(data: Data, root: Path) -> None:
     """Raise ``DataError`` if a data set is not there."""
-
-    missing = data.why_missing(root)
-    if missing:
+    if missing := data.why_missing(root):
         raise DataError(f"data: {missing}")
 
 
@@ -132,25 +117,13 @@ def shown(label: str) -> Iterator[Report]:
     if not sys.stderr.isatty() or common.rank():
         yield _lines(label)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[more]}", markup=False),
-    )
-    with Bar(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task(label, total=None, more="")
+    with bars(sys.stderr) as bar:
+        task = bar.add_task(label, total=None, left="")
 
         def report(at: Progress) -> None:
-            more = "  ".join(_details(at))
-            name = f"{label}: {at.phase}"
-            bar.update(
-                task, description=name, completed=at.iteration, total=at.iterations, more=more
-            )
+            left, name = "  ".join(_details(at)), f"{label}: {at.phase}"
+            done, total = at.iteration, at.iterations
+            bar.update(task, description=name, completed=done, total=total, left=left)
 
         yield report
 
@@ -170,8 +143,6 @@ def _lines(label: str) -> Report:
 
 
 def _details(at: Progress) -> list[str]:
-    from detbench.runner.display import duration
-
     words = [] if at.loss is None else [f"loss {at.loss:.3f}"]
     if at.remaining is not None and at.iteration < at.iterations:
         words.append(f"ETA {duration(at.remaining)}")

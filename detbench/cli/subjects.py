@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -195,13 +194,9 @@ def stored_row(row: str, request: Request, results: Path) -> tuple[Cell, Path, s
     if not colon or not label:
         raise RecipeError(f"--row '{row}': give TABLE:ROW, as in tscode-table1:FCOS")
     chosen = common.plan(replace(request, table=table))
-    labels = {one.row.label.lower(): one for one in chosen.rows}
-    planned = labels.get(label.lower())
+    planned, known = chosen.named(label)
     if planned is None:
-        known = ", ".join(one.row.label for one in chosen.rows)
-        close = difflib.get_close_matches(label.lower(), labels, 1)
-        hint = f", did you mean '{labels[close[0]].row.label}'?" if close else ""
-        raise RecipeError(f"--row '{row}': {table} has no such row{hint} (rows: {known})")
+        raise RecipeError(f"--row '{row}': {table} has no such row{known}")
     if not planned.train:
         raise RecipeError(f"--row '{row}': this row is not run here: {planned.reason}")
     [task] = planned.train

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from detbench.cli import common
-
-if TYPE_CHECKING:
-    from detbench.report.results import TableResults
+from detbench.cli.progress_lines import progress_lines
+from detbench.report import ablation
+from detbench.report.formats import FORMATS, terminal
+from detbench.report.results import TableResults
 
 
 def prepare(tables: Sequence[TableResults]) -> None:
@@ -18,8 +17,6 @@ def prepare(tables: Sequence[TableResults]) -> None:
 
     Silent where it takes less than a second, else progress goes to stderr.
     """
-    from detbench.cli.progress_lines import progress_lines
-
     for one in tables:
         with progress_lines(f"{one.plan.table.id}: differences from stored detections") as tell:
             one.compare(tell)
@@ -27,17 +24,13 @@ def prepare(tables: Sequence[TableResults]) -> None:
 
 def emit(results: TableResults, format: common.FormatName) -> None:
     """Print a table to stdout; in parts where it is too wide for the terminal."""
-    from detbench.report import ablation
-    from detbench.report.formats import FORMATS, terminal
-
     prepare([results])
     payload = ablation.payload(results) if FORMATS[format].payload else None
     whole = ablation.marked(results)
     if format == "terminal" and sys.stdout.isatty():
-        columns = shutil.get_terminal_size((100, 24)).columns
         # The rule under the headings is as wide as the table; notes are not.
         rules = [line for line in terminal.render(whole).split("\n") if set(line) == {"─"}]
-        if max(map(len, rules), default=0) > columns:
+        if max(map(len, rules), default=0) > common.terminal_width():
             for part in ablation.parts(whole):
                 common.emit(part, format)
                 common.write("\n")

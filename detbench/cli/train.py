@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from detbench.cli import common
+from detbench.cli import common, single
+from detbench.cli.common import option
+from detbench.report.scores import sheet
 
 EXAMPLES = (
     "detbench train fcos-r50 --profile smoke",
@@ -24,19 +26,15 @@ def command(
     dataset: common.DatasetOption = None,
     set_: common.SetOption = None,
     device: common.DeviceOption = "auto",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of weights, order and flips.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of weights, order and flips.", min=0)] = 0,
     weights: common.WeightsOption = None,
-    allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Take of the weights what fits.")
-    ] = False,
+    allow_partial: common.AllowPartialOption = False,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Folder of checkpoint, weights, loss curve and detections; "
-            "by default runs/DETECTOR-PROFILE-SEED.",
-            show_default=False,
+        option(
+            "DIR",
+            "Folder of checkpoint, weights, loss curve and detections; by default "
+            "runs/DETECTOR-PROFILE-SEED.",
         ),
     ] = None,
     data_root: common.DataRootOption = None,
@@ -51,12 +49,11 @@ def command(
 
     Started by torchrun, the processes share each batch, one GPU each: the same losses, sooner.
     """
-    from detbench.cli import single
-
     common.before_torch()
     root = common.data_root(data_root)
     overrides = [*(set_ or ()), *([f"training.weights={weights}"] if weights is not None else [])]
-    cell, chosen = single.choose(detector, profile, dataset, overrides, seed, root)
+    asked = common.request(detector, profile, root, [seed], overrides, dataset=dataset)
+    cell, chosen = single.choose(asked)
     name = Path(detector).stem if detector.endswith(".toml") else detector
     folder = out or Path("runs") / f"{name}-{chosen.id}-{seed}"
     single.log_to_stderr()
@@ -68,7 +65,6 @@ def command(
     from detbench.evaluation.run import score
     from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
-    from detbench.report.scores import sheet
     from detbench.training import distributed, loop, memory, stop
     from detbench.training.host import Host
     from detbench.training.weights import save

@@ -7,15 +7,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from detbench.cli import common, pretrain
+from detbench.cli.common import argument, option
 from detbench.cli.groups import epilog, group
 from detbench.errors import RecipeError, WeightsError
+from detbench.report.table import Entry, Sheet, columns, plain
 
 if TYPE_CHECKING:
     from detbench.detectors.fitting import Fit
-    from detbench.report.table import Sheet
     from detbench.training.importing import Imported
     from detbench.training.inventory import Weights
 
@@ -55,10 +54,8 @@ def list_(format: common.FormatOption = "terminal") -> None:
 def fetch(
     names: Annotated[
         list[str],
-        typer.Argument(
-            metavar="NAME...",
-            help="Names of torchvision, timm or OpenMMLab, as in detbench weights list.",
-            show_default=False,
+        argument(
+            "NAME...", "Names of torchvision, timm or OpenMMLab, as in detbench weights list."
         ),
     ],
 ) -> None:
@@ -91,51 +88,37 @@ def fetch(
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE",
-            help="A checkpoint of MMDetection, torchvision or detectron2, a file of ours, a state "
-            "dict, or a backbone's.",
-            show_default=False,
+        argument(
+            "FILE",
+            "A checkpoint of MMDetection, torchvision or detectron2, a file of ours, a state dict, "
+            "or a backbone's.",
         ),
     ],
     detector: Annotated[
         str,
-        typer.Option(
-            "--detector",
-            metavar="NAME",
-            help="The detector they are for: an id, as in fcos-r50, or a file of your own.",
-            autocompletion=common.complete_detectors,
-            show_default=False,
+        option(
+            "NAME",
+            "The detector they are for: an id, as in fcos-r50, or a file of your own.",
+            complete=common.complete_detectors,
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            metavar="FILE.pt",
-            help="Where to write them as ours; without it they are only looked at.",
-            show_default=False,
-        ),
+        option("FILE.pt", "Where to write them as ours; without it they are only looked at."),
     ] = None,
     classes: Annotated[
         int | None,
-        typer.Option(
-            "--classes",
+        option(
+            "N",
+            "Number of classes; by default as many as FILE names, else those of the detector's own "
+            "data set.",
             min=1,
-            metavar="N",
-            help="Number of classes; by default as many as FILE names, else those of the "
-            "detector's own data set.",
-            show_default=False,
         ),
     ] = None,
-    profile: Annotated[
-        str, typer.Option("--profile", metavar="NAME", help="Whose network: paper, small, smoke.")
-    ] = "paper",
+    profile: Annotated[str, option("NAME", "Whose network: paper, small, smoke.")] = "paper",
     set_: common.SetOption = None,
-    allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Take of the weights what fits.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    allow_partial: common.AllowPartialOption = False,
+    force: common.ForceOption = False,
     format: common.FormatOption = "terminal",
 ) -> None:
     """Look how far the weights in FILE fit a detector, and write them for `eval`, `train`, `run`.
@@ -177,52 +160,45 @@ def _check_output(output: Path, file: Path, force: bool) -> None:
 
 
 def _inventory_sheet(found: list[Weights]) -> Sheet:
-    from detbench.report.table import Column, Entry, Sheet, text
-
-    rows = tuple(
+    rows = [
         (
-            text(one.name),
-            text(one.origin),
-            text("yes" if one.here else "no"),
+            one.name,
+            one.origin,
+            "yes" if one.here else "no",
             Entry(_shortened(one.detectors), list(one.detectors)),
-            text(one.path if one.here else one.advice),
+            one.path if one.here else one.advice,
         )
         for one in found
-    )
-    columns = (
-        Column("name", "Weights"),
-        Column("origin", "From"),
-        Column("here", "Here"),
-        Column("detectors", "Default of"),
-        Column("where", "Where, or what to do"),
+    ]
+    heads = columns(
+        name="Weights",
+        origin="From",
+        here="Here",
+        detectors="Default of",
+        where="Where, or what to do",
     )
     note = "No run takes a default unasked: --set training.weights=default does, or a name or file."
-    return Sheet("", columns, rows, (note,))
+    return plain(heads, rows, [note])
 
 
 def _fit_sheet(file: Path, detector: str, found: Imported) -> Sheet:
-    from detbench.report.table import Column, Entry, Sheet, text
     from detbench.training.importing import PARTS_OF
 
-    rows = []
-    for part, fit in found.parts.items():
-        counts = (len(fit.matching), len(fit.missing), len(fit.unknown), len(fit.reshaped))
-        rows.append((text(part), *(Entry(str(count), count) for count in counts)))
-    titles = ("Match", "Missing in file", "Unknown to network", "Other shape")
-    columns = (
-        Column("part", PARTS_OF),
-        *(
-            Column(key, title, right=True)
-            for key, title in zip(("match", "missing", "unknown", "reshaped"), titles, strict=True)
-        ),
+    rows = [
+        (part, len(fit.matching), len(fit.missing), len(fit.unknown), len(fit.reshaped))
+        for part, fit in found.parts.items()
+    ]
+    heads = columns(
+        part=PARTS_OF,
+        match=">Match",
+        missing=">Missing in file",
+        unknown=">Unknown to network",
+        reshaped=">Other shape",
     )
+    differ = (*found.differences, *found.remarks)
+    said = [f"{found.origin}'s network differs: {each}" for each in differ]
     title = f"{file.name} ({found.origin}) as {detector} with {found.classes} classes"
-    said = [f"{found.origin}'s network differs: {each}" for each in _differences(found)]
-    return Sheet(title, columns, tuple(rows), (*_named(found.fit), *said))
-
-
-def _differences(found: Imported) -> tuple[str, ...]:
-    return (*found.differences, *found.remarks)
+    return plain(heads, rows, [*_named(found.fit), *said], title)
 
 
 def _named(fit: Fit, most: int = 10) -> list[str]:

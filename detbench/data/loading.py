@@ -161,25 +161,17 @@ class _Source(Protocol):
     def load(self, number: int) -> list[_Image]: ...
 
 
+@dataclass
 class _Training:
     """Training batch ``number``, before normalisation. Nothing in it depends on earlier calls."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        input: Input,
-        indices: np.ndarray,
-        batch: int,
-        seed: int,
-        processes: Processes,
-    ) -> None:
-        self.dataset = dataset
-        self.input = input
-        self.indices = indices
-        self.batch = batch
-        self.seed = seed
-        self.processes = processes
-        self._epoch: tuple[int, list[list[int]]] = (-1, [])
+    dataset: Dataset
+    input: Input
+    indices: np.ndarray
+    batch: int
+    seed: int
+    processes: Processes
+    _epoch: tuple[int, list[list[int]]] = (-1, [])
 
     def load(self, number: int) -> list[_Image]:
         epoch, place = divmod(number, -(-len(self.indices) // self.batch))
@@ -248,7 +240,7 @@ def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:
 
 def _batch(images: list[_Image], pixels: Pixels, multiple: int, device: torch.device) -> Batch:
     samples = [image.sample for image in images]
-    sizes = _sizes(samples)
+    sizes = torch.tensor([s.image.shape[-2:] for s in samples], dtype=torch.int64)
     return Batch(
         images=transforms.normalise([s.image for s in samples], pixels, multiple, device),
         sizes=sizes,
@@ -259,10 +251,6 @@ def _batch(images: list[_Image], pixels: Pixels, multiple: int, device: torch.de
         scales=[image.scale for image in images],
         originals=[image.original for image in images],
     )
-
-
-def _sizes(samples: list[Sample]) -> torch.Tensor:
-    return torch.tensor([s.image.shape[-2:] for s in samples], dtype=torch.int64)
 
 
 # ---- worker processes ----

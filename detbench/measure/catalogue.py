@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detbench.errors import RecipeError
@@ -13,7 +12,6 @@ from detbench.recipe.detector import Detector
 from detbench.recipe.digest import digest
 from detbench.recipe.resolve import paper_detector
 from detbench.recipe.table import Table
-from detbench.recipe.validate import unknown
 
 if TYPE_CHECKING:
     from detbench.measure.flops import Count, CountProtocol
@@ -79,21 +77,13 @@ def subjects(names: Sequence[str]) -> list[Subject]:
     mistakes: list[str] = []
     for name in names or (*load.detectors(), *load.tables()):
         try:
-            found += _rows(load.table(name)) if _is_table(name) else [_alone(name)]
+            table = load.table_or_detector(name) == "table"
+            found += _rows(load.table(name)) if table else [_alone(name)]
         except RecipeError as error:
             mistakes += error.mistakes
     if mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)))
     return found
-
-
-def _is_table(name: str) -> bool:
-    if name.endswith(".toml"):
-        data = load.read(Path(name)) if Path(name).is_file() else {}
-        return "rows" in data or "grid" in data
-    if name not in (*load.tables(), *load.detectors()):
-        raise RecipeError(unknown("table or detector", name, [*load.tables(), *load.detectors()]))
-    return name in load.tables()
 
 
 def _alone(name: str) -> Subject:

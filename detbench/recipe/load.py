@@ -27,11 +27,7 @@ from detbench.recipe.table import REPLACEABLE, Profile, Table, without
 from detbench.recipe.validate import parse, unknown
 
 S = TypeVar("S", bound=Spec)
-FOLDERS: dict[Kind, str] = {
-    "detector": "detectors",
-    "schedule": "schedules",
-    "profile": "profiles",
-}
+FOLDERS: dict[Kind, str] = {"detector": "detectors", "schedule": "schedules", "profile": "profiles"}
 EXAMPLES = "examples"
 """Folder of recipes that show how own ones are written; they are named by path."""
 PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head")
@@ -152,6 +148,23 @@ def kind_of(data: dict[str, Any]) -> Kind:
     return next((kind for kind, known in kinds if parent in known), "detector")
 
 
+def table_or_detector(name: str) -> Kind:
+    """Which of both a name is; of a file, what it is a recipe of.
+
+    Raises:
+        RecipeError: there is no such file, table or detector; names what was perhaps meant.
+    """
+    if name.endswith(".toml"):
+        return kind_of(read(find("table", name)))
+    if name in _files("table"):
+        return "table"
+    if name not in _files("detector"):
+        said = another_kind(name, "table", "detector")
+        every = [*tables(), *detectors()]
+        raise RecipeError(said or unknown("table or detector", name, every))
+    return "detector"
+
+
 def shown(path: Path) -> str:
     """A path as messages show it: from the current folder, or from the shipped recipes."""
     for base in (Path.cwd(), root().parent):
@@ -260,7 +273,8 @@ def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str,
     if path.resolve() in seen:
         raise RecipeError(f"{shown(path)}: extends: the files extend each other in a circle")
     try:
-        source = find(kind, _beside(parent, path))
+        # A path in a file is from that file's folder.
+        source = find(kind, str(path.parent / parent) if parent.endswith(".toml") else parent)
     except RecipeError as error:
         raise RecipeError([f"{shown(path)}: extends: {line}" for line in error.mistakes]) from error
     base = _inherited(kind, source, (*seen, path.resolve()))
@@ -275,35 +289,18 @@ def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str,
     return {**kept, **data, "detector": merged}
 
 
-def _beside(name: str, path: Path) -> str:
-    """A path in a file is from that file's folder."""
-    return str(path.parent / name) if name.endswith(".toml") else name
-
-
 def _rows(data: dict[str, Any]) -> list[Any]:
     rows = data.get("rows", [])
     return rows if isinstance(rows, list) else []
 
 
 def _absolute(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The table with the paths of detectors and schedules made absolute."""
-
-    def settle(owner: Any) -> Any:
-        if not isinstance(owner, dict):
-            return owner
-        out = dict(owner)
-        for key in ("detector", "schedule"):
-            value = out.get(key)
+    """The table with the paths of detectors and schedules made absolute, in place."""
+    for owner in (data, *_rows(data), data.get("grid"), data.get("sweep")):
+        for key in ("detector", "schedule") if isinstance(owner, dict) else ():
+            value = owner.get(key)
             if isinstance(value, str) and value.endswith(".toml"):
-                out[key] = str((path.parent / value).resolve())
-        return out
-
-    data = settle(data)
-    if "rows" in data:
-        data["rows"] = [settle(row) for row in _rows(data)] or data["rows"]
-    for name in ("grid", "sweep"):
-        if name in data:
-            data[name] = settle(data[name])
+                owner[key] = str((path.parent / value).resolve())
     return data
 
 

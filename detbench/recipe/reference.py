@@ -139,9 +139,7 @@ def _values(hint: Any) -> str:
     if origin is tuple:
         many = "array of " if Ellipsis in inner else f"{len(inner)} x "
         return many + _values(inner[0])
-    return {int: "whole number", float: "number", bool: "`true`, `false`", str: "text"}.get(
-        hint, "table"
-    )
+    return WORDS.get(hint, "table")
 
 
 def _limited(what: str, limits: list[Any]) -> str:

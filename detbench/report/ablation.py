@@ -16,7 +16,7 @@ from detbench.report.differences import Change
 from detbench.report.intervals import explained, plain, points, probability, with_interval
 from detbench.report.numbers import Number, RowNumbers
 from detbench.report.results import TableResults
-from detbench.report.table import Column, Entry, Sheet, fixed, text
+from detbench.report.table import Column, Entry, Sheet, fixed, narrowed, text
 from detbench.runner.plan import Plan
 
 
@@ -34,23 +34,27 @@ class Block:
     group: str
     metrics: tuple[str, ...]
 
+    def column(self, metric: str) -> Column:
+        key = metric if self.kind == "measured" else f"{self.kind}_{metric}"
+        name = find(metric).title
+        title = {"change": f"Δ{name} [95 %]", "p": "p"}.get(self.kind, name)
+        return Column(key, title, self.group, right=True)
+
 
 def sheet(results: TableResults) -> Sheet:
     """The whole table."""
     plan = results.plan
     blocks = _blocks(results)
-    columns = [Column("row", "Row")]
-    columns += [Column(f"setting_{name}", name) for name in plan.table.labels]
-    columns += [
-        Column(_key(block, metric), _title(block, metric), block.group, right=True)
-        for block in blocks
-        for metric in block.metrics
-    ]
-    columns.append(Column("fidelity", "Fidelity"))
+    columns = (
+        Column("row", "Row"),
+        *(Column(f"setting_{name}", name) for name in plan.table.labels),
+        *(block.column(metric) for block in blocks for metric in block.metrics),
+        Column("fidelity", "Fidelity"),
+    )
     breaks = {i for i, row in enumerate(plan.rows) if row.row.label in plan.table.breaks}
     return Sheet(
         title=f"{plan.table.id}: {plan.table.title}",
-        columns=tuple(columns),
+        columns=columns,
         rows=tuple(_entries(results, row, blocks) for row in results.rows),
         notes=tuple(_notes(results)),
         breaks=frozenset(breaks - {0}),
@@ -68,34 +72,22 @@ def marked(results: TableResults) -> Sheet:
 
 def parts(whole: Sheet) -> list[Sheet]:
     """The sheet as narrower ones, one per block, for a terminal too small for all of it."""
-    left = [i for i, column in enumerate(whole.columns) if not column.right]
-    groups = dict.fromkeys(_place(column) for column in whole.columns if column.right)
-    out: list[Sheet] = []
-    for place in groups:
-        chosen = [
-            i for i, column in enumerate(whole.columns) if i in left or _place(column) == place
-        ]
-        last = place == list(groups)[-1]
-        out.append(
-            Sheet(
-                title=whole.title if not out else "",
-                columns=tuple(whole.columns[i] for i in chosen),
-                rows=tuple(tuple(row[i] for i in chosen) for row in whole.rows),
-                notes=whole.notes if last else (),
-                breaks=whole.breaks,
-            )
-        )
-    return out
+    places = [_place(column) if column.right else "" for column in whole.columns]
+    right = [column.right for column in whole.columns]
+    found = [
+        narrowed(whole, [i for i, one in enumerate(places) if one == place or not right[i]])
+        for place in dict.fromkeys(one for one, number in zip(places, right, strict=True) if number)
+    ]
+    last = len(found) - 1
+    return [
+        replace(one, title=whole.title if not n else "", notes=whole.notes if n == last else ())
+        for n, one in enumerate(found)
+    ]
 
 
 def _place(column: Column) -> str:
     """Cost columns stay together, whoever counted."""
     return "cost" if column.key.endswith(COSTS) else column.group
-
-
-def _title(block: Block, metric: str) -> str:
-    name = find(metric).title
-    return {"change": f"Δ{name} [95 %]", "p": "p"}.get(block.kind, name)
 
 
 def _blocks(results: TableResults) -> list[Block]:
@@ -131,26 +123,23 @@ def _blocks(results: TableResults) -> list[Block]:
     return blocks
 
 
-def _key(block: Block, metric: str) -> str:
-    return metric if block.kind == "measured" else f"{block.kind}_{metric}"
-
-
 def _entries(results: TableResults, row: RowNumbers, blocks: list[Block]) -> tuple[Entry, ...]:
     recipe = row.planned.row
     note = " ".join(recipe.notes) or None
     # csv has no footnotes, so there it is told in a column of its own.
     same = (("same_cell_as", row.planned.same),) if row.planned.same else ()
-    entries = [Entry(recipe.label, recipe.label, note, more=same)]
-    entries += [text(recipe.columns.get(name)) for name in results.plan.table.labels]
-    for block in blocks:
-        if block.kind in ("change", "p"):
-            entries += [
-                _changed(results.changes, recipe.label, block.kind, one) for one in block.metrics
-            ]
-        else:
-            entries += [_entry(row, block.kind, metric) for metric in block.metrics]
-    entries.append(text(recipe.fidelity))
-    return tuple(entries)
+    return (
+        Entry(recipe.label, recipe.label, note, more=same),
+        *(text(recipe.columns.get(name)) for name in results.plan.table.labels),
+        *(
+            _changed(results.changes, recipe.label, block.kind, metric)
+            if block.kind in ("change", "p")
+            else _entry(row, block.kind, metric)
+            for block in blocks
+            for metric in block.metrics
+        ),
+        text(recipe.fidelity),
+    )
 
 
 def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:

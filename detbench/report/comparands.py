@@ -5,7 +5,6 @@ No torch.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -79,9 +78,10 @@ def find(name: str, store: Store, read: Read) -> Comparand:
 def _files(paths: Sequence[Path]) -> Comparand:
     """Results files, one for each seed; one that lies in a store brings its cell along."""
     name = ", ".join(path.name for path in paths)
-    cells = [_cell_beside(path) for path in paths]
     readers = tuple(lambda path=path: files.read(path) for path in paths)
     digests = tuple(_digest_beside(path) for path in paths)
+    found = zip(paths, digests, strict=True)
+    cells = [_cell(Store(path.parent.parent), key) if key else None for path, key in found]
     return Comparand(
         name,
         readers,
@@ -95,11 +95,6 @@ def _digest_beside(path: Path) -> str:
     """Digest of the cell whose detections a file is; empty if it lies in no store."""
     found = STORED.fullmatch(path.name)
     return found[1] if found and path.parent.name == "cells" else ""
-
-
-def _cell_beside(path: Path) -> Cell | None:
-    key = _digest_beside(path)
-    return _cell(Store(path.parent.parent), key) if key else None
 
 
 def _cell(store: Store, key: str) -> Cell | None:
@@ -137,13 +132,9 @@ def _digest(beginning: str, store: Store) -> Comparand:
 def _row(results: TableResults, label: str) -> Comparand:
     """A row of a table, with the plan's seeds: all of them, or an error."""
     plan, store = results.plan, results.store
-    labels = {row.row.label.lower(): row for row in plan.rows}
-    planned = labels.get(label.strip().lower())
+    planned, known = plan.named(label)
     if planned is None:
-        close = difflib.get_close_matches(label.lower(), labels, 1)
-        hint = f", did you mean '{labels[close[0]].row.label}'?" if close else ""
-        known = ", ".join(row.row.label for row in plan.rows)
-        raise RecipeError(f"{plan.table.id} has no row '{label}'{hint} (rows: {known})")
+        raise RecipeError(f"{plan.table.id} has no row '{label}'{known}")
     if not planned.train:
         raise RecipeError(f"{plan.table.id}:{planned.row.label}: {planned.reason}")
     for task in planned.train:

@@ -185,12 +185,14 @@ def of_one_cell(a: str, b: str, said: str, margin: float | None) -> tuple[Sheet,
         said: the sentence.
     """
     found = {"a": a, "b": b, "same_cell": True, "images": None, "ground_truth": None}
-    return Sheet("", _columns(a, b), (), (said,)), {
-        **found,
-        "metrics": {},
-        "margin": None if margin is None else {"points": margin, "passed": True, "breaches": []},
-        "notes": [said],
-    }
+    rest = {"metrics": {}, "margin": _margin(margin, []), "notes": [said]}
+    return Sheet("", _columns(a, b), (), (said,)), {**found, **rest}
+
+
+def _margin(points: float | None, breaches: list[str]) -> dict[str, Any] | None:
+    if points is None:
+        return None
+    return {"points": points, "passed": not breaches, "breaches": breaches}
 
 
 def payload(compared: Comparison) -> dict[str, Any]:
@@ -205,12 +207,6 @@ def payload(compared: Comparison) -> dict[str, Any]:
             name: {**intervals.points(one), "real": one.real}
             for name, one in compared.found.items()
         },
-        "margin": None
-        if compared.margin is None
-        else {
-            "points": compared.margin,
-            "passed": not compared.breaches,
-            "breaches": compared.breaches,
-        },
+        "margin": _margin(compared.margin, compared.breaches),
         "notes": notes(compared),
     }

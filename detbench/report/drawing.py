@@ -207,9 +207,9 @@ def panel(picture: Image.Image, title: str, legend: Sequence[Line] = ()) -> Imag
     """A picture with a title above and a legend below it, wrapped to its width."""
     heads = wrap(title, picture.width, bold=True)
     tails = [
-        Line(text, line.colour if first else None, line.dash)
+        Line(text, None if number else line.colour, line.dash)
         for line in legend
-        for first, text in _hanging(line, picture.width)
+        for number, text in enumerate(wrap(line.text, picture.width - 34))
     ]
     step = TEXT + 5
     above, below = step * len(heads) + 4 if title else 0, step * len(tails) + (4 if tails else 0)
@@ -225,10 +225,6 @@ def panel(picture: Image.Image, title: str, legend: Sequence[Line] = ()) -> Imag
             _sample(draw, y + step // 2, line.colour, line.dash)
         draw.text((indent, y), line.text, fill=BLACK, font=font())
     return whole
-
-
-def _hanging(line: Line, width: int) -> list[tuple[bool, str]]:
-    return [(i == 0, text) for i, text in enumerate(wrap(line.text, width - 34))]
 
 
 def _sample(draw: ImageDraw.ImageDraw, y: int, shade: Colour, dash: int) -> None:

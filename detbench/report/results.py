@@ -155,9 +155,8 @@ class TableResults:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """What is trained, of every row and seed."""
-        tasks = [task for row in self.plan.rows for task in row.train]
-        return [task.cell for task in tasks if isinstance(task.cell, Cell)]
+        """What is trained, each once."""
+        return self.plan.cells
 
     @property
     def comparable(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detbench.recipe.metrics import METRICS
-from detbench.report.table import Column, Entry, Sheet, number, text
+from detbench.report.table import Column, Sheet, number, plain, text
 
 BRIEF = (None, 50, 75)
 """IoU thresholds of the scores that are always shown."""
@@ -29,12 +29,7 @@ def sheet(
     keys = [
         key for key, one in METRICS.items() if key in metrics and (thresholds or one.iou in BRIEF)
     ]
-    columns = (Column("name", "detections"), *(Column(key, key, right=True) for key in keys))
-    notes = (protocol,) if note is None else (protocol, note)
-    return Sheet("", columns, ((text(name), *(_percent(metrics[key]) for key in keys)),), notes)
-
-
-def _percent(value: float | None) -> Entry:
-    if value is None:
-        return text(None, UNDEFINED)
-    return number(100 * value, 2)
+    values = [metrics[key] for key in keys]
+    shown = [text(None, UNDEFINED) if one is None else number(100 * one, 2) for one in values]
+    heads = (Column("name", "detections"), *(Column(key, key, right=True) for key in keys))
+    return plain(heads, [(name, *shown)], (protocol,) if note is None else (protocol, note))

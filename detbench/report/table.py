@@ -6,8 +6,8 @@ never parse rounded text. An entry's note becomes a numbered footnote; equal not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 from typing import Any
@@ -81,6 +81,37 @@ class Sheet:
     def footnotes(self) -> list[str]:
         """The entries' notes, each once, in reading order; number i is at index i - 1."""
         return list(dict.fromkeys(entry.note for row in self.rows for entry in row if entry.note))
+
+
+def columns(**titles: str) -> tuple[Column, ...]:
+    """Columns by their keys; a title that begins with ``>`` is aligned to the right."""
+    return tuple(
+        Column(key, title.lstrip(">"), right=title.startswith(">")) for key, title in titles.items()
+    )
+
+
+def plain(
+    columns: tuple[Column, ...],
+    rows: Iterable[Iterable[Any]],
+    notes: Iterable[str] = (),
+    title: str = "",
+) -> Sheet:
+    """A sheet of plain values, which are printed as they are; an entry among them stands for
+    itself.
+    """
+    entries = (tuple(one if isinstance(one, Entry) else text(one) for one in row) for row in rows)
+    return Sheet(title, columns, tuple(entries), tuple(notes))
+
+
+def short(digest: str) -> Entry:
+    """The beginning of a digest."""
+    return Entry(digest[:12], digest)
+
+
+def narrowed(sheet: Sheet, chosen: Sequence[int]) -> Sheet:
+    """The sheet with some of its columns."""
+    rows = tuple(tuple(row[i] for i in chosen) for row in sheet.rows)
+    return replace(sheet, columns=tuple(sheet.columns[i] for i in chosen), rows=rows)
 
 
 def text(value: object, note: str | None = None) -> Entry:

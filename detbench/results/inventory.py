@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detbench.errors import StoreError
 from detbench.results import schema
-from detbench.results.files import reading
+from detbench.results.files import read, reading
 from detbench.results.schema import Damaged, Kind, Measurement
 
 _NAME = re.compile(
@@ -83,9 +80,7 @@ def rows(path: Path, cell: CellFiles) -> list[Measurement]:
         Damaged: it is truncated or garbled, or holds another cell's rows.
         StoreError: a newer detbench wrote it, or it cannot be read.
     """
-    with reading(path):
-        content = path.read_bytes()
-    found = schema.from_bytes(content, str(path))
+    found = schema.from_bytes(read(path), str(path))
     if any((row.digest, row.kind) != (cell.digest, cell.kind) for row in found):
         raise Damaged("its rows belong to another cell")
     failed = {row.status == "failed" for row in found}
@@ -101,12 +96,7 @@ def detections(path: Path) -> list[dict[str, Any]]:
         Damaged: it is truncated, garbled, or holds something else.
         StoreError: it cannot be read.
     """
-    with reading(path):
-        content = path.read_bytes()
-    try:
-        found = json.loads(gzip.decompress(content))
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise Damaged(" ".join(str(error).split())) from error
+    found = schema.unpacked(read(path))
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise Damaged("it holds no list of detections")
     return found

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from detbench.errors import StoreError
 from detbench.results import inventory
-from detbench.results.files import Lock, reading, write_atomic, writing
+from detbench.results.files import Lock, read, reading, replacing, write_atomic, writing
 from detbench.results.inventory import CellFiles
 from detbench.results.schema import Damaged, Measurement
 
@@ -114,10 +114,9 @@ def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool)
         given = inventory.rows(cell.measured, cell)
         if cell.detections is not None:
             inventory.detections(cell.detections)
-    except Damaged as error:
-        return merged("refused", f"damaged there: {error}")
-    except StoreError as error:
-        return merged("refused", str(error))
+    except (Damaged, StoreError) as error:
+        there = "damaged there: " if isinstance(error, Damaged) else ""
+        return merged("refused", f"{there}{error}")
     if ours is None or ours.measured is None:
         return merged("copied")
     try:
@@ -153,8 +152,7 @@ def _copy(folder: Path, cell: CellFiles, ours: CellFiles | None) -> None:
     try:
         for path in (cell.detections, cell.measured):
             if path is not None:
-                with reading(path):
-                    content = path.read_bytes()
+                content = read(path)
                 staged.append((folder / f".{path.name}.{os.getpid()}.tmp", folder / path.name))
                 write_atomic(staged[-1][0], content)
         with writing(folder):
@@ -170,11 +168,6 @@ def _copy(folder: Path, cell: CellFiles, ours: CellFiles | None) -> None:
 
 def _copy_file(source: Path, target: Path) -> Path:
     """Copy a file that may be too big for memory; it appears whole or not at all."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with writing(target):
-        try:
-            shutil.copyfile(source, aside)
-            os.replace(aside, target)
-        finally:
-            aside.unlink(missing_ok=True)
+    with writing(target), replacing(target) as aside:
+        shutil.copyfile(source, aside)
     return target

@@ -16,7 +16,7 @@ from typing import Literal
 
 from detbench.errors import StoreError
 from detbench.results import inventory
-from detbench.results.files import Lock, held, reading, writing
+from detbench.results.files import Lock, held, orphaned, reading, writing
 from detbench.results.inventory import TEMPORARY, CellFiles
 from detbench.results.schema import Damaged
 
@@ -54,7 +54,7 @@ def plan(root: Path, weights: bool = False) -> Iterator[Item]:
     """
     found = inventory.scan(inventory.existing(root))
     for path in found.temporary:
-        if not _in_use(path):
+        if orphaned(path):
             yield Item(path, "delete", "left by a writer that was killed", _size(path))
     for cell in found.cells:
         yield from _cell(cell)
@@ -78,8 +78,8 @@ def carry_out(root: Path, items: list[Item]) -> list[Item]:
     done = []
     for item in items:
         lock = None
-        if item.path.parent.parent == root / "work" or item.path.parent == root / "work":
-            folder = item.path if item.path.parent == root / "work" else item.path.parent
+        folder = next((p for p in (item.path, item.path.parent) if p.parent == root / "work"), None)
+        if folder is not None:
             lock = Lock(folder / "lock")
             if not lock.acquire():
                 continue
@@ -112,25 +112,22 @@ def _cell(cell: CellFiles) -> Iterator[Item]:
             continue
         try:
             inventory.rows(path, cell)
+            if path == cell.failed and cell.done is not None:
+                yield Item(path, "delete", "its cell is done", _size(path))
         except Damaged as error:
             yield Item(path, "move", f"damaged: {error}", _size(path))
         except StoreError:
             continue  # of a newer detbench, or unreadable: verify tells
-        else:
-            if path == cell.failed and cell.done is not None:
-                yield Item(path, "delete", "its cell is done", _size(path))
-    path = cell.detections
-    if path is None:
+    if (path := cell.detections) is None:
         return
     try:
         inventory.detections(path)
+        if cell.measured is None and time.time() - path.stat().st_mtime > _YOUNG_S:
+            yield Item(path, "delete", "detections without their numbers", _size(path))
     except Damaged as error:
         yield Item(path, "move", f"damaged: {error}", _size(path))
     except StoreError:
         return
-    else:
-        if cell.measured is None and time.time() - path.stat().st_mtime > _YOUNG_S:
-            yield Item(path, "delete", "detections without their numbers", _size(path))
 
 
 def _work(folder: Path, weights: bool) -> Iterator[Item]:
@@ -152,20 +149,6 @@ def _work(folder: Path, weights: bool) -> Iterator[Item]:
             yield Item(path, "delete", "weights of a training that is done", _size(path))
         elif name not in ("lock", "curve.jsonl", "first.json", "weights.pt"):
             yield Item(path, "delete", "of a training that is done", _size(path))
-
-
-def _in_use(path: Path) -> bool:
-    """Whether the process that a temporary file's name tells is alive."""
-    owner = path.name.split(".")[-2]
-    if not owner.isdigit():
-        return False
-    try:
-        os.kill(int(owner), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _size(path: Path) -> int:

@@ -6,13 +6,16 @@ rows, so that an older file can be migrated, a newer one refused, and a damaged 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from detbench.errors import StoreError
+from detbench.results.files import parse_json
 
 SCHEMA_VERSION = 1
 """Raise it when the columns change, and add the step from the version before to MIGRATIONS."""
@@ -64,6 +67,18 @@ MIGRATIONS: dict[int, Callable[[list[Record]], list[Record]]] = {}
 
 class Damaged(Exception):
     """A measurement file is truncated, garbled or not ours."""
+
+
+def unpacked(content: bytes) -> Any:
+    """The JSON of a compressed file of detections.
+
+    Raises:
+        Damaged: it is truncated or garbled.
+    """
+    try:
+        return parse_json(gzip.decompress(content))
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+        raise Damaged(" ".join(str(error).split())) from error
 
 
 def to_bytes(rows: list[Measurement]) -> bytes:

@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import shutil
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any, Literal
 
 from detbench.errors import CellFailed, StoreError
 from detbench.results import schema
-from detbench.results.files import parse_json, reading, write_atomic, writing
+from detbench.results.files import read, reading, write_atomic, writing
 from detbench.results.schema import KINDS, Kind, Measurement, Status
 
 log = logging.getLogger("detbench")
@@ -49,7 +48,8 @@ class Stored:
 
     def value(self, metric: str) -> float | None:
         """The number of ``metric``, or none."""
-        return next((row.value for row in self.rows if row.metric == metric), None)
+        row = self.row(metric)
+        return row.value if row else None
 
     def row(self, metric: str) -> Measurement | None:
         return next((row for row in self.rows if row.metric == metric), None)
@@ -116,6 +116,10 @@ class Store:
                 found.setdefault(digest, "failed")
         return found
 
+    def done(self) -> set[str]:
+        """Digests of the cells that are done, by the files' names alone."""
+        return {digest for digest, status in self.listing().items() if status == "done"}
+
     def add(self, rows: list[Measurement], detections: list[dict[str, Any]] | None = None) -> None:
         """Store one finished cell; whatever was stored of it before is replaced.
 
@@ -153,11 +157,9 @@ class Store:
         path = self._detections(digest)
         if not path.exists():
             return None
-        with reading(path):
-            content = path.read_bytes()
         try:
-            found: list[dict[str, Any]] = parse_json(gzip.decompress(content))
-        except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+            found: list[dict[str, Any]] = schema.unpacked(read(path))
+        except schema.Damaged as error:
             raise StoreError(
                 f"{path} is damaged ({error}): delete it and run the table again with --fresh"
             ) from error

@@ -58,10 +58,8 @@ def _cell(cell: CellFiles, rescore: Rescore | None) -> Iterator[Finding]:
             continue
         try:
             rows = inventory.rows(path, cell)
-        except Damaged as error:
-            yield Finding(path, "bad", f"damaged: {error}", cell.digest)
-        except StoreError as error:
-            yield Finding(path, "bad", _after(str(error), path), cell.digest)
+        except (Damaged, StoreError) as error:
+            yield _bad(path, cell, error)
         else:
             measured = rows if path == cell.done else measured
             left = path == cell.failed and cell.done is not None
@@ -81,11 +79,8 @@ def _detections(
         return
     try:
         found = inventory.detections(path)
-    except Damaged as error:
-        yield Finding(path, "bad", f"damaged: {error}", cell.digest)
-        return
-    except StoreError as error:
-        yield Finding(path, "bad", _after(str(error), path), cell.digest)
+    except (Damaged, StoreError) as error:
+        yield _bad(path, cell, error)
         return
     if rows is None:
         said = "detections without their numbers: prune removes them"
@@ -93,6 +88,15 @@ def _detections(
         return
     said = rescore(rows, found) if rescore else ""
     yield Finding(path, _level(said), said.removeprefix(UNSCORED), cell.digest)
+
+
+def _bad(path: Path, cell: CellFiles, error: Exception) -> Finding:
+    """A file that cannot be read; without its path in the message, which the table has."""
+    said = f"damaged: {error}"
+    if not isinstance(error, Damaged):
+        said = str(error).removeprefix(f"{path} ")
+        said = said.replace(f"cannot read {path}", "cannot be read")
+    return Finding(path, "bad", said, cell.digest)
 
 
 UNSCORED = "not re-scored: "
@@ -103,8 +107,3 @@ def _level(said: str) -> Literal["ok", "warning", "bad"]:
     if not said:
         return "ok"
     return "warning" if said.startswith(UNSCORED) else "bad"
-
-
-def _after(message: str, path: Path) -> str:
-    """A message without the path it begins with or names, which the table has."""
-    return message.removeprefix(f"{path} ").replace(f"cannot read {path}", "cannot be read")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PLAIN_EVERY_S = 15.0
 """A plain line about a running cell at most this often."""
@@ -114,21 +117,26 @@ class Plain:
         self._out.flush()
 
 
+def bars(out: TextIO) -> Progress:
+    """Bars by rich, each with ``left`` after it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
+        console=Console(file=out, highlight=False),
+        transient=True,
+    )
+
+
 class Bars:
     """One bar for the table and one for each running cell, by rich."""
 
     def __init__(self, out: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}", markup=False),
-            console=Console(file=out, highlight=False),
-            transient=True,
-        )
+        self._progress = bars(out)
         self._progress.start()
         self._whole = self._progress.add_task("table", total=None, left="")
         self._bars: dict[str, Any] = {}

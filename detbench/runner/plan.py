@@ -17,6 +17,7 @@ from detbench.recipe.metrics import any_of
 from detbench.recipe.override import detector_only
 from detbench.recipe.resolve import ResolvedRow
 from detbench.recipe.table import Profile, Row, Table
+from detbench.recipe.validate import suggest
 from detbench.results.schema import Kind
 from detbench.results.store import Store
 from detbench.runner.job import CostCell
@@ -145,10 +146,24 @@ class Plan:
     data_root: Path | None = None
     said: str | None = None
 
+    def named(self, label: str) -> tuple[PlannedRow | None, str]:
+        """The row of a label, in whatever case; where there is none, what to say of those that
+        there are.
+        """
+        labels = {one.row.label.lower(): one for one in self.rows}
+        known = [one.row.label for one in self.rows]
+        said = f"{suggest(label, known)} (rows: {', '.join(known)})"
+        return labels.get(label.strip().lower()), said
+
     @cached_property
     def truths(self) -> Truths:
         """What stored detections are scored against."""
         return Truths(self.data_root)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """What is trained, each once."""
+        return [task.cell for task in self.tasks if isinstance(task.cell, Cell)]
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -214,10 +229,8 @@ def choose(request: Request) -> Plan:
 
 def check_data(plan: Plan, data_root: Path) -> None:
     """Raise ``DataError`` if a data set that the plan trains on is not there."""
-    cells = (task.cell for task in plan.tasks if isinstance(task.cell, Cell))
-    for data in {digest(cell.data): cell.data for cell in cells}.values():
-        problem = data.why_missing(data_root)
-        if problem:
+    for data in {digest(cell.data): cell.data for cell in plan.cells}.values():
+        if problem := data.why_missing(data_root):
             raise DataError(problem)
 
 
@@ -241,9 +254,11 @@ def misfits(tasks: Iterable[Task], data_root: Path) -> list[str]:
 
 def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool) -> PlannedRow:
     first = group[0]
+    label = first.row.label
+    names = [f"{label}, seed {one.seed}" if group[1:] else label for one in group]
     train = tuple(
-        Task(digest(one.cell), "train-eval", _label(first.row, one, group), one.cell)
-        for one in group
+        Task(digest(one.cell), "train-eval", name, one.cell)
+        for one, name in zip(group, names, strict=True)
         if one.cell is not None
     )
     cost = None
@@ -262,10 +277,6 @@ def _told_apart(rows: Iterable[PlannedRow]) -> tuple[PlannedRow, ...]:
         label = first.setdefault(row.digests, row.row.label) if row.train else row.row.label
         found.append(replace(row, same="" if label == row.row.label else label))
     return tuple(found)
-
-
-def _label(row: Row, one: ResolvedRow, group: list[ResolvedRow]) -> str:
-    return row.label if len(group) == 1 else f"{row.label}, seed {one.seed}"
 
 
 MEANT = {"weights_content": "weights"}

@@ -188,6 +188,13 @@ def test_a_table_of_ones_own(tmp_path):
     assert theirs.subject.cited == "no code"
 
 
+def test_a_table_that_extends_one(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "tscode-table1"\nid = "mine"\npaper = "own"\n')
+    found = subjects([str(path)])
+    assert [one.row for one in found] == [row.label for row in load.table("tscode-table1").rows]
+
+
 def test_an_absurd_input():
     with pytest.raises(RecipeError, match="fcos-r50: input 9999999x2 is too large"):
         costs(subjects(["fcos-r50"]), (9999999, 2), "mmdet")

@@ -24,12 +24,12 @@ def of_cost(source: Source) -> Picture | str:
     what = "AP against GFLOPs"
     if not clouds:
         return f"{what}: no row has both, measured or printed."
-    title, note = source.title(what), source.note
+    note = source.note
     if plan.profile.light and not clouds[0].published:
         note += (
             " The measured APs are of light networks, the GFLOPs of the detectors they stand for."
         )
-    return source.picture("gflops", what, lambda: cost.draw(clouds, title, note))
+    return source.picture("gflops", what, cost.draw, clouds, note)
 
 
 def of_latency(source: Source) -> Picture | str:
@@ -42,10 +42,10 @@ def of_latency(source: Source) -> Picture | str:
             f"{what}: no latency is known: give what detbench latency {source.plan.table.id} "
             "--format json prints as --latency."
         )
-    title, note = source.title(what), source.note
+    note = source.note
     if source.results.latency.ms:
         note += f" Latency of the paper-size detectors: {source.results.latency.how}."
-    return source.picture("latency", what, lambda: cost.draw(clouds, title, note))
+    return source.picture("latency", what, cost.draw, clouds, note)
 
 
 def _clouds(source: Source, costs: Mapping[str, float], axis: str, metric: str) -> list[cost.Cloud]:

@@ -20,8 +20,7 @@ def of_thresholds(source: Source) -> Picture | str:
     what = "AP over IoU thresholds"
     if not panels:
         return f"{what}: no row is done."
-    title = source.title(what)
-    return source.picture("thresholds", what, lambda: thresholds.draw(panels, title, note))
+    return source.picture("thresholds", what, thresholds.draw, panels, note)
 
 
 def of_sizes(source: Source) -> Picture | str:
@@ -30,8 +29,7 @@ def of_sizes(source: Source) -> Picture | str:
     what = "AP by object size"
     if not panels:
         return f"{what}: no row is done."
-    title = source.title(what)
-    return source.picture("sizes", what, lambda: sizes.draw(panels, title, note))
+    return source.picture("sizes", what, sizes.draw, panels, note)
 
 
 def of_sizes_and_thresholds(source: Source) -> Picture | str:
@@ -51,8 +49,7 @@ def of_sizes_and_thresholds(source: Source) -> Picture | str:
         for part in parts
         for size, name in by_size.SIZES.items()
     ]
-    title, note = source.title(what), source.note
-    return source.picture("sizes-thresholds", what, lambda: thresholds.draw(panels, title, note))
+    return source.picture("sizes-thresholds", what, thresholds.draw, panels)
 
 
 def _breaks(source: Source, labels: Sequence[str]) -> frozenset[int]:
@@ -75,9 +72,7 @@ def _line(seeds: Sequence[by_size.SizeMetrics], size: str) -> tuple[float | None
 def _panels(source: Source, metrics: tuple[str, ...]) -> tuple[list[Panel], str]:
     """Rows that have any of some metrics, in panels, and the note below them."""
     series, breaks = _series(source, metrics)
-    note = source.note
-    if len(series) > MOST_ROWS:
-        note += f" The first {MOST_ROWS} of {len(series)} rows: --rows chooses others."
+    note = source.note + source.first(MOST_ROWS, len(series))
     return canvas.split(series[:MOST_ROWS], breaks), note
 
 
@@ -98,14 +93,11 @@ def of_losses(source: Source) -> Picture | str:
     if not curves:
         return f"{what}: no curve is kept in {source.results.store.root / 'work'}."
     note = f"Profile {source.plan.profile.id}; seed {source.plan.seeds[0]}; data set of "
-    note += f"{source.results.measured_on}."
-    if len(curves) > MOST_ROWS:
-        note += f" The first {MOST_ROWS} of {len(curves)} trainings: --rows chooses others."
+    note += f"{source.results.measured_on}.{source.first(MOST_ROWS, len(curves), 'trainings')}"
     chosen = list(curves)[:MOST_ROWS]
     split = canvas.split([Series(name, ()) for name in chosen], _breaks(source, chosen))
     panels = [[curves[one.label] for one in panel.series] for panel in split]
-    title = source.title(what)
-    return source.picture("losses", what, lambda: losses.draw(panels, title, note))
+    return source.picture("losses", what, losses.draw, panels, note)
 
 
 def _curve(label: str, found: Curve) -> losses.Curve:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
 from detbench.recipe.metrics import GROUPS, METRICS
 from detbench.report import error_columns, grids, intervals
@@ -29,11 +30,9 @@ def of_differences(source: Source) -> Picture | str:
     if not found:
         return f"{what}: {reasons[0] if reasons else 'no row has any'}."
     metric, rows = found[0][0], [one for _, one in found[:MOST]]
-    note = f"{source.note} {notes[0]}"
-    if len(found) > MOST:
-        note += f" The first {MOST} of {len(found)} rows: --rows chooses others."
-    title = source.title(what)
-    return source.picture("differences", what, lambda: differences.draw(rows, title, note, metric))
+    note = f"{source.note} {notes[0]}{source.first(MOST, len(found))}"
+    draw = partial(differences.draw, metric=metric)
+    return source.picture("differences", what, draw, rows, note)
 
 
 def of_errors(source: Source) -> Picture | str:
@@ -57,10 +56,8 @@ def of_errors(source: Source) -> Picture | str:
         return f"{what}: {reason}."
     shown = dict(list(found.items())[:MOST_ROWS])
     note = f"{source.note} After TIDE (Bolya et al. 2020): each type mended alone."
-    if len(found) > MOST_ROWS:
-        note += f" The first {MOST_ROWS} of {len(found)} rows: --rows chooses others."
-    title = source.title(what)
-    return source.picture("errors", what, lambda: errors.draw(shown, title, note))
+    note += source.first(MOST_ROWS, len(found))
+    return source.picture("errors", what, errors.draw, shown, note)
 
 
 def of_grid(source: Source) -> list[Picture | str]:
@@ -83,7 +80,7 @@ def of_grid(source: Source) -> list[Picture | str]:
         elif name == "grid" or 2 * known >= len(values):
             whose = "measured" if name == "grid" else "published"
             what = f"AP over {grid.x} and {grid.y}, {whose}"
-            made.append(_map(source, name, what, maps, note))
+            made.append(source.picture(name, what, heatmap.draw, maps, note))
     return made
 
 
@@ -97,8 +94,3 @@ def _once(source: Source, labels: set[str]) -> dict[str, float | None]:
             found[label] = None if cells in seen else of_cells(row, "AP")
             seen.add(cells)
     return found
-
-
-def _map(source: Source, name: str, what: str, maps: list[heatmap.Map], note: str) -> Picture:
-    title = source.title(what)
-    return source.picture(name, what, lambda: heatmap.draw(maps, title, note))

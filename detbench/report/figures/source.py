@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from detbench.report.numbers import PERCENT, RowNumbers
 from detbench.report.results import TableResults
@@ -56,11 +57,19 @@ class Source:
             f"{f'mean of seeds {seeds}' if several else f'seed {seeds}'}."
         )
 
-    def title(self, what: str) -> str:
-        return f"{self.plan.table.id}: {what}"
+    def first(self, most: int, count: int, what: str = "rows") -> str:
+        """What a note ends in where only the first ``most`` of ``count`` are drawn."""
+        if count <= most:
+            return ""
+        return f" The first {most} of {count} {what}: --rows chooses others."
 
-    def picture(self, name: str, what: str, draw: Callable[[], Figure]) -> Picture:
-        return Picture(f"{self.plan.table.id}-{name}", self.title(what), draw)
+    def picture(
+        self, name: str, what: str, draw: Callable[..., Figure], data: Any, note: str = ""
+    ) -> Picture:
+        """What ``draw`` makes of ``data``, a title and a note: by default the one above."""
+        title = f"{self.plan.table.id}: {what}"
+        words = (title, note or self.note)
+        return Picture(f"{self.plan.table.id}-{name}", title, partial(draw, data, *words))
 
 
 def mean(row: RowNumbers, metric: str) -> float | None:

@@ -273,7 +273,10 @@ def _info(results: TableResults, row: RowNumbers, column: Column, entry: Entry) 
         digests = [row.planned.cost.digest] if row.planned.cost else []
     else:
         digests = [task.digest for task in row.planned.train]
-        facts = {"profile": plan.profile.id, "differs from the paper in": _listed(row)}
+        facts = {
+            "profile": plan.profile.id,
+            "differs from the paper in": ", ".join(row.planned.differs) or None,
+        }
         if column.key.startswith(CHANGES):
             metric = column.key.partition("_")[2]
             facts |= _changed(change, metric)
@@ -304,10 +307,6 @@ def _changed(change: Change | None, metric: str) -> dict[str, Any]:
         }
         facts["how"] = intervals.covers(one)
     return facts
-
-
-def _listed(row: RowNumbers) -> str | None:
-    return ", ".join(row.planned.differs) or None
 
 
 def _pictures(plan: Plan, pictures: Pictures, room: int) -> tuple[list[dict[str, Any]], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from detbench.report.formats import Report
@@ -23,8 +24,9 @@ def render(sheet: Sheet) -> str:
 
 
 def to_json(payload: Any) -> str:
-    """Any plain value as the JSON that commands print."""
-    return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Any plain value, paths among them, as the JSON that commands print."""
+    text = json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
+    return text + "\n"
 
 
 def report(asked: Report) -> str:

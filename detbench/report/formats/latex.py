@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from detbench.recipe.metrics import COSTS
-from detbench.report.table import Column, Entry, Sheet, footnote, groups
+from detbench.report.table import Column, Entry, Sheet, footnote, groups, narrowed
 
 PACKAGES = "% needs \\usepackage{booktabs,amssymb,graphicx}"
 CAPTION_SKIP = r"\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}"
@@ -207,17 +207,12 @@ def _parts(sheet: Sheet) -> list[Sheet]:
         if chosen[-1] and taken + sum(widths[i] for i in block) > room:
             chosen.append([])
         chosen[-1] += block
-    return [_columns(sheet, [*first, *part]) for part in chosen]
+    return [narrowed(sheet, [*first, *part]) for part in chosen]
 
 
 def _block(column: Column) -> str:
     """Columns of one block stay on one part; a cost beside what is printed for it."""
     return "cost" if column.key.endswith(COSTS) else column.group or column.key
-
-
-def _columns(sheet: Sheet, chosen: Sequence[int]) -> Sheet:
-    rows = tuple(tuple(row[i] for i in chosen) for row in sheet.rows)
-    return Sheet("", tuple(sheet.columns[i] for i in chosen), rows)
 
 
 def _row(sheet: Sheet, columns: Sequence[Column], row: Sequence[Entry]) -> str:

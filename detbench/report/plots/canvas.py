@@ -82,18 +82,32 @@ def style() -> Iterator[None]:
         yield
 
 
-def figure(
-    columns: int = 1,
-    rows: int = 1,
-    size: tuple[float, float] = (5.6, 3.8),
-    **kwargs: Any,
-) -> tuple[Figure, list[Axes]]:
-    """An empty figure of ``columns`` x ``rows`` panels of ``size`` inches; axes as one reads."""
+@contextmanager
+def panels(
+    count: int, size: tuple[float, float], words: tuple[str, str], most: int = 3, **shared: Any
+) -> Iterator[tuple[Figure, list[Axes], list[Axes]]]:
+    """A figure of ``count`` empty panels to draw on, in the look of all plots.
+
+    Args:
+        size: of each panel, in inches.
+        words: the title, and what was measured on what, to be written when all is drawn.
+        most: in a row.
+        shared: as of ``Figure.subplots``.
+
+    Yields:
+        The figure, its axes as one reads, and those of them that are leftmost.
+    """
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-    grid = made.subplots(rows, columns, squeeze=False, **kwargs)
-    return made, [axes for line in grid for axes in line]
+    columns = min(count, most)
+    rows = -(-count // columns)
+    with style():
+        made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+        axes = list(made.subplots(rows, columns, squeeze=False, **shared).flat)
+        yield made, axes[:count], axes[:count:columns]
+        for ax in axes[count:]:
+            ax.remove()
+        caption(made, *words)
 
 
 def caption(made: Figure, title: str, note: str) -> None:
@@ -134,26 +148,15 @@ def split(series: Sequence[Series], breaks: frozenset[int] = frozenset()) -> lis
         if not sections or index in breaks:
             sections.append([])
         sections[-1].append(one)
-    panels: list[list[Series]] = []
+    found: list[list[Series]] = []
     for section in sections:
-        if (
-            panels
-            and len(panels[-1]) + len(section) <= LINES_PER_PANEL
-            and min(len(section), len(panels[-1])) <= 2
-        ):
-            panels[-1] += section
-            continue
-        panels += [
-            section[start : start + LINES_PER_PANEL]
-            for start in range(0, len(section), LINES_PER_PANEL)
-        ]
-    return [Panel("", tuple(panel)) for panel in panels]
-
-
-def shape(panels: int, most: int = 3) -> tuple[int, int]:
-    """Columns and rows of a grid of panels."""
-    columns = min(panels, most)
-    return columns, -(-panels // columns)
+        last = len(found[-1]) if found else LINES_PER_PANEL
+        if last + len(section) <= LINES_PER_PANEL and min(len(section), last) <= 2:
+            found[-1] += section
+        else:
+            starts = range(0, len(section), LINES_PER_PANEL)
+            found += [section[start : start + LINES_PER_PANEL] for start in starts]
+    return [Panel("", tuple(panel)) for panel in found]
 
 
 def save(made: Figure, format: PictureFormat, dpi: int = 150) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detbench.report.plots import canvas
 
@@ -71,27 +71,22 @@ def draw(clouds: Sequence[Cloud], title: str, note: str = "") -> Figure:
         clouds: at least one, each with at least one point.
         note: what was measured on what, printed below.
     """
-    with canvas.style():
-        made, axes = canvas.figure(len(clouds), size=(6.0, 4.4))
-        groups = list(dict.fromkeys(one.group for cloud in clouds for one in cloud.points))
+    groups = list(dict.fromkeys(one.group for cloud in clouds for one in cloud.points))
+    with canvas.panels(len(clouds), (6.0, 4.4), (title, note), len(clouds)) as (made, axes, _):
         for ax, cloud in zip(axes, clouds, strict=True):
             _draw(ax, cloud, groups)
-        canvas.caption(made, title, note)
     return made
 
 
 def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
     front = pareto(cloud.points)
-    ax.plot(
-        [point.cost for point in front],
-        [point.ap for point in front],
-        color=canvas.GREY,
-        linestyle="--" if cloud.published else "-",
-        linewidth=1.0,
-        zorder=1,
-        label="Pareto front",
-        gid="front",
-    )
+    costs, aps = [point.cost for point in front], [point.ap for point in front]
+    line: Any = {
+        "color": canvas.GREY,
+        "linestyle": "--" if cloud.published else "-",
+        "linewidth": 1.0,
+    }
+    ax.plot(costs, aps, **line, zorder=1, label="Pareto front", gid="front")
     for index, group in enumerate(groups):
         points = [point for point in cloud.points if point.group == group]
         if not points:

@@ -29,8 +29,8 @@ def draw(found: Sequence[Difference], title: str, note: str = "", metric: str = 
     Args:
         found: at least one.
     """
-    with canvas.style():
-        made, [ax] = canvas.figure(size=(8.0, 1.4 + 0.34 * max(3, len(found))))
+    size = (8.0, 1.4 + 0.34 * max(3, len(found)))
+    with canvas.panels(1, size, (title, note)) as (made, [ax], _):
         places = range(len(found))
         for place, one in zip(places, found, strict=True):
             clear = one.low > 0 or one.high < 0
@@ -56,5 +56,4 @@ def draw(found: Sequence[Difference], title: str, note: str = "", metric: str = 
         ax.set_ylim(len(found) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
         ax.set_xlabel(f"Δ{metric} with its 95 % interval (percentage points)")
-        canvas.caption(made, title, note)
     return made

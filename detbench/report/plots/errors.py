@@ -27,8 +27,8 @@ def draw(rows: Mapping[str, Mapping[str, float]], title: str, note: str = "") ->
         rows: label -> error type of ``TYPES`` -> ΔAP50 in percent; at least one row. Gains below
             nothing, which TIDE can give, are drawn as none.
     """
-    with canvas.style():
-        made, [ax] = canvas.figure(size=(8.0, 1.5 + 0.36 * max(4, len(rows))))
+    size = (8.0, 1.5 + 0.36 * max(4, len(rows)))
+    with canvas.panels(1, size, (title, note)) as (made, [ax], _):
         labels = list(rows)
         starts = [0.0] * len(rows)
         # Digits need room: four hundredths of the longest bar.
@@ -51,5 +51,4 @@ def draw(rows: Mapping[str, Mapping[str, float]], title: str, note: str = "") ->
         ax.grid(axis="y", visible=False)
         ax.set_xlabel("ΔAP50 if one type alone were mended (points; end to end, they are no total)")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        canvas.caption(made, title, note)
     return made

@@ -41,22 +41,18 @@ def draw(maps: Sequence[Map], title: str, note: str = "", unit: str = "AP (%)") 
     Args:
         maps: at least one number among them, all of one protocol.
     """
-    known = [value for one in maps for row in one.values for value in row if value is not None]
+    values = [value for one in maps for row in one.values for value in row]
+    known = [value for value in values if value is not None]
     low, high = min(known), max(known)
-    with canvas.style():
-        columns, rows = canvas.shape(len(maps), 2)
-        wide = max(len(one.columns) for one in maps)
-        tall = max(len(one.rows) for one in maps)
-        size = (max(3.4, 1.2 + 0.62 * wide), max(2.8, 1.2 + 0.5 * tall))
-        made, axes = canvas.figure(columns, rows, size)
-        for ax, one in zip(axes, maps, strict=False):
+    wide = max(len(one.columns) for one in maps)
+    tall = max(len(one.rows) for one in maps)
+    size = (max(3.4, 1.2 + 0.62 * wide), max(2.8, 1.2 + 0.5 * tall))
+    key = "Framed: the best of a map." + (" Hatched: not measured." if None in values else "")
+    words = (title, f"{note} {key}".strip())
+    with canvas.panels(len(maps), size, words, most=2) as (made, axes, _):
+        for ax, one in zip(axes, maps, strict=True):
             image = _draw(ax, one, low, high if high > low else low + 1.0)
-        made.colorbar(image, ax=axes[: len(maps)], label=unit, shrink=0.8)
-        for ax in axes[len(maps) :]:
-            ax.remove()
-        blank = any(value is None for one in maps for row in one.values for value in row)
-        key = "Framed: the best of a map." + (" Hatched: not measured." if blank else "")
-        canvas.caption(made, title, f"{note} {key}".strip())
+        made.colorbar(image, ax=axes, label=unit, shrink=0.8)
     return made
 
 

@@ -42,10 +42,8 @@ def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figur
     """
     longest = max(len(curve.losses) for panel in panels for curve in panel)
     window = max(1, longest // 20)
-    with canvas.style():
-        columns, rows = canvas.shape(len(panels))
-        made, axes = canvas.figure(columns, rows, (4.6, 3.6))
-        for ax, panel in zip(axes, panels, strict=False):
+    with canvas.panels(len(panels), (4.6, 3.6), (title, note)) as (made, axes, left):
+        for ax, panel in zip(axes, panels, strict=True):
             for index, curve in enumerate(panel):
                 # More points than a picture can show only make the file larger.
                 step = -(-len(curve.losses) // POINTS)
@@ -61,9 +59,6 @@ def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figur
             ax.set_xlabel("iteration")
             ax.set_ylim(bottom=0)
             ax.legend(loc="upper right")
-        for ax in axes[::columns]:
+        for ax in left:
             ax.set_ylabel(f"total loss (mean of {window})" if window > 1 else "total loss")
-        for ax in axes[len(panels) :]:
-            ax.remove()
-        canvas.caption(made, title, note)
     return made

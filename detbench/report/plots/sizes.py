@@ -21,10 +21,10 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
         panels: series of AP in percent, one value per size of ``SIZES``; none where no object is
             of that size, written as a dash.
     """
-    with canvas.style():
-        columns, rows = canvas.shape(len(panels), 3 if len(panels) == 3 else 2)
-        made, axes = canvas.figure(columns, rows, (4.8, 3.6), sharey=True)
-        for ax, panel in zip(axes, panels, strict=False):
+    most = 3 if len(panels) == 3 else 2
+    empty = canvas.panels(len(panels), (4.8, 3.6), (title, note), most, sharey=True)
+    with empty as (made, axes, left):
+        for ax, panel in zip(axes, panels, strict=True):
             width = 0.84 / len(panel.series)
             for index, one in enumerate(panel.series):
                 places = [
@@ -49,9 +49,6 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
             ax.margins(y=0.12)
             ax.tick_params(labelleft=True)
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-        for ax in axes[::columns]:
+        for ax in left:
             ax.set_ylabel("AP (%)")
-        for ax in axes[len(panels) :]:
-            ax.remove()
-        canvas.caption(made, title, note)
     return made

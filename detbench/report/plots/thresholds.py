@@ -21,10 +21,9 @@ def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Fi
         panels: series of AP in percent, one value per threshold of ``THRESHOLDS``.
         x: what to call the horizontal axis.
     """
-    with canvas.style():
-        columns, rows = canvas.shape(len(panels))
-        made, axes = canvas.figure(columns, rows, (4.4, 3.6), sharex=True, sharey=True)
-        for ax, panel in zip(axes, panels, strict=False):
+    empty = canvas.panels(len(panels), (4.4, 3.6), (title, note), sharex=True, sharey=True)
+    with empty as (made, axes, left):
+        for ax, panel in zip(axes, panels, strict=True):
             for index, one in enumerate(panel.series):
                 ax.plot(
                     THRESHOLDS,
@@ -38,9 +37,6 @@ def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Fi
             ax.set_xlabel(x or "IoU that a box needs with its object")
         # After all lines: the axes share one scale.
         axes[0].set_ylim(bottom=0)
-        for ax in axes[::columns]:
+        for ax in left:
             ax.set_ylabel("AP (%)")
-        for ax in axes[len(panels) :]:
-            ax.remove()
-        canvas.caption(made, title, note)
     return made
