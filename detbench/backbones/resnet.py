@@ -208,6 +208,7 @@ class DeformableConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty_like(conv.weight))
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        self.bias: nn.Parameter | None = None
         self.stride = conv.stride[0]
         self.modulated = modulated
         self.conv_offset = nn.Conv2d(
@@ -223,7 +224,7 @@ class DeformableConv(nn.Module):
         if self.modulated:
             offset, mask = offset.split((18, 9), dim=1)
             mask = mask.sigmoid()
-        return deform_conv2d(x, offset, self.weight, None, self.stride, padding=1, mask=mask)
+        return deform_conv2d(x, offset, self.weight, self.bias, self.stride, padding=1, mask=mask)
 
 
 def _deform(layer: nn.Module, modulated: bool) -> None:

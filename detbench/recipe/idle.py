@@ -13,7 +13,7 @@ from typing import Any
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.experiment import Cell, Evaluation, Sgd, Steps, Training
-from detbench.recipe.model import ResNet
+from detbench.recipe.model import ResNet, Timm
 from detbench.recipe.override import split
 from detbench.recipe.roi import BoxLoss, Conv, Res5
 from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Tower
@@ -157,6 +157,8 @@ def _trains_norms(detector: Detector) -> bool:
     if any(isinstance(one, (Custom, Conv)) for one in (*options, detector.backbone, detector.neck)):
         return True
     backbone = detector.backbone
+    if isinstance(backbone, Timm):
+        return True
     live = isinstance(backbone, ResNet) and backbone.norm != "frozen"
     if live and isinstance(backbone, ResNet) and backbone.frozen_stages < 4:
         return True
@@ -204,6 +206,8 @@ def _detector(detector: Detector, training: Training) -> Findings:
     backbone = detector.backbone
     if isinstance(backbone, ResNet) and training.weights != "default":
         yield ("backbone", "weights"), "training.weights=default alone asks for them"
+    if isinstance(backbone, Timm) and backbone.deformable == "none":
+        yield ("backbone", "deformable_stages"), "backbone.deformable is 'none'"
     for path, option in _options(detector):
         for name, why in _option(option):
             yield (*path, name), why

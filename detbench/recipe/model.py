@@ -14,6 +14,7 @@ Init = Literal["he"]
 """How hidden convolutions of heads start: ``he``, by what keeps the variance of what passes (He et
 al. 2015); where none is given N(0, 0.01^2), as the papers' do (RetinaNet, section 4.1)."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class ResNet(Option):
@@ -68,7 +69,49 @@ class ResNet(Option):
         return self
 
 
-Backbone = Annotated[ResNet | Custom, Field(discriminator="kind")]
+class Timm(Option):
+    """A network of timm's with maps at strides 4, 8, 16 and 32, as C2 to C5: ConvNeXt, Swin,
+    SENet, Res2Net and hundreds more. ``training.weights = "default"`` takes timm's own weights.
+
+    Images whose sides are no multiples of 32 are padded at right and bottom for it.
+
+    Attributes:
+        name: in timm, as in ``convnext_tiny``; after a dot a tag, which says which weights.
+        frozen_stages: 0 trains everything, 1 freezes the stem and C2, and so on; -1 too trains all.
+        norm: of batch norms: ``frozen`` keeps statistics and affine parameters, ``eval`` trains the
+            affine parameters on fixed statistics, ``batch`` is live. Other norms always train.
+        drop_path: probability by which its last block is left out in training; earlier ones less.
+        deformable: deformable 3x3 convolutions: ``v1`` offsets, ``v2`` also modulation.
+        deformable_stages: where, as in [3, 4, 5] for C3 to C5.
+        width, blocks: what its channels, and the numbers of blocks of C2 to C5, are multiplied by,
+            for small profiles; families with neither (``backbones.timm``) stay as they are.
+    """
+
+    target: ClassVar[str] = "detbench.backbones.timm:Timm"
+    scaling: ClassVar[Scaling] = {
+        "frozen_stages": "backbone",
+        "width": "backbone",
+        "blocks": "backbone",
+        **kept("drop_path", "deformable_stages"),
+    }
+
+    kind: Literal["timm"]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)?$")]
+    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
+    norm: Literal["frozen", "eval", "batch"] = "eval"
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    deformable: Literal["none", "v1", "v2"] = "none"
+    deformable_stages: tuple[Annotated[int, Field(ge=2, le=5)], ...] = (3, 4, 5)
+    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    blocks: tuple[Share, Share, Share, Share] | None = None
+
+    @property
+    def weights(self) -> str:
+        """What ``training.weights = "default"`` means."""
+        return f"timm:{self.name}"
+
+
+Backbone = Annotated[ResNet | Timm | Custom, Field(discriminator="kind")]
 
 
 class Fpn(Option):

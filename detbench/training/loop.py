@@ -92,6 +92,7 @@ def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False
         settle.check_weights(training)
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
+        weights.warn_of_pixels(detector, training.weights, cell.detector.pixels)
 
     own = Own(work, digest.training(cell), cell.seed)
     fit(detector, loader, training, own, host, initialise)
