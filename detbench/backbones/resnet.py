@@ -99,6 +99,12 @@ class ResNet(nn.Module):
         layers = (getattr(self, f"layer{stage}", None) for stage in range(1, 5))
         return [layer for layer in layers if layer is not None]
 
+    @property
+    def layers(self) -> list[list[nn.Module]]:
+        """Modules of the stem, then of each block: what learning rates fall by."""
+        blocks = (block for stage in self.stages for block in stage)
+        return [[self.conv1, self.bn1], *(list(block.modules()) for block in blocks)]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
         if self.settings.norm == "batch" or images.is_meta:  # costs are counted layer by layer

@@ -121,6 +121,22 @@ class Timm(nn.Module):
             start = end
         return found
 
+    @property
+    def layers(self) -> list[list[nn.Module]]:
+        """The stem, then each block with what leads to it: what learning rates fall by."""
+        stem, *stages = self._stages()
+        found = [stem]
+        for modules in stages:
+            blocks, started = _blocks(modules), False
+            found.append([])
+            for module in modules:
+                if id(module) in blocks:
+                    if started:
+                        found.append([])
+                    started = True
+                found[-1].append(module)
+        return found
+
     def _frozen(self) -> Iterator[nn.Module]:
         if self.settings.frozen_stages > 0:
             for modules in self._stages()[: self.settings.frozen_stages + 1]:
@@ -261,6 +277,23 @@ def _widths(whole: Any, taken: dict[str, inspect.Parameter], width: float) -> di
 def _narrower(channels: int, width: float) -> int:
     """In proportion, a multiple of 8."""
     return max(LEAST, int(channels * width / 8 + 0.5) * 8)
+
+
+def _blocks(stage: Iterable[nn.Module]) -> set[int]:
+    """The blocks of a stage by their ids: what its sequences, or those called ``blocks`` in it, are
+    made of.
+
+    Args:
+        stage: its modules in order, each before those inside it.
+    """
+    found: set[int] = set()
+    inside: set[int] = set()
+    for module in stage:
+        sequence = getattr(module, "blocks", module)
+        if id(module) not in inside and isinstance(sequence, nn.Sequential | nn.ModuleList):
+            found |= {id(block) for block in sequence}
+            inside |= {id(one) for one in module.modules()}
+    return found
 
 
 def _deform(stages: Sequence[Sequence[nn.Module]], settings: TimmSettings) -> None:

@@ -128,6 +128,8 @@ def _training(settings: Training, detector: Detector) -> Findings:
         ("reference_batch",),
         "it says for which batch a recipe chose its learning rate; set training.optimizer.lr",
     )
+    if len(set(settings.input.short)) == 1:
+        yield ("input", "draw"), "training.input.short is a single side"
     optimizer, schedule = settings.optimizer, settings.schedule
     if isinstance(optimizer, Sgd):
         if not optimizer.weight_decay:
