@@ -41,8 +41,9 @@ class ResNetSettings:
         norm: ``frozen`` neither updates statistics nor trains the affine parameters, ``eval``
             trains them on fixed statistics, ``batch`` is live.
         width: multiplies every channel count; of grouped convolutions the number of groups.
-        deformable: ``v1`` or ``v2`` convolutions for the 3x3 of C3 to C5 (Dai et al. 2017; Zhu et
-            al. 2019), ``none`` for plain ones.
+        deformable: ``v1`` or ``v2`` convolutions for the 3x3 (Dai et al. 2017; Zhu et al. 2019),
+            ``none`` for plain ones.
+        deformable_stages: of which stages; 3 is C3.
         blocks: of C2 to C5 in place of the depth's numbers.
     """
 
@@ -54,6 +55,7 @@ class ResNetSettings:
     norm: Literal["frozen", "eval", "batch"]
     width: float
     deformable: Literal["none", "v1", "v2"]
+    deformable_stages: Sequence[int]
     blocks: Sequence[int] | None = None
 
     def planes(self, stage: int) -> int:
@@ -90,8 +92,9 @@ class ResNet(nn.Module):
             stride_in_first_conv(self)
         _initialise(self)
         if settings.deformable != "none":
-            for layer in self.stages[1:]:
-                _deform(layer, modulated=settings.deformable == "v2")
+            for stage, layer in enumerate(self.stages, 2):
+                if stage in settings.deformable_stages:
+                    _deform(layer, modulated=settings.deformable == "v2")
         self._freeze()
 
     @property

@@ -208,7 +208,7 @@ def _detector(detector: Detector, training: Training) -> Findings:
     backbone = detector.backbone
     if isinstance(backbone, ResNet) and training.weights != "default":
         yield ("backbone", "weights"), "training.weights=default alone asks for them"
-    if isinstance(backbone, Timm) and backbone.deformable == "none":
+    if isinstance(backbone, ResNet | Timm) and backbone.deformable == "none":
         yield ("backbone", "deformable_stages"), "backbone.deformable is 'none'"
     for path, option in _options(detector):
         for name, why in _option(option):
