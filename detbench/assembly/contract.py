@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from detbench.assembly.common import without_exit
-from detbench.detectors.dense import Predictions, PredictorShape
 from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode
@@ -28,6 +27,7 @@ from detbench.stages import outputs
 from detbench.stages.assignment import BACKGROUND, Assigned, Assignment, Normaliser
 from detbench.stages.assignment.proposals import Rois
 from detbench.stages.features import Pyramid
+from detbench.stages.predictor import Predictions, PredictorShape
 from detbench.stages.sampling import Pooled, RoiPyramid
 from detbench.stages.score import Product
 from detbench.structures import Targets
@@ -295,7 +295,10 @@ def levels(settings: Custom, made: Any, trial: Outputs) -> None:
     checked.module("positives")
     on = f"positives of {count} levels"
     with checked.run(on):
-        checked.gives([made(torch.arange(count))], [(count,)], on)
+        factors = made(torch.arange(count))
+        checked.gives([factors], [(count,)], on)
+        if not _on_meta() and not ((factors >= 0) & factors.isfinite()).all():
+            raise checked.fail(f"gives {factors.tolist()} for {on}, and not factors from 0")
 
 
 def assigner(settings: Custom, made: Any, trial: Outputs) -> None:

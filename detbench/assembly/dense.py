@@ -19,7 +19,9 @@ from detbench.recipe import detector as recipe
 from detbench.recipe import stages as option
 from detbench.recipe.base import Task
 from detbench.recipe.model import Neck
+from detbench.recipe.predictor import Convolutions
 from detbench.recipe.supervision import Auxiliary
+from detbench.stages.predictor import PredictorShape
 
 
 def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector:
@@ -97,7 +99,8 @@ def _predictor(
     settings: recipe.Dense, maps: PerTask[Any], towers: PerTask[Any], trial: contract.Outputs
 ) -> nn.Module:
     quality = settings.supervision.quality
-    shape = dense.PredictorShape(
+    asked = {} if quality is None else {"quality": quality.task}
+    shape = PredictorShape(
         channels=towers.map(lambda tower: tower.channels),
         coarseness=maps.map(lambda module: module.coarseness),
         classes=trial.classes,
@@ -105,13 +108,16 @@ def _predictor(
         per_cell=trial.grid.per_cell,
         levels=settings.neck.levels,
     )
-    if settings.predictor is None:
-        extras = {} if quality is None else {"quality": quality.task}
-        bias = getattr(settings.boxes, "bias", 0.0)
-        return dense.DensePredictor(shape, extras, settings.boxes.per_level_scale, bias)
-    wanted = [] if quality is None else ["quality"]
-    check = partial(contract.predictor, shape=shape, trial=trial, extras=wanted)
-    made: nn.Module = make(settings.predictor, check, **vars(shape))
+    option = settings.predictor or Convolutions(kind="convolutions")
+    objectness = getattr(option, "objectness", None)
+    wiring = {
+        "shape": shape,
+        "extras": asked | ({"objectness": objectness} if objectness else {}),
+        "scaled": settings.boxes.per_level_scale,
+        "bias": getattr(settings.boxes, "bias", 0.0),
+    }
+    check = partial(contract.predictor, shape=shape, trial=trial, extras=list(asked))
+    made: nn.Module = make(option, check, wiring, **vars(shape))
     return made
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detbench.detectors.classes import ClassRows
 from detbench.detectors.tasks import TaskModules
 from detbench.ops.coding import Delta
 from detbench.pertask import TASKS, PerTask
+from detbench.stages.classes import ClassRows
 from detbench.stages.initial import OutputInit, output
 from detbench.stages.sampling import Pooled, Regions
 from detbench.stages.sampling.shifted import Embedding

@@ -8,40 +8,22 @@ Sampling lives inside the heads, assignment and losses in ``detectors.supervisio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detbench.detectors.classes import ClassRows
 from detbench.detectors.supervision import Supervision
 from detbench.detectors.tasks import TaskModules
 from detbench.ops.boxes import clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import BoxCode
 from detbench.ops.suppression import best_pairs, suppress
-from detbench.pertask import PerTask
-from detbench.stages.convolution import prediction, prior_bias
 from detbench.stages.features import Pyramid
 from detbench.stages.outputs import Outputs
+from detbench.stages.predictor import Convolutions, Predictions
 from detbench.structures import Detections, Targets
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Raw outputs, one map per level on the pyramid's own grid.
-
-    Attributes:
-        cls: (B, A C, H_l, W_l) logits, A candidates per cell.
-        loc: (B, A dims, H_l, W_l), in the box code.
-        extras: (B, A, H_l, W_l) logits of each extra output, by name.
-    """
-
-    cls: list[Tensor]
-    loc: list[Tensor]
-    extras: dict[str, list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -52,95 +34,6 @@ class Inference:
     candidates_per_level: int
     nms: float
     max_detections: int
-
-
-@dataclass(frozen=True)
-class PredictorShape:
-    """What a predictor must know of the detector around it.
-
-    Attributes:
-        channels: of each task's tower.
-        coarseness: of each task's features.
-        classes, dims, per_cell: outputs of a candidate, and candidates of a cell.
-        levels: of the pyramid.
-    """
-
-    channels: PerTask[int]
-    coarseness: PerTask[int]
-    classes: int
-    dims: int
-    per_cell: int
-    levels: int
-
-
-class DensePredictor(nn.Module):
-    """The prediction convolutions, shared by all levels.
-
-    A task whose features are coarser than their level predicts all fine cells under a coarse one at
-    once: ``pixel_shuffle`` rearranges channels to cells (TSCODE, eq. 4, up to the order of
-    channels). Where the level's size is odd, the surplus at right and bottom is cropped.
-
-    Args:
-        shape: see ``PredictorShape``.
-        extras: name of each extra output to the task whose tower predicts it.
-        scaled: multiply the localisation output of each level by a learnt factor.
-        bias: that localisation starts with.
-    """
-
-    def __init__(
-        self, shape: PredictorShape, extras: Mapping[str, str], scaled: bool, bias: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.coarseness = shape.coarseness
-        self.per_cell = shape.per_cell
-        self.extras = extras
-        cells = shape.coarseness.map(lambda factor: factor**2)
-
-        def make(task: str, count: int, bias: float = 0.0) -> nn.Conv2d:
-            count = self.per_cell * count * getattr(cells, task)
-            return prediction(getattr(shape.channels, task), count, bias)
-
-        self.cls = make("cls", shape.classes, prior_bias(0.01))
-        self.loc = make("loc", shape.dims, bias)
-        for name, task in extras.items():
-            self.add_module(name, make(task, 1))
-        self.scales = nn.Parameter(torch.ones(shape.levels)) if scaled else None
-
-    def forward(self, towers: PerTask[list[Tensor]], sizes: list[tuple[int, int]]) -> Predictions:
-        """Towers' outputs per level to predictions on grids of ``sizes``."""
-        cls = self._on_grid(self.cls, towers.cls, self.coarseness.cls, sizes)
-        loc = self._on_grid(self.loc, towers.loc, self.coarseness.loc, sizes)
-        if self.scales is not None:
-            loc = [x * scale for x, scale in zip(loc, self.scales, strict=True)]
-        extras = {}
-        for name, task in self.extras.items():
-            maps, factor = getattr(towers, task), getattr(self.coarseness, task)
-            extras[name] = self._on_grid(getattr(self, name), maps, factor, sizes)
-        return Predictions(cls, loc, extras)
-
-    def parts(self) -> dict[str, list[nn.Module]]:
-        """Its convolutions by the task whose tower they read."""
-        parts: dict[str, list[nn.Module]] = {"cls": [self.cls], "loc": [self.loc]}
-        for name, task in self.extras.items():
-            parts[task].append(getattr(self, name))
-        return parts
-
-    def per_class(self) -> dict[str, ClassRows]:
-        """Rows of the classes: for each candidate of a cell, for each cell under a coarse one."""
-        rows = ClassRows(self.per_cell, self.coarseness.cls**2)
-        return {"cls.weight": rows, "cls.bias": rows}
-
-    @staticmethod
-    def _on_grid(
-        conv: nn.Conv2d, maps: list[Tensor], factor: int, sizes: list[tuple[int, int]]
-    ) -> list[Tensor]:
-        outputs = [conv(x) for x in maps]
-        if factor == 1:
-            return outputs
-        return [
-            F.pixel_shuffle(x, factor)[..., :height, :width]
-            for x, (height, width) in zip(outputs, sizes, strict=True)
-        ]
 
 
 @dataclass(frozen=True)
@@ -314,10 +207,11 @@ class DenseDetector(nn.Module):
             parts["shared features"] = [features.cls]
         if heads.shared:
             parts["shared head"] = [heads.cls]
-        if isinstance(self.predictor, DensePredictor):
+        predicted: dict[str, list[nn.Module]] = {}
+        if isinstance(self.predictor, Convolutions):
             predicted = self.predictor.parts()
         else:
-            predicted, parts["predictor"] = {}, [self.predictor]
+            parts["predictor"] = [self.predictor]
         for task in ("cls", "loc"):
             modules: list[nn.Module] = []
             if not features.shared:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from detbench.backbones.names import EPS
-from detbench.detectors.classes import class_rows
 from detbench.detectors.foreign import ForeignState, State, rename, strides_in_3x3
+from detbench.stages.classes import class_rows
 from detbench.stages.score import Product
 
 RENAMES: tuple[tuple[str, str], ...] = (

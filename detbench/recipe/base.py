@@ -175,12 +175,12 @@ class Custom(Spec):
 
     ``Pyramid`` is in ``detbench.stages.features``, ``Outputs`` in ``detbench.stages.outputs``,
     ``Assignment`` and ``Assigned`` in ``detbench.stages.assignment``, ``Predictions`` in
-    ``detbench.detectors.dense``, ``PerTask`` in ``detbench.pertask``, ``RoiPyramid`` and ``Pooled``
-    in ``detbench.stages.sampling``, ``Rois`` in ``detbench.stages.assignment.proposals``,
-    ``Targets`` in ``detbench.structures``; shapes are in their docstrings. Padding in ``Targets``
-    is not ``valid``; G, K and P may be 0. One ``both`` is one object for both tasks. Every module
-    is the detector's, and so is a sampler that is one: what it has is trained, moved, kept and
-    resumed.
+    ``detbench.stages.predictor``, ``PerTask`` in ``detbench.pertask``, ``RoiPyramid`` and
+    ``Pooled`` in ``detbench.stages.sampling``, ``Rois`` in
+    ``detbench.stages.assignment.proposals``, ``Targets`` in ``detbench.structures``; shapes are in
+    their docstrings. Padding in ``Targets`` is not ``valid``; G, K and P may be 0. One ``both`` is
+    one object for both tasks. Every module is the detector's, and so is a sampler that is one: what
+    it has is trained, moved, kept and resumed.
 
     Each is tried on a tiny input when it is built, in evaluation mode: state that training
     accumulates is a buffer, and changes in training mode only.

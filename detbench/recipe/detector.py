@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detbench.recipe.base import Custom, PerTaskSpec, Spec
+from detbench.recipe.base import PerTaskSpec, Spec
 from detbench.recipe.model import (
     Backbone,
     BoxCoding,
@@ -16,6 +17,7 @@ from detbench.recipe.model import (
     Pixels,
     RoiNeck,
 )
+from detbench.recipe.predictor import Predictor
 from detbench.recipe.proposals import RoiAssignment, Rpn
 from detbench.recipe.roi import (
     Branch,
@@ -29,7 +31,7 @@ from detbench.recipe.roi import (
 )
 from detbench.recipe.scaling import Scaling
 from detbench.recipe.stages import Assignment, Features, Head, Sampling, Score
-from detbench.recipe.supervision import Auxiliary, DenseSupervision, Levels
+from detbench.recipe.supervision import L1, Auxiliary, DenseSupervision, Levels
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
 STAGES = ("features", "sampling", "assignment", "heads", "supervision")
@@ -51,7 +53,7 @@ class Dense(Spec):
         inference: what is done with predictions at test.
         levels: how much each level of the pyramid counts, by the positives of a task's assignment;
             ``both`` counts those of two assignments together, of cls first. None is 1.
-        predictor: what makes outputs of both tasks' towers; none is a convolution each.
+        predictor: what makes outputs of both tasks' towers; none is ``convolutions``.
         score: what boxes are ranked by; none is ``product``.
         auxiliary: what teaches the same outputs beside the main supervision.
     """
@@ -72,7 +74,7 @@ class Dense(Spec):
     heads: PerTaskSpec[Head]
     supervision: DenseSupervision
     levels: PerTaskSpec[Levels] | None = None
-    predictor: Custom | None = None
+    predictor: Predictor | None = None
     score: Score | None = None
     auxiliary: tuple[Auxiliary, ...] | None = None
     inference: DenseInference = DenseInference()
@@ -84,6 +86,22 @@ class Dense(Spec):
             if losses.joint is None and getattr(losses, task) is None:
                 raise ValueError(f"supervision.{task}: is missing, and so is supervision.joint")
         return self
+
+    @model_validator(mode="after")
+    def _box_losses_fit_the_code(self) -> Self:
+        for place, supervision in self._supervisions():
+            loss, code = supervision.loc, self.boxes.kind
+            if isinstance(loss, L1) and code != "delta":
+                raise ValueError(f"{place}.loc: 'l1' needs boxes.kind 'delta', and not '{code}'")
+            if getattr(loss, "distribution_weight", 0) and code != "distribution":
+                setting = f"{place}.loc.distribution_weight"
+                raise ValueError(f"{setting}: needs boxes.kind 'distribution', and not '{code}'")
+        return self
+
+    def _supervisions(self) -> Iterator[tuple[str, DenseSupervision]]:
+        yield "supervision", self.supervision
+        for number, one in enumerate(self.auxiliary or ()):
+            yield f"auxiliary.{number}.supervision", one.supervision
 
 
 class Roi(Spec):

@@ -255,7 +255,7 @@ def _dense(detector: Dense) -> Findings:
         for setting in type(loss).model_fields:
             if setting not in ("kind", "weight", "distribution_weight"):
                 yield ("supervision", name, setting), f"supervision.{name}.weight is 0"
-    if detector.predictor is not None:
+    if isinstance(detector.predictor, Custom):
         for setting in ("bias", "per_level_scale"):
             yield ("boxes", setting), "the predictor is your own"
     loc = losses.loc

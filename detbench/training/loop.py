@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from detbench.data import settle
 from detbench.data.loading import TrainLoader, worker_deaths
-from detbench.detectors import classes
 from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
 from detbench.recipe import digest
 from detbench.recipe.experiment import Cell, Training
 from detbench.sharding import on_shard
+from detbench.stages import classes
 from detbench.structures import Batch
 from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
 from detbench.training.accumulation import Accumulated

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from detbench.backbones.names import DROPPED, as_torchvision
 from detbench.backbones.pretrained import Cover, cover
-from detbench.detectors import classes, detectron2_importer, importer, torchvision_importer
+from detbench.detectors import detectron2_importer, importer, torchvision_importer
 from detbench.detectors.fitting import IMPORT, PARTIAL, Fit, load
 from detbench.detectors.foreign import ForeignState
 from detbench.errors import WeightsError
 from detbench.recipe.model import Pixels
+from detbench.stages import classes
 from detbench.training import checkpoint, files, lookup
 from detbench.training.files import Content, read
 from detbench.training.named import Named, fetch, find

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detbench.detectors.dense import Predictions
 from detbench.pertask import PerTask
 from detbench.stages.assignment import BACKGROUND, Assigned, Assignment
 from detbench.stages.features import Pyramid
 from detbench.stages.outputs import Outputs
+from detbench.stages.predictor import Predictions
 from detbench.structures import Targets
 
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from detbench.assembly import build_detector
 from detbench.data.scenes import Shapes
-from detbench.detectors.dense import DensePredictor
 from detbench.detectors.roi import RoiDetector
 from detbench.errors import RecipeError
 from detbench.measure import meta
@@ -28,6 +27,7 @@ from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.digest import digest, training
 from detbench.recipe.resolve import ResolvedRow
 from detbench.recipe.validate import parse
+from detbench.stages.predictor import Convolutions
 from detbench.structures import Targets
 
 PROFILES = [name for name in load.profiles() if load.profile(name).light is not None]
@@ -146,7 +146,7 @@ def made(detector: Detector) -> nn.Module:
             nn.init.kaiming_uniform_(module.weight, a=1)
     if isinstance(network, RoiDetector):
         nn.init.normal_(network.rpn.loc.weight, std=0.03)
-    elif isinstance(network.predictor, DensePredictor):
+    elif isinstance(network.predictor, Convolutions):
         nn.init.zeros_(network.predictor.loc.bias)  # so that some distances are negative
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

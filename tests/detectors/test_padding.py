@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from detbench.assembly import build_detector
 from detbench.assembly.common import make
 from detbench.data.loading import TrainLoader
-from detbench.detectors.dense import Predictions
 from detbench.detectors.roi import RoiDetector
 from detbench.ops.candidates import Candidates, anchor_grid
 from detbench.recipe import resolve
@@ -23,6 +22,7 @@ from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
 from detbench.recipe.stages import AtssAssignment, IouAssignment
 from detbench.stages.assignment import IGNORE, Assigned
+from detbench.stages.predictor import Predictions
 from detbench.structures import Targets
 
 SIZES = [(60, 150), (150, 70), (33, 33)]

@@ -13,11 +13,11 @@ from PIL import Image
 
 from detbench.assembly import build_detector
 from detbench.data.kinds import CocoJson
-from detbench.detectors.classes import class_rows
 from detbench.errors import WeightsError
 from detbench.evaluation.run import Scored, load_and_score
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Cell
+from detbench.stages.classes import class_rows
 from detbench.training import weights
 from detbench.training.host import Host
 

@@ -1,0 +1,41 @@
+"""Schemas of what makes a dense detector's outputs of both tasks' towers."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from detbench.recipe.base import Custom, Option, Task
+from detbench.recipe.scaling import Scaling, kept
+
+Probability = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Prediction(Option):
+    """A 3x3 convolution for each output, shared by all levels.
+
+    Attributes:
+        prior: class probability that training starts with (RetinaNet, section 4.1).
+        objectness: the task whose tower predicts a further output, which makes the score and is
+            taught through it alone; without one there is none.
+    """
+
+    beside: ClassVar[frozenset[str]] = frozenset({"objectness"})
+    scaling: ClassVar[Scaling] = kept("prior")
+
+    kind: str
+    prior: Probability = 0.01
+    objectness: Task | None = None
+
+
+class Convolutions(Prediction):
+    """A 3x3 convolution for each output, shared by all levels (RetinaNet, FCOS)."""
+
+    target: ClassVar[str] = "detbench.stages.predictor.convolutions:Convolutions"
+    scaling: ClassVar[Scaling] = kept("prior")
+
+    kind: Literal["convolutions"]
+
+
+Predictor = Annotated[Convolutions | Custom, Field(discriminator="kind")]

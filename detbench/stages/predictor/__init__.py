@@ -1,0 +1,6 @@
+"""``predictor``: both tasks' towers to raw outputs of every candidate."""
+
+from detbench.stages.predictor.convolutions import Convolutions
+from detbench.stages.predictor.predictions import Predictions, PredictorShape
+
+__all__ = ["Convolutions", "Predictions", "PredictorShape"]
