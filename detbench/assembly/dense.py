@@ -115,6 +115,7 @@ def _predictor(
         "extras": asked | ({"objectness": objectness} if objectness else {}),
         "scaled": settings.boxes.per_level_scale,
         "bias": getattr(settings.boxes, "bias", 0.0),
+        "offset": getattr(settings.candidates, "offset", 0.0),
     }
     check = partial(contract.predictor, shape=shape, trial=trial, extras=list(asked))
     made: nn.Module = make(option, check, wiring, **vars(shape))
@@ -126,7 +127,12 @@ def _supervisions(settings: recipe.Dense, trial: contract.Outputs) -> Iterator[S
     parts: list[recipe.Dense | Auxiliary] = [settings, *(settings.auxiliary or ())]
     for number, part in enumerate(parts):
         assigners = per_task(
-            part.assignment, partial(make, check=partial(contract.assigner, trial=trial))
+            part.assignment,
+            partial(
+                make,
+                check=partial(contract.assigner, trial=trial),
+                wiring={"classes": trial.classes},
+            ),
         )
         losses = {}
         for name in ("cls", "loc", "quality", "joint"):

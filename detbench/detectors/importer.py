@@ -22,6 +22,8 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"bbox_head\.(?:retina_cls|conv_cls|atss_cls|gfl_cls)\.(.*)", r"predictor.cls.\1"),
     (r"bbox_head\.(?:retina_reg|conv_reg|atss_reg|gfl_reg)\.(.*)", r"predictor.loc.\1"),
     (r"bbox_head\.(?:conv_centerness|atss_centerness|atss_iou)\.(.*)", r"predictor.quality.\1"),
+    (r"bbox_head\.center_prior\.(mean|sigma)", r"supervisions.0.assigners.both.\1"),
+    (r"bbox_head\.reg_offset\.(.*)", r"predictor.feet.\1"),
     (r"rpn_head\.rpn_conv\.(.*)", r"rpn.conv.\1"),
     (r"rpn_head\.rpn_cls\.(.*)", r"rpn.cls.\1"),
     (r"rpn_head\.rpn_reg\.(.*)", r"rpn.loc.\1"),
@@ -57,6 +59,10 @@ def translate(state: dict[str, Tensor], laterals: int) -> dict[str, Tensor]:
             scales[int(match[1])] = tensor.reshape(())
         elif not IGNORED.fullmatch(name):
             translated[_rename(name, laterals)] = tensor
+    if any("center_prior" in name for name in state):  # what is FCOS's centre-ness elsewhere
+        third = [name for name in translated if name.startswith("predictor.quality.")]
+        for name in third:
+            translated[name.replace("quality", "objectness")] = translated.pop(name)
     if scales:
         translated["predictor.scales"] = torch.stack([scales[level] for level in sorted(scales)])
     return translated

@@ -12,12 +12,12 @@ from typing import Any
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Detector, Roi
-from detbench.recipe.experiment import Cell, Evaluation, Sgd, Steps, Training
+from detbench.recipe.experiment import Cell, Cosine, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet, Timm
 from detbench.recipe.override import split
 from detbench.recipe.roi import BoxLoss, Conv, Res5
-from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Tower
-from detbench.recipe.supervision import Giou
+from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Ssh, Tower
+from detbench.recipe.supervision import AutoAssign, OverlapLoss
 from detbench.recipe.table import Row
 
 Path = tuple[str, ...]
@@ -139,6 +139,8 @@ def _training(settings: Training, detector: Detector) -> Findings:
             yield ("optimizer", "decay_norms"), "no norm of this detector trains"
     if isinstance(schedule, Steps):
         yield from _steps(schedule, float(settings.epochs or settings.iterations or 0))
+    if isinstance(schedule, Steps | Cosine) and not schedule.warmup_iterations:
+        yield ("schedule", "warmup_ratio"), "training.schedule.warmup_iterations is 0"
 
 
 def _steps(schedule: Steps, length: float) -> Findings:
@@ -149,8 +151,6 @@ def _steps(schedule: Steps, length: float) -> Findings:
         yield ("schedule", "drops"), f"the training ends at {length:g}, before {listed}"
     if not [drop for drop in schedule.drops if drop < length]:
         yield ("schedule", "gamma"), "no drop of the learning rate comes before the end"
-    if not schedule.warmup_iterations:
-        yield ("schedule", "warmup_ratio"), "training.schedule.warmup_iterations is 0"
 
 
 def _trains_norms(detector: Detector) -> bool:
@@ -173,6 +173,8 @@ def _has_norm(option: Spec) -> bool:
     match option:
         case Tower():
             return option.norm != "none" and option.depth > 0
+        case Ssh():
+            return option.norm != "none"
         case Sce():
             return option.norm != "none" and option.down == "conv"
         case Dpe():
@@ -228,7 +230,7 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
         case Dpe() if -1 not in option.levels:
             for name in ("norm", "conv_bias"):
                 yield name, "levels without -1 need no convolution"
-        case Tower() | Sce() | Dpe() if option.norm == "none" and not option.conv_bias:
+        case Tower() | Sce() | Dpe() | Ssh() if option.norm == "none" and not option.conv_bias:
             yield "conv_bias", "without a norm a convolution always has a bias"
         case Deformable() if not option.convs:
             yield "convs", "it names no convolution, which is kind = 'regular'"
@@ -258,8 +260,10 @@ def _dense(detector: Dense) -> Findings:
     if isinstance(detector.predictor, Custom):
         for setting in ("bias", "per_level_scale"):
             yield ("boxes", setting), "the predictor is your own"
+    if isinstance(losses.joint, AutoAssign) and detector.levels and not detector.levels.shared:
+        yield ("levels", "loc"), "'autoassign' counts levels by levels.cls: give levels.both"
     loc = losses.loc
-    if isinstance(loc, Giou) and loc.weighting == "none" and loc.normaliser != "weights":
+    if isinstance(loc, OverlapLoss) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"
 
 

@@ -38,4 +38,18 @@ class Convolutions(Prediction):
     kind: Literal["convolutions"]
 
 
-Predictor = Annotated[Convolutions | Custom, Field(discriminator="kind")]
+class Refined(Prediction):
+    """Convolutions whose boxes are refined (DW, section 3.5): each side is predicted anew at its
+    foot, displaced by two further outputs of the localisation tower.
+    """
+
+    target: ClassVar[str] = "detbench.stages.predictor.refined:Refined"
+    scaling: ClassVar[Scaling] = kept("prior")
+
+    kind: Literal["refined"]
+
+
+Predictor = Annotated[
+    Convolutions | Refined | Custom,
+    Field(discriminator="kind"),
+]

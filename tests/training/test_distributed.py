@@ -102,6 +102,8 @@ CASES = {
     "dense": ("gfl-r50",),
     "batch norm": ("fcos-r50", *LIVE),
     "totals": ("ddod-r50", "data.train=10", *STEADY),
+    "learnt prior": ("autoassign-r50", "data.train=10", *STEADY),
+    "weights": ("dw-r50", "data.train=10", *STEADY),
     "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
     "rest": ("retinanet-r50", "data.train=10", *STEADY),
     "regions": ("faster-rcnn-r50", *STEADY),

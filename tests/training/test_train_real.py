@@ -51,7 +51,16 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "detector", ["retinanet-r50", "fcos-r50", "atss-r50", "gfl-r50", "ddod-r50"]
+    "detector",
+    [
+        "retinanet-r50",
+        "fcos-r50",
+        "atss-r50",
+        "gfl-r50",
+        "ddod-r50",
+        "autoassign-r50",
+        "dw-r50",
+    ],
 )
 def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str) -> None:
     monkeypatch.setattr(loop, "READ_EVERY_S", 0.0)

@@ -34,8 +34,8 @@ class Convolutions(nn.Module):
         shape: PredictorShape,
         extras: Mapping[str, str],
         scaled: bool,
-        bias: float = 0.0,
-        prior: float = 0.01,
+        bias: float,
+        prior: float,
     ) -> None:
         super().__init__()
         self.coarseness = shape.coarseness
