@@ -17,10 +17,12 @@ from detbench.recipe import load, reference
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Roi
 from detbench.recipe.light import lighten
+from detbench.recipe.model import Timm
 from detbench.structures import Targets
 
 HOSTS = {"dense": "fcos-r50", "roi": "faster-rcnn-r50"}
 OTHER_HOSTS = {"l1": "retinanet-r50", "res5": "faster-rcnn-r50-c4", "c4": "faster-rcnn-r50-c4"}
+EXAMPLES = {(Timm, "name"): "convnext_atto"}
 OTHER_HOSTS |= {"center-prior": "autoassign-r50", "autoassign": "autoassign-r50"}
 OTHER_HOSTS |= {"dual-weighting": "dw-r50"}
 CLASSES = 3
@@ -80,9 +82,14 @@ def put(table: Any, path: Path, option: Spec) -> Any:
 
 
 def made(schema: type[Spec]) -> Spec:
-    """With its defaults, and the first choice where there is none."""
+    """With its defaults, and an example or the first choice where there is none."""
     required = {n: f for n, f in schema.model_fields.items() if f.is_required()}
-    return schema(**{name: get_args(field.annotation)[0] for name, field in required.items()})
+    return schema(
+        **{
+            name: EXAMPLES.get((schema, name)) or get_args(field.annotation)[0]
+            for name, field in required.items()
+        }
+    )
 
 
 @cache

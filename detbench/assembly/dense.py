@@ -47,7 +47,7 @@ def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector
         code=code,
         score=make(score, partial(contract.score, trial=trial)),
         supervisions=list(_supervisions(settings, trial)),
-        inference=dense.Inference(**settings.inference.model_dump()),
+        inference=dense.Inference(**settings.inference.model_dump(exclude={"views"})),
         num_classes=num_classes,
     )
     return dense.DenseDetector(parts)

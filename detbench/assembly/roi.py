@@ -65,7 +65,7 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
         proposals=proposals,
         stages=_stages(settings, proposals, branches),
         readout=Readout(**settings.readout.model_dump()),
-        inference=RoiInference(**settings.inference.model_dump()),
+        inference=RoiInference(**settings.inference.model_dump(exclude={"views"})),
     )
 
 

@@ -41,8 +41,9 @@ class ResNetSettings:
         norm: ``frozen`` neither updates statistics nor trains the affine parameters, ``eval``
             trains them on fixed statistics, ``batch`` is live.
         width: multiplies every channel count; of grouped convolutions the number of groups.
-        deformable: ``v1`` or ``v2`` convolutions for the 3x3 of C3 to C5 (Dai et al. 2017; Zhu et
-            al. 2019), ``none`` for plain ones.
+        deformable: ``v1`` or ``v2`` convolutions for the 3x3 (Dai et al. 2017; Zhu et al. 2019),
+            ``none`` for plain ones.
+        deformable_stages: of which stages; 3 is C3.
         blocks: of C2 to C5 in place of the depth's numbers.
     """
 
@@ -54,6 +55,7 @@ class ResNetSettings:
     norm: Literal["frozen", "eval", "batch"]
     width: float
     deformable: Literal["none", "v1", "v2"]
+    deformable_stages: Sequence[int]
     blocks: Sequence[int] | None = None
 
     def planes(self, stage: int) -> int:
@@ -90,14 +92,21 @@ class ResNet(nn.Module):
             stride_in_first_conv(self)
         _initialise(self)
         if settings.deformable != "none":
-            for layer in self.stages[1:]:
-                _deform(layer, modulated=settings.deformable == "v2")
+            for stage, layer in enumerate(self.stages, 2):
+                if stage in settings.deformable_stages:
+                    _deform(layer, modulated=settings.deformable == "v2")
         self._freeze()
 
     @property
     def stages(self) -> list[nn.Sequential]:
         layers = (getattr(self, f"layer{stage}", None) for stage in range(1, 5))
         return [layer for layer in layers if layer is not None]
+
+    @property
+    def layers(self) -> list[list[nn.Module]]:
+        """Modules of the stem, then of each block: what learning rates fall by."""
+        blocks = (block for stage in self.stages for block in stage)
+        return [[self.conv1, self.bn1], *(list(block.modules()) for block in blocks)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
@@ -208,6 +217,7 @@ class DeformableConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty_like(conv.weight))
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        self.bias: nn.Parameter | None = None
         self.stride = conv.stride[0]
         self.modulated = modulated
         self.conv_offset = nn.Conv2d(
@@ -223,7 +233,8 @@ class DeformableConv(nn.Module):
         if self.modulated:
             offset, mask = offset.split((18, 9), dim=1)
             mask = mask.sigmoid()
-        return deform_conv2d(x, offset, self.weight, mask, stride=self.stride, padding=1)
+        settings = {"bias": self.bias, "stride": self.stride, "padding": 1}
+        return deform_conv2d(x, offset, self.weight, mask, **settings)
 
 
 def _deform(layer: nn.Module, modulated: bool) -> None:

@@ -127,7 +127,25 @@ def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
 def _weights(chosen: Plan) -> list[Finding]:
     starts = dict.fromkeys(lookup.of_cell(cell) for cell in chosen.cells)
     found = lookup.look_up([one.name for one in starts if lookup.needs_lookup(one)])
-    return [_weights_from(one, found.get(one.name)) for one in starts]
+    unknown = lookup.unknown_networks(chosen.cells)
+    return [
+        *[Finding("backbone", "mend", said) for said in unknown],
+        *[_weights_from(one, found.get(one.name)) for one in starts],
+        *[Finding("weights", "warning", said) for said in _pixels(chosen, found)],
+    ]
+
+
+def _pixels(chosen: Plan, found: dict[str, Answer]) -> list[str]:
+    """Of cells whose pixels are not those of the published weights that they start from."""
+    from detbench.training import lookup
+
+    pairs = [(lookup.of_cell(cell).name, cell.detector.pixels) for cell in chosen.cells]
+    said = [
+        lookup.other_pixels(name, pixels, found[name].pixels)
+        for name, pixels in pairs
+        if name in found
+    ]
+    return list(dict.fromkeys(filter(None, said)))
 
 
 def _weights_from(start: Start, found: Answer | None) -> Finding:

@@ -206,7 +206,7 @@ class _Training:
 
     def _image(self, epoch: int, index: int) -> _Image:
         draws = Draws(self.seed, _AUGMENT, epoch, index)
-        short = draws.choice(self.input.short)
+        short = _short(self.input, draws)
         loaded = _scaled(self.dataset, index, short, self.input.long)
         if not draws.chance(self.input.flip):
             return loaded
@@ -229,6 +229,14 @@ class _Testing:
     def load(self, number: int) -> list[_Image]:
         short, long = self.input.short[-1], self.input.long
         return [_scaled(self.dataset, i, short, long) for i in self.indices(number)]
+
+
+def _short(input: Input, draws: Draws) -> int:
+    """A training image's shorter side."""
+    if input.draw == "listed":
+        return draws.choice(input.short)
+    least, most = min(input.short), max(input.short)
+    return least + draws.integer(most - least + 1)
 
 
 def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:

@@ -137,7 +137,17 @@ class DenseDetector(nn.Module):
             Scalars by name: ``cls``, ``loc``, and ``distribution``, ``quality`` if there are any;
             those of auxiliary supervisions with their prefixes.
         """
-        outputs = self.outputs(self.forward(images))
+        return self.losses_of(self.network(images), images, targets, epoch)
+
+    def network(self, images: Tensor) -> Predictions:
+        """What a batch may be split for: each image's predictions depend on it alone."""
+        return self.forward(images)
+
+    def losses_of(
+        self, predictions: Predictions, images: Tensor, targets: Targets, epoch: float
+    ) -> dict[str, Tensor]:
+        """``losses`` of the network's output; ``images`` are not read."""
+        outputs = self.outputs(predictions)
         found: dict[str, Tensor] = {}
         for supervision in self.supervisions:
             found |= supervision(outputs, targets, epoch)

@@ -110,7 +110,21 @@ class RoiDetector(nn.Module):
             targets: of the batch; an image may have no objects.
             epoch: unused; dense detectors take it too.
         """
-        maps, levels = self.pyramid(images)
+        return self.losses_of(self.network(images), images, targets, epoch)
+
+    def network(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What a batch may be split for: each image's maps depend on it alone."""
+        return self.pyramid(images)
+
+    def losses_of(
+        self,
+        outputs: tuple[list[Tensor], list[Tensor]],
+        images: Tensor,
+        targets: Targets,
+        epoch: float,
+    ) -> dict[str, Tensor]:
+        """``losses`` of the network's output; of ``images`` only the size is read."""
+        maps, levels = outputs
         cls, loc = self.rpn(levels)
         sizes = _sizes(images, targets.sizes)
         losses = self.rpn.losses(cls, loc, targets, sizes)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from detbench.data.loading import worker_deaths
 from detbench.errors import CellFailed
+from detbench.evaluation.views import ViewSet
 from detbench.progress import Progress, Report
 from detbench.structures import Batch, Detections
 from detbench.training.precision import memory_format
@@ -29,7 +30,7 @@ class Category(Protocol):
 @torch.inference_mode()
 def predict(
     detector: nn.Module,
-    loader: Iterable[Batch],
+    loader: Iterable[Batch | ViewSet],
     categories: Sequence[Category],
     device: torch.device | str,
     report: Report,
@@ -38,7 +39,8 @@ def predict(
     """Run ``detector`` in eval mode over ``loader``.
 
     Args:
-        loader: batches; with a number of images as ``own`` its progress has an end.
+        loader: batches, or sets of views of one; with a number of images as ``own`` its progress
+            has an end.
         categories: of the data set, in the order of the labels.
         report: told after each batch.
 
@@ -57,10 +59,15 @@ def predict(
     identifiers = [category.id for category in categories]
     results: list[dict[str, Any]] = []
     done, began = 0, time.monotonic()
+
+    def detect(batch: Batch) -> list[Detections]:
+        images = batch.images.to(device, memory_format=memory_format(channels_last))
+        found: list[Detections] = network.detect(images, batch.sizes.to(device))
+        return found
+
     with worker_deaths():
-        for batch in loader:
-            images = batch.images.to(device, memory_format=memory_format(channels_last))
-            found = network.detect(images, batch.sizes.to(device))
+        for one in loader:
+            batch, found = one.merged(detect) if isinstance(one, ViewSet) else (one, detect(one))
             for index, detections in enumerate(found):
                 results += to_results(detections, batch, index, identifiers)
             done += len(found)

@@ -14,6 +14,7 @@ from detbench.data.loading import EvalLoader
 from detbench.evaluation import scoring
 from detbench.evaluation.coco import Evaluator
 from detbench.evaluation.predict import predict
+from detbench.evaluation.views import ViewLoader
 from detbench.recipe.experiment import Cell
 from detbench.training import seeding
 from detbench.training.host import Host
@@ -49,10 +50,15 @@ def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "d
     """
     dataset = data.load(cell.data, "val", host.data_root)
     settings, team = cell.evaluation, host.team
-    loader = EvalLoader(
-        *(dataset, cell.training.input, cell.detector.pixels),
-        *(settings.batch, settings.limit, host.loading),
-    )
+    views = cell.detector.inference.views
+    loader: EvalLoader | ViewLoader
+    if views is None:
+        loader = EvalLoader(
+            *(dataset, cell.training.input, cell.detector.pixels),
+            *(settings.batch, settings.limit, host.loading),
+        )
+    else:
+        loader = ViewLoader(dataset, cell, views, host.loading)
     last = cell.training.channels_last
     own = predict(detector, loader, dataset.categories, host.device, host.report, last)
     truth = dataset.ground_truth()

@@ -19,7 +19,7 @@ from detbench.errors import RecipeError, WeightsError
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.recipe.light import BLOCKS
-from detbench.recipe.model import Pixels, ResNet
+from detbench.recipe.model import Pixels, ResNet, Timm
 from detbench.recipe.table import Profile
 from detbench.recipe.validate import suggest
 
@@ -167,7 +167,8 @@ def settle(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     wanted = cell.training.weights
     if not is_name(wanted):
         return cell, ""
-    own, why = "", "a backbone of one's own has no embedded weights"
+    whose = "timm's" if isinstance(cell.detector.backbone, Timm) else "one's own"
+    own, why = "", f"a backbone of {whose} has no embedded weights"
     if isinstance(cell.detector.backbone, ResNet):
         own = identity(cell.detector.backbone, cell.detector.pixels)
         why = f"there are no embedded weights of the backbone {own}: {_advice(profile)}"
@@ -212,7 +213,7 @@ def missed(cell: Cell, base: Cell) -> bool:
 def whole(cell: Cell) -> Cell:
     """The cell with a backbone that trains whole: random layers are not worth keeping."""
     backbone = cell.detector.backbone
-    if not isinstance(backbone, ResNet):
+    if not isinstance(backbone, ResNet | Timm):
         return cell
     live = backbone.model_copy(update={"norm": "batch", "frozen_stages": -1})
     return cell.model_copy(update={"detector": cell.detector.model_copy(update={"backbone": live})})

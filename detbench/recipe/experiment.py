@@ -12,6 +12,7 @@ from detbench.recipe.detector import Detector
 from detbench.recipe.model import Fraction, Positive
 
 NotNegative = Annotated[float, Field(ge=0)]
+LayerDecay = Annotated[float, Field(gt=0, le=1)]
 
 
 class Input(Spec):
@@ -21,12 +22,17 @@ class Input(Spec):
         short, long: images are scaled, keeping their aspect, so that the shorter side is
             ``short`` unless the longer one would pass ``long``. Several ``short`` sides: one is
             drawn per training image, the last is used for testing.
+        draw: ``listed`` draws one of the ``short`` sides, ``range`` any whole number from the
+            smallest of them to the largest.
         flip: probability of a horizontal flip in training.
         multiple: images are padded at right and bottom to a multiple of this.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"draw"})
+
     short: tuple[Positive, ...] = (800,)
     long: Positive = 1333
+    draw: Literal["listed", "range"] = "listed"
     flip: Fraction = 0.5
     multiple: Positive = 32
 
@@ -38,7 +44,11 @@ class Sgd(Spec):
         decay_norms: weight decay on norm layers too.
         bias_lr: factor on the learning rate of biases.
         decay_biases: weight decay on biases too.
+        layer_decay: of the backbone's last block; of each one before, down to the stem, it is the
+            next one's times this again. A factor on the learning rate.
     """
+
+    added: ClassVar[frozenset[str]] = frozenset({"layer_decay"})
 
     kind: Literal["sgd"]
     lr: Annotated[float, Field(gt=0)]
@@ -47,14 +57,22 @@ class Sgd(Spec):
     decay_norms: bool = True
     bias_lr: NotNegative = 1.0
     decay_biases: bool = True
+    layer_decay: LayerDecay = 1.0
 
 
 class AdamW(Spec):
-    """AdamW, for small profiles only."""
+    """AdamW (Loshchilov and Hutter 2019). Parameters of one dimension do not decay.
+
+    Attributes:
+        layer_decay: as of ``sgd``.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"layer_decay"})
 
     kind: Literal["adamw"]
     lr: Annotated[float, Field(gt=0)]
     weight_decay: NotNegative = 0.05
+    layer_decay: LayerDecay = 1.0
 
 
 class Steps(Spec):
@@ -110,6 +128,8 @@ class Training(Spec):
     Attributes:
         epochs, iterations: the length; exactly one is given. Steps' drops are in the same unit.
         batch: images per step, over all devices.
+        accumulate: parts that each process's images go through the network in, one after another,
+            for a batch that does not fit into memory; the losses are those of the whole batch.
         clip: largest gradient norm; none is no clipping.
         average: of the weights, to be evaluated and kept; none takes those of the last iteration.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast (fp16 with loss scaling).
@@ -123,10 +143,12 @@ class Training(Spec):
     """
 
     undigested: ClassVar[frozenset[str]] = frozenset({"reference_batch", "checkpoint_every"})
+    added: ClassVar[frozenset[str]] = frozenset({"accumulate"})
 
     epochs: Annotated[float, Field(gt=0)] | None = None
     iterations: Positive | None = None
     batch: Positive = 16
+    accumulate: Positive = 1
     input: Input = Input()
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="kind")]
     schedule: Annotated[Steps | Cosine | OneCycle, Field(discriminator="kind")] = Steps(
@@ -149,6 +171,12 @@ class Training(Spec):
     def _content_of_a_file(self) -> Self:
         if self.weights_content and self.weights in ("none", "default", "embedded"):
             raise ValueError("'weights_content' is of a file, which 'weights' must name")
+        return self
+
+    @model_validator(mode="after")
+    def _no_empty_part(self) -> Self:
+        if self.accumulate > self.batch:
+            raise ValueError("'accumulate' asks for more parts than 'batch' has images")
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from typing import Any
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.experiment import Cell, Cosine, Evaluation, Sgd, Steps, Training
-from detbench.recipe.model import ResNet
+from detbench.recipe.model import ResNet, Timm
 from detbench.recipe.override import split
 from detbench.recipe.predictor import MaxFilter
 from detbench.recipe.roi import BoxLoss, Conv, Res5
@@ -129,6 +129,8 @@ def _training(settings: Training, detector: Detector) -> Findings:
         ("reference_batch",),
         "it says for which batch a recipe chose its learning rate; set training.optimizer.lr",
     )
+    if len(set(settings.input.short)) == 1:
+        yield ("input", "draw"), "training.input.short is a single side"
     optimizer, schedule = settings.optimizer, settings.schedule
     if isinstance(optimizer, Sgd):
         if not optimizer.weight_decay:
@@ -158,6 +160,8 @@ def _trains_norms(detector: Detector) -> bool:
     if any(isinstance(one, (Custom, Conv)) for one in (*options, detector.backbone, detector.neck)):
         return True
     backbone = detector.backbone
+    if isinstance(backbone, Timm):
+        return True
     live = isinstance(backbone, ResNet) and backbone.norm != "frozen"
     if live and isinstance(backbone, ResNet) and backbone.frozen_stages < 4:
         return True
@@ -209,6 +213,8 @@ def _detector(detector: Detector, training: Training) -> Findings:
     backbone = detector.backbone
     if isinstance(backbone, ResNet) and training.weights != "default":
         yield ("backbone", "weights"), "training.weights=default alone asks for them"
+    if isinstance(backbone, ResNet | Timm) and backbone.deformable == "none":
+        yield ("backbone", "deformable_stages"), "backbone.deformable is 'none'"
     for path, option in _options(detector):
         for name, why in _option(option):
             yield (*path, name), why

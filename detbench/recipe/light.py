@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from detbench.recipe.base import Custom, Spec
 from detbench.recipe.detector import Dense, Roi
-from detbench.recipe.model import ResNet
+from detbench.recipe.model import ResNet, Timm
 from detbench.recipe.scaling import Rule
 from detbench.recipe.table import Light
 
@@ -57,6 +57,8 @@ def _lightened(value: Any, light: Light) -> Any:
         return value
     if isinstance(value, ResNet):
         return _backbone(value, light)
+    if isinstance(value, Timm):
+        return _timm(value, light)
     changes = {}
     for name, old in value:
         if rule := value.scaling.get(name):
@@ -79,6 +81,15 @@ def _backbone(backbone: ResNet, light: Light) -> ResNet:
     width = _product(reference.width * backbone.width, min(1.0, wanted / sum(blocks)))
     settings = {"blocks": blocks, "width": width, "weights": None}
     return backbone.model_copy(update=reference.model_dump() | settings)
+
+
+def _timm(backbone: Timm, light: Light) -> Timm:
+    """Each stage with the share of its blocks that a ResNet-50's has, and as much narrower."""
+    reference = light.backbone
+    shares = zip(reference.blocks, BLOCKS[50], strict=True)
+    blocks = tuple(min(1.0, _product(1, less / many)) for less, many in shares)
+    width = _product(reference.width, backbone.width)
+    return backbone.model_copy(update=reference.model_dump() | {"blocks": blocks, "width": width})
 
 
 def _channels(width: int, light: Light) -> int:

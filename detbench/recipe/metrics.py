@@ -85,6 +85,8 @@ METRICS: dict[str, Metric] = {
         _cost("loc_convs_mi", "Conv head (Mi)", "Mi", 2, "loc_convolutions"),
         # Seconds per image on the paper's GPU.
         Metric("runtime_s", "cited", "s / image", 3, "s", lower=True),
+        # Images per second on it.
+        Metric("fps", "cited", "FPS", 1, "1/s"),
         # TIDE's six types of errors (Bolya et al. 2020), then all false positives and negatives.
         *(_error(name) for name in ("cls", "loc", "both", "dupe", "bkg", "miss")),
         Metric("E_fp", "error", "FP", lower=True, source="false_positive"),

@@ -14,6 +14,8 @@ Init = Literal["he"]
 """How hidden convolutions of heads start: ``he``, by what keeps the variance of what passes (He et
 al. 2015); where none is given N(0, 0.01^2), as the papers' do (RetinaNet, section 4.1)."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+DeformableStages = tuple[Annotated[int, Field(ge=2, le=5)], ...]
 
 
 class ResNet(Option):
@@ -32,12 +34,14 @@ class ResNet(Option):
             parameters on fixed statistics, ``batch`` is live.
         width: multiplies every channel count (1 for the paper's network); of grouped convolutions
             the number of groups, not their width.
-        deformable: deformable 3x3 convolutions in C3 to C5: ``v1`` offsets, ``v2`` also modulation.
+        deformable: deformable 3x3 convolutions: ``v1`` offsets, ``v2`` also modulation.
+        deformable_stages: where, as in [3, 4, 5] for C3 to C5.
         weights: what ``--weights`` means by default: a torchvision or timm name, or none.
     """
 
     target: ClassVar[str] = "detbench.backbones.resnet:ResNet"
     beside: ClassVar[frozenset[str]] = frozenset({"weights"})
+    added: ClassVar[frozenset[str]] = frozenset({"deformable_stages"})
     scaling: ClassVar[Scaling] = {
         "depth": "backbone",
         "groups": "backbone",
@@ -45,6 +49,7 @@ class ResNet(Option):
         "frozen_stages": "backbone",
         "width": "backbone",
         "blocks": "backbone",
+        **kept("deformable_stages"),
     }
 
     kind: Literal["resnet"]
@@ -56,6 +61,7 @@ class ResNet(Option):
     norm: Literal["frozen", "eval", "batch"] = "eval"
     width: Annotated[float, Field(gt=0, le=1)] = 1.0
     deformable: Literal["none", "v1", "v2"] = "none"
+    deformable_stages: DeformableStages = (3, 4, 5)
     blocks: tuple[Positive, Positive, Positive, Positive] | None = None
     weights: str | None = None
 
@@ -68,7 +74,49 @@ class ResNet(Option):
         return self
 
 
-Backbone = Annotated[ResNet | Custom, Field(discriminator="kind")]
+class Timm(Option):
+    """A network of timm's with maps at strides 4, 8, 16 and 32, as C2 to C5: ConvNeXt, Swin,
+    SENet, Res2Net and hundreds more. ``training.weights = "default"`` takes timm's own weights.
+
+    Images whose sides are no multiples of 32 are padded at right and bottom for it.
+
+    Attributes:
+        name: in timm, as in ``convnext_tiny``; after a dot a tag, which says which weights.
+        frozen_stages: 0 trains everything, 1 freezes the stem and C2, and so on; -1 too trains all.
+        norm: of batch norms: ``frozen`` keeps statistics and affine parameters, ``eval`` trains the
+            affine parameters on fixed statistics, ``batch`` is live. Other norms always train.
+        drop_path: probability by which its last block is left out in training; earlier ones less.
+        deformable: deformable 3x3 convolutions: ``v1`` offsets, ``v2`` also modulation.
+        deformable_stages: where, as in [3, 4, 5] for C3 to C5.
+        width, blocks: what its channels, and the numbers of blocks of C2 to C5, are multiplied by,
+            for small profiles; families with neither (``backbones.timm``) stay as they are.
+    """
+
+    target: ClassVar[str] = "detbench.backbones.timm:Timm"
+    scaling: ClassVar[Scaling] = {
+        "frozen_stages": "backbone",
+        "width": "backbone",
+        "blocks": "backbone",
+        **kept("drop_path", "deformable_stages"),
+    }
+
+    kind: Literal["timm"]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)?$")]
+    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
+    norm: Literal["frozen", "eval", "batch"] = "eval"
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    deformable: Literal["none", "v1", "v2"] = "none"
+    deformable_stages: DeformableStages = (3, 4, 5)
+    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    blocks: tuple[Share, Share, Share, Share] | None = None
+
+    @property
+    def weights(self) -> str:
+        """What ``training.weights = "default"`` means."""
+        return f"timm:{self.name}"
+
+
+Backbone = Annotated[ResNet | Timm | Custom, Field(discriminator="kind")]
 
 
 class Fpn(Option):
@@ -253,6 +301,30 @@ BoxCoding = Annotated[
 ]
 
 
+class Views(Spec):
+    """Several views of each image at test, each detected by itself, their boxes merged then.
+
+    Attributes:
+        scales: of the testing scale, as in [0.75, 1.0, 1.25].
+        flip: each mirrored left to right too.
+        nms: IoU above which the lower-scored box of the same class is dropped, whatever its view.
+        soft: linear soft-NMS (Bodla et al. 2017) instead, with this lowest score; none is hard NMS.
+    """
+
+    scaling: ClassVar[Scaling] = kept("scales", "nms", "soft")
+
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
+    flip: bool = True
+    nms: Annotated[float, Field(gt=0, le=1)] = 0.6
+    soft: Fraction | None = None
+
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        if len(self.scales) == 1 and not self.flip:
+            raise ValueError("one scale and no flip is a single view: give more, or no 'views'")
+        return self
+
+
 class DenseInference(Spec):
     """Test-time settings of a dense detector.
 
@@ -261,6 +333,7 @@ class DenseInference(Spec):
         candidates_per_level: the best this many (candidate, class) pairs of each level go on.
         nms: IoU above which the lower-scored box of the same class is dropped; 1 is off.
         max_detections: per image, after NMS.
+        views: test-time augmentation; none is the image as it is.
     """
 
     scaling: ClassVar[Scaling] = kept(
@@ -271,3 +344,4 @@ class DenseInference(Spec):
     candidates_per_level: Positive = 1000
     nms: Annotated[float, Field(gt=0, le=1)] = 0.6
     max_detections: Positive = 100
+    views: Views | None = None

@@ -129,6 +129,7 @@ def cell(profile: Profile, pretraining: Pretraining, backbone: ResNet, pixels: P
             "norm": "batch",
             "frozen_stages": -1,
             "deformable": "none",
+            "deformable_stages": ResNet.model_fields["deformable_stages"].default,
             "weights": None,
         }
     )

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
-from detbench.recipe.model import Fraction, Positive
+from detbench.recipe.model import Fraction, Positive, Views
 from detbench.recipe.scaling import Scaling, kept
 from detbench.recipe.stages import Weight
 
@@ -369,6 +369,7 @@ class RoiInference(Spec):
         nms: IoU above which the lower-scored box of the same class is dropped.
         soft: linear soft-NMS (Bodla et al. 2017) instead, with this lowest score; none is hard NMS.
         max_detections: per image.
+        views: test-time augmentation; none is the image as it is.
     """
 
     scaling: ClassVar[Scaling] = kept("score_threshold", "nms", "soft", "max_detections")
@@ -377,3 +378,4 @@ class RoiInference(Spec):
     nms: Annotated[float, Field(gt=0, le=1)] = 0.5
     soft: Fraction | None = None
     max_detections: Positive = 100
+    views: Views | None = None

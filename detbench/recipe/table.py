@@ -104,6 +104,8 @@ class Table(Spec):
     Attributes:
         columns: metric keys, in print order.
         input: ``WxH`` at which the paper counts GFLOPs.
+        published_on: what the printed APs are of, as "COCO test-dev", where that is not what can be
+            measured; without it, the schedules' data.
         schedule: id of a schedule recipe, what ``--profile paper`` trains; without one, each
             detector's own.
         breaks: labels of the rows before which the paper draws a line.
@@ -117,6 +119,7 @@ class Table(Spec):
     columns: tuple[str, ...]
     schedule: str | None = None
     input: Annotated[str, Field(pattern=r"^\d+x\d+$")] = "1280x800"
+    published_on: str | None = None
     notes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     baseline: str | None = None

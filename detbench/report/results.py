@@ -182,6 +182,8 @@ class TableResults:
     @property
     def published_on(self) -> str:
         """The data sets of the paper's numbers, in words."""
+        if self.plan.table.published_on:
+            return self.plan.table.published_on
         schedules = (schedule_of(row.row, self.plan.table) for row in self.plan.rows)
         kinds = dict.fromkeys(one.data.title for one in schedules if one)
         return "+".join(kinds) or "its data"

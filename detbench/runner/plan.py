@@ -54,6 +54,7 @@ class PlannedRow:
             no cost.
         paper: what the paper itself ran; None for a row that is only cited.
         same_detector: nothing was changed of the paper's detector, so its cost is comparable.
+        same_data: the printed APs are of data that can be evaluated on.
         reason: why there is nothing to train; else empty.
         same: label of the row above whose cells these are too, so that they tell nothing more;
             else empty. Rows that differ in their readout alone have cells of their own.
@@ -64,6 +65,7 @@ class PlannedRow:
     cost: Task | None
     paper: Cell | None = field(default=None, hash=False)
     same_detector: bool = True
+    same_data: bool = True
     reason: str = ""
     same: str = ""
 
@@ -87,7 +89,7 @@ class PlannedRow:
     @property
     def comparable(self) -> bool:
         """Whether the measured APs follow the paper's own protocol."""
-        return bool(self.train) and not self.differs
+        return bool(self.train) and self.same_data and not self.differs
 
 
 @dataclass(frozen=True)
@@ -266,7 +268,8 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)
-    return PlannedRow(first.row, train, cost, paper, same, first.reason)
+    same_data = table.published_on is None
+    return PlannedRow(first.row, train, cost, paper, same, same_data, first.reason)
 
 
 def _told_apart(rows: Iterable[PlannedRow]) -> tuple[PlannedRow, ...]:

@@ -116,6 +116,27 @@ class Team:
         *each, total = (values / self.world).unbind()
         return dict(zip(losses, each, strict=True)), total
 
+    def fewest(self, count: int) -> int:
+        """The smallest count of any process."""
+        if self.alone:
+            return count
+        told = torch.tensor(count)
+        dist.all_reduce(told, dist.ReduceOp.MIN, self.control)
+        return int(told)
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Make each gradient the mean of the processes', where any has one."""
+        if self.alone:
+            return
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        have = torch.tensor([parameter.grad is not None for parameter in trained]).int()
+        dist.all_reduce(have, dist.ReduceOp.MAX, self.control)
+        for parameter in (one for one, here in zip(trained, have.tolist(), strict=True) if here):
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= self.world
+
     def agree(self, *wishes: bool) -> list[bool]:
         """The value of the first process, for all; clocks differ."""
         if self.alone:

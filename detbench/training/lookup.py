@@ -19,11 +19,14 @@ from detbench.errors import WeightsError
 from detbench.recipe import embedded
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
+from detbench.recipe.model import Pixels, Timm
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".pkl", ".bin", ".tar")
 FETCH = "detbench weights fetch"
 OPEN_MMLAB = "open-mmlab://"
 """Begins the names of what MMDetection's configurations start from (mmcv's open_mmlab.json)."""
+TIMM = "timm:"
+"""Begins timm's names where torchvision's must not be meant."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,15 @@ class Answer:
         path: the file in their cache, whether it is there or not; empty where they do not tell.
         cached: whether it is there.
         problem: why there are no such weights; else empty.
+        pixels: mean and deviation of the pixels that they were trained on, RGB in [0, 255]; empty
+            where they do not tell.
     """
 
     origin: str = ""
     path: str = ""
     cached: bool = False
     problem: str = ""
+    pixels: Sequence[Sequence[float]] = ()
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,42 @@ def problems(starts: Iterable[Start]) -> dict[Start, str]:
 
 
 def check(cells: Iterable[Cell]) -> None:
-    """Raise unless every cell can start from what it asks for.
+    """Raise unless every cell can start from what it asks for, and its network exists.
 
     Raises:
         WeightsError: the first that cannot.
     """
-    for said in problems(of_cell(cell) for cell in cells).values():
+    known = list(cells)
+    for said in (*unknown_networks(known), *problems(of_cell(cell) for cell in known).values()):
         if said:
             raise WeightsError(said)
+
+
+def unknown_networks(cells: Iterable[Cell]) -> list[str]:
+    """Sentences on backbones that timm does not have; seconds if any cell has one of timm's."""
+    backbones = (cell.detector.backbone for cell in cells)
+    names = [one.weights for one in backbones if isinstance(one, Timm)]
+    return [said for one in look_up(names).values() if (said := one.problem)]
+
+
+def other_pixels(start: str, pixels: Pixels, trained: Sequence[Sequence[float]]) -> str:
+    """A sentence where a network's pixels are not those that its weights were trained on.
+
+    Args:
+        start: what the weights are called.
+        pixels: of the recipe.
+        trained: mean and deviation, RGB in [0, 255]; empty if nobody knows.
+    """
+    if not trained:
+        return ""
+    given = zip((*pixels.mean, *pixels.std), (*trained[0], *trained[1]), strict=True)
+    if pixels.order == "rgb" and all(abs(one - other) < 0.01 for one, other in given):
+        return ""
+    mean, std = ([round(value, 3) for value in values] for values in trained)
+    return (
+        f"{start}: trained on other pixels than the recipe's: "
+        f'pixels = {{ order = "rgb", mean = {mean}, std = {std} }} gives them'
+    )
 
 
 def look_up(names: Sequence[str]) -> dict[str, Answer]:

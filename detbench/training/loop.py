@@ -29,6 +29,7 @@ from detbench.sharding import on_shard
 from detbench.stages import classes
 from detbench.structures import Batch
 from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
+from detbench.training.accumulation import Accumulated
 from detbench.training.average import Average
 from detbench.training.curve import Curve
 from detbench.training.distributed import Losses, Team
@@ -92,6 +93,7 @@ def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False
         settle.check_weights(training)
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
+        weights.warn_of_pixels(detector, training.weights, cell.detector.pixels)
 
     own = Own(work, digest.training(cell), cell.seed)
     fit(detector, loader, training, own, host, initialise)
@@ -119,6 +121,7 @@ class Run:
 
     Attributes:
         losses: the detector's.
+        accumulated: the same, in parts; None where batches are not split.
         drawing: the generator that several processes share; None in a single one.
         average: of its weights; None where the last ones are evaluated.
         per_epoch: iterations of an epoch.
@@ -126,6 +129,7 @@ class Run:
 
     detector: nn.Module
     losses: Losses
+    accumulated: Accumulated | None
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     training: Training
@@ -246,9 +250,12 @@ def _prepare(detector: nn.Module, training: Training, host: Host, seed: int, per
     if not team.alone:
         norms.see_whole_batch(detector)
         drawing = seeding.shared_generator(seed, device)
+    parts = training.accumulate
+    accumulated = Accumulated(detector, parts, team) if parts > 1 else None
     return Run(
         detector=detector,
-        losses=team.losses(detector),
+        losses=accumulated or team.losses(detector),
+        accumulated=accumulated,
         optimiser=optimiser.build(detector, training.optimizer),
         scaler=loss_scaler(device, training.precision),
         training=training,
@@ -302,6 +309,8 @@ def _step(
         if first is not None:
             check_reached(counted)
         run.scaler.scale(counted).backward()
+        if run.accumulated is not None:
+            run.accumulated.finish()
     norm = None
     if run.training.clip is not None:
         run.scaler.unscale_(run.optimiser)

@@ -42,12 +42,14 @@ class Named:
         path: where they lie once they are here; None if that is not known before.
         cached: whether they do.
         load: reads them, from the network if they do not.
+        pixels: see ``lookup.Answer``.
     """
 
     origin: str
     path: Path | None
     cached: bool
     load: Callable[[], State]
+    pixels: Sequence[Sequence[float]] = ()
 
 
 def find(name: str) -> Named:
@@ -55,7 +57,8 @@ def find(name: str) -> Named:
 
     Args:
         name: ``ResNet50_Weights.IMAGENET1K_V1``, ``resnet50`` (the same, torchvision's first), a
-            name of timm's, as in ``resnet50.a1_in1k``, one of OpenMMLab's that a recipe names,
+            name of timm's, as in ``resnet50.a1_in1k``, or ``timm:resnet50`` where torchvision has
+            the name too, one of OpenMMLab's that a recipe names,
             as in ``open-mmlab://detectron2/resnet50_caffe``, or a file's beside the recipes, as in
             ``embedded:resnet14-w0.25-1a2b3c4d-5e6f7a8b``.
 
@@ -66,6 +69,15 @@ def find(name: str) -> Named:
         return _open_mmlab(name)
     if embedded.is_name(name):
         return _embedded(name)
+    if name.startswith(lookup.TIMM):
+        own = name.removeprefix(lookup.TIMM)
+        if (found := _timm(own)) is None:
+            from timm import list_models as networks
+
+            close = difflib.get_close_matches(own, networks(), 1)
+            hint = f", did you mean '{close[0]}'?" if close else ""
+            raise WeightsError(f"'{name}': timm has no network of that name{hint}")
+        return found
     named = _torchvision(name) or _timm(name)
     if named is None:
         from torchvision.models import list_models
@@ -145,7 +157,8 @@ def _timm(name: str) -> Named | None:
         return dict(network.state_dict())
 
     path, cached = _timm_cache(settings)
-    return Named("timm", path, cached, load)
+    pixels = [[255 * value for value in values] for values in (settings.mean, settings.std)]
+    return Named("timm", path, cached, load, pixels)
 
 
 def _timm_cache(settings: Any) -> tuple[Path | None, bool]:
@@ -187,7 +200,8 @@ def _answers(names: Sequence[str]) -> dict[str, lookup.Answer]:
         except WeightsError as error:
             answers[name] = lookup.Answer(problem=str(error))
         else:
-            answers[name] = lookup.Answer(named.origin, str(named.path or ""), named.cached)
+            path = str(named.path or "")
+            answers[name] = lookup.Answer(named.origin, path, named.cached, pixels=named.pixels)
     return answers
 
 

@@ -54,16 +54,40 @@ def parameter_groups(detector: nn.Module, settings: Sgd | AdamW) -> list[dict[st
 
     The order is that of the modules, so an optimiser's state fits the same detector again.
     SGD's settings say what norms and biases get. AdamW does not decay parameters of one dimension.
+
+    Raises:
+        CellFailed: rates are to fall by layer, and the backbone has no ``layers``.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    shares = _layer_shares(detector, settings.layer_decay)
     for module, name, parameter in _trainable(detector):
-        groups.setdefault(_factor_and_decay(module, name, parameter, settings), []).append(
-            parameter
-        )
+        factor, decay = _factor_and_decay(module, name, parameter, settings)
+        share = shares.get(id(parameter), 1.0)
+        groups.setdefault((factor * share, decay), []).append(parameter)
     return [
         {"params": parameters, "factor": factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
     ]
+
+
+def _layer_shares(detector: nn.Module, decay: float) -> dict[int, float]:
+    """What each parameter of the backbone has of the learning rate, by its id: ``decay`` to the
+    number of layers up to the neck, its own included.
+    """
+    if decay == 1:
+        return {}
+    layers = getattr(getattr(detector, "backbone", None), "layers", None)
+    if layers is None:
+        raise CellFailed(
+            "training.optimizer.layer_decay: this backbone does not say what its layers are: give "
+            "it an attribute 'layers', a list of modules each from the stem on, or drop the setting"
+        )
+    return {
+        id(parameter): decay**above
+        for above, modules in enumerate(reversed(layers), 1)
+        for module in modules
+        for parameter in module.parameters(recurse=False)
+    }
 
 
 def _trainable(detector: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:

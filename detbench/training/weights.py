@@ -21,6 +21,7 @@ from detbench.detectors import detectron2_importer, importer, torchvision_import
 from detbench.detectors.fitting import IMPORT, PARTIAL, Fit, load
 from detbench.detectors.foreign import ForeignState
 from detbench.errors import WeightsError
+from detbench.recipe.model import Pixels
 from detbench.stages import classes
 from detbench.training import checkpoint, files, lookup
 from detbench.training.files import Content, read
@@ -62,6 +63,13 @@ def initialise(
         file = named.path.name if named.path else ""
         content = files.of_state(fetch(start.name, named), file)
         load_content(detector, content, start.name, allow_partial, whole=False)
+
+
+def warn_of_pixels(detector: Any, wanted: str, pixels: Pixels) -> None:
+    """Log one line where a backbone says that its weights were trained on other pixels."""
+    trained = getattr(detector.backbone, "pixels", ()) if wanted != "none" else ()
+    if said := lookup.other_pixels(wanted, pixels, trained):
+        logger.warning("training.weights = %s", said)
 
 
 def save(path: Path, detector: nn.Module) -> None:

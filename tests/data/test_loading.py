@@ -173,6 +173,26 @@ def test_flip_probability():
         assert (boxes[:, 0, 0] == 2).all() == (probability == 0.0)
 
 
+def test_scales_from_a_range_are_whole_sides_of_their_own_for_each_image():
+    """Between the smallest and the largest, both included; the same for a seed, epoch and image."""
+    setting = Input(short=(30, 24, 27), long=99, draw="range", flip=0.0)
+
+    def sides(seed, start, count):
+        made = TrainLoader(Plain(), setting, PIXELS, 6, seed, Processes(workers=0))
+        found = {}
+        for number, batch in enumerate(islice(made.batches(start), count), start):
+            for image, size in zip(batch.image_ids, batch.sizes.tolist(), strict=True):
+                found[number // made.iterations_per_epoch, image] = min(size)
+        return found
+
+    every = sides(3, 0, 60)
+    assert set(every.values()) == set(range(24, 31))
+    assert sides(3, 7, 5).items() <= every.items()
+    assert sides(4, 0, 60) != every
+    test = EvalLoader(Plain(2), setting, PIXELS, 1, None, Processes(workers=0))
+    assert [min(batch.sizes[0].tolist()) for batch in test] == [27, 27]
+
+
 def test_evaluation_takes_every_image_in_order():
     dataset = data.load(SHAPES, "val", Path())
     made = EvalLoader(dataset, INPUT, PIXELS, 3, None)

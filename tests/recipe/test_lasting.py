@@ -18,7 +18,7 @@ from detbench.runner.job import CostCell
 class LaterSgd(Sgd):
     """Renamed, with a new setting."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"nesterov", "sizes"})
+    added: ClassVar[frozenset[str]] = Sgd.added | frozenset({"nesterov", "sizes"})
 
     kind: Literal["momentum", "sgd"]
     nesterov: bool = False
@@ -30,7 +30,7 @@ class LaterTraining(Training):
 
 
 class LaterEvaluation(Evaluation):
-    added: ClassVar[frozenset[str]] = frozenset({"engine"})
+    added: ClassVar[frozenset[str]] = Evaluation.added | frozenset({"engine"})
 
     engine: str = "detbench"
 

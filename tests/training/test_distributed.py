@@ -111,6 +111,10 @@ CASES = {
     "regions": ("faster-rcnn-r50", *STEADY),
     "two heads": ("double-head-ext-r50", "training.iterations=2", *APART),
     "two sets": ("decoupled-rcnn-r50", "data.train=10", *STEADY),
+    "in parts": (
+        *("ddod-r50", "training.batch=7", "training.accumulate=2", "training.iterations=2"),
+        *STEADY,
+    ),
     "sibling": ("tsd-r50", "training.iterations=3", *STEADY),
 }
 

@@ -7,8 +7,10 @@ import torch
 from standin import SGD, Tiny
 from torch import nn
 
+from detbench.assembly.common import make
 from detbench.errors import CellFailed
 from detbench.recipe.experiment import AdamW, Sgd
+from detbench.recipe.model import ResNet, Timm
 from detbench.training.optimiser import build, parameter_groups, set_rate
 
 
@@ -72,3 +74,37 @@ def test_all_frozen_is_said() -> None:
     detector = Tiny().requires_grad_(False)
     with pytest.raises(CellFailed, match="all are frozen"):
         build(detector, Sgd(kind="sgd", lr=0.1))
+
+
+@pytest.mark.parametrize("kind", [Sgd, AdamW])
+@pytest.mark.parametrize("name", ["resnet", "convnext_atto", "swin_tiny_patch4_window7_224"])
+def test_rates_fall_by_the_backbones_layers(name: str, kind: Any) -> None:
+    """From the last block to the stem, whatever the network calls its modules."""
+    if name == "resnet":
+        made: Any = ResNet(kind="resnet", depth=18, frozen_stages=0)
+        blocks = [f"layer{stage}.{block}." for stage in range(1, 5) for block in range(2)]
+    else:
+        made = Timm(kind="timm", name=name, frozen_stages=0)
+        stages, counts = ("stages_", (2, 2, 6, 2)) if "next" in name else ("layers_", (2, 2, 6, 2))
+        blocks = [
+            f"body.{stages}{stage}.blocks.{block}."
+            for stage, count in enumerate(counts)
+            for block in range(count)
+        ]
+    detector = nn.ModuleDict({"backbone": make(made), "neck": nn.Conv2d(2, 2, 1)})
+    name_of_kind = "sgd" if kind is Sgd else "adamw"
+    found = placed(detector, kind(kind=name_of_kind, lr=0.1, layer_decay=0.8))
+    factors = {name: factor for name, (factor, _) in found.items()}
+    assert factors.pop("neck.weight") == factors.pop("neck.bias") == 1
+    for above, block in enumerate(reversed(blocks), 1):
+        inside = {factors[key] for key in factors if key.startswith(f"backbone.{block}")}
+        assert inside == {0.8**above}, block
+    stem = factors[next(iter(factors))]
+    assert stem == 0.8 ** (len(blocks) + 1)
+    assert len(set(factors.values())) == len(blocks) + 1
+    assert len(factors) == len(list(detector["backbone"].parameters()))
+
+
+def test_a_backbone_without_layers_is_said() -> None:
+    with pytest.raises(CellFailed, match="does not say what its layers are"):
+        build(Tiny(), AdamW(kind="adamw", lr=0.1, layer_decay=0.9))

@@ -81,6 +81,23 @@ def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detect
     assert len(lines[0]) == 4
 
 
+def test_resume_is_exact_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regions are drawn at random, and blocks left out."""
+    monkeypatch.setattr(loop, "READ_EVERY_S", 0.0)
+    backbone = 'detector.backbone={kind="timm",name="convnext_atto",drop_path=0.3,frozen_stages=0}'
+    made = cell("faster-rcnn-r50", "training.accumulate=2", backbone, "training.weights=none")
+
+    def stop(at: Progress) -> None:
+        if at.iteration == 2:
+            raise Stop
+
+    train(made, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(made, tmp_path / "cut", stop)
+    train(made, tmp_path / "cut")
+    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+
+
 def test_the_seed_decides(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         torch.manual_seed(len(name) + seed)  # what ran before must not matter
