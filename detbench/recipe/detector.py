@@ -12,11 +12,12 @@ from detbench.recipe.model import (
     BoxCoding,
     Candidates,
     DenseInference,
+    DistanceCoding,
     Neck,
     Pixels,
     RoiNeck,
 )
-from detbench.recipe.predictor import Predictor
+from detbench.recipe.predictor import Aligned, DistributionGuided, Predictor
 from detbench.recipe.proposals import RoiAssignment, Rpn
 from detbench.recipe.roi import (
     Branch,
@@ -84,6 +85,22 @@ class Dense(Spec):
         for task in ("cls", "loc"):
             if losses.joint is None and getattr(losses, task) is None:
                 raise ValueError(f"supervision.{task}: is missing, and so is supervision.joint")
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_are_what_the_predictor_makes(self) -> Self:
+        boxes = self.boxes
+        if isinstance(self.predictor, DistributionGuided) and boxes.kind != "distribution":
+            raise ValueError(
+                "predictor: 'distribution-guided' reads the distributions of boxes: "
+                "boxes.kind must be 'distribution'"
+            )
+        negative = isinstance(boxes, DistanceCoding) and boxes.activation == "none"
+        if isinstance(self.predictor, Aligned) and not negative:
+            raise ValueError(
+                "predictor: 'aligned' makes distances that may be negative: boxes must be "
+                "{ kind = 'distance', activation = 'none' }"
+            )
         return self
 
 

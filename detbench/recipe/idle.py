@@ -15,8 +15,9 @@ from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.experiment import Cell, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet
 from detbench.recipe.override import split
+from detbench.recipe.predictor import Aligned, DistributionGuided
 from detbench.recipe.roi import BoxLoss, Conv, Res5
-from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Tower
+from detbench.recipe.stages import Convs, Deformable, Dpe, IouAssignment, Sce
 from detbench.recipe.supervision import Giou
 from detbench.recipe.table import Row
 
@@ -167,7 +168,7 @@ def _trains_norms(detector: Detector) -> bool:
 
 def _has_norm(option: Spec) -> bool:
     match option:
-        case Tower():
+        case Convs():
             return option.norm != "none" and option.depth > 0
         case Sce():
             return option.norm != "none" and option.down == "conv"
@@ -213,7 +214,7 @@ def _detector(detector: Detector, training: Training) -> Findings:
 def _option(option: Spec) -> Iterator[tuple[str, str]]:
     """Fields of one option that its other fields leave without effect."""
     match option:
-        case Tower() if not option.depth:
+        case Convs() if not option.depth:
             for name in ("channels", "norm", "conv_bias"):
                 yield name, "a tower of depth 0 has no convolution"
         case Sce() if option.down != "conv":
@@ -222,7 +223,7 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
         case Dpe() if -1 not in option.levels:
             for name in ("norm", "conv_bias"):
                 yield name, "levels without -1 need no convolution"
-        case Tower() | Sce() | Dpe() if option.norm == "none" and not option.conv_bias:
+        case Convs() | Sce() | Dpe() if option.norm == "none" and not option.conv_bias:
             yield "conv_bias", "without a norm a convolution always has a bias"
         case Deformable() if not option.convs:
             yield "convs", "it names no convolution, which is kind = 'regular'"
@@ -233,7 +234,7 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
 def _dense(detector: Dense) -> Findings:
     for task in ("cls", "loc"):
         head, sampling = detector.heads.of(task), detector.sampling.of(task)
-        if not isinstance(head, Tower) or not isinstance(sampling, Deformable):
+        if not isinstance(head, Convs) or not isinstance(sampling, Deformable):
             continue
         if any(position >= head.depth for position in sampling.convs):
             place = "both" if detector.sampling.shared else task
@@ -252,7 +253,13 @@ def _dense(detector: Dense) -> Findings:
     if isinstance(detector.predictor, Custom):
         for setting in ("bias", "per_level_scale"):
             yield ("boxes", setting), "the predictor is your own"
+    if isinstance(detector.predictor, Aligned):
+        yield ("boxes", "bias"), "the predictor 'aligned' starts at one stride to each side"
+    if isinstance(detector.predictor, DistributionGuided):
+        yield ("supervision", "quality", "task"), "the predictor has its own output 'quality'"
     loc = losses.loc
+    if isinstance(loc, Giou) and loc.weighting != "score":
+        yield ("supervision", "loc", "on"), "weighting is not 'score'"
     if isinstance(loc, Giou) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"
 

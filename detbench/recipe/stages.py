@@ -172,16 +172,70 @@ class CostAssignment(Option):
     top_k: Positive = 9
 
 
+class TaskAlignedAssignment(Option):
+    """Predictions that are aligned best with an object, with soft targets; before, ATSS (TOOD).
+
+    Attributes:
+        top_k: predictions of each object, over all levels.
+        alpha: exponent of the score of its class in the alignment.
+        beta: exponent of the predicted box's IoU with it.
+        warmup: epochs at the beginning in which ATSS assigns, without soft targets.
+        warmup_top_k: ATSS's nearest anchors of every level.
+    """
+
+    target: ClassVar[str] = "detbench.stages.assignment.task_aligned:TaskAlignedAssigner"
+    scaling: ClassVar[Scaling] = {
+        "warmup": "epochs",
+        **kept("top_k", "alpha", "beta", "warmup_top_k"),
+    }
+
+    kind: Literal["task-aligned"]
+    top_k: Positive = 13
+    alpha: Weight = 1.0
+    beta: Weight = 6.0
+    warmup: Weight = 4.0
+    warmup_top_k: Positive = 9
+
+
+class MixtureAssignment(Option):
+    """Candidates whose loss lies in the better of two Gaussians fitted to an object's (PAA).
+
+    Attributes:
+        iou: with an object from which on an anchor is one of its candidates; its best are, too.
+        top_k: of each level, the candidates of least loss that are fitted.
+        alpha, gamma: of the focal loss among an object's losses.
+        loc_weight: of the GIoU loss beside it.
+        iterations: of the fit, at most.
+    """
+
+    target: ClassVar[str] = "detbench.stages.assignment.mixture:MixtureAssigner"
+    scaling: ClassVar[Scaling] = kept("iou", "top_k", "alpha", "gamma", "loc_weight", "iterations")
+
+    kind: Literal["mixture"]
+    iou: Fraction = 0.1
+    top_k: Positive = 9
+    alpha: Fraction = 0.25
+    gamma: Weight = 2.0
+    loc_weight: Weight = 1.3
+    iterations: Positive = 100
+
+
 Assignment = Annotated[
-    IouAssignment | FcosAssignment | AtssAssignment | CostAssignment | Custom,
+    IouAssignment
+    | FcosAssignment
+    | AtssAssignment
+    | CostAssignment
+    | TaskAlignedAssignment
+    | MixtureAssignment
+    | Custom,
     Field(discriminator="kind"),
 ]
 
 # --- heads: with which layers ---------------------------------------------------------------------
 
 
-class Tower(Option):
-    """``depth`` 3x3 convolutions, each with norm and ReLU, then a 3x3 prediction convolution.
+class Convs(Option):
+    """``depth`` 3x3 convolutions, each with norm and ReLU.
 
     Attributes:
         depth: how many.
@@ -191,10 +245,9 @@ class Tower(Option):
         init: of the convolutions.
     """
 
-    target: ClassVar[str] = "detbench.stages.heads.tower:Tower"
     scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
 
-    kind: Literal["tower"]
+    kind: str
     depth: Annotated[int, Field(ge=0)] = 4
     channels: Positive = 256
     norm: Literal["gn", "none"] = "gn"
@@ -202,7 +255,30 @@ class Tower(Option):
     init: Init | None = None
 
 
-Head = Annotated[Tower | Custom, Field(discriminator="kind")]
+class Tower(Convs):
+    """``depth`` 3x3 convolutions, each with norm and ReLU, then a 3x3 prediction convolution."""
+
+    target: ClassVar[str] = "detbench.stages.heads.tower:Tower"
+    scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
+
+    kind: Literal["tower"]
+
+
+class Interactive(Convs):
+    """A tower all of whose layers are read, side by side (TOOD, section 3.1).
+
+    Attributes:
+        depth: how many, 1 or more.
+    """
+
+    target: ClassVar[str] = "detbench.stages.heads.interactive:Interactive"
+    scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
+
+    kind: Literal["interactive"]
+    depth: Positive = 6
+
+
+Head = Annotated[Tower | Interactive | Custom, Field(discriminator="kind")]
 
 # --- score: what boxes are ranked by --------------------------------------------------------------
 

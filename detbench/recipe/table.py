@@ -254,6 +254,7 @@ class Light(Spec):
         bounds: multiplies the object sizes at which one level of the pyramid gives way to the next,
             in the pooling of regions and in FCOS's assignment.
         shift: multiplies what an output of 1 of a shift network means.
+        epochs: multiplies epochs that an option counts, of 12 in the papers.
         init: how hidden convolutions of towers, of SCE and DPE and of the RPN start.
     """
 
@@ -269,6 +270,7 @@ class Light(Spec):
     anchors: Annotated[float, Field(gt=0)] = 1.0
     bounds: Annotated[float, Field(gt=0)] = 1.0
     shift: Annotated[float, Field(gt=0)] = 1.0
+    epochs: Annotated[float, Field(gt=0)] = 1.0
     init: Init | None = None
 
 

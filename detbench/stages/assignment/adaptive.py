@@ -39,7 +39,7 @@ def adaptive(
         positive = (value >= _threshold(value, usable)) & inside & targets.valid[..., None]
         if usable is not None:
             positive = positive & usable
-        matched = _resolve(shape, nearby, value, positive)
+        matched = resolve(shape, nearby, value, positive)
     if within is not None:
         matched = matched.masked_fill(~within, IGNORE)
     return Assignment(matched)
@@ -79,7 +79,7 @@ def _threshold(value: Tensor, usable: Tensor | None) -> Tensor:
     return mean + (squared / (number - 1)).sqrt()
 
 
-def _resolve(shape: tuple[int, int], nearby: Tensor, value: Tensor, positive: Tensor) -> Tensor:
+def resolve(shape: tuple[int, int], nearby: Tensor, value: Tensor, positive: Tensor) -> Tensor:
     """One object per candidate: the positive pair with the highest quality, then the lowest index.
 
     Args:
