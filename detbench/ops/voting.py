@@ -22,9 +22,12 @@ def vote(kept: Detections, every: Detections, spread: float) -> Detections:
         every: what NMS was given.
         spread: 0.025 in the paper.
     """
+    if not len(kept):
+        return kept
     iou = pairwise_iou(kept.boxes, every.boxes)
     near = (iou > LEAST_IOU) & (kept.labels[:, None] == every.labels)
     weight = (-(1 - iou).square() / spread).exp() * every.scores * near
     total = weight.sum(dim=-1, keepdim=True)
-    boxes = torch.where(total > 0, weight @ every.boxes / total, kept.boxes)
-    return replace(kept, boxes=boxes)
+    mean = torch.where(total > 0, weight @ every.boxes / total, kept.boxes)
+    extremes = every.boxes.aminmax(dim=0)  # which rounding could pass
+    return replace(kept, boxes=mean.clamp(extremes.min, extremes.max))
