@@ -295,7 +295,10 @@ def levels(settings: Custom, made: Any, trial: Outputs) -> None:
     checked.module("positives")
     on = f"positives of {count} levels"
     with checked.run(on):
-        checked.gives([made(torch.arange(count))], [(count,)], on)
+        factors = made(torch.arange(count))
+        checked.gives([factors], [(count,)], on)
+        if not _on_meta() and not ((factors >= 0) & factors.isfinite()).all():
+            raise checked.fail(f"gives {factors.tolist()} for {on}, and not factors from 0")
 
 
 def assigner(settings: Custom, made: Any, trial: Outputs) -> None:

@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
-from torchvision.ops import deform_conv2d
 
 from detbench.backbones.folding import normed, residual
+from detbench.ops.deformable import deform_conv2d
 
 BLOCKS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
     10: (BasicBlock, (1, 1, 1, 1)),
@@ -223,7 +223,7 @@ class DeformableConv(nn.Module):
         if self.modulated:
             offset, mask = offset.split((18, 9), dim=1)
             mask = mask.sigmoid()
-        return deform_conv2d(x, offset, self.weight, None, self.stride, padding=1, mask=mask)
+        return deform_conv2d(x, offset, self.weight, mask, stride=self.stride, padding=1)
 
 
 def _deform(layer: nn.Module, modulated: bool) -> None:

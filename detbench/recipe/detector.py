@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -31,7 +32,7 @@ from detbench.recipe.roi import (
 )
 from detbench.recipe.scaling import Scaling
 from detbench.recipe.stages import Assignment, Features, Head, Sampling, Score
-from detbench.recipe.supervision import Auxiliary, DenseSupervision, Levels
+from detbench.recipe.supervision import L1, Auxiliary, DenseSupervision, Levels
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
 STAGES = ("features", "sampling", "assignment", "heads", "supervision")
@@ -102,6 +103,22 @@ class Dense(Spec):
                 "{ kind = 'distance', activation = 'none' }"
             )
         return self
+
+    @model_validator(mode="after")
+    def _box_losses_fit_the_code(self) -> Self:
+        for place, supervision in self._supervisions():
+            loss, code = supervision.loc, self.boxes.kind
+            if isinstance(loss, L1) and code != "delta":
+                raise ValueError(f"{place}.loc: 'l1' needs boxes.kind 'delta', and not '{code}'")
+            if getattr(loss, "distribution_weight", 0) and code != "distribution":
+                setting = f"{place}.loc.distribution_weight"
+                raise ValueError(f"{setting}: needs boxes.kind 'distribution', and not '{code}'")
+        return self
+
+    def _supervisions(self) -> Iterator[tuple[str, DenseSupervision]]:
+        yield "supervision", self.supervision
+        for number, one in enumerate(self.auxiliary or ()):
+            yield f"auxiliary.{number}.supervision", one.supervision
 
 
 class Roi(Spec):

@@ -167,7 +167,8 @@ def read(path: Path) -> dict[str, Any]:
         RecipeError: it cannot be read, or is not TOML; says the line.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
     except OSError as error:
         raise RecipeError(f"{shown(path)}: cannot be read ({os.strerror(error.errno or 0)})") from (
             error
@@ -176,8 +177,8 @@ def read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{shown(path)}: not a text file in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         match = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-        line = f":{match[1]}:{match[2]}" if match else ""
-        message = re.sub(r" \(at .*\)$", "", str(error))
+        line = f":{match[1]}:{match[2]}" if match else f":{len(text.splitlines())}"
+        message = re.sub(r" \(at line .*\)$", "", str(error))
         raise RecipeError(f"{shown(path)}{line}: not valid TOML: {message}") from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{shown(path)}: {_EXCESS}") from error

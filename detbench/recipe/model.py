@@ -96,6 +96,15 @@ class Fpn(Option):
     relu_before_extra: bool = False
     paths: Literal["top-down", "pafpn"] = "top-down"
 
+    @model_validator(mode="after")
+    def _a_level_for_each_map(self) -> Self:
+        if self.levels < (maps := 6 - self.first):
+            raise ValueError(
+                f"levels = {self.levels} are fewer than the backbone's {maps} maps from "
+                f"C{self.first}: give at least {maps}, or a later 'first'"
+            )
+        return self
+
 
 class C4(Spec):
     """No pyramid: the detector reads C4, and the backbone's last stage is its head (Ren 2015)."""

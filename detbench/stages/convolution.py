@@ -8,7 +8,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import DeformConv2d
+
+from detbench.ops.deformable import DeformConv2d
 
 
 @dataclass(frozen=True)

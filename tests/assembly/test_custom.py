@@ -271,6 +271,8 @@ WRONG = [
     (JOINT, "pass", FORWARD + "given[1].cls", "gives a Assigned for 2 images, and not scalars"),
     (LEVELS, "pass", "def forward(self): pass", "called as forward(positives): too many"),
     (LEVELS, "pass", FORWARD + "given[0][:2]", "for positives of 5 levels, where (5) is wanted"),
+    (LEVELS, "pass", FORWARD + "-given[0]", "gives [0, -1, -2, -3, -4] for positives of 5 lev"),
+    (LEVELS, "pass", FORWARD + "given[0] / 0", "and not factors from 0"),
     (SCORE, "pass", FORWARD + "given[0]", "no attribute 'select', which this stage reads"),
     (SCORE, "self.select = 'cls'", FORWARD + "1", "'select' is 'cls' and must be class or score"),
     (SCORE, "self.select = 'class'", FORWARD + "given[0][0]", "where (2, 3, 3) is wanted"),

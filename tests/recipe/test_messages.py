@@ -165,6 +165,26 @@ def test_a_mistake_in_a_row(write: Write, text: str, said: str) -> None:
     assert mistakes(write(HEAD + text)) == [said]
 
 
+FOCAL = "supervision.cls = { kind = 'focal' }\nsupervision."
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (f"{FOCAL}loc = {{ kind = 'l1' }}", "supervision.loc: 'l1' needs boxes.kind 'delta'"),
+        (
+            f"{FOCAL}loc = {{ kind = 'giou', distribution_weight = 0.25 }}",
+            "supervision.loc.distribution_weight: needs boxes.kind 'distribution'",
+        ),
+        ("neck = { kind = 'fpn', levels = 2 }", "levels = 2 are fewer than the backbone's 3 maps"),
+        ("neck = { kind = 'fpn', first = 2, levels = 3 }", "than the backbone's 4 maps from C2"),
+    ],
+)
+def test_options_that_do_not_go_together(write: Write, settings: str, said: str) -> None:
+    (found,) = mistakes(write(HEAD + row(settings)))
+    assert said in found
+
+
 def test_of_very_many_choices_the_nearest_are_named(write: Write) -> None:
     [said] = mistakes(write(HEAD + '[[rows]]\nlabel = "A"\ndetector = "fcs-r50"'))
     count = len(load.detectors())
@@ -193,6 +213,11 @@ def test_a_date_where_a_number_belongs(write: Write) -> None:
 def test_broken_toml_names_the_line(write: Write) -> None:
     (found,) = mistakes(write('id = "x"\ntitle = \n'))
     assert found == "mine.toml:2:9: not valid TOML: Invalid value"
+
+
+def test_toml_that_breaks_off_names_its_last_line(write: Write) -> None:
+    (found,) = mistakes(write('id = "x"\nrows = [\n'))
+    assert found == "mine.toml:2: not valid TOML: Invalid value (at end of document)"
 
 
 def test_files_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
