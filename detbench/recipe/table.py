@@ -40,7 +40,7 @@ def without(table: Any) -> Any:
     return None if table == "none" else table
 
 
-Paper = Literal["tscode", "tsd", "decoupled-rcnn", "ddod", "double-head", "own"]
+Paper = Literal["tscode", "tsd", "decoupled-rcnn", "ddod", "double-head", "beyond", "own"]
 
 
 class Row(Spec):
