@@ -120,6 +120,7 @@ def _predictor(
             layers=towers.map(lambda tower: getattr(tower, "layers", 1)),
             offset=settings.candidates.offset,
         ),
+        "offset": getattr(settings.candidates, "offset", 0.0),
     }
     check = partial(contract.predictor, shape=shape, trial=trial, extras=list(asked))
     made: nn.Module = make(option, check, wiring, **vars(shape))
@@ -131,7 +132,12 @@ def _supervisions(settings: recipe.Dense, trial: contract.Outputs) -> Iterator[S
     parts: list[recipe.Dense | Auxiliary] = [settings, *(settings.auxiliary or ())]
     for number, part in enumerate(parts):
         assigners = per_task(
-            part.assignment, partial(make, check=partial(contract.assigner, trial=trial))
+            part.assignment,
+            partial(
+                make,
+                check=partial(contract.assigner, trial=trial),
+                wiring={"classes": trial.classes},
+            ),
         )
         losses = {}
         for name in ("cls", "loc", "quality", "joint"):

@@ -29,8 +29,8 @@ def command(
         str | None,
         typer.Argument(
             metavar="[DATASET]",
-            help="shapes, coco, voc, or your own as coco:ANNOTATIONS.json:IMAGES; by default that "
-            "of --profile, else shapes.",
+            help="shapes, coco, voc, widerface, or your own as coco:ANNOTATIONS.json:IMAGES; by "
+            "default that of --profile, else shapes.",
             show_default=False,
         ),
     ] = None,

@@ -106,7 +106,7 @@ DatasetOption = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="In place of the profile's data set: shapes, coco, voc, or your own as "
+        help="In place of the profile's data set: shapes, coco, voc, widerface, or your own as "
         "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate on.",
         show_default=False,
     ),

@@ -44,7 +44,7 @@ DatasetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="shapes, coco, voc, or your own as coco:ANNOTATIONS.json:IMAGES, then "
+        help="shapes, coco, voc, widerface, or your own as coco:ANNOTATIONS.json:IMAGES, then "
         ":VAL.json:IMAGES.",
         show_default=False,
     ),
@@ -59,8 +59,8 @@ def list_(
 ) -> None:
     """List the data sets: which are found and where, how many images and objects, what is missing.
 
-    Beside shapes, coco and voc, those below the data root in COCO's layout: NAME/annotations/
-    instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
+    Beside shapes, coco, voc and widerface, those below the data root in COCO's layout:
+    NAME/annotations/ instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
     """
     from detbench.cli.progress_lines import progress_lines
     from detbench.data import inventory

@@ -41,6 +41,7 @@ class Table:
         ids, image_rows, labels, boxes, areas, crowd: (n,) each and (n, 4) for boxes [x, y, w, h] as
             annotated; ordered by image; ``image_rows`` index the images, ``labels`` the categories.
         sources: the annotation file; or that of each image, where each has its own.
+        marks: (n,), what the data set's own protocol tells objects apart by; none if nothing.
     """
 
     categories: list[tuple[int, str]]
@@ -54,6 +55,7 @@ class Table:
     areas: Floats
     crowd: Ints
     sources: tuple[Path, ...]
+    marks: Ints | None = None
 
     def source(self, row: int) -> Path:
         """The file that annotates image ``row``."""
@@ -74,6 +76,9 @@ class Table:
         annotations = [
             dict(zip(names, row, strict=True), ignore=row[-1]) for row in zip(*columns, strict=True)
         ]
+        if self.marks is not None:
+            for one, mark in zip(annotations, self.marks.tolist(), strict=True):
+                one["marks"] = mark
         images = [
             {"id": id_, "width": width, "height": height, "file_name": name}
             for id_, (width, height), name in zip(

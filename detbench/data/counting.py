@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from detbench.data.kind import Entry
+from detbench.errors import DataError
 
 _IMAGE, _OBJECT = (re.compile(rb'"%s"\s*:' % key) for key in (b"file_name", b"category_id"))
 _CHUNK = 1 << 24
@@ -58,6 +59,23 @@ def of_voc_list(name: str, split: str, problem: str | None, folder: Path, path: 
     except OSError as error:
         return Entry(name, split, str(path), None, None, f"cannot be read: {error.strerror}")
     return Entry(name, split, str(path), len(names), objects, _some(lacking, "annotation file"))
+
+
+def of_faces(name: str, split: str, file: Path, folder: Path, lists: list[Path]) -> Entry:
+    """A split of WIDER FACE: its annotation file, its folder of images, the lists that it needs."""
+    if not file.is_file():
+        return Entry(name, split, str(file), None, None, "annotation file")
+    from detbench.data.coco_check import missing_files
+    from detbench.data.widerface_files import parse
+
+    try:
+        found = parse(file)
+        lacking = len(missing_files(folder, found.names)) if folder.is_dir() else 0
+    except DataError as error:
+        return Entry(name, split, str(file), None, None, str(error))
+    away = f"image folder {folder}" if not folder.is_dir() else _some(lacking, "image")
+    gone = next((f"ground truth list {path}" for path in lists if not path.is_file()), "")
+    return Entry(name, split, str(file), len(found.names), len(found.boxes), away or gone)
 
 
 def _some(count: int, what: str) -> str:

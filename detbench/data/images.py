@@ -47,6 +47,21 @@ def check(path: Path, size: tuple[int, int], source: Path) -> None:
     _decoded(path, size, source, quick=True)
 
 
+def size(path: Path) -> tuple[int, int] | None:
+    """(width, height) as stored, by the head of the file; none where there is no file.
+
+    Raises:
+        DataError: it is no image, or its head is damaged.
+    """
+    try:
+        with Image.open(path) as stored:
+            return stored.width, stored.height
+    except FileNotFoundError:
+        return None
+    except _DAMAGE as error:
+        raise DataError(f"image {path} is damaged ({one_line(error)}); restore the file") from None
+
+
 def alone(path: Path) -> Image.Image:
     """The image of a file without annotations as RGB, in memory, turned as its EXIF says.
 

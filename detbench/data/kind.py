@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from detbench.errors import CHANGED_SINCE, DataError
 from detbench.recipe.base import Spec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, Split] = ("train", "val")
+D = TypeVar("D", bound="DataSet")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,6 @@ class DataSet(Spec):
         num_classes: of the papers' detectors that are trained on it.
         drawn: it is no files; numbers of images are known, and ``--dataset`` with its name alone
             leaves a profile's own settings of it.
-        protocol: import path of a module that scores beside COCO's metrics, see
-            ``evaluation.scoring``.
         note: what to tell who has converted it to COCO's JSON.
     """
 
@@ -73,10 +72,14 @@ class DataSet(Spec):
     crowd: ClassVar[str] = "crowd"
     num_classes: ClassVar[int] = 80
     drawn: ClassVar[bool] = False
-    protocol: ClassVar[str | None] = None
     note: ClassVar[str] = ""
 
     kind: str
+
+    @property
+    def protocol(self) -> str | None:
+        """Import path of a module that scores beside COCO's metrics, see ``evaluation.scoring``."""
+        return None
 
     @property
     def by_seed(self) -> bool:
@@ -141,6 +144,10 @@ class DataSet(Spec):
     def entries(self, name: str, root: Path) -> Iterator[Entry]:
         """Its splits, as far as they are here; ``name`` is what ``--dataset`` takes."""
         raise NotImplementedError
+
+    def standing_in(self, drawn: D) -> D:
+        """What of an embedded data set stands in for it, where a profile asks for that one."""
+        return drawn
 
     def categories(self, root: Path) -> list[tuple[int, str]]:
         """Ids and names of its classes.

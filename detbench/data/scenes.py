@@ -8,7 +8,7 @@ What it may hold is in ``shapes_variants``, what it holds in ``shapes_plan``, ho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,36 @@ class Shapes:
             "categories": [{"id": c.id, "name": c.name} for c in self.categories],
             "annotations": annotations,
         }
+
+
+class OneClass(Shapes):
+    """The same scenes with all twelve classes as one, as a face detector has one.
+
+    In WIDER FACE's settings an object counts by its longer side: as easy from a quarter of the
+    scene on, as medium from an eighth, as hard always; so they are nested as those are.
+    """
+
+    name = "shape"
+    shares = (1 / 4, 1 / 8, 0.0)  # of easy, medium, hard
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self.categories = [Category(1, self.name)]
+
+    def sample(self, index: int) -> Sample:
+        """Scene ``index`` with its objects, all of label 0."""
+        found = super().sample(index)
+        return replace(found, labels=found.labels.new_zeros(len(found.labels)))
+
+    def ground_truth(self) -> dict[str, Any]:
+        """COCO's dictionary of the whole split, with marks as ``coco_check.Table`` has them."""
+        content = super().ground_truth()
+        for one in content["annotations"]:
+            share = max(one["bbox"][2:]) / self.size
+            marks = (share >= least for least in self.shares)
+            one["category_id"] = 1
+            one["marks"] = sum(counts << bit for bit, counts in enumerate(marks))
+        return content
 
 
 def draw(

@@ -29,7 +29,6 @@ class Voc(OnDisk):
     what: ClassVar[str] = "Pascal VOC 2007 and 2012 on disk"
     crowd: ClassVar[str] = "difficult"
     num_classes: ClassVar[int] = 20
-    protocol: ClassVar[str | None] = "detbench.evaluation.voc"
     note: ClassVar[str] = (
         "Difficult objects are crowds in it; VOC's own AP is measured on voc only."
     )
@@ -40,6 +39,10 @@ class Voc(OnDisk):
         "2012_trainval",
     )
     val: VocSplit = "2007_test"
+
+    @property
+    def protocol(self) -> str:
+        return "detbench.evaluation.voc"
 
     def lists(self, split: Split) -> tuple[str, ...]:
         """The image lists of a split."""

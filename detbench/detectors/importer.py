@@ -35,6 +35,8 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"bbox_head\.cls_prob_module\.(.*)", r"predictor.alignment.\1"),
     (r"bbox_head\.reg_offset_module\.(.*)", r"predictor.offset.\1"),
     (r"bbox_head\.reg_conf\.(.*)", r"predictor.guide.\1"),
+    (r"bbox_head\.center_prior\.(mean|sigma)", r"supervisions.0.assigners.both.\1"),
+    (r"bbox_head\.reg_offset\.(.*)", r"predictor.feet.\1"),
     (r"rpn_head\.rpn_conv\.(.*)", r"rpn.conv.\1"),
     (r"rpn_head\.rpn_cls\.(.*)", r"rpn.cls.\1"),
     (r"rpn_head\.rpn_reg\.(.*)", r"rpn.loc.\1"),
@@ -73,6 +75,10 @@ def translate(state: dict[str, Tensor], laterals: int) -> dict[str, Tensor]:
     if "predictor.guide.0.weight" in translated:  # GFLv2's code has a class more, which never wins
         for name in ("predictor.cls.weight", "predictor.cls.bias"):
             translated[name] = translated[name][:-1]
+    if any("center_prior" in name for name in state):  # what is FCOS's centre-ness elsewhere
+        third = [name for name in translated if name.startswith("predictor.quality.")]
+        for name in third:
+            translated[name.replace("quality", "objectness")] = translated.pop(name)
     if scales:
         translated["predictor.scales"] = torch.stack([scales[level] for level in sorted(scales)])
     return translated

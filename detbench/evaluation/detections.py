@@ -47,6 +47,7 @@ class Truth:
         boxes: (G, 4), x, y, w, h in pixels.
         areas: (G,), square pixels, as annotated.
         crowd: (G,).
+        marks: (G,), as of ``Table``.
     """
 
     image_ids: Ints
@@ -57,6 +58,7 @@ class Truth:
     boxes: Floats
     areas: Floats
     crowd: Flags
+    marks: Ints | None = None
 
 
 GroundTruth = dict[str, Any] | Table
@@ -88,6 +90,7 @@ def truth_columns(ground_truth: GroundTruth, limit: int | None = None) -> Truth:
         for item, (width, height) in zip(items, sides, strict=True)
     ]
     crowd = [bool(item.get("iscrowd", 0)) for item in items]
+    marked = bool(items) and all("marks" in item for item in items)
     return Truth(
         image_ids,
         category_ids,
@@ -97,6 +100,7 @@ def truth_columns(ground_truth: GroundTruth, limit: int | None = None) -> Truth:
         boxes[rows],
         np.array(areas, np.float64)[rows],
         np.array(crowd, np.bool_)[rows],
+        _whole(item["marks"] for item in items)[rows] if marked else None,
     )
 
 
@@ -109,6 +113,7 @@ def _of_table(table: Table, limit: int | None) -> Truth:
         tuple(name for _, name in table.categories),
         *(table.image_rows[rows], table.labels[rows], table.boxes[rows], table.areas[rows]),
         table.crowd[rows] != 0,
+        None if table.marks is None else table.marks[rows],
     )
 
 

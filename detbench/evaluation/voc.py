@@ -119,7 +119,7 @@ def by_class(
         if not count:
             scores.append(ClassScore(number, 0, None, None))
             continue
-        right, wrong = _judge(*_best(truth, objects, found, own, float(inclusive)), difficult, iou)
+        right, wrong = _judge(*best(truth, objects, found, own, float(inclusive)), difficult, iou)
         hits, misses = np.cumsum(right, dtype=np.int64), np.cumsum(wrong, dtype=np.int64)
         # Before the first that counts, precision is 0 / 0 in the kit, which its maxima pass over.
         precision = hits / np.maximum(hits + misses, 1)
@@ -128,7 +128,7 @@ def by_class(
     return scores
 
 
-def _best(
+def best(
     truth: Truth, objects: Ints, found: Found, rows: Ints, pixel: float
 ) -> tuple[Ints, Floats]:
     """The object each detection overlaps most, the first of equals, and their IoU: (D,) each.
@@ -136,17 +136,27 @@ def _best(
     -1 and 0 where its image has none.
 
     Args:
-        objects, rows: of one class, (G,) and (D,).
+        objects, rows: those that are looked at, (G,) and (D,).
+        pixel: how much wider and higher than its sides a box is.
     """
-    best, overlap = np.full(len(rows), -1), np.zeros(len(rows))
-    for image in np.intersect1d(truth.images[objects], found.images[rows]):
-        held = np.flatnonzero(truth.images[objects] == image)
-        here = np.flatnonzero(found.images[rows] == image)
-        ious = overlaps(found.boxes[rows[here], None], truth.boxes[objects[held]], pixel=pixel)
+    chosen, overlap = np.full(len(rows), -1), np.zeros(len(rows))
+    held, here = (_by_image(one) for one in (truth.images[objects], found.images[rows]))
+    for image in held.keys() & here.keys():
+        own, its = held[image], here[image]
+        ious = overlaps(found.boxes[rows[its], None], truth.boxes[objects[own]], pixel=pixel)
         column = ious.argmax(axis=1)
-        best[here] = held[column]
-        overlap[here] = ious[np.arange(len(here)), column]
-    return best, overlap
+        chosen[its] = own[column]
+        overlap[its] = ious[np.arange(len(its)), column]
+    return chosen, overlap
+
+
+def _by_image(images: Ints) -> dict[int, Ints]:
+    """Positions of each image, ascending."""
+    if not len(images):
+        return {}
+    order = np.argsort(images, kind="stable")
+    known, starts = np.unique(images[order], return_index=True)
+    return dict(zip(known.tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def _judge(

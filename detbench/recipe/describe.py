@@ -6,7 +6,7 @@ from typing import Any
 
 from detbench.recipe import load
 from detbench.recipe.base import PerTaskSpec, Spec
-from detbench.recipe.experiment import Sgd, Steps, Training
+from detbench.recipe.experiment import Cosine, OneCycle, Sgd, Steps, Training
 from detbench.recipe.resolve import paper_detector, schedule_of
 from detbench.recipe.table import Row, Table
 
@@ -123,9 +123,13 @@ def training(spec: Training) -> str:
     if isinstance(schedule, Steps):
         drops = ", ".join(f"{drop:g}" for drop in schedule.drops)
         parts.append(f"x {schedule.gamma:g} at {drops}")
-        parts.append(f"warm-up {schedule.warmup_iterations} its from {schedule.warmup_ratio:.3g}")
+    elif isinstance(schedule, Cosine):
+        again = "" if schedule.period is None else f", anew every {schedule.period:g}"
+        parts.append(f"cosine to x {schedule.least:g}{again}")
     else:
         parts.append("one cycle")
+    if not isinstance(schedule, OneCycle):
+        parts.append(f"warm-up {schedule.warmup_iterations} its from {schedule.warmup_ratio:.3g}")
     short = ", ".join(str(side) for side in spec.input.short)
     parts.append(f"sides {short} / {spec.input.long} px, flip {spec.input.flip:g}")
     if spec.precision != "fp32":

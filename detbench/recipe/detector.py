@@ -16,9 +16,10 @@ from detbench.recipe.model import (
     DistanceCoding,
     Neck,
     Pixels,
+    Points,
     RoiNeck,
 )
-from detbench.recipe.predictor import Aligned, DistributionGuided, Predictor
+from detbench.recipe.predictor import Aligned, DistributionGuided, Predictor, Refined
 from detbench.recipe.proposals import RoiAssignment, Rpn
 from detbench.recipe.roi import (
     Branch,
@@ -32,7 +33,7 @@ from detbench.recipe.roi import (
 )
 from detbench.recipe.scaling import Scaling
 from detbench.recipe.stages import Assignment, Features, Head, Sampling, Score
-from detbench.recipe.supervision import L1, Auxiliary, DenseSupervision, Levels
+from detbench.recipe.supervision import L1, Auxiliary, DenseSupervision, Levels, check_joint
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
 STAGES = ("features", "sampling", "assignment", "heads", "supervision")
@@ -86,6 +87,18 @@ class Dense(Spec):
         for task in ("cls", "loc"):
             if losses.joint is None and getattr(losses, task) is None:
                 raise ValueError(f"supervision.{task}: is missing, and so is supervision.joint")
+        check_joint(self.assignment, losses)
+        return self
+
+    @model_validator(mode="after")
+    def _refines_distances(self) -> Self:
+        if isinstance(self.predictor, Refined):
+            relu = isinstance(self.boxes, DistanceCoding) and self.boxes.activation == "relu"
+            if not (relu and isinstance(self.candidates, Points)):
+                raise ValueError(
+                    "predictor: 'refined' needs candidates of kind 'points' and boxes of kind "
+                    "'distance' with activation = 'relu'"
+                )
         return self
 
     @model_validator(mode="after")

@@ -67,6 +67,22 @@ class Steps(Spec):
     warmup_ratio: NotNegative = 0.001
 
 
+class Cosine(Spec):
+    """Fall by a cosine from the learning rate to ``least`` of it (Loshchilov and Hutter 2017).
+
+    Attributes:
+        period: after which it starts anew, in the unit of the length; none is one fall over all.
+        least: share of the learning rate at the end of each period.
+        warmup_iterations, warmup_ratio: linear, as of ``steps``.
+    """
+
+    kind: Literal["cosine"]
+    period: Annotated[float, Field(gt=0)] | None = None
+    least: Fraction = 0.0
+    warmup_iterations: Annotated[int, Field(ge=0)] = 500
+    warmup_ratio: NotNegative = 0.001
+
+
 class OneCycle(Spec):
     """Rise for ``rise`` of the iterations, then anneal by a cosine to nothing (Smith 2018)."""
 
@@ -113,7 +129,9 @@ class Training(Spec):
     batch: Positive = 16
     input: Input = Input()
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="kind")]
-    schedule: Annotated[Steps | OneCycle, Field(discriminator="kind")] = Steps(kind="steps")
+    schedule: Annotated[Steps | Cosine | OneCycle, Field(discriminator="kind")] = Steps(
+        kind="steps"
+    )
     clip: Annotated[float, Field(gt=0)] | None = None
     average: Ema | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -12,13 +12,13 @@ from typing import Any
 
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Detector, Roi
-from detbench.recipe.experiment import Cell, Evaluation, Sgd, Steps, Training
+from detbench.recipe.experiment import Cell, Cosine, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet
 from detbench.recipe.override import split
 from detbench.recipe.predictor import Aligned, DistributionGuided
 from detbench.recipe.roi import BoxLoss, Conv, Res5
-from detbench.recipe.stages import Convs, Deformable, Dpe, IouAssignment, Sce
-from detbench.recipe.supervision import Giou
+from detbench.recipe.stages import Convs, Deformable, Dpe, IouAssignment, Sce, Ssh
+from detbench.recipe.supervision import AutoAssign, OverlapLoss
 from detbench.recipe.table import Row
 
 Path = tuple[str, ...]
@@ -138,6 +138,8 @@ def _training(settings: Training, detector: Detector) -> Findings:
             yield ("optimizer", "decay_norms"), "no norm of this detector trains"
     if isinstance(schedule, Steps):
         yield from _steps(schedule, float(settings.epochs or settings.iterations or 0))
+    if isinstance(schedule, Steps | Cosine) and not schedule.warmup_iterations:
+        yield ("schedule", "warmup_ratio"), "training.schedule.warmup_iterations is 0"
 
 
 def _steps(schedule: Steps, length: float) -> Findings:
@@ -148,8 +150,6 @@ def _steps(schedule: Steps, length: float) -> Findings:
         yield ("schedule", "drops"), f"the training ends at {length:g}, before {listed}"
     if not [drop for drop in schedule.drops if drop < length]:
         yield ("schedule", "gamma"), "no drop of the learning rate comes before the end"
-    if not schedule.warmup_iterations:
-        yield ("schedule", "warmup_ratio"), "training.schedule.warmup_iterations is 0"
 
 
 def _trains_norms(detector: Detector) -> bool:
@@ -170,6 +170,8 @@ def _has_norm(option: Spec) -> bool:
     match option:
         case Convs():
             return option.norm != "none" and option.depth > 0
+        case Ssh():
+            return option.norm != "none"
         case Sce():
             return option.norm != "none" and option.down == "conv"
         case Dpe():
@@ -223,7 +225,7 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
         case Dpe() if -1 not in option.levels:
             for name in ("norm", "conv_bias"):
                 yield name, "levels without -1 need no convolution"
-        case Convs() | Sce() | Dpe() if option.norm == "none" and not option.conv_bias:
+        case Convs() | Sce() | Dpe() | Ssh() if option.norm == "none" and not option.conv_bias:
             yield "conv_bias", "without a norm a convolution always has a bias"
         case Deformable() if not option.convs:
             yield "convs", "it names no convolution, which is kind = 'regular'"
@@ -257,10 +259,12 @@ def _dense(detector: Dense) -> Findings:
         yield ("boxes", "bias"), "the predictor 'aligned' starts at one stride to each side"
     if isinstance(detector.predictor, DistributionGuided):
         yield ("supervision", "quality", "task"), "the predictor has its own output 'quality'"
+    if isinstance(losses.joint, AutoAssign) and detector.levels and not detector.levels.shared:
+        yield ("levels", "loc"), "'autoassign' counts levels by levels.cls: give levels.both"
     loc = losses.loc
-    if isinstance(loc, Giou) and loc.weighting != "score":
+    if isinstance(loc, OverlapLoss) and loc.weighting != "score":
         yield ("supervision", "loc", "on"), "weighting is not 'score'"
-    if isinstance(loc, Giou) and loc.weighting == "none" and loc.normaliser != "weights":
+    if isinstance(loc, OverlapLoss) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"
 
 

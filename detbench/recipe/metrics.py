@@ -72,6 +72,11 @@ METRICS: dict[str, Metric] = {
         # Pascal VOC's mean AP: over 11 points of recall; the area below the curve.
         Metric("VOC07", "own score"),
         Metric("VOC", "own score"),
+        # WIDER FACE's AP in its three settings.
+        *(
+            Metric(f"wider-{setting}", "own score", setting.capitalize())
+            for setting in ("easy", "medium", "hard")
+        ),
         _cost("gflops", "GFLOPs", "GFLOPs", 2, "gflops"),
         # Trainable parameters, and all of them.
         _cost("params_m", "Params (M)", "M", 2, "trainable"),

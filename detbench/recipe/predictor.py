@@ -72,7 +72,18 @@ class Aligned(Prediction):
     kind: Literal["aligned"]
 
 
+class Refined(Prediction):
+    """Convolutions whose boxes are refined (DW, section 3.5): each side is predicted anew at its
+    foot, displaced by two further outputs of the localisation tower.
+    """
+
+    target: ClassVar[str] = "detbench.stages.predictor.refined:Refined"
+    scaling: ClassVar[Scaling] = kept("prior")
+
+    kind: Literal["refined"]
+
+
 Predictor = Annotated[
-    Convolutions | DistributionGuided | Aligned | Custom,
+    Convolutions | DistributionGuided | Aligned | Refined | Custom,
     Field(discriminator="kind"),
 ]

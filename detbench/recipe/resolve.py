@@ -252,8 +252,8 @@ def paper_data(table: Table) -> list[Data]:
 
 
 def parse_dataset(text: str) -> Data:
-    """``shapes``, ``coco``, ``voc`` or ``coco:ANNOTATIONS.json:IMAGES_DIR``, which another pair for
-    evaluation may follow (from ``--dataset``).
+    """``shapes``, ``coco``, ``voc``, ``widerface`` or ``coco:ANNOTATIONS.json:IMAGES_DIR``, which
+    another pair for evaluation may follow (from ``--dataset``).
 
     Raises:
         RecipeError: for anything else.
@@ -307,9 +307,12 @@ def _base(paper: Detector, schedule: Schedule, profile: Profile, data: Data | No
     """The cell of a row before overrides; its seed is still to be said."""
     if data is not None and data.drawn and profile.data and data.kind == profile.data.kind:
         data = profile.data  # ``--dataset shapes`` by itself does not change the profile's scenes
+    data = data or profile.data or schedule.data
+    if data.drawn:
+        data = schedule.data.standing_in(data)
     return Cell(
         detector=lighten(paper, profile.light) if profile.light else paper,
-        data=data or profile.data or schedule.data,
+        data=data,
         training=profile.training or schedule.training,
         evaluation=profile.evaluation or schedule.evaluation,
         seed=0,

@@ -72,7 +72,23 @@ class Dpe(Option):
         return tuple(sorted(levels))
 
 
-Features = Annotated[Level | Sce | Dpe | Custom, Field(discriminator="kind")]
+class Ssh(Option):
+    """The level through three fields of view, of 3, 5 and 7 cells (SSH, Najibi et al. 2017).
+
+    Attributes:
+        norm, conv_bias, init: of the convolutions; the host head's.
+    """
+
+    target: ClassVar[str] = "detbench.stages.features.ssh:Ssh"
+    scaling: ClassVar[Scaling] = {"init": "init"}
+
+    kind: Literal["ssh"]
+    norm: Literal["gn", "none"] = "gn"
+    conv_bias: bool = False
+    init: Init | None = None
+
+
+Features = Annotated[Level | Sce | Dpe | Ssh | Custom, Field(discriminator="kind")]
 
 # --- sampling: where a task looks -----------------------------------------------------------------
 
@@ -220,6 +236,27 @@ class MixtureAssignment(Option):
     iterations: Positive = 100
 
 
+class CenterPrior(Option):
+    """All places inside an object, by a Gaussian of their distance to its centre in strides.
+
+    A place may have several objects, which a joint criterion takes all; other losses take that of
+    the largest prior, and a positive counts by it (AutoAssign, eq. 5; DW, section 3.3).
+
+    Attributes:
+        sigma: deviation, to start with.
+        learnt: mean and deviation of each class are trained, which only a joint criterion does.
+        threshold: priors above it are 1, all others next to nothing; none keeps them.
+    """
+
+    target: ClassVar[str] = "detbench.stages.assignment.center:CenterPrior"
+    scaling: ClassVar[Scaling] = kept("sigma", "threshold")
+
+    kind: Literal["center-prior"]
+    sigma: Annotated[float, Field(gt=0)] = 1.0
+    learnt: bool = True
+    threshold: Fraction | None = None
+
+
 Assignment = Annotated[
     IouAssignment
     | FcosAssignment
@@ -227,6 +264,7 @@ Assignment = Annotated[
     | CostAssignment
     | TaskAlignedAssignment
     | MixtureAssignment
+    | CenterPrior
     | Custom,
     Field(discriminator="kind"),
 ]

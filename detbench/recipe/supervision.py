@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
 from detbench.recipe.scaling import Scaling, kept
-from detbench.recipe.stages import Assignment, Weight
+from detbench.recipe.stages import Assignment, CenterPrior, Weight
 
 Normaliser = Literal["images", "batch", "weights", "targets"]
 """What a loss is divided by: the positives, at least one in each of the ``images`` or in the
@@ -102,8 +102,8 @@ class L1(Option):
     normaliser: Normaliser | None = None
 
 
-class Giou(Option):
-    """Generalised IoU loss on decoded boxes, each positive weighted.
+class OverlapLoss(Option):
+    """A loss on how decoded boxes overlap their objects, each positive weighted.
 
     Attributes:
         weighting: ``centerness`` of the target, the detached class ``score``, the ``iou`` of the
@@ -118,17 +118,43 @@ class Giou(Option):
             that ranks (GFLv2).
     """
 
-    target: ClassVar[str] = "detbench.stages.supervision.localisation:Giou"
     added: ClassVar[frozenset[str]] = frozenset({"on"})
     scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
 
-    kind: Literal["giou"]
+    kind: str
     weighting: Literal["centerness", "score", "iou", "target", "none"] = "none"
     weight: Weight = 1.0
     distribution_weight: Weight = 0.0
     least: Weight = 1.0
     normaliser: Normaliser | None = None
     on: On = "class"
+
+
+class Giou(OverlapLoss):
+    """Generalised IoU loss on decoded boxes (Rezatofighi et al. 2019)."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Giou"
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
+    kind: Literal["giou"]
+
+
+class Diou(OverlapLoss):
+    """Distance IoU loss on decoded boxes (Zheng et al. 2020): how far centres are apart too."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Diou"
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
+    kind: Literal["diou"]
+
+
+class Ciou(OverlapLoss):
+    """Complete IoU loss on decoded boxes (Zheng et al. 2020): centres and aspects too."""
+
+    target: ClassVar[str] = "detbench.stages.supervision.localisation:Ciou"
+    scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
+
+    kind: Literal["ciou"]
 
 
 class QualityLoss(Option):
@@ -169,7 +195,7 @@ class IouQuality(QualityLoss):
 
 Quality = Annotated[Centerness | IouQuality, Field(discriminator="kind")]
 ClsLoss = Annotated[Focal | QualityFocal | TaskAlignedFocal | Custom, Field(discriminator="kind")]
-LocLoss = Annotated[L1 | Giou | Custom, Field(discriminator="kind")]
+LocLoss = Annotated[L1 | Giou | Diou | Ciou | Custom, Field(discriminator="kind")]
 
 
 class LinearLevels(Option):
@@ -226,6 +252,60 @@ Levels = Annotated[
 ]
 
 
+class AutoAssign(Option):
+    """Weights inside the logarithm (AutoAssign, eqs. 2 to 8): an object's loss is that of the
+    weighted mean of its places' probabilities. Both tasks have one assignment.
+
+    Attributes:
+        positive, negative, center: weights of the objects' loss, of the places' as background, and
+            of that of the prior's sum.
+        box: exponent of the localisation probability exp(-GIoU loss).
+        sharpness: how much more sure places count.
+        gamma: exponent of the score that modulates negatives.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.joint:AutoAssign"
+    scaling: ClassVar[Scaling] = kept("positive", "negative", "center", "box", "sharpness", "gamma")
+
+    kind: Literal["autoassign"]
+    positive: Weight = 0.25
+    negative: Weight = 0.75
+    center: Weight = 0.75
+    box: Weight = 5.0
+    sharpness: Weight = 3.0
+    gamma: Weight = 2.0
+
+
+class DualWeighting(Option):
+    """Weights outside the logarithm, of positives and of negatives apart (DW, section 3).
+
+    Attributes:
+        weight: of the positives' losses.
+        beta: exponent of the localisation probability exp(-GIoU loss).
+        mu: of a positive's weight exp(mu t) t, t = score times localisation probability.
+        nu: of that in the sum that weights are divided by; the text has mu there too, the released
+            code 3.
+        gamma1, gamma2: exponents of IoU and score in a negative's weight.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.joint:DualWeighting"
+    scaling: ClassVar[Scaling] = kept("weight", "beta", "mu", "nu", "gamma1", "gamma2")
+
+    kind: Literal["dual-weighting"]
+    weight: Weight = 0.25
+    beta: Weight = 5.0
+    mu: Weight = 5.0
+    nu: Weight = 3.0
+    gamma1: Annotated[float, Field(gt=0)] = 2.0
+    gamma2: Weight = 2.0
+
+
+Joint = Annotated[
+    AutoAssign | DualWeighting | Custom,
+    Field(discriminator="kind"),
+]
+
+
 class DenseSupervision(Spec):
     """Losses of a dense detector.
 
@@ -240,7 +320,7 @@ class DenseSupervision(Spec):
     cls: ClsLoss | None = None
     loc: LocLoss | None = None
     quality: Quality | None = None
-    joint: Custom | None = None
+    joint: Joint | None = None
 
     @model_validator(mode="after")
     def _apart_or_joint(self) -> Self:
@@ -260,3 +340,20 @@ class Auxiliary(Spec):
 
     assignment: PerTaskSpec[Assignment]
     supervision: DenseSupervision
+
+    @model_validator(mode="after")
+    def _joint_fits(self) -> Self:
+        check_joint(self.assignment, self.supervision)
+        return self
+
+
+def check_joint(assignment: PerTaskSpec[Assignment], supervision: DenseSupervision) -> None:
+    """Raise ``ValueError`` where a joint criterion is missing, or has two assignments for one."""
+    if isinstance(supervision.joint, AutoAssign) and not assignment.shared:
+        raise ValueError("assignment: 'autoassign' has one for both tasks; give assignment.both")
+    for task in ("both", "cls", "loc"):
+        option = getattr(assignment, task)
+        if isinstance(option, CenterPrior) and option.learnt and supervision.joint is None:
+            raise ValueError(
+                f"assignment.{task}: only supervision.joint teaches a prior; set learnt = false"
+            )

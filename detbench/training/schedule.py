@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from detbench.recipe.experiment import OneCycle, Steps, Training
+from detbench.recipe.experiment import Cosine, OneCycle, Steps, Training
 
 START_OF_CYCLE = 1 / 25  # of the peak (Smith and Topin 2019 start low; 25 is fast.ai's)
 
@@ -34,6 +34,8 @@ def factor(training: Training, iteration: int, per_epoch: int) -> float:
     if isinstance(training.schedule, OneCycle):
         return one_cycle(training.schedule, iteration, iterations(training, per_epoch))
     unit = 1 if training.iterations is not None else per_epoch
+    if isinstance(training.schedule, Cosine):
+        return cosine(training.schedule, iteration, unit, iterations(training, per_epoch))
     return steps(training.schedule, iteration, unit)
 
 
@@ -44,11 +46,27 @@ def steps(schedule: Steps, iteration: int, unit: int) -> float:
         unit: iterations in the unit of ``drops``.
     """
     passed = sum(iteration >= math.ceil(drop * unit) for drop in schedule.drops)
-    value = schedule.gamma**passed
-    if iteration < schedule.warmup_iterations:
-        left = 1 - iteration / schedule.warmup_iterations
-        value *= 1 - left * (1 - schedule.warmup_ratio)
-    return value
+    return schedule.gamma**passed * _warmup(schedule, iteration)
+
+
+def cosine(schedule: Cosine, iteration: int, unit: int, total: int) -> float:
+    """Linear warm-up, times a cosine from 1 towards ``least``, again in every period.
+
+    Args:
+        unit: iterations in the unit of ``period``.
+        total: iterations of the whole run, which is one period where none is given.
+    """
+    period = total if schedule.period is None else schedule.period * unit
+    fallen = 0.5 * (1 - math.cos(math.pi * (iteration % period) / period))
+    return (1 - fallen * (1 - schedule.least)) * _warmup(schedule, iteration)
+
+
+def _warmup(schedule: Steps | Cosine, iteration: int) -> float:
+    """Linear from ``warmup_ratio`` to 1, as mmcv 1.x does it."""
+    if iteration >= schedule.warmup_iterations:
+        return 1.0
+    left = 1 - iteration / schedule.warmup_iterations
+    return 1 - left * (1 - schedule.warmup_ratio)
 
 
 def one_cycle(schedule: OneCycle, iteration: int, total: int) -> float:

@@ -33,6 +33,8 @@ def test_list(call: Call, tmp_path: Path) -> None:
         ("voc", "train", "yes", 3),
         ("voc", "train", "yes", 3),
         ("voc", "val", "yes", 3),
+        ("widerface", "train", "no", None),
+        ("widerface", "val", "no", None),
     ]
 
 

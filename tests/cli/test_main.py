@@ -213,7 +213,7 @@ def test_light_commands_import_no_torch(
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("detbench show tsc", ["tscode-table1", "tscode-table2", "tscode-table3"]),
+        ("detbench show tsc", ["tscode-table1", "tscode-table2", "tscode-table3", "tscode-table4"]),
         ("detbench show fco", ["fcos-r50"]),
         ("detbench check tscode-table1 --profile sm", ["small", "smoke"]),
         ("detbench la", ["latency"]),

@@ -12,7 +12,10 @@ from detbench.recipe.detector import Dense, Detector
 from detbench.training import files, weights
 
 CASES = reference.cases()
-PORTS = {"ddod-r50": "ddod-mmdet-r50"}  # what MMDetection has is not what was released
+PORTS = {  # what MMDetection has is not what was released
+    "ddod-r50": "ddod-mmdet-r50",
+    "autoassign-r50": "autoassign-mmdet-r50",
+}
 OURS = sorted(name for name in CASES if name in set(load.detectors()))
 RELATIVE = 1e-4
 
@@ -95,6 +98,7 @@ def loaded(request):
 def test_every_reference_detector_is_tested():
     dense = {"retinanet-r50", "fcos-r50", "atss-r50", "gfl-r50", "ddod-r50"}
     dense |= {"tood-r50", "paa-r50"}
+    dense |= {"autoassign-r50"}
     faster = {f"faster-rcnn-{kind}" for kind in ("r50", "r50-c4", "r50-dcn", "r50-dcnv2")}
     roi = faster | {"faster-rcnn-x101-32x4d", "double-head-r50", "cascade-rcnn-r50"}
     assert dense | roi <= set(OURS)
@@ -119,7 +123,7 @@ def test_features_and_raw_predictions(loaded):
     assert len(branches) * len(levels) == len(raw)
     for branch, maps in enumerate(branches):
         for level, ours in enumerate(maps):
-            if case["detector"].startswith("fcos") and branch == 1:
+            if case["detector"].startswith(("fcos", "autoassign")) and branch == 1:
                 ours = ours.clamp(min=0) * 2 ** (3 + level)  # evaluation mode, see the README
             assert_like(ours, raw[f"{branch}.{level}"])
 
@@ -148,6 +152,7 @@ def test_losses(loaded):
         detector.eval()
     names = {"loss_cls": "cls", "loss_bbox": "loc", "loss_centerness": "quality"}
     names |= {"loss_iou": "quality"}
+    names |= {"loss_pos": "positive", "loss_neg": "negative", "loss_center": "center"}
     names |= {"loss_dfl": "distribution", "loss_rpn_cls": "rpn_cls", "loss_rpn_bbox": "rpn_loc"}
     for stage, prefix in enumerate(("", "round2_", "round3_")):
         names |= {f"s{stage}.loss_cls": f"{prefix}cls", f"s{stage}.loss_bbox": f"{prefix}loc"}

@@ -1,4 +1,6 @@
-"""COCO JSON of annotations and results, VOC XML and lists: refused in one line, or scored."""
+"""COCO JSON of annotations and results, VOC XML and lists, WIDER FACE's text and MATLAB lists:
+refused in one line, or scored.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from made_voc import IMAGE, OBJECT
+from made_widerface import as_text, write_lists
 from malformed import budget, changed, damaged, judge, junk, nested
 
-from detbench.data import coco_check
+from detbench.data import coco_check, widerface_files
 from detbench.data import voc_xml as voc
 from detbench.evaluation import coco, results, truth
 from detbench.evaluation.detections import check_results
@@ -206,7 +209,84 @@ def test_voc_image_lists(devkit: Path, listed: bytes) -> None:
     _voc(devkit, XML.encode(), listed)
 
 
-def test_what_these_tests_damage_is_sound(file: Path, devkit: Path) -> None:
+FACES = {
+    "0--Parade/a.jpg": [(1, 2, 30, 40, 0, 0, 0, 0, 0, 0), (5, 6, 70, 9, 2, 0, 1, 1, 2, 0)],
+    "1--Group/b.jpg": [],
+    "1--Group/c.jpg": [(3, 4, 64, 48, 1, 1, 0, 0, 0, 1)],
+}
+PARTS = ("face", "easy")
+
+
+@pytest.fixture(scope="module")
+def wider(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("widerface")
+    write_lists(root / "sound", FACES)
+    write_lists(root / "lists", FACES)
+    return root
+
+
+def _wider(root: Path, text: bytes, part: str = "face", listed: bytes | None = None) -> bool:
+    path = root / "lists" / f"wider_{part}_val.mat"
+    sound = (root / "sound" / path.name).read_bytes()
+    (root / "faces.txt").write_bytes(text)
+    path.write_bytes(sound if listed is None else listed)
+
+    def use() -> None:
+        table = widerface_files.read(root / "faces.txt", root, root / "lists")
+        assert table.marks is not None
+        assert len(table.marks) == len(table.boxes)
+        assert len(table.file_names) >= 1
+
+    try:
+        return judge(use, "faces.txt", ".mat")
+    finally:
+        path.write_bytes(sound)
+
+
+@st.composite
+def rewritten(draw: Any) -> bytes:
+    """WIDER FACE's text with words replaced and lines dropped, doubled or swapped."""
+    lines = as_text(FACES).splitlines()
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(lines) - 1))
+        how = draw(st.sampled_from(["word", "word", "drop", "double", "swap"]))
+        if how == "word":
+            words = lines[at].split() or [""]
+            words[draw(st.integers(0, len(words) - 1))] = str(draw(junk))
+            lines[at] = " ".join(words)
+        elif how == "drop" and len(lines) > 1:
+            del lines[at]
+        elif how == "double":
+            lines.insert(at, lines[at])
+        else:
+            other = draw(st.integers(0, len(lines) - 1))
+            lines[at], lines[other] = lines[other], lines[at]
+    return "\n".join(lines).encode("utf-8", "replace")
+
+
+@budget(60, 1500)
+@given(text=rewritten())
+@example(b"0--Parade/a.jpg\n999999999\n")
+@example(b"0--Parade/a.jpg\n" + b"9" * 5_000)
+def test_wider_faces_with_words_changed(wider: Path, text: bytes) -> None:
+    _wider(wider, text)
+
+
+@budget(30, 600)
+@given(text=damaged(as_text(FACES).encode()))
+def test_bytes_of_wider_faces(wider: Path, text: bytes) -> None:
+    _wider(wider, text)
+
+
+@budget(40, 1000)
+@given(content=st.data(), part=st.sampled_from(PARTS))
+def test_bytes_of_wider_lists(wider: Path, content: Any, part: str) -> None:
+    sound = (wider / "sound" / f"wider_{part}_val.mat").read_bytes()
+    _wider(wider, as_text(FACES).encode(), part, content.draw(damaged(sound)))
+
+
+def test_what_these_tests_damage_is_sound(file: Path, devkit: Path, wider: Path) -> None:
     assert _annotations(file, _as_json(TRUTH))
     assert _results(file, _as_json(FOUND))
     assert _voc(devkit, XML.encode())
+    assert _wider(wider, as_text(FACES).encode())

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from detbench.data.kinds import Coco, Shapes, Voc
+from detbench.data.kinds import Coco, Shapes, Voc, WiderFace
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
-from detbench.recipe.experiment import Steps
+from detbench.recipe.experiment import Cosine, Steps
 from detbench.recipe.metrics import PUBLISHED
 
 # The numbers as the papers print them, row by row in the order of the table's columns.
@@ -58,6 +58,19 @@ PRINTED = {
         42.4 59.8 46.1 -
         42.6 59.9 46.2 -
         43.0 60.3 46.4 -""",
+    "tscode-table4": """
+        38.7 57.4 41.8 22.9 42.5 50.1
+        40.0 58.7 43.1 23.7 44.0 51.8
+        39.4 57.6 42.8 23.6 42.9 50.3
+        40.8 59.0 44.4 23.7 44.6 52.7
+        40.2 58.4 43.3 23.3 44.0 52.2
+        41.6 59.8 44.9 23.8 45.3 54.8
+        40.4 59.6 43.7 22.7 44.1 52.9
+        41.1 60.2 44.1 23.0 45.0 54.2
+        41.6 59.9 45.2 23.9 44.9 54.4
+        42.4 60.2 46.3 24.5 45.5 56.0
+        41.5 59.8 44.8 23.4 44.9 54.8
+        42.0 60.3 45.1 24.1 45.5 56.0""",
 }
 DENSE = {
     "retinanet-r50": {"AP": 36.5, "gflops": 239.32, "params_m": 37.74},
@@ -70,12 +83,16 @@ PORTS = {
     "tood-r50": {"AP": 42.4, "gflops": 184.40, "params_m": 31.98},
     "paa-r50": {"AP": 40.4, "gflops": 205.30, "params_m": 32.07},
 }
+PORTS |= {"autoassign-mmdet-r50": {"AP": 40.4, "gflops": 201.66, "params_m": 36.15}}
 
 RELEASED = {  # by the authors of a dense method
     "atss-iou-r50": {"AP": 39.4},
     "ddod-r50": {"AP": 41.6, "gflops": 181.90, "params_m": 32.15},
     "ddod-fcos-r50": {"AP": 41.6},
     "gflv2-r50": {"AP": 41.0},
+    "autoassign-r50": {"AP": 40.5, "gflops": 201.66, "params_m": 36.15},
+    "dw-r50": {"AP": 42.1},
+    "dw-plain-r50": {"AP": 41.5},
 }
 
 DETECTORS = (
@@ -108,6 +125,8 @@ DETECTORS = (
         "decoupled-rcnn-x101-64x4d": {"params_m": 140.94},
         "tsd-baseline-r50": {"AP": 36.1},
         "tsd-r50": {"AP": 41.0},
+        "atss-face-r50": {},
+        "ddod-face-r50": {},
     }
 )
 
@@ -121,7 +140,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [36, 36, 10, 3]
+    assert [len(names) for names in counts] == [38, 42, 12, 3]
 
 
 def _two_stage() -> dict[str, str]:
@@ -178,7 +197,7 @@ def test_every_row_resolves_under_every_profile(name: str, profile: str) -> None
         assert row.cell is not None
         assert row.paper_detector is not None
         assert row.cell.detector.skeleton == row.paper_detector.skeleton
-        kind: Any = (Coco, Voc) if profile == "paper" else Shapes
+        kind: Any = (Coco, Voc, WiderFace) if profile == "paper" else Shapes
         assert isinstance(row.cell.data, kind)
 
 
@@ -194,8 +213,10 @@ def test_detector_carries_the_published_figures(name: str) -> None:
         assert recipe.fidelity == "official-code"
 
 
-SCHEDULES = {  # data, (epochs, iterations), batch, learning rate, drops, warm-up
+# Data, (epochs, iterations), batch, learning rate, drops (of a cosine period and least), warm-up.
+SCHEDULES = {
     "coco-1x": ("coco", (12, None), 16, 0.01, (8, 11), (500, 0.001)),
+    "coco-1x-autoassign": ("coco", (12, None), 16, 0.01, (8, 11), (1000, 0.001)),
     "coco-1x-ddod": ("coco", (12, None), 32, 0.02, (8, 11), (500, 0.001)),
     "coco-1x-fcos": ("coco", (12, None), 16, 0.01, (8, 11), (500, 1 / 3)),
     "coco-1x-frcnn": ("coco", (12, None), 16, 0.02, (8, 11), (500, 0.001)),
@@ -205,6 +226,7 @@ SCHEDULES = {  # data, (epochs, iterations), batch, learning rate, drops, warm-u
     "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
     "voc-decoupled-rcnn": ("voc", (12, None), 8, 0.005, (9,), (0, 0.001)),
     "voc07-double-head": ("voc", (None, 8750), 8, 0.008, (6250,), (500, 1 / 3)),
+    "widerface-ddod": ("widerface", (600, None), 24, 0.0075, (30, 0.01), (500, 0.001)),
 }
 
 
@@ -213,14 +235,15 @@ def test_schedule_is_the_papers(name: str) -> None:
     schedule = load.schedule(name)
     training = schedule.training
     steps = training.schedule
-    assert isinstance(steps, Steps)
+    assert isinstance(steps, Steps | Cosine)
+    falls = steps.drops if isinstance(steps, Steps) else (steps.period, steps.least)
     assert schedule.id == name
     assert SCHEDULES[name] == (
         schedule.data.kind,
         (training.epochs, training.iterations),
         training.batch,
         training.optimizer.lr,
-        steps.drops,
+        falls,
         (steps.warmup_iterations, steps.warmup_ratio),
     )
     assert training.reference_batch == training.batch
@@ -284,7 +307,7 @@ def test_shared_baselines_have_one_identity() -> None:
         for row in resolve.cells(name, "paper")
         if row.cell
     }
-    assert len(cells) == 30
+    assert len(cells) == 21 + 6 + 9
 
 
 def test_without_the_next_level_the_tower_is_the_hosts() -> None:

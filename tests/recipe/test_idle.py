@@ -103,6 +103,12 @@ NOTHING = [
         "weighting is 'none'",
     ),
     (
+        "autoassign-r50",
+        SMOKE,
+        ['levels={cls={kind="linear", last=3.0}, loc={kind="linear", last=3.0}}'],
+        "'autoassign' counts levels by levels.cls",
+    ),
+    (
         "decoupled-rcnn-r50",
         SMOKE,
         ["assignment.loc.test_count=100"],

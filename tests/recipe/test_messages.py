@@ -62,9 +62,9 @@ def test_all_mistakes_at_once(write: Write) -> None:
     ("text", "said"),
     [
         (
-            'features = { cls = { kind = "sse" }, loc = { kind = "level" } }',
-            "features.cls: unknown kind 'sse', did you mean 'sce'? "
-            "(choices: level, sce, dpe, custom)",
+            'features = { cls = { kind = "see" }, loc = { kind = "level" } }',
+            "features.cls: unknown kind 'see', did you mean 'sce'? "
+            "(choices: level, sce, dpe, ssh, custom)",
         ),
         (
             'features.both = { kind = "sce", kernal = 3 }',
@@ -77,7 +77,7 @@ def test_all_mistakes_at_once(write: Write) -> None:
         ),
         (
             'features.both = { down = "avg" }',
-            "features.both: needs 'kind', one of: level, sce, dpe, custom",
+            "features.both: needs 'kind', one of: level, sce, dpe, ssh, custom",
         ),
         ('features.cls = { kind = "sce" }', "features: give either 'both', or 'cls' and 'loc'"),
         (
@@ -127,7 +127,7 @@ def test_all_mistakes_at_once(write: Write) -> None:
         (
             "supervision = { cls = { kind = 'focal' }, loc = { kind = 'giuo' } }",
             "supervision.loc: unknown kind 'giuo', did you mean 'giou'? "
-            "(choices: l1, giou, custom)",
+            "(choices: l1, giou, diou, ciou, custom)",
         ),
     ],
 )
@@ -178,6 +178,16 @@ FOCAL = "supervision.cls = { kind = 'focal' }\nsupervision."
         ),
         ("neck = { kind = 'fpn', levels = 2 }", "levels = 2 are fewer than the backbone's 3 maps"),
         ("neck = { kind = 'fpn', first = 2, levels = 3 }", "than the backbone's 4 maps from C2"),
+        ("assignment.both = { kind = 'center-prior' }", "assignment.both: only supervision.joint"),
+        (
+            "assignment.cls = { kind = 'fcos' }\nassignment.loc = { kind = 'atss' }\n"
+            "supervision = { joint = { kind = 'autoassign' } }",
+            "'autoassign' has one for both tasks; give assignment.both",
+        ),
+        (
+            "predictor = { kind = 'refined' }\nboxes = { kind = 'distance', activation = 'exp' }",
+            "'refined' needs candidates of kind 'points' and boxes of kind 'distance' with",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(write: Write, settings: str, said: str) -> None:

@@ -7,6 +7,7 @@ from detbench.stages.features import Pyramid
 from detbench.stages.features.dpe import Dpe
 from detbench.stages.features.level import Level
 from detbench.stages.features.sce import Sce
+from detbench.stages.features.ssh import Ssh
 
 
 def sce(**settings) -> Sce:
@@ -88,3 +89,44 @@ def test_dpe_matches_widths_only_where_they_differ():
     assert dpe().match is None
     narrow = Pyramid(pyramid().levels, pyramid().below[:, :4])
     assert len(dpe(below=4)(narrow)) == 4
+
+
+def ssh(channels: int = 8, **settings) -> Ssh:
+    return make(stages.Ssh(kind="ssh", **settings), channels=channels)
+
+
+def test_ssh_keeps_sizes_and_width():
+    maps = pyramid()
+    found = ssh()(maps)
+    assert [one.shape for one in found] == [one.shape for one in maps.levels]
+    assert (ssh().channels, ssh().coarseness) == (8, 1)
+
+
+def test_ssh_sees_three_cells_with_a_half_and_five_and_seven_with_a_quarter_each():
+    """What one cell changes: the field of view of each channel."""
+    torch.manual_seed(0)
+    module = ssh(norm="none", init="he").double()
+    impulse = torch.zeros(1, 8, 15, 15, dtype=torch.float64)
+    before, after = impulse, impulse.clone()
+    after[:, :, 7, 7] = 5.0
+    for conv in (m for m in module.modules() if isinstance(m, torch.nn.Conv2d)):
+        torch.nn.init.uniform_(conv.bias, 1.0, 2.0)  # ReLUs stay open
+        conv.weight.data.uniform_(0.1, 0.2)
+    with torch.no_grad():
+        [one], [other] = (module(Pyramid([x], x)) for x in (before, after))
+    seen = (one != other)[0].any(dim=1).sum(dim=-1)
+    assert seen.tolist() == [3, 3, 3, 3, 5, 5, 7, 7]
+
+
+def test_ssh_has_five_convolutions_for_all_levels():
+    module = ssh(256)
+    sizes = [
+        tuple(p.shape) for name, p in module.named_parameters() if name.endswith("conv.weight")
+    ]
+    quarter = (64, 64, 3, 3)
+    assert sizes == [(128, 256, 3, 3), (64, 256, 3, 3), quarter, quarter, quarter]
+
+
+def test_ssh_needs_channels_that_part_in_four():
+    with pytest.raises(ValueError, match="the pyramid has 6"):
+        ssh(6)

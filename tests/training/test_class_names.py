@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from detbench.assembly import build_detector
-from detbench.detectors import classes
 from detbench.detectors.dense import DenseDetector
 from detbench.errors import WeightsError
 from detbench.recipe import load
 from detbench.recipe.detector import Detector
 from detbench.recipe.light import lighten
+from detbench.stages import classes
 from detbench.training import checkpoint, files, weights
 
 NAMES = ["red", "traffic light", "blue", "cat"]
@@ -39,6 +39,7 @@ SUBJECTS = (
     "fcos-r50",
     "retinanet-r50",
     "gfl-r50",
+    "autoassign-r50",
     "tscode-table1:FCOS + SCE",
     "faster-rcnn-r50",
     "cascade-rcnn-r50",

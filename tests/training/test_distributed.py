@@ -104,6 +104,8 @@ CASES = {
     "totals": ("ddod-r50", "data.train=10", *STEADY),
     "soft targets": ("tood-r50", "detector.assignment.both.warmup=1", *STEADY),
     "mixture": ("paa-r50", "data.train=10", *STEADY),
+    "learnt prior": ("autoassign-r50", "data.train=10", *STEADY),
+    "weights": ("dw-r50", "data.train=10", *STEADY),
     "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
     "rest": ("retinanet-r50", "data.train=10", *STEADY),
     "regions": ("faster-rcnn-r50", *STEADY),

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from standin import training
 
-from detbench.recipe.experiment import OneCycle, Steps
-from detbench.training.schedule import START_OF_CYCLE, factor, iterations, one_cycle, steps
+from detbench.recipe.experiment import Cosine, OneCycle, Steps
+from detbench.training.schedule import START_OF_CYCLE, cosine, factor, iterations, one_cycle, steps
 
 
 def test_steps_are_the_1x_schedule() -> None:
@@ -55,3 +55,35 @@ def test_one_cycle(rise: float) -> None:
     if rise < 1:
         assert values[peak] == 1
         assert values[-1] < 0.002
+
+
+def test_cosine_with_restarts_is_ddod_faces() -> None:
+    """From 7.5e-3 to 7.5e-5 in 30 epochs, 20 times, after a warm-up (DDOD, section 5.1)."""
+    schedule = {"kind": "cosine", "period": 30, "least": 0.01}
+    settings = training(iterations=None, epochs=600, schedule=schedule)
+    per_epoch = 537
+    at = {15: 0.505, 10: 0.7525, 30: 1.0, 45: 0.505, 40: 0.7525, 570: 1.0, 590: 0.2575}
+    for epoch, value in at.items():
+        assert factor(settings, epoch * per_epoch, per_epoch) == pytest.approx(value)
+    for restart in range(1, 21):
+        before = factor(settings, restart * 30 * per_epoch - 1, per_epoch)
+        assert 0.01 < before == pytest.approx(0.01, abs=1e-6)
+    assert factor(settings, 0, per_epoch) == pytest.approx(0.001)
+    assert factor(settings, 250, per_epoch) == pytest.approx(0.5005, rel=1e-3)
+
+
+def test_cosine_without_restarts_falls_once() -> None:
+    schedule = Cosine(kind="cosine", warmup_iterations=0)
+    values = [cosine(schedule, i, 7, 100) for i in range(100)]
+    assert values[0] == 1
+    assert values[50] == pytest.approx(0.5)
+    assert all(one > other for one, other in pairwise(values))
+    assert 0 < values[-1] < 0.001
+
+
+def test_a_cosines_period_is_in_the_unit_of_the_length() -> None:
+    plain = {"kind": "cosine", "period": 4, "warmup_iterations": 0}
+    by_iteration = training(iterations=12, schedule=plain)
+    by_epoch = training(iterations=None, epochs=12, schedule=plain)
+    assert [factor(by_iteration, i, 10) for i in (2, 4, 6)] == pytest.approx([0.5, 1.0, 0.5])
+    assert [factor(by_epoch, i, 10) for i in (20, 40, 60)] == pytest.approx([0.5, 1.0, 0.5])

@@ -53,7 +53,10 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(
     ("detector", "changes"),
     [
-        *((f"{name}-r50", ()) for name in ("retinanet", "fcos", "atss", "gfl", "ddod")),
+        *(
+            (f"{name}-r50", ())
+            for name in ("retinanet", "fcos", "atss", "gfl", "ddod", "autoassign", "dw")
+        ),
         ("tood-r50", ("detector.assignment.both.warmup=0.5",)),  # which ends where it is cut
         ("tood-r50", ("detector.assignment.both.warmup=0.25",)),  # before
         ("paa-r50", ()),

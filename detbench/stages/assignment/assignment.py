@@ -33,8 +33,8 @@ class Assignment:
         weight: (B, N), not negative: factor on the losses of each candidate; None is 1.
         target: (B, N), in [0, 1]: soft target for the class score of a positive; None leaves it
             to the loss.
-        pairs: (B, G, N), not negative: weight of each object at each place where a place has
-            several, for a joint criterion.
+        pairs: (B, G, N): weight of each object at each place where a place has several, for a
+            joint criterion; at an object's places it is ``pairs.LITTLE`` at least, 0 elsewhere.
     """
 
     matched: Tensor
@@ -96,6 +96,18 @@ class Assigned:
     def boxes(self) -> Tensor:
         """(B, N, 4), xyxy: each positive's object; arbitrary elsewhere."""
         return self.assignment.boxes(self.targets)
+
+    @cached_property
+    def pairs(self) -> Tensor:
+        """(B, G, N), the assignment's, or the weight of each positive at its one object; more than
+        0 at an object's places, and 0 elsewhere.
+        """
+        found = self.assignment
+        if found.pairs is not None:
+            return found.pairs
+        objects = torch.arange(self.targets.boxes.shape[1], device=found.matched.device)
+        own = found.matched[:, None] == objects[:, None]
+        return own.float() if found.weight is None else own * found.weight[:, None]
 
     @cached_property
     def iou(self) -> Tensor:

@@ -92,7 +92,7 @@ class Aligned(Convolutions):
             shape.channels.cls // interaction.layers.cls,
             shape.channels.loc // interaction.layers.loc,
         )
-        super().__init__(replace(shape, channels=widths), extras, scaled, prior)
+        super().__init__(replace(shape, channels=widths), extras, scaled, 0.0, prior)
         self.center = interaction.offset
         self.decompose = nn.ModuleDict()
         heads = {}

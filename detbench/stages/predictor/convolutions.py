@@ -35,8 +35,8 @@ class Convolutions(nn.Module):
         shape: PredictorShape,
         extras: Mapping[str, str],
         scaled: bool,
+        bias: float,
         prior: float,
-        bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.coarseness = shape.coarseness

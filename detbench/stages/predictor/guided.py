@@ -50,7 +50,7 @@ class DistributionGuided(Convolutions):
         statistics: Statistics,
     ) -> None:
         others = {name: task for name, task in extras.items() if name != "quality"}
-        super().__init__(shape, others, scaled, prior, bias)
+        super().__init__(shape, others, scaled, bias, prior)
         self.top, self.mean = statistics.top, statistics.mean
         self.guide = nn.Sequential(
             nn.Conv2d(4 * (self.top + self.mean), statistics.hidden, 1),

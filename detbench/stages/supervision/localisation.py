@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from detbench.ops.boxes import centerness, giou_loss, side_distances
+from detbench.ops.boxes import centerness, ciou_loss, diou_loss, giou_loss, side_distances
 from detbench.ops.coding import Delta, Distribution, smooth_l1
 from detbench.ops.constant import constant
 from detbench.sharding import normaliser as shared
@@ -39,8 +39,8 @@ class L1(nn.Module):
         return {"loc": self.weight * total / assigned.normaliser(self.normaliser)}
 
 
-class Giou(nn.Module):
-    """Generalised IoU loss on decoded boxes, a weighted mean over positives.
+class Overlap(nn.Module):
+    """A loss on how decoded boxes overlap their objects, a weighted mean over positives.
 
     Args:
         weighting: each positive counts by its target's centre-ness (FCOS), by its detached class
@@ -68,6 +68,10 @@ class Giou(nn.Module):
         self.normaliser = normaliser or (None if weighting == "none" else "weights")
         self.weight, self.distribution_weight = weight, distribution_weight
 
+    def measure(self, boxes: Tensor, objects: Tensor) -> Tensor:
+        """The loss of corresponding boxes, (..., 4) xyxy each, to (...)."""
+        raise NotImplementedError
+
     def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
         positive = assigned.positive[..., None]
         anywhere = constant([0.0, 0.0, 1.0, 1.0], assigned.boxes.device)
@@ -78,7 +82,7 @@ class Giou(nn.Module):
         kind = self.normaliser or assigned.usual
         weighed = kind == "weights"
         total = shared(shares.sum(), self.least) if weighed else assigned.normaliser(kind)
-        loss = (giou_loss(decoded, boxes) * weights).sum() / total
+        loss = (self.measure(decoded, boxes) * weights).sum() / total
         losses = {"loc": self.weight * loss}
         if self.distribution_weight:
             if not isinstance(outputs.box_code, Distribution):
@@ -103,3 +107,24 @@ class Giou(nn.Module):
         if self.weighting != "none":
             return centerness(side_distances(outputs.candidates.points, assigned.boxes)) * shares
         return shares.float()
+
+
+class Giou(Overlap):
+    """Generalised IoU loss (Rezatofighi et al. 2019)."""
+
+    def measure(self, boxes: Tensor, objects: Tensor) -> Tensor:
+        return giou_loss(boxes, objects)
+
+
+class Diou(Overlap):
+    """Distance IoU loss (Zheng et al. 2020)."""
+
+    def measure(self, boxes: Tensor, objects: Tensor) -> Tensor:
+        return diou_loss(boxes, objects)
+
+
+class Ciou(Overlap):
+    """Complete IoU loss (Zheng et al. 2020)."""
+
+    def measure(self, boxes: Tensor, objects: Tensor) -> Tensor:
+        return ciou_loss(boxes, objects)
