@@ -23,6 +23,7 @@ from detbench.structures import Targets
 HOSTS = {"dense": "fcos-r50", "roi": "faster-rcnn-r50"}
 OTHER_HOSTS = {"l1": "retinanet-r50", "res5": "faster-rcnn-r50-c4", "c4": "faster-rcnn-r50-c4"}
 EXAMPLES = {(Timm, "name"): "convnext_atto"}
+OTHER_HOSTS |= {"aligned": "tood-r50", "distribution-guided": "gflv2-r50", "mixture": "paa-r50"}
 OTHER_HOSTS |= {"center-prior": "autoassign-r50", "autoassign": "autoassign-r50"}
 OTHER_HOSTS |= {"dual-weighting": "dw-r50"}
 CLASSES = 3

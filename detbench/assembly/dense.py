@@ -22,6 +22,7 @@ from detbench.recipe.model import Neck
 from detbench.recipe.predictor import Convolutions
 from detbench.recipe.supervision import Auxiliary
 from detbench.stages.predictor import PredictorShape
+from detbench.stages.predictor.aligned import Interaction
 
 
 def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector:
@@ -72,7 +73,7 @@ def _towers(settings: recipe.Dense, maps: PerTask[Any]) -> PerTask[Any]:
     def tower(task: Task) -> nn.Module:
         inputs = getattr(maps, task).channels
         head, convs = settings.heads.of(task), settings.sampling.of(task).convs
-        if isinstance(head, option.Tower) and any(position >= head.depth for position in convs):
+        if isinstance(head, option.Convs) and any(position >= head.depth for position in convs):
             raise RecipeError(
                 f"sampling.convs: {list(convs)} asks for a convolution that a tower of "
                 f"depth {head.depth} does not have; positions start at 0"
@@ -115,6 +116,10 @@ def _predictor(
         "extras": asked | ({"objectness": objectness} if objectness else {}),
         "scaled": settings.boxes.per_level_scale,
         "bias": getattr(settings.boxes, "bias", 0.0),
+        "interaction": Interaction(
+            layers=towers.map(lambda tower: getattr(tower, "layers", 1)),
+            offset=settings.candidates.offset,
+        ),
         "offset": getattr(settings.candidates, "offset", 0.0),
     }
     check = partial(contract.predictor, shape=shape, trial=trial, extras=list(asked))

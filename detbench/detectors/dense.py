@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from detbench.detectors.tasks import TaskModules
 from detbench.ops.boxes import clip
 from detbench.ops.candidates import Candidates, Grid
 from detbench.ops.coding import BoxCode
-from detbench.ops.suppression import best_pairs, suppress
+from detbench.ops.suppression import best_pairs, pairs_of_best, suppress
+from detbench.ops.voting import vote
 from detbench.stages.features import Pyramid
 from detbench.stages.outputs import Outputs
 from detbench.stages.predictor import Convolutions, Predictions
@@ -34,6 +36,9 @@ class Inference:
     candidates_per_level: int
     nms: float
     max_detections: int
+    best: Literal["pairs", "candidates"] = "pairs"
+    voting: float | None = None
+    clip: bool = True
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ class DenseDetector(nn.Module):
         return found
 
     def detect(self, images: Tensor, sizes: Tensor) -> list[Detections]:
-        """Detections of each image, best first, clipped to its size.
+        """Detections of each image, best first, clipped to its size unless ``clip`` is off.
 
         Args:
             images: (B, 3, H, W), normalised and padded.
@@ -177,16 +182,22 @@ class DenseDetector(nn.Module):
             places = outputs.candidates
             code, strides = outputs.code[image, index], places.strides[index]
             boxes = self.code.decode(code, places.boxes[index], strides)
-            boxes = clip(boxes, size.to(boxes.device))
-            settings, detections = self.inference, Detections(boxes, best, labels)
-            found.append(suppress(detections, settings.nms, settings.max_detections))
+            settings = self.inference
+            if settings.clip:
+                boxes = clip(boxes, size.to(boxes.device))
+            detections = Detections(boxes, best, labels)
+            kept = suppress(detections, settings.nms, settings.max_detections)
+            if settings.voting is not None:
+                kept = vote(kept, detections, settings.voting)
+            found.append(kept)
         return found
 
     def _best(self, scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """The best of (N, C) scores on each level: scores, candidates and labels, (K,)."""
         settings, found, start = self.inference, [], 0
+        choose = best_pairs if settings.best == "pairs" else pairs_of_best
         for level in scores.split(counts):
-            best, index, labels = best_pairs(
+            best, index, labels = choose(
                 level, settings.score_threshold, settings.candidates_per_level
             )
             found.append((best, index + start, labels))

@@ -22,6 +22,19 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"bbox_head\.(?:retina_cls|conv_cls|atss_cls|gfl_cls)\.(.*)", r"predictor.cls.\1"),
     (r"bbox_head\.(?:retina_reg|conv_reg|atss_reg|gfl_reg)\.(.*)", r"predictor.loc.\1"),
     (r"bbox_head\.(?:conv_centerness|atss_centerness|atss_iou)\.(.*)", r"predictor.quality.\1"),
+    (r"bbox_head\.inter_convs\.(\d+)\.conv\.conv_offset\.(.*)", r"heads.both.convs.\1.offset.\2"),
+    (r"bbox_head\.inter_convs\.(\d+)\.(conv|gn)\.(.*)", r"heads.both.convs.\1.\2.\3"),
+    (r"bbox_head\.cls_decomp\.layer_attention\.(.*)", r"predictor.decompose.cls.attention.\1"),
+    (r"bbox_head\.reg_decomp\.layer_attention\.(.*)", r"predictor.decompose.loc.attention.\1"),
+    (r"bbox_head\.cls_decomp\.reduction_conv\.conv\.(.*)", r"predictor.decompose.cls.reduce.\1"),
+    (r"bbox_head\.reg_decomp\.reduction_conv\.conv\.(.*)", r"predictor.decompose.loc.reduce.\1"),
+    (r"bbox_head\.cls_decomp\.reduction_conv\.gn\.(.*)", r"predictor.decompose.cls.norm.\1"),
+    (r"bbox_head\.reg_decomp\.reduction_conv\.gn\.(.*)", r"predictor.decompose.loc.norm.\1"),
+    (r"bbox_head\.tood_cls\.(.*)", r"predictor.cls.\1"),
+    (r"bbox_head\.tood_reg\.(.*)", r"predictor.loc.\1"),
+    (r"bbox_head\.cls_prob_module\.(.*)", r"predictor.alignment.\1"),
+    (r"bbox_head\.reg_offset_module\.(.*)", r"predictor.offset.\1"),
+    (r"bbox_head\.reg_conf\.(.*)", r"predictor.guide.\1"),
     (r"bbox_head\.center_prior\.(mean|sigma)", r"supervisions.0.assigners.both.\1"),
     (r"bbox_head\.reg_offset\.(.*)", r"predictor.feet.\1"),
     (r"rpn_head\.rpn_conv\.(.*)", r"rpn.conv.\1"),
@@ -59,6 +72,9 @@ def translate(state: dict[str, Tensor], laterals: int) -> dict[str, Tensor]:
             scales[int(match[1])] = tensor.reshape(())
         elif not IGNORED.fullmatch(name):
             translated[_rename(name, laterals)] = tensor
+    if "predictor.guide.0.weight" in translated:  # GFLv2's code has a class more, which never wins
+        for name in ("predictor.cls.weight", "predictor.cls.bias"):
+            translated[name] = translated[name][:-1]
     if any("center_prior" in name for name in state):  # what is FCOS's centre-ness elsewhere
         third = [name for name in translated if name.startswith("predictor.quality.")]
         for name in third:

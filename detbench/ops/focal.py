@@ -1,4 +1,7 @@
-"""The two terms of the focal loss (RetinaNet, eq. 5) without alpha, element by element."""
+"""The two terms of the focal loss (RetinaNet, eq. 5) without alpha, element by element.
+
+``logits`` and ``probabilities`` (...) to (...), not negative.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,23 @@ MOST = 1 - 1.2e-7
 """Bounds on probabilities: the latter is the largest float32 under 1, whose logarithm is finite."""
 
 
-def background(values: Tensor, gamma: float, probable: bool = False) -> Tensor:
-    """Cross-entropy against 0, modulated by the score.
+def background(logits: Tensor, gamma: float) -> Tensor:
+    """Cross-entropy against 0, modulated by the score."""
+    return logits.sigmoid().pow(gamma) * F.softplus(logits)
 
-    Args:
-        values: (...), logits; or ``probable`` ones in [0, 1], as a product of several has no logit.
 
-    Returns:
-        (...), not negative.
-    """
-    if not probable:
-        return values.sigmoid().pow(gamma) * F.softplus(values)
-    bounded = values.clamp(LEAST, MOST)
+def foreground(logits: Tensor, gamma: float) -> Tensor:
+    """Cross-entropy against 1, modulated by what is missing."""
+    return (-logits).sigmoid().pow(gamma) * F.softplus(-logits)
+
+
+def background_of(probabilities: Tensor, gamma: float) -> Tensor:
+    """``background`` of probabilities in [0, 1], as a product of several has no logit."""
+    bounded = probabilities.clamp(LEAST, MOST)
     return -bounded.pow(gamma) * (-bounded).log1p()
 
 
-def foreground(values: Tensor, gamma: float, probable: bool = False) -> Tensor:
-    """Cross-entropy against 1, modulated by what is missing; see ``background``."""
-    if not probable:
-        return (-values).sigmoid().pow(gamma) * F.softplus(-values)
-    bounded = values.clamp(LEAST, MOST)
+def foreground_of(probabilities: Tensor, gamma: float) -> Tensor:
+    """``foreground`` of probabilities in [0, 1]."""
+    bounded = probabilities.clamp(LEAST, MOST)
     return -(1 - bounded).pow(gamma) * bounded.log()

@@ -30,6 +30,13 @@ def best_pairs(scores: Tensor, threshold: float, count: int) -> tuple[Tensor, Te
     return values[:count], chosen // scores.shape[1], chosen % scores.shape[1]
 
 
+def pairs_of_best(scores: Tensor, threshold: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``best_pairs``, of the ``count`` candidates whose best class scores highest: all pairs."""
+    best = scores.amax(dim=1).topk(min(count, len(scores))).indices
+    values, index, labels = best_pairs(scores[best], threshold, scores[best].numel())
+    return values, best[index], labels
+
+
 def survivors(boxes: Tensor, scores: Tensor, groups: Tensor, iou: float, count: int) -> Tensor:
     """The best ``count`` boxes that survive NMS at ``iou`` within their groups.
 

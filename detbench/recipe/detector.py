@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from detbench.recipe.assignment import Assignment
 from detbench.recipe.base import PerTaskSpec, Spec
 from detbench.recipe.model import (
     Backbone,
@@ -19,7 +20,7 @@ from detbench.recipe.model import (
     Points,
     RoiNeck,
 )
-from detbench.recipe.predictor import Predictor, Refined
+from detbench.recipe.predictor import Aligned, DistributionGuided, Predictor, Refined
 from detbench.recipe.proposals import RoiAssignment, Rpn
 from detbench.recipe.roi import (
     Branch,
@@ -32,7 +33,7 @@ from detbench.recipe.roi import (
     Round,
 )
 from detbench.recipe.scaling import Scaling
-from detbench.recipe.stages import Assignment, Features, Head, Sampling, Score
+from detbench.recipe.stages import Features, Head, Sampling, Score
 from detbench.recipe.supervision import L1, Auxiliary, DenseSupervision, Levels, check_joint
 
 Fidelity = Literal["official-config", "official-code", "text-only"]
@@ -99,6 +100,22 @@ class Dense(Spec):
                     "predictor: 'refined' needs candidates of kind 'points' and boxes of kind "
                     "'distance' with activation = 'relu'"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_are_what_the_predictor_makes(self) -> Self:
+        boxes = self.boxes
+        if isinstance(self.predictor, DistributionGuided) and boxes.kind != "distribution":
+            raise ValueError(
+                "predictor: 'distribution-guided' reads the distributions of boxes: "
+                "boxes.kind must be 'distribution'"
+            )
+        negative = isinstance(boxes, DistanceCoding) and boxes.activation == "none"
+        if isinstance(self.predictor, Aligned) and not negative:
+            raise ValueError(
+                "predictor: 'aligned' makes distances that may be negative: boxes must be "
+                "{ kind = 'distance', activation = 'none' }"
+            )
         return self
 
     @model_validator(mode="after")

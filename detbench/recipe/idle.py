@@ -10,14 +10,15 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from detbench.recipe.assignment import IouAssignment
 from detbench.recipe.base import Custom, PerTaskSpec, Spec
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.experiment import Cell, Cosine, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet, Timm
 from detbench.recipe.override import split
-from detbench.recipe.predictor import MaxFilter
+from detbench.recipe.predictor import Aligned, DistributionGuided, MaxFilter
 from detbench.recipe.roi import BoxLoss, Conv, Res5
-from detbench.recipe.stages import Deformable, Dpe, IouAssignment, Sce, Ssh, Tower
+from detbench.recipe.stages import Convs, Deformable, Dpe, Sce, Ssh
 from detbench.recipe.supervision import AutoAssign, OverlapLoss
 from detbench.recipe.table import Row
 
@@ -172,7 +173,7 @@ def _trains_norms(detector: Detector) -> bool:
 
 def _has_norm(option: Spec) -> bool:
     match option:
-        case Tower():
+        case Convs():
             return option.norm != "none" and option.depth > 0
         case Ssh() | MaxFilter():
             return option.norm != "none"
@@ -224,7 +225,7 @@ def _detector(detector: Detector, training: Training) -> Findings:
 def _option(option: Spec) -> Iterator[tuple[str, str]]:
     """Fields of one option that its other fields leave without effect."""
     match option:
-        case Tower() if not option.depth:
+        case Convs() if not option.depth:
             for name in ("channels", "norm", "conv_bias"):
                 yield name, "a tower of depth 0 has no convolution"
         case Sce() if option.down != "conv":
@@ -233,7 +234,7 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
         case Dpe() if -1 not in option.levels:
             for name in ("norm", "conv_bias"):
                 yield name, "levels without -1 need no convolution"
-        case Tower() | Sce() | Dpe() | Ssh() | MaxFilter() if (
+        case Convs() | Sce() | Dpe() | Ssh() | MaxFilter() if (
             option.norm == "none" and not option.conv_bias
         ):
             yield "conv_bias", "without a norm a convolution always has a bias"
@@ -246,7 +247,7 @@ def _option(option: Spec) -> Iterator[tuple[str, str]]:
 def _dense(detector: Dense) -> Findings:
     for task in ("cls", "loc"):
         head, sampling = detector.heads.of(task), detector.sampling.of(task)
-        if not isinstance(head, Tower) or not isinstance(sampling, Deformable):
+        if not isinstance(head, Convs) or not isinstance(sampling, Deformable):
             continue
         if any(position >= head.depth for position in sampling.convs):
             place = "both" if detector.sampling.shared else task
@@ -265,9 +266,15 @@ def _dense(detector: Dense) -> Findings:
     if isinstance(detector.predictor, Custom):
         for setting in ("bias", "per_level_scale"):
             yield ("boxes", setting), "the predictor is your own"
+    if isinstance(detector.predictor, Aligned):
+        yield ("boxes", "bias"), "the predictor 'aligned' starts at one stride to each side"
+    if isinstance(detector.predictor, DistributionGuided):
+        yield ("supervision", "quality", "task"), "the predictor has its own output 'quality'"
     if isinstance(losses.joint, AutoAssign) and detector.levels and not detector.levels.shared:
         yield ("levels", "loc"), "'autoassign' counts levels by levels.cls: give levels.both"
     loc = losses.loc
+    if isinstance(loc, OverlapLoss) and loc.weighting != "score":
+        yield ("supervision", "loc", "on"), "weighting is not 'score'"
     if isinstance(loc, OverlapLoss) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"
 

@@ -146,6 +146,7 @@ RULES: dict[Rule, Callable[[Any, Light], Any]] = {
     "bounds": _bounds,
     "init": lambda init, light: init or light.init,
     "shift": lambda gamma, light: _product(gamma, light.shift),
+    "epochs": lambda epochs, light: _product(epochs, light.epochs),
     "first": lambda first, light: light.first or first,
     "levels": lambda levels, light: light.levels or levels,
 }

@@ -30,7 +30,7 @@ S = TypeVar("S", bound=Spec)
 FOLDERS: dict[Kind, str] = {"detector": "detectors", "schedule": "schedules", "profile": "profiles"}
 EXAMPLES = "examples"
 """Folder of recipes that show how own ones are written; they are named by path."""
-PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head")
+PAPERS = ("tscode", "tsd", "decoupled-rcnn", "ddod", "double-head", "beyond")
 PROFILES = ("paper", "small", "smoke")
 DEPTH = 50  # of tables and arrays in each other; ours need six
 _EXCESS = f"holds tables nested more than {DEPTH} deep, or a number of thousands of digits"

@@ -10,6 +10,7 @@ from detbench.recipe.base import Custom, Option, Spec
 from detbench.recipe.scaling import Scaling, kept
 
 Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 Init = Literal["he"]
 """How hidden convolutions of heads start: ``he``, by what keeps the variance of what passes (He et
 al. 2015); where none is given N(0, 0.01^2), as the papers' do (RetinaNet, section 4.1)."""
@@ -333,15 +334,28 @@ class DenseInference(Spec):
         candidates_per_level: the best this many (candidate, class) pairs of each level go on.
         nms: IoU above which the lower-scored box of the same class is dropped; 1 is off.
         max_detections: per image, after NMS.
+        best: what are counted on a level: ``pairs``, or ``candidates`` by their best class, all of
+            whose pairs above the threshold go on.
+        voting: boxes that survive are moved by those around them (PAA, section 3.4): spread of what
+            these count by their IoU, 0.025 there; none is off.
+        clip: boxes to the image, before NMS.
         views: test-time augmentation; none is the image as it is.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"best", "voting", "clip"})
     scaling: ClassVar[Scaling] = kept(
-        "score_threshold", "candidates_per_level", "nms", "max_detections"
+        "score_threshold",
+        "candidates_per_level",
+        "nms",
+        "max_detections",
+        "voting",
     )
 
     score_threshold: Fraction = 0.05
     candidates_per_level: Positive = 1000
     nms: Annotated[float, Field(gt=0, le=1)] = 0.6
     max_detections: Positive = 100
+    best: Literal["pairs", "candidates"] = "pairs"
+    voting: Annotated[float, Field(gt=0)] | None = None
+    clip: bool = True
     views: Views | None = None

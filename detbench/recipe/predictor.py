@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from detbench.recipe.base import Custom, Option, Task
-from detbench.recipe.model import Init
+from detbench.recipe.model import Init, Positive
 from detbench.recipe.scaling import Scaling, kept
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -37,6 +37,39 @@ class Convolutions(Prediction):
     scaling: ClassVar[Scaling] = kept("prior")
 
     kind: Literal["convolutions"]
+
+
+class DistributionGuided(Prediction):
+    """And the extra output ``quality``, read from the distributions of a box's sides (GFLv2).
+
+    It makes the score, and is taught through it; a loss of the third output teaches it too.
+
+    Attributes:
+        top: largest probabilities that are read of each side.
+        mean: their mean is read too.
+        hidden: width of the network that reads them.
+    """
+
+    target: ClassVar[str] = "detbench.stages.predictor.guided:DistributionGuided"
+    scaling: ClassVar[Scaling] = {"hidden": "channels", **kept("prior", "top")}
+
+    kind: Literal["distribution-guided"]
+    top: Positive = 4
+    mean: bool = True
+    hidden: Positive = 64
+
+
+class Aligned(Prediction):
+    """On features that each task chooses from all layers of its tower, aligned by them (TOOD).
+
+    The extra output ``alignment`` makes the score with the class. Boxes are distances in strides
+    that may be negative: each side is read where a learnt displacement says.
+    """
+
+    target: ClassVar[str] = "detbench.stages.predictor.aligned:Aligned"
+    scaling: ClassVar[Scaling] = kept("prior")
+
+    kind: Literal["aligned"]
 
 
 class Refined(Prediction):
@@ -75,6 +108,6 @@ class MaxFilter(Prediction):
 
 
 Predictor = Annotated[
-    Convolutions | Refined | MaxFilter | Custom,
+    Convolutions | DistributionGuided | Aligned | Refined | MaxFilter | Custom,
     Field(discriminator="kind"),
 ]

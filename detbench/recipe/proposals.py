@@ -7,9 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from detbench.recipe.base import Custom, Option, Spec
-from detbench.recipe.model import Anchors, Fraction, Init, Positive
+from detbench.recipe.model import Anchors, Fraction, Init, Positive, Weight
 from detbench.recipe.scaling import Scaling, kept
-from detbench.recipe.stages import Weight
 
 
 class Rpn(Spec):

@@ -7,9 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
-from detbench.recipe.model import Fraction, Positive, Views
+from detbench.recipe.model import Fraction, Positive, Views, Weight
 from detbench.recipe.scaling import Scaling, kept
-from detbench.recipe.stages import Weight
 
 Stds = tuple[float, float, float, float]
 

@@ -21,6 +21,7 @@ Rule = Literal[
     "bounds",
     "init",
     "shift",
+    "epochs",
     "first",
     "levels",
     "backbone",
@@ -37,6 +38,7 @@ SAID: Mapping[Rule, str] = {
     "bounds": "times the factor of sizes",  # at which one level gives way to the next
     "init": "the profile's, where none is given",
     "shift": "times the factor of shifts",  # what an output of 1 of a shift network means
+    "epochs": "times the factor of epochs",  # of training, 12 in the papers
     "first": "the profile's, if it says",
     "levels": "the profile's, if it says",
     "backbone": "see [backbones](profiles.md#backbones)",  # by recipe.light, from all of its fields

@@ -7,10 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from detbench.recipe.base import Custom, Option, Spec
-from detbench.recipe.model import Fraction, Init, Positive
+from detbench.recipe.model import Init, Positive
 from detbench.recipe.scaling import Scaling, kept
-
-Weight = Annotated[float, Field(ge=0)]
 
 # --- features: which maps a task reads -----------------------------------------------------------
 
@@ -117,168 +115,11 @@ class Deformable(Spec):
 
 Sampling = Annotated[Regular | Deformable, Field(discriminator="kind")]
 
-# --- assignment: which candidates teach a task ----------------------------------------------------
-
-
-class IouAssignment(Option):
-    """IoU thresholds (Faster R-CNN's RPN, RetinaNet); between the two a candidate is ignored.
-
-    Attributes:
-        positive: IoU from which on a candidate has an object.
-        negative: IoU below which it is background.
-        min_positive: IoU that an object's best candidates must reach.
-        match_low_quality: each object has its best candidates too.
-    """
-
-    target: ClassVar[str] = "detbench.stages.assignment.iou:IouAssigner"
-    scaling: ClassVar[Scaling] = kept("positive", "negative", "min_positive")
-
-    kind: Literal["iou"]
-    positive: float = 0.5
-    negative: float = 0.4
-    min_positive: float = 0.0
-    match_low_quality: bool = True
-
-
-class FcosAssignment(Option):
-    """Points inside an object's centre whose longest distance fits the level (FCOS, section 3.2).
-
-    Attributes:
-        radius: half side of the centre box in strides; 0 takes the whole box.
-        range_factor: a level of stride s is responsible for distances in
-            [range_factor/2 x s, range_factor x s]; the first from 0, the last to infinity.
-    """
-
-    target: ClassVar[str] = "detbench.stages.assignment.fcos:FcosAssigner"
-    scaling: ClassVar[Scaling] = {"range_factor": "anchors", **kept("radius")}
-
-    kind: Literal["fcos"]
-    radius: Weight = 1.5
-    range_factor: Annotated[float, Field(gt=0)] = 8.0
-
-
-class AtssAssignment(Option):
-    """A threshold that adapts to each object (ATSS, algorithm 1).
-
-    Attributes:
-        top_k: nearest anchors of every level, over which it is computed.
-    """
-
-    target: ClassVar[str] = "detbench.stages.assignment.atss:AtssAssigner"
-    scaling: ClassVar[Scaling] = kept("top_k")
-
-    kind: Literal["atss"]
-    top_k: Positive = 9
-
-
-class CostAssignment(Option):
-    """Predictions that fit an object in class and box, by a threshold that adapts (DDOD, eq. 1).
-
-    Attributes:
-        alpha: exponent of the predicted box's IoU with the object; 1 - alpha is that of the
-            probability of its class.
-        top_k: so many candidates of every level, over which the threshold is computed.
-        among: which: those with the ``nearest`` anchors, or the ``best`` predictions (DDOD's text,
-            DeFCN's auxiliary loss).
-    """
-
-    target: ClassVar[str] = "detbench.stages.assignment.cost:CostAssigner"
-    scaling: ClassVar[Scaling] = kept("alpha", "top_k")
-    added: ClassVar[frozenset[str]] = frozenset({"among"})
-
-    kind: Literal["cost"]
-    alpha: Fraction = 0.8
-    top_k: Positive = 9
-    among: Literal["nearest", "best"] = "nearest"
-
-
-class TransportAssignment(Option):
-    """Optimal transport of objects and background to places (OTA, section 3).
-
-    Attributes:
-        radius: half side of the square around an object's centre in strides, cut to the object; 0
-            takes the whole object.
-        top: an object supplies as many positives as the IoUs of so many best predictions add up to.
-        loc_weight: what -log IoU counts beside the focal loss.
-        alpha, gamma: of that focal loss.
-        epsilon: how much the entropy of the plan counts.
-        iterations: of Sinkhorn's algorithm.
-    """
-
-    target: ClassVar[str] = "detbench.stages.assignment.transport:TransportAssigner"
-    scaling: ClassVar[Scaling] = kept(
-        "radius", "top", "loc_weight", "alpha", "gamma", "epsilon", "iterations"
-    )
-
-    kind: Literal["transport"]
-    radius: Weight = 2.5
-    top: Positive = 20
-    loc_weight: Weight = 1.5
-    alpha: Fraction = 0.25
-    gamma: Weight = 2.0
-    epsilon: Annotated[float, Field(gt=0)] = 0.1
-    iterations: Positive = 50
-
-
-class OneToOneAssignment(Option):
-    """One place for each object, by predictions (DeFCN, eqs. 3 to 5).
-
-    Attributes:
-        alpha: exponent of the predicted box's IoU with the object; 1 - alpha is that of the score.
-        radius: half side of the square around an object's centre in strides, cut to the object; 0
-            takes the whole object.
-        match: ``hungarian`` is the best match in all, for which a training step waits for a GPU
-            once; ``argmax`` each object's best place, and of several objects the better one keeps
-            it.
-    """
-
-    target: ClassVar[str] = "detbench.stages.assignment.one_to_one:OneToOneAssigner"
-    scaling: ClassVar[Scaling] = kept("alpha", "radius")
-
-    kind: Literal["one-to-one"]
-    alpha: Fraction = 0.8
-    radius: Weight = 1.5
-    match: Literal["hungarian", "argmax"] = "hungarian"
-
-
-class CenterPrior(Option):
-    """All places inside an object, by a Gaussian of their distance to its centre in strides.
-
-    A place may have several objects, which a joint criterion takes all; other losses take that of
-    the largest prior, and a positive counts by it (AutoAssign, eq. 5; DW, section 3.3).
-
-    Attributes:
-        sigma: deviation, to start with.
-        learnt: mean and deviation of each class are trained, which only a joint criterion does.
-        threshold: priors above it are 1, all others next to nothing; none keeps them.
-    """
-
-    target: ClassVar[str] = "detbench.stages.assignment.center:CenterPrior"
-    scaling: ClassVar[Scaling] = kept("sigma", "threshold")
-
-    kind: Literal["center-prior"]
-    sigma: Annotated[float, Field(gt=0)] = 1.0
-    learnt: bool = True
-    threshold: Fraction | None = None
-
-
-Assignment = Annotated[
-    IouAssignment
-    | FcosAssignment
-    | AtssAssignment
-    | CostAssignment
-    | TransportAssignment
-    | OneToOneAssignment
-    | CenterPrior
-    | Custom,
-    Field(discriminator="kind"),
-]
-
 # --- heads: with which layers ---------------------------------------------------------------------
 
 
-class Tower(Option):
-    """``depth`` 3x3 convolutions, each with norm and ReLU, then a 3x3 prediction convolution.
+class Convs(Option):
+    """``depth`` 3x3 convolutions, each with norm and ReLU.
 
     Attributes:
         depth: how many.
@@ -288,10 +129,9 @@ class Tower(Option):
         init: of the convolutions.
     """
 
-    target: ClassVar[str] = "detbench.stages.heads.tower:Tower"
     scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
 
-    kind: Literal["tower"]
+    kind: str
     depth: Annotated[int, Field(ge=0)] = 4
     channels: Positive = 256
     norm: Literal["gn", "none"] = "gn"
@@ -299,7 +139,30 @@ class Tower(Option):
     init: Init | None = None
 
 
-Head = Annotated[Tower | Custom, Field(discriminator="kind")]
+class Tower(Convs):
+    """``depth`` 3x3 convolutions, each with norm and ReLU, then a 3x3 prediction convolution."""
+
+    target: ClassVar[str] = "detbench.stages.heads.tower:Tower"
+    scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
+
+    kind: Literal["tower"]
+
+
+class Interactive(Convs):
+    """A tower all of whose layers are read, side by side (TOOD, section 3.1).
+
+    Attributes:
+        depth: how many, 1 or more.
+    """
+
+    target: ClassVar[str] = "detbench.stages.heads.interactive:Interactive"
+    scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
+
+    kind: Literal["interactive"]
+    depth: Positive = 6
+
+
+Head = Annotated[Tower | Interactive | Custom, Field(discriminator="kind")]
 
 # --- score: what boxes are ranked by --------------------------------------------------------------
 

@@ -6,14 +6,17 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from detbench.recipe.assignment import Assignment, CenterPrior
 from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
+from detbench.recipe.model import Weight
 from detbench.recipe.scaling import Scaling, kept
-from detbench.recipe.stages import Assignment, CenterPrior, Weight
 
-Normaliser = Literal["images", "batch", "weights"]
+Normaliser = Literal["images", "batch", "weights", "targets"]
 """What a loss is divided by: the positives, at least one in each of the ``images`` or in the
-``batch``, or what they weigh; none is as the assigner says: ``batch`` for ``fcos``, or ``images``.
+``batch``, what they weigh, or the sum of their soft ``targets``; none is as the assigner says:
+``batch`` for ``fcos`` and ``mixture``, ``targets`` for ``task-aligned``, or ``images``.
 """
+On = Literal["class", "score"]
 
 
 class Focal(Option):
@@ -24,19 +27,19 @@ class Focal(Option):
         gamma: exponent of the modulating factor.
         weight: of the loss.
         normaliser: what it is divided by, see below.
-        on: the ``class`` probability alone, or the ``score``, with the further outputs (DeFCN).
+        on: the probability of the ``class``, or the ``score`` that ranks (DeFCN).
     """
 
     target: ClassVar[str] = "detbench.stages.supervision.classification:Focal"
-    scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
     added: ClassVar[frozenset[str]] = frozenset({"on"})
+    scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
 
     kind: Literal["focal"]
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
     gamma: Weight = 2.0
     weight: Weight = 1.0
     normaliser: Normaliser | None = None
-    on: Literal["class", "score"] = "class"
+    on: On = "class"
 
 
 class QualityFocal(Option):
@@ -46,15 +49,40 @@ class QualityFocal(Option):
         beta: exponent of the modulating factor.
         weight: of the loss.
         normaliser: what it is divided by, see below.
+        on: the probability of the ``class``, or the ``score`` that ranks.
     """
 
     target: ClassVar[str] = "detbench.stages.supervision.classification:QualityFocal"
+    added: ClassVar[frozenset[str]] = frozenset({"on"})
     scaling: ClassVar[Scaling] = kept("beta", "weight")
 
     kind: Literal["quality-focal"]
     beta: Weight = 2.0
     weight: Weight = 1.0
     normaliser: Normaliser | None = None
+    on: On = "class"
+
+
+class TaskAlignedFocal(Option):
+    """Focal loss while assignments have no soft targets, quality focal loss once they do (TOOD).
+
+    Attributes:
+        alpha: of the focal loss.
+        gamma: exponent of both modulating factors.
+        weight: of the loss.
+        normaliser: what it is divided by, see below.
+        on: the probability of the ``class``, or the ``score`` that ranks.
+    """
+
+    target: ClassVar[str] = "detbench.stages.supervision.classification:TaskAligned"
+    scaling: ClassVar[Scaling] = kept("alpha", "gamma", "weight")
+
+    kind: Literal["task-aligned"]
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
+    gamma: Weight = 2.0
+    weight: Weight = 1.0
+    normaliser: Normaliser | None = None
+    on: On = "class"
 
 
 class L1(Option):
@@ -79,22 +107,28 @@ class OverlapLoss(Option):
     """A loss on how decoded boxes overlap their objects, each positive weighted.
 
     Attributes:
-        weighting: ``centerness`` of the target, the detached class ``score``, or ``none``.
+        weighting: ``centerness`` of the target, the detached class ``score``, the ``iou`` of the
+            predicted box (PAA), the soft ``target``, or centre-ness while there is none (TOOD), or
+            ``none``.
         weight: of the loss.
         distribution_weight: weight of the distribution focal loss (GFL, eq. 6).
         least: the sum of the positives' weights is taken to be at least this.
         normaliser: what it is divided by, see below; where there is a weighting, ``weights``
             unless given.
+        on: what the weighting ``score`` takes: the probability of the ``class``, or the ``score``
+            that ranks (GFLv2).
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"on"})
     scaling: ClassVar[Scaling] = kept("weight", "distribution_weight", "least")
 
     kind: str
-    weighting: Literal["centerness", "score", "none"] = "none"
+    weighting: Literal["centerness", "score", "iou", "target", "none"] = "none"
     weight: Weight = 1.0
     distribution_weight: Weight = 0.0
     least: Weight = 1.0
     normaliser: Normaliser | None = None
+    on: On = "class"
 
 
 class Giou(OverlapLoss):
@@ -161,7 +195,7 @@ class IouQuality(QualityLoss):
 
 
 Quality = Annotated[Centerness | IouQuality, Field(discriminator="kind")]
-ClsLoss = Annotated[Focal | QualityFocal | Custom, Field(discriminator="kind")]
+ClsLoss = Annotated[Focal | QualityFocal | TaskAlignedFocal | Custom, Field(discriminator="kind")]
 LocLoss = Annotated[L1 | Giou | Diou | Ciou | Custom, Field(discriminator="kind")]
 
 

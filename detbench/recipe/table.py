@@ -40,7 +40,7 @@ def without(table: Any) -> Any:
     return None if table == "none" else table
 
 
-Paper = Literal["tscode", "tsd", "decoupled-rcnn", "ddod", "double-head", "own"]
+Paper = Literal["tscode", "tsd", "decoupled-rcnn", "ddod", "double-head", "beyond", "own"]
 
 
 class Row(Spec):
@@ -257,6 +257,7 @@ class Light(Spec):
         bounds: multiplies the object sizes at which one level of the pyramid gives way to the next,
             in the pooling of regions and in FCOS's assignment.
         shift: multiplies what an output of 1 of a shift network means.
+        epochs: multiplies epochs that an option counts, of 12 in the papers.
         init: how hidden convolutions of towers, of SCE and DPE and of the RPN start.
     """
 
@@ -272,6 +273,7 @@ class Light(Spec):
     anchors: Annotated[float, Field(gt=0)] = 1.0
     bounds: Annotated[float, Field(gt=0)] = 1.0
     shift: Annotated[float, Field(gt=0)] = 1.0
+    epochs: Annotated[float, Field(gt=0)] = 1.0
     init: Init | None = None
 
 

@@ -55,7 +55,9 @@ class Outputs:
 
     @cached_property
     def scores(self) -> Tensor:
-        """(B, N, C), in [0, 1], by which the detector ranks its boxes."""
+        """(B, N, C), in [0, 1], by which the detector ranks its boxes; made once for both."""
+        if self.source is not None:
+            return self.source.scores.detach()
         with torch.set_grad_enabled(self.logits.requires_grad):
             extras = {name: x.float().sigmoid()[..., None] for name, x in self.extras.items()}
             found: Tensor = self.score(self.probabilities, extras)

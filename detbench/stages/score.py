@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Select = Literal["class", "score"]
@@ -27,14 +28,18 @@ class Product(nn.Module):
 
 
 class Geometric(nn.Module):
-    """The geometric mean of all (PAA, section 3.4)."""
+    """The geometric mean of all (PAA, section 3.4; TOOD, eq. 2 with its alignment).
+
+    A product that underflows is taken to be the smallest number, where a root has a gradient.
+    """
 
     def __init__(self, select: Select) -> None:
         super().__init__()
         self.select = select
 
     def forward(self, classes: Tensor, extras: Mapping[str, Tensor]) -> Tensor:
-        return _product(classes, extras).pow(1 / (1 + len(extras)))
+        product = _product(classes, extras)
+        return product.clamp(min=torch.finfo(product.dtype).tiny).pow(1 / (1 + len(extras)))
 
 
 def _product(classes: Tensor, extras: Mapping[str, Tensor]) -> Tensor:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from commands import Call
 
+from detbench.recipe.assignment import AtssAssignment
 from detbench.recipe.base import Revision
 from detbench.recipe.digest import training
-from detbench.recipe.stages import AtssAssignment
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan
@@ -36,9 +36,9 @@ def mend(monkeypatch: pytest.MonkeyPatch, folder: Path, measured: str = "trainin
     reason = Revision("2027-01-02", REASON, measured=frozenset({measured}))  # type: ignore[arg-type]
     monkeypatch.setattr(AtssAssignment, "revisions", (reason,))
     (folder / "sitecustomize.py").write_text(
-        "from detbench.recipe import base, stages\n"
+        "from detbench.recipe import assignment, base\n"
         f"found = {reason.since!r}, {REASON!r}, lambda option: True, frozenset({{{measured!r}}})\n"
-        "stages.AtssAssignment.revisions = (base.Revision(*found),)\n"
+        "assignment.AtssAssignment.revisions = (base.Revision(*found),)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 

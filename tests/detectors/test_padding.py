@@ -18,9 +18,9 @@ from detbench.data.loading import TrainLoader
 from detbench.detectors.roi import RoiDetector
 from detbench.ops.candidates import Candidates, anchor_grid
 from detbench.recipe import resolve
+from detbench.recipe.assignment import AtssAssignment, IouAssignment
 from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
-from detbench.recipe.stages import AtssAssignment, IouAssignment
 from detbench.stages.assignment import IGNORE, Assigned
 from detbench.stages.predictor import Predictions
 from detbench.structures import Targets

@@ -43,7 +43,7 @@ class Copies(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def losses(name: str, wait: bool = False) -> list[str]:
+def losses(name: str, wait: bool = False, epoch: float = 0.0) -> list[str]:
     """What the losses of a light detector wait for."""
     light = load.profile("smoke").light
     assert light is not None
@@ -56,7 +56,7 @@ def losses(name: str, wait: bool = False) -> list[str]:
             images = torch.zeros(2, 3, 128, 128)
         targets = Targets.pad(boxes, labels, torch.tensor([[128, 128]] * 2)).to("cuda")
         with Copies() as copies:
-            found = detector.train().losses(images, targets)
+            found = detector.train().losses(images, targets, epoch)
             total = torch.stack(list(found.values())).sum()
             if wait:
                 torch.zeros(2).to("cuda")
@@ -64,14 +64,16 @@ def losses(name: str, wait: bool = False) -> list[str]:
     return copies.waited
 
 
-@pytest.mark.parametrize("name", DENSE)
-def test_losses_read_nothing_from_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "epoch"), [*((name, 0.0) for name in DENSE), ("tood-r50", 12.0)])
+def test_losses_read_nothing_from_the_device(
+    name: str, epoch: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def solve(told: Tensor) -> Tensor:
         assert told.device.type == "cpu"
         return torch.zeros(told.shape[1:3], dtype=torch.int64)
 
     monkeypatch.setattr(matching, "solve", solve)
-    waited = losses(name)
+    waited = losses(name, epoch=epoch)
     if name in MATCHED:  # two images, two objects
         assert [one.partition(" from ")[2] for one in waited] == ["cuda:0 to cpu"]
     else:

@@ -16,7 +16,7 @@ from detbench.detectors.dense import DenseDetector
 from detbench.detectors.importer import translate
 from detbench.pertask import PerTask
 from detbench.recipe import load
-from detbench.recipe.stages import CenterPrior
+from detbench.recipe.assignment import CenterPrior
 from detbench.stages.pairs import AT_ONCE
 from detbench.stages.predictor import Predictions
 from detbench.stages.predictor.refined import refine

@@ -15,7 +15,7 @@ REPEATED = 4 * 20 * (256 * 9 + 1) * 256 / 1e9
 RESIZED = 5350 * 256 / 1e9
 
 
-TABLES = ("tscode-table1", "tscode-table2", "tscode-table3")
+TABLES = ("tscode-table1", "tscode-table2", "tscode-table3", "tscode-table6")
 ROWS = [row for table in TABLES for row in load.table(table).rows if "gflops" in row.published]
 
 
@@ -28,6 +28,9 @@ def count(row) -> float:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label)
 def test_printed_gflops(row):
     ours, printed = count(row), row.published["gflops"]
+    if "gflops" in row.misprints:
+        assert (printed, f"{ours:.2f}") == (213.62, row.misprints["gflops"].split()[0])
+        return
     if "gflops" not in row.unmatched:
         assert f"{ours:.2f}" == f"{printed:.2f}"
         return

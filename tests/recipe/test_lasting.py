@@ -8,10 +8,10 @@ import pytest
 from pydantic import Field
 
 from detbench.recipe import resolve
+from detbench.recipe.assignment import AtssAssignment
 from detbench.recipe.base import Revision, Spec
 from detbench.recipe.digest import canonical, digest, former, training
 from detbench.recipe.experiment import AdamW, Cell, Evaluation, Sgd, Training
-from detbench.recipe.stages import AtssAssignment
 from detbench.runner.job import CostCell
 
 

@@ -263,7 +263,7 @@ def test_a_mistake_in_the_users_detector_is_told_once_with_its_file(
     found = mistakes(write(HEAD + rows))
     assert found[-1] == (
         "d.toml: detector.heads.both: unknown kind 'towr', did you mean 'tower'? "
-        "(choices: tower, custom)"
+        "(choices: tower, interactive, custom)"
     )
     assert len([line for line in found if "towr" in line]) == 1
 

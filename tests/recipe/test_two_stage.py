@@ -16,7 +16,7 @@ from detbench.recipe.proposals import Proposals
 from detbench.recipe.roi import Conv, Fc, Pointwise, Translated
 from detbench.recipe.table import Row
 
-TABLES = [name for name in load.tables() if not name.startswith(("tscode-", "ddod-"))]
+TABLES = [name for name in load.tables() if not name.startswith(("tscode-", "ddod-", "beyond-"))]
 ROWS = {
     "tsd-table1": 6,
     "tsd-table2": 2,

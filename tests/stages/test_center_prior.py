@@ -13,8 +13,8 @@ from detbench.assembly import build_detector
 from detbench.assembly.common import make
 from detbench.ops.candidates import point_grid
 from detbench.recipe import load
+from detbench.recipe.assignment import CenterPrior
 from detbench.recipe.light import lighten
-from detbench.recipe.stages import CenterPrior
 from detbench.stages.assignment import BACKGROUND, Assignment
 from detbench.stages.pairs import LITTLE
 from detbench.structures import Targets

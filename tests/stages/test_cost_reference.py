@@ -10,7 +10,7 @@ from torch import Tensor
 from detbench.assembly.common import make
 from detbench.ops.candidates import anchor_grid
 from detbench.ops.coding import Delta
-from detbench.recipe.stages import CostAssignment
+from detbench.recipe.assignment import CostAssignment
 from detbench.stages.outputs import Outputs
 from detbench.stages.score import Product
 from detbench.structures import Targets

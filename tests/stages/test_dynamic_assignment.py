@@ -12,7 +12,7 @@ from detbench.assembly.common import make
 from detbench.ops.boxes import centers
 from detbench.ops.candidates import anchor_grid, point_grid
 from detbench.ops.coding import Distance
-from detbench.recipe import stages
+from detbench.recipe import assignment
 from detbench.stages.assignment.centre import around, in_centre
 from detbench.stages.outputs import Outputs
 from detbench.stages.score import Product
@@ -22,11 +22,11 @@ CLASSES = 5
 SIZES, STRIDES = [(16, 20), (8, 10), (4, 5), (2, 3)], [8, 16, 32, 64]
 WIDTH, HEIGHT = 160, 128
 MATCH: dict[str, Any] = {
-    "transport": stages.TransportAssignment(kind="transport"),
-    "hungarian": stages.OneToOneAssignment(kind="one-to-one"),
-    "argmax": stages.OneToOneAssignment(kind="one-to-one", match="argmax"),
-    "whole object": stages.OneToOneAssignment(kind="one-to-one", radius=0.0),
-    "best": stages.CostAssignment(kind="cost", among="best"),
+    "transport": assignment.TransportAssignment(kind="transport"),
+    "hungarian": assignment.OneToOneAssignment(kind="one-to-one"),
+    "argmax": assignment.OneToOneAssignment(kind="one-to-one", match="argmax"),
+    "whole object": assignment.OneToOneAssignment(kind="one-to-one", radius=0.0),
+    "best": assignment.CostAssignment(kind="cost", among="best"),
 }
 
 
@@ -151,7 +151,7 @@ def test_the_best_predictions_may_be_far_from_the_object() -> None:
     given.logits[0, far, 0] = 5.0
     assert (point - centers(box)[0]).abs().max() > 40
     best = make(MATCH["best"])(given, targets(box), 0.0).matched[0]
-    nearest = make(stages.CostAssignment(kind="cost"))(given, targets(box), 0.0).matched[0]
+    nearest = make(assignment.CostAssignment(kind="cost"))(given, targets(box), 0.0).matched[0]
     assert best[far] == 0
     assert nearest[far] == -1
 

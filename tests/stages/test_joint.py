@@ -14,7 +14,7 @@ from detbench.detectors.supervision import Supervision
 from detbench.ops.candidates import Candidates, anchor_grid, point_grid
 from detbench.ops.coding import Distance
 from detbench.pertask import PerTask
-from detbench.recipe import stages as option
+from detbench.recipe import assignment as option
 from detbench.recipe.supervision import AutoAssign, DualWeighting, LinearLevels
 from detbench.stages import pairs
 from detbench.stages.assignment import IGNORE

@@ -102,6 +102,8 @@ CASES = {
     "dense": ("gfl-r50",),
     "batch norm": ("fcos-r50", *LIVE),
     "totals": ("ddod-r50", "data.train=10", *STEADY),
+    "soft targets": ("tood-r50", "detector.assignment.both.warmup=1", *STEADY),
+    "mixture": ("paa-r50", "data.train=10", *STEADY),
     "learnt prior": ("autoassign-r50", "data.train=10", *STEADY),
     "weights": ("dw-r50", "data.train=10", *STEADY),
     "matched": ("defcn-r50", "data.train=10", *STEADY),

@@ -51,30 +51,32 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "detector",
+    ("detector", "changes"),
     [
-        "retinanet-r50",
-        "fcos-r50",
-        "atss-r50",
-        "gfl-r50",
-        "ddod-r50",
-        "autoassign-r50",
-        "dw-r50",
-        "defcn-r50",
+        *(
+            (f"{name}-r50", ())
+            for name in ("retinanet", "fcos", "atss", "gfl", "ddod", "autoassign", "dw", "defcn")
+        ),
+        ("tood-r50", ("detector.assignment.both.warmup=0.5",)),  # which ends where it is cut
+        ("tood-r50", ("detector.assignment.both.warmup=0.25",)),  # before
+        ("paa-r50", ()),
+        ("gflv2-r50", ()),
     ],
 )
-def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str) -> None:
+def test_resume_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str, changes: tuple[str, ...]
+) -> None:
     monkeypatch.setattr(loop, "READ_EVERY_S", 0.0)
 
     def stop(at: Progress) -> None:
         if at.iteration == 2:
             raise Stop
 
-    train(cell(detector), tmp_path / "whole")
+    train(cell(detector, *changes), tmp_path / "whole")
     with pytest.raises(Stop):
-        train(cell(detector), tmp_path / "cut", stop)
+        train(cell(detector, *changes), tmp_path / "cut", stop)
     assert state(tmp_path / "cut")["iteration"] == 2
-    train(cell(detector), tmp_path / "cut")
+    train(cell(detector, *changes), tmp_path / "cut")
     assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
     lines = [list(curve.read(tmp_path / run / loop.CURVE)) for run in ("whole", "cut")]
     assert lines[0] == lines[1]

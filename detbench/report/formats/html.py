@@ -33,6 +33,7 @@ PAPERS = {
     "decoupled-rcnn": "Decoupled R-CNN (Wang et al. 2022)",
     "ddod": "DDOD (Chen et al. 2021)",
     "double-head": "Double-Head R-CNN (Wu et al. 2020)",
+    "beyond": "no paper",
     "own": "your own recipe",
 }
 LISTED = 5

@@ -17,10 +17,10 @@ from detbench.structures import Targets
 BACKGROUND = -1
 IGNORE = -2
 
-Normaliser = Literal["images", "batch", "weights"]
+Normaliser = Literal["images", "batch", "weights", "targets"]
 """What a loss is divided by: the positives of each ``images``, counted as one at least
-(MMDetection's anchor heads); those of the ``batch``, at least one (FCOS); or the sum of their
-weights."""
+(MMDetection's anchor heads); those of the ``batch``, at least one (FCOS); the sum of their weights;
+or that of their soft ``targets``, at least one (TOOD), as ``batch`` where there are none."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ class Assigned:
         kind = kind or self.usual
         if kind == "weights":
             return normaliser(self.positive_shares.sum()).float()
+        if kind == "targets" and self.assignment.target is not None:
+            return normaliser((self.assignment.target * self.positive).sum()).float()
         return self._per_image if kind == "images" else self._per_batch
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,8 @@ class Convolutions(nn.Module):
         shape: see ``PredictorShape``.
         extras: name of each extra output to the task whose tower predicts it.
         scaled: multiply the localisation output of each level by a learnt factor.
-        bias: that localisation starts with.
         prior: class probability that classification starts with.
+        bias: that localisation starts with.
     """
 
     def __init__(
@@ -55,10 +56,16 @@ class Convolutions(nn.Module):
 
     def forward(self, towers: PerTask[list[Tensor]], sizes: list[tuple[int, int]]) -> Predictions:
         """Towers' outputs per level to predictions on grids of ``sizes``."""
+        raw = self.unscaled(towers, sizes)
+        if self.scales is None:
+            return raw
+        scaled = [x * scale for x, scale in zip(raw.loc, self.scales, strict=True)]
+        return replace(raw, loc=scaled)
+
+    def unscaled(self, towers: PerTask[list[Tensor]], sizes: list[tuple[int, int]]) -> Predictions:
+        """The same without the learnt factors of levels."""
         cls = self._on_grid(self.cls, towers.cls, self.coarseness.cls, sizes)
         loc = self._on_grid(self.loc, towers.loc, self.coarseness.loc, sizes)
-        if self.scales is not None:
-            loc = [x * scale for x, scale in zip(loc, self.scales, strict=True)]
         extras = {}
         for name, task in self.extras.items():
             maps, factor = getattr(towers, task), getattr(self.coarseness, task)
@@ -79,7 +86,7 @@ class Convolutions(nn.Module):
 
     @staticmethod
     def _on_grid(
-        conv: nn.Conv2d, maps: list[Tensor], factor: int, sizes: list[tuple[int, int]]
+        conv: nn.Module, maps: list[Tensor], factor: int, sizes: list[tuple[int, int]]
     ) -> list[Tensor]:
         outputs = [conv(x) for x in maps]
         if factor == 1:

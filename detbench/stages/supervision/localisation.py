@@ -44,24 +44,27 @@ class Overlap(nn.Module):
 
     Args:
         weighting: each positive counts by its target's centre-ness (FCOS), by its detached class
-            score (GFL, eq. 6), or as 1.
+            score (GFL, eq. 6), by its predicted box's IoU (PAA), by its soft target, or centre-ness
+            while there is none (TOOD), or as 1.
         weight: of the loss.
         distribution_weight: of the distribution focal loss, with the same weighting.
         least: lower bound on the sum of weights as a divisor.
         normaliser: what the sum over positives is divided by; None is the sum of their weights if
             there is a weighting, else the assigner's.
+        on: whether the class score is its probability or the score that ranks.
     """
 
     def __init__(
         self,
-        weighting: Literal["centerness", "score", "none"],
+        weighting: Literal["centerness", "score", "iou", "target", "none"],
         weight: float,
         distribution_weight: float,
         least: float,
+        on: Literal["class", "score"],
         normaliser: Normaliser | None = None,
     ) -> None:
         super().__init__()
-        self.weighting, self.least = weighting, least
+        self.weighting, self.least, self.on = weighting, least, on
         self.normaliser = normaliser or (None if weighting == "none" else "weights")
         self.weight, self.distribution_weight = weight, distribution_weight
 
@@ -92,11 +95,17 @@ class Overlap(nn.Module):
 
     def _shares(self, outputs: Outputs, assigned: Assigned) -> Tensor:
         """(B, N), what each positive counts; 0 elsewhere."""
-        shares = assigned.positive_shares
-        if self.weighting == "centerness":
-            return centerness(side_distances(outputs.candidates.points, assigned.boxes)) * shares
+        shares, target = assigned.positive_shares, assigned.assignment.target
         if self.weighting == "score":
-            return outputs.detached.probabilities.amax(dim=-1) * shares
+            read = outputs.detached
+            scores = read.probabilities if self.on == "class" else read.scores
+            return scores.amax(dim=-1) * shares
+        if self.weighting == "iou":
+            return assigned.iou * shares
+        if self.weighting == "target" and target is not None:
+            return target * shares
+        if self.weighting != "none":
+            return centerness(side_distances(outputs.candidates.points, assigned.boxes)) * shares
         return shares.float()
 
 
