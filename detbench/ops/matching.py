@@ -27,10 +27,11 @@ def one_to_one(quality: Tensor, places: Tensor, valid: Tensor) -> Tensor:
         (B, G), each object's place; -1 where it has none: in padding, and where others have all
         that were worth looking at.
     """
-    batch, count, width = quality.shape
+    batch, count, _ = quality.shape
     if count == 0:
         return places.new_zeros(batch, 0)
-    best, order = quality.topk(min(count, width), dim=-1)
+    best, order = quality.sort(dim=-1, descending=True, stable=True)
+    best, order = best[..., :count], order[..., :count]
     best = best.masked_fill(~valid[..., None], -torch.inf)
     told = torch.stack((best.double(), places.gather(-1, order).double()))
     return solve(told.cpu()).to(quality.device, non_blocking=True)
@@ -49,10 +50,11 @@ def _of_image(quality: np.ndarray, places: np.ndarray) -> np.ndarray:
 
     found = np.full(len(quality), -1, dtype=np.int64)
     rows = np.flatnonzero(quality[:, 0] > -np.inf)
-    columns, at = np.unique(places[rows].astype(np.int64), return_inverse=True)
+    quality, places = quality[rows, : len(rows)], places[rows, : len(rows)]
+    columns, at = np.unique(places.astype(np.int64), return_inverse=True)
     table = np.full((len(rows), len(columns) + len(rows)), NONE)
     table[:, : len(columns)] = 2 * NONE
-    np.put_along_axis(table, at.reshape(quality[rows].shape), quality[rows], axis=1)
+    np.put_along_axis(table, at.reshape(quality.shape), quality, axis=1)
     matched, column = linear_sum_assignment(table, maximize=True)
     has = column < len(columns)
     found[rows[matched[has]]] = columns[column[has]]

@@ -22,7 +22,10 @@ IOU, FCOS, ATSS = (
 )
 APART = make(IouAssignment(kind="iou", match_low_quality=False))
 OPTIONS = [
-    (make(each(kind=kind_of(each))), POINTS if each is FcosAssignment else ANCHORS)
+    (
+        make(each(kind=kind_of(each)), wiring={"classes": 3}),
+        POINTS if each is FcosAssignment else ANCHORS,
+    )
     for each in schemas_of(Assignment)
     if not issubclass(each, Custom)
 ]
