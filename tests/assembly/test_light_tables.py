@@ -283,16 +283,19 @@ def reverted(new: dict[str, Any], old: dict[str, Any], path: str) -> Detector:
 def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
     """Every setting that some row changes, and where: on networks that are not the lightest once,
     on the lightest once for each of its values. Of a number that is by the last row that changes
-    it in its first table, where sweeps end farthest from the baseline.
+    it in its first table, where sweeps end farthest from the baseline, of those that change least
+    beside it.
     """
     found: dict[tuple[str, str], tuple[str, str, str]] = {}
+    beside: dict[tuple[str, str], int] = {}
     for table in load.tables():
         baselines, ours = load.table(table).baselines, rows(table, profile)
         for label, one in ours.items():
             base = ours.get(baselines[label] or "")
             if base is None or base.cell is None or one.cell is None:
                 continue
-            for path in changes(plain(base.cell.detector), plain(one.cell.detector)):
+            paths = list(changes(plain(base.cell.detector), plain(one.cell.detector)))
+            for path in paths:
                 value: Any = plain(one.cell.detector)
                 for part in path.split("."):
                     value = value[int(part) if part.isdigit() else part]
@@ -300,8 +303,9 @@ def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
                 many |= profile != PROFILES[-1]
                 key = (re.sub(r"\.\d+", "", path), "any" if many else json.dumps(value))
                 last = isinstance(value, float) and found.get(key, ("",))[0] == table
+                last = last and len(paths) <= beside[key]
                 if last or key not in found:
-                    found[key] = (table, label, path)
+                    found[key], beside[key] = (table, label, path), len(paths)
     return found
 
 
