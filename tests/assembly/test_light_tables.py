@@ -279,33 +279,37 @@ def reverted(new: dict[str, Any], old: dict[str, Any], path: str) -> Detector:
     raise AssertionError(path)
 
 
+def changed(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What differs, and its value in the new one."""
+    for path in changes(old, new):
+        value: Any = new
+        for part in path.split("."):
+            value = value[int(part) if part.isdigit() else part]
+        yield path, value
+
+
 @cache
 def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
     """Every setting that some row changes, and where: on networks that are not the lightest once,
     on the lightest once for each of its values. Of a number that is by the last row that changes
-    it in its first table, where sweeps end farthest from the baseline, of those that change least
-    beside it.
+    it and nothing but numbers in its first table: there sweeps end farthest from the baseline.
     """
     found: dict[tuple[str, str], tuple[str, str, str]] = {}
-    beside: dict[tuple[str, str], int] = {}
     for table in load.tables():
         baselines, ours = load.table(table).baselines, rows(table, profile)
         for label, one in ours.items():
             base = ours.get(baselines[label] or "")
             if base is None or base.cell is None or one.cell is None:
                 continue
-            paths = list(changes(plain(base.cell.detector), plain(one.cell.detector)))
-            for path in paths:
-                value: Any = plain(one.cell.detector)
-                for part in path.split("."):
-                    value = value[int(part) if part.isdigit() else part]
+            values = dict(changed(plain(base.cell.detector), plain(one.cell.detector)))
+            sweep = all(isinstance(value, float) for value in values.values())
+            for path, value in values.items():
                 many = isinstance(value, float) and not path.endswith("nms")
                 many |= profile != PROFILES[-1]
                 key = (re.sub(r"\.\d+", "", path), "any" if many else json.dumps(value))
-                last = isinstance(value, float) and found.get(key, ("",))[0] == table
-                last = last and len(paths) <= beside[key]
+                last = sweep and found.get(key, ("",))[0] == table
                 if last or key not in found:
-                    found[key], beside[key] = (table, label, path), len(paths)
+                    found[key] = (table, label, path)
     return found
 
 
