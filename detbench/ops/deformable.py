@@ -27,7 +27,7 @@ def deform_conv2d(
         (B, C', H', W'), of the type of ``x``.
     """
     device = x.device.type
-    if not torch.is_autocast_enabled(device):
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return torchvision.ops.deform_conv2d(x, offset, weight, mask=mask, **settings)
     with torch.autocast(device, enabled=False):
         modulation = None if mask is None else mask.float()
