@@ -15,7 +15,7 @@ from detbench.recipe.light import lighten
 from detbench.recipe.model import ResNet
 from detbench.recipe.roi import Res5
 
-IDENTITY = ("depth", "groups", "base_width", "deformable", "blocks")
+IDENTITY = ("depth", "groups", "base_width", "deformable", "deformable_stages", "blocks")
 
 
 def catalogue() -> dict[str, ResNet]:

@@ -2,7 +2,8 @@
 changed in the light detector too, and does something there.
 
 A change does something if the networks differ in their parameters, or if with the same weights
-their losses on a scene differ, or their detections.
+their losses on a scene differ, or their detections. What changes how a network is evaluated, as
+views do, does something if what is found on the scene differs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,18 +23,22 @@ from detbench.assembly import build_detector
 from detbench.data.scenes import Shapes
 from detbench.detectors.roi import RoiDetector
 from detbench.errors import RecipeError
+from detbench.evaluation import run
 from detbench.measure import meta
 from detbench.recipe import load, resolve
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.digest import digest, training
+from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import ResolvedRow
 from detbench.recipe.validate import parse
 from detbench.stages.predictor import Convolutions
 from detbench.structures import Targets
+from detbench.training.host import Host
 
 PROFILES = [name for name in load.profiles() if load.profile(name).light is not None]
 CLASSES = 12
 SIDE = 48
+SHARES = 4
 KNOWN: dict[str, Detector] = {}
 
 DOES_NOTHING = {
@@ -163,9 +169,15 @@ def shapes(identity: str) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
+def known(detector: Detector) -> str:
+    """Its digest, by which ``KNOWN`` has it."""
+    identity = digest(detector)
+    KNOWN[identity] = detector
+    return identity
+
+
 def shapes_of(detector: Detector) -> dict[str, tuple[int, ...]]:
-    KNOWN[digest(detector)] = detector
-    return shapes(digest(detector))
+    return shapes(known(detector))
 
 
 def outcome(
@@ -195,12 +207,13 @@ def outcome_of(identity: str, evaluated: bool) -> list[Tensor]:
     return outcome(*learnt(identity), evaluated)
 
 
-def differ(one: Detector, other: Detector) -> bool:
+def differ(one: Detector, other: Detector, evaluated_first: bool = False) -> bool:
+    """What is read from one training is told by detections alone, so that these come first then."""
     if shapes_of(one) != shapes_of(other):
         return True
     _, weights, data = learnt(digest(one))
     second = build_detector(other, CLASSES)
-    for evaluated in (False, True):
+    for evaluated in (evaluated_first, not evaluated_first):
         ours = outcome_of(digest(one), evaluated)
         theirs = outcome(second, weights, data, evaluated)
         if [one.shape for one in ours] != [one.shape for one in theirs]:
@@ -220,6 +233,26 @@ def start_apart(one: Detector, other: Detector) -> bool:
     return first.keys() != second.keys() or any(
         not torch.equal(first[name], second[name]) for name in first
     )
+
+
+def evaluated_apart(cell: Cell, other: Detector) -> bool:
+    """Whether ``detbench eval`` finds other boxes on the scene, with the same weights."""
+    network, weights, _ = learnt(known(cell.detector))
+    network.load_state_dict(weights)
+    side = {"short": (SIDE,), "long": SIDE}
+    training = {"input": cell.training.input.model_copy(update=side)}
+    scenes = {"size": SIDE, "val": 1}
+    changes = {
+        "data": cell.data.model_copy(update=scenes),
+        "training": cell.training.model_copy(update=training),
+    }
+    host = Host(Path(), torch.device("cpu"), lambda _: None)
+    found = [
+        run.score(network, cell.model_copy(update=changes | {"detector": one}), host).detections
+        for one in (cell.detector, other)
+    ]
+    assert all(found)
+    return found[0] != found[1]
 
 
 def reverted(new: dict[str, Any], old: dict[str, Any], path: str) -> Detector:
@@ -246,19 +279,23 @@ def reverted(new: dict[str, Any], old: dict[str, Any], path: str) -> Detector:
     raise AssertionError(path)
 
 
+@cache
 def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
     """Every setting that some row changes, and where: on networks that are not the lightest once,
     on the lightest once for each of its values. Of a number that is by the last row that changes
-    it in its first table, where sweeps end farthest from the baseline.
+    it in its first table, where sweeps end farthest from the baseline, of those that change least
+    beside it.
     """
     found: dict[tuple[str, str], tuple[str, str, str]] = {}
+    beside: dict[tuple[str, str], int] = {}
     for table in load.tables():
         baselines, ours = load.table(table).baselines, rows(table, profile)
         for label, one in ours.items():
             base = ours.get(baselines[label] or "")
             if base is None or base.cell is None or one.cell is None:
                 continue
-            for path in changes(plain(base.cell.detector), plain(one.cell.detector)):
+            paths = list(changes(plain(base.cell.detector), plain(one.cell.detector)))
+            for path in paths:
                 value: Any = plain(one.cell.detector)
                 for part in path.split("."):
                     value = value[int(part) if part.isdigit() else part]
@@ -266,22 +303,37 @@ def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
                 many |= profile != PROFILES[-1]
                 key = (re.sub(r"\.\d+", "", path), "any" if many else json.dumps(value))
                 last = isinstance(value, float) and found.get(key, ("",))[0] == table
+                last = last and len(paths) <= beside[key]
                 if last or key not in found:
-                    found[key] = (table, label, path)
+                    found[key], beside[key] = (table, label, path), len(paths)
     return found
 
 
+def does_something(cell: Cell, other: Detector, path: str) -> bool:
+    if path == "inference.views":
+        return evaluated_apart(cell, other)
+    if path.endswith((".init", ".bias")):
+        return start_apart(cell.detector, other)
+    return differ(cell.detector, other, path.startswith(("readout", "inference")))
+
+
+@pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_setting_that_a_row_changes_does_something(profile: str) -> None:
+def test_every_setting_that_a_row_changes_does_something(profile: str, share: int) -> None:
+    """Every so many-th row that ``settings`` names, with all of its settings."""
+    found = settings(profile).values()
+    ours = list(dict.fromkeys((table, label) for table, label, _ in found))[share::SHARES]
+    assert len(ours) >= 8
     idle = []
-    for table, label, path in settings(profile).values():
-        ours = rows(table, profile)
-        base, one = ours[load.table(table).baselines[label] or ""].cell, ours[label].cell
+    for table, label, path in found:
+        if (table, label) not in ours:
+            continue
+        baseline = load.table(table).baselines[label] or ""
+        base, one = (rows(table, profile)[name].cell for name in (baseline, label))
         assert base is not None
         assert one is not None
         other = reverted(plain(one.detector), plain(base.detector), path)
-        apart = start_apart if path.endswith((".init", ".bias")) else differ
-        if not apart(one.detector, other):
+        if not does_something(one, other, path):
             idle.append(path)
     assert set(idle) <= set(DOES_NOTHING)
 
