@@ -27,7 +27,8 @@ def deform_conv2d(
         (B, C', H', W'), of the type of ``x``.
     """
     device = x.device.type
-    if device == "meta" or not torch.is_autocast_enabled(device):  # meta has no autocast
+    # Not every device has autocast: meta tensors, whose operations are counted, have none.
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return torchvision.ops.deform_conv2d(x, offset, weight, mask=mask, **settings)
     with torch.autocast(device, enabled=False):
         modulation = None if mask is None else mask.float()

@@ -152,6 +152,7 @@ def test_show_a_detector_prints_every_setting() -> None:
         "weight": 1.0,
         "distribution_weight": 0.0,
         "least": 1e-06,
+        "on": "class",
     }
     printed = detbench("show", "fcos-r50").stdout
     assert "backbone.style" in printed

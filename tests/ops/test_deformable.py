@@ -51,3 +51,9 @@ def test_without_autocast_types_stay() -> None:
     layer = DeformConv2d(2, 3, 3, padding=1).double()
     x, offset = drawn(0, 1, 2, 4, 4).double(), drawn(1, 1, 18, 4, 4).double()
     assert layer(x, offset).dtype == torch.float64
+
+
+def test_a_device_without_autocast_has_shapes_all_the_same() -> None:
+    layer = DeformConv2d(2, 3, 3, padding=1).to("meta")
+    x, offset = torch.empty(1, 2, 4, 5, device="meta"), torch.empty(1, 18, 4, 5, device="meta")
+    assert layer(x, offset).shape == (1, 3, 4, 5)

@@ -13,7 +13,7 @@ from detbench.ops.boxes import centers
 from detbench.ops.candidates import anchor_grid, point_grid
 from detbench.ops.coding import Distance
 from detbench.recipe import assignment
-from detbench.stages.assignment.centre import around, in_centre
+from detbench.stages.assignment.center_sampling import around, in_center
 from detbench.stages.outputs import Outputs
 from detbench.stages.score import Product
 from detbench.structures import Targets
@@ -100,7 +100,7 @@ def test_a_match_is_the_best_of_all_pairs() -> None:
     points, strides = given.candidates.points, given.candidates.strides
     every = torch.arange(len(points)).expand(1, 25, -1)
     quality = assigner._quality(given, wanted, every)[0]
-    inside = in_centre(points, strides, wanted.boxes[0, :, None], assigner.radius)
+    inside = in_center(points, strides, wanted.boxes[0, :, None], assigner.radius)
     quality = torch.where(inside, quality, -1.0)
     rows, columns = linear_sum_assignment(quality.numpy(), maximize=True)
     matched = assigner(given, wanted, 0.0).matched[0]
@@ -134,7 +134,7 @@ def test_no_place_in_a_centre_is_left_out(radius: float, cells: int) -> None:
     candidates = grid.lay(SIZES, STRIDES, torch.zeros(1))
     boxes = torch.cat((objects(40), SCENES["tiny"], SCENES["outside"]))[None]
     places, inside = around(candidates, boxes, radius)
-    every = in_centre(candidates.points, candidates.strides, boxes[:, :, None], radius)
+    every = in_center(candidates.points, candidates.strides, boxes[:, :, None], radius)
     found = torch.zeros_like(every).scatter(2, places, inside)
     assert torch.equal(found, every)
     assert (places.sort(dim=-1).values.diff(dim=-1) > 0).all()

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
@@ -23,6 +24,7 @@ from detbench.backbones.resnet import BLOCKS
 from detbench.measure import meta
 from detbench.recipe import load
 from detbench.recipe import model as spec
+from detbench.recipe.assignment import CenterPrior
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.digest import digest
 from detbench.recipe.light import lighten
@@ -37,21 +39,32 @@ CLASSES = 3
 OWN_START = {
     "fpn": r"neck\.(lateral|output|extra|down|second)\.\d+\.(weight|bias)",
     "deformable backbone": r"backbone\.layer[234]\.\d+\.conv2\.conv_offset\.(weight|bias)",
+    "deformable backbone of timm's": r"backbone\.body\.layer[234]\.\d+\.convs\.\d+"
+    r"\.conv_offset\.(weight|bias)",
     "dense predictor": r"predictor\.((cls|loc|quality)\.(weight|bias)|scales)",
+    "objectness": r"predictor\.objectness\.(weight|bias)",
+    "distribution-guided": r"predictor\.guide\.\d+\.(weight|bias)",
+    "refined": r"predictor\.feet\.(weight|bias)",
+    "max-filter": r"predictor\.(filter|max_filter\.(conv|norm))\.(weight|bias)",
+    "aligned": r"predictor\.(alignment\.\d+|offset\.\d+|decompose\.(cls|loc)"
+    r"\.(attention\.\d+|reduce|norm))\.(weight|bias)",
+    "center prior": r"supervisions\.0\.assigners\.both\.(mean|sigma)",
     "rpn": r"rpn\.(conv|cls|loc)\.(weight|bias)",
     "branch outputs": r"{at}(unfocused_)?(cls|loc)\.(weight|bias)",
     "tower": r"heads\.(both|cls|loc)\.convs\.\d+\.(conv|norm)\.(weight|bias)",
+    "interactive": r"heads\.both\.convs\.\d+\.(conv|norm)\.(weight|bias)",
     "deformable": r"heads\.(both|cls|loc)\.convs\.\d+\.offset\.(weight|bias)",
     "levels": r"supervisions\.0\.levels\.(both|cls|loc)\.positives_seen",
     "sce": r"features\.(both|cls|loc)\..*",
     "dpe": r"features\.(both|cls|loc)\..*",
+    "ssh": r"features\.(both|cls|loc)\.(near|around|middle|far\.\d+)\.(conv|norm)\.(weight|bias)",
     "own": r"features\.(both|cls|loc)\.neck\.(lateral|output|extra)\.\d+\.(weight|bias)",
     "fc": r"{at}heads\.(both|cls|loc)\.layers\.\d+\.(weight|bias)",
     "conv": r"{at}heads\.(both|cls|loc)\.layers\.\d+\..*",
     "pointwise": r"{at}(embedding|sampling\.(both|cls|loc))\..*",
     "translated": r"{at}(embedding|sampling\.(both|cls|loc))\..*",
 }
-NOTHING = {"level", "regular", "roi-align", "res5", "c4"}
+NOTHING = {"level", "regular", "roi-align", "res5", "c4", "convolutions"}
 """Options without parameters, or with those of a backbone's file alone."""
 
 
@@ -77,24 +90,37 @@ def _trained(detector: Detector) -> str:
     return digest(detector.model_copy(update=changes))
 
 
+def published(backbone: spec.ResNet | spec.Timm) -> nn.Module:
+    """torchvision's or timm's own network, whose state dict is the backbone's file."""
+    if isinstance(backbone, spec.Timm):
+        network: nn.Module = timm.create_model(backbone.name)
+        return network
+    blocks = list(BLOCKS[backbone.depth][1])
+    widths = {"groups": backbone.groups, "width_per_group": backbone.base_width}
+    return TorchvisionResNet(Bottleneck, blocks, **widths)
+
+
 @cache
-def torchvision_file(depth: int, groups: int, base_width: int) -> State:
-    """The state dict of torchvision's own network, on meta tensors."""
+def published_file(backbone: spec.ResNet | spec.Timm) -> State:
+    """A backbone's file, on meta tensors."""
     with meta.device():
-        network = TorchvisionResNet(
-            Bottleneck, list(BLOCKS[depth][1]), groups=groups, width_per_group=base_width
-        )
-    return network.state_dict()
+        return dict(published(backbone).state_dict())
 
 
 def options(detector: Detector) -> set[tuple[str, str]]:
     """The options that have parameters of their own, and where they stand."""
-    found = {("deformable backbone", "")} if detector.backbone.deformable != "none" else set()
-    found |= {(detector.neck.kind, "")}
+    found, whose = {(detector.neck.kind, "")}, " of timm's" * (detector.backbone.kind == "timm")
+    if detector.backbone.deformable != "none":
+        found |= {(f"deformable backbone{whose}", "")}
     if isinstance(detector, Dense):
         found |= {("dense predictor", "")}
         pairs = {"": (detector.features, detector.heads, detector.sampling)}
         levels = [] if detector.levels is None else _both(detector.levels)
+        if (predictor := detector.predictor) is not None:
+            found |= {(predictor.kind, "")}
+            found |= {("objectness", "")} if predictor.objectness else set()
+        if any(isinstance(each, CenterPrior) for each in _both(detector.assignment)):
+            found |= {("center prior", "")}
         found |= {("levels", "") for each in levels if getattr(each, "totals", False)}
     else:
         found |= {("rpn", ""), *((each.kind, "") for each in _both(detector.features))}
@@ -126,10 +152,10 @@ def test_the_subjects_are_the_catalogue() -> None:
 def test_torchvisions_file_loads_whole_and_the_rest_is_listed(name: str) -> None:
     settings = subjects()[name]
     backbone = settings.backbone
-    assert isinstance(backbone, spec.ResNet)
+    assert isinstance(backbone, spec.ResNet | spec.Timm)
     with meta.device():
         detector = build_detector(settings, 80)
-    state = torchvision_file(backbone.depth, backbone.groups, backbone.base_width)
+    state = published_file(backbone)
     assert weights.load_content(detector, files.of_state(state), "file").whole
     covered = cover(detector)
     assert not covered.unexplained
@@ -146,7 +172,7 @@ def test_what_is_on_no_list_is_an_error() -> None:
     settings = subjects()["fcos-r50"]
     with meta.device():
         detector = build_detector(settings, 80)
-        state = dict(torchvision_file(50, 1, 64))
+        state = dict(published_file(settings.backbone))
         detector.more = nn.Linear(2, 2)
     assert cover(detector).unexplained == ("more.weight", "more.bias")
     for change, said in (("pop", "1 missing"), ("add", "1 unknown")):
@@ -164,10 +190,11 @@ def test_what_is_on_no_list_is_an_error() -> None:
 def light(settings: Detector) -> Detector:
     """The smoke profile's network on a narrow backbone of the paper's kind."""
     backbone = settings.backbone
-    assert isinstance(backbone, spec.ResNet)
+    assert isinstance(backbone, spec.ResNet | spec.Timm)
     network = load.profile("smoke").light
     assert network is not None
-    width = 0.25 if backbone.groups > 1 else 0.125
+    grouped = isinstance(backbone, spec.ResNet) and backbone.groups > 1
+    width = 0.25 if grouped else 0.125
     made = lighten(settings, network)
     levels = {}
     if isinstance(made.neck, spec.Fpn) and isinstance(settings.neck, spec.Fpn):
@@ -179,18 +206,18 @@ def light(settings: Detector) -> Detector:
 
 
 @cache
-def narrow_file(settings: spec.ResNet) -> State:
+def narrow_file(settings: spec.ResNet | spec.Timm) -> State:
     """A whole backbone of this width, with norms as after a training."""
     torch.manual_seed(1)
-    plain = settings.model_copy(update={"deformable": "none", "norm": "eval"})
-    state = make(plain).state_dict()
-    for name, tensor in state.items():
-        if "bn" in name or "downsample.1" in name:
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 1.5)
-            elif tensor.is_floating_point():
-                tensor.normal_(1.0 if name.endswith("weight") else 0.0, 0.1)
-    return state
+    network = make(settings.model_copy(update={"deformable": "none", "norm": "eval"}))
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for name, tensor in norm.state_dict().items():
+                if name == "running_var":
+                    tensor.uniform_(0.5, 1.5)
+                elif tensor.is_floating_point():
+                    tensor.normal_(1.0 if name == "weight" else 0.0, 0.1)
+    return {name.removeprefix("body."): tensor for name, tensor in network.state_dict().items()}
 
 
 def first_loss(detector: Any, size: int) -> Tensor:
@@ -202,7 +229,7 @@ def first_loss(detector: Any, size: int) -> Tensor:
     return torch.stack([loss.float() for loss in losses.values()]).sum()
 
 
-def check_copies(detector: nn.Module, state: State, backbone: spec.ResNet) -> None:
+def check_copies(detector: nn.Module, state: State, backbone: spec.ResNet | spec.Timm) -> None:
     """Copies are the file's, and in training as the backbone is."""
     own, covered = detector.state_dict(), cover(detector)
     for name, there in covered.names.items():
@@ -231,10 +258,11 @@ def check_copies(detector: nn.Module, state: State, backbone: spec.ResNet) -> No
 def test_values_norms_and_first_loss(name: str) -> None:
     settings = light(subjects()[name])
     backbone = settings.backbone
-    assert isinstance(backbone, spec.ResNet)
+    assert isinstance(backbone, spec.ResNet | spec.Timm)
     torch.manual_seed(0)
     detector = build_detector(settings, CLASSES)
-    state = narrow_file(backbone.model_copy(update={"weights": None, "deformable": "none"}))
+    changes = {"deformable": "none", **({"weights": None} if backbone.kind == "resnet" else {})}
+    state = narrow_file(backbone.model_copy(update=changes))
     assert weights.load_content(detector, files.of_state(state), "file").whole
     check_copies(detector, state, backbone)
     loss = first_loss(detector, 64)
@@ -280,14 +308,9 @@ def test_own_stages_that_are_frozen_do_not_move() -> None:
 def test_first_loss_at_full_size(name: str) -> None:
     settings = load.detector(name).detector
     backbone = settings.backbone
-    assert isinstance(backbone, spec.ResNet)
+    assert isinstance(backbone, spec.ResNet | spec.Timm)
     torch.manual_seed(0)
-    network = TorchvisionResNet(
-        Bottleneck,
-        list(BLOCKS[backbone.depth][1]),
-        groups=backbone.groups,
-        width_per_group=backbone.base_width,
-    )
+    network = published(backbone)
     detector = build_detector(settings, 80)
     state = network.state_dict()
     assert weights.load_content(detector, files.of_state(state), "file").whole

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from detbench.ops.boxes import areas, side_distances
 from detbench.ops.candidates import Candidates
 from detbench.stages.assignment.assignment import BACKGROUND, Assignment, Normaliser
-from detbench.stages.assignment.centre import in_centre
+from detbench.stages.assignment.center_sampling import in_center
 from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 
@@ -36,7 +36,7 @@ class FcosAssigner(nn.Module):
             shape = (batch, len(candidates.points))
             return Assignment(targets.labels.new_full(shape, BACKGROUND))
         distances = side_distances(candidates.points, boxes)
-        inside = in_centre(candidates.points, candidates.strides, boxes, self.radius)
+        inside = in_center(candidates.points, candidates.strides, boxes, self.radius)
         longest = distances.amax(dim=-1)
         low_limit, high_limit = self._ranges(candidates)
         usable = inside & (longest >= low_limit) & (longest <= high_limit)

@@ -11,7 +11,7 @@ from detbench.ops.boxes import aligned_iou
 from detbench.ops.matching import OUTSIDE, one_to_one
 from detbench.stages.assignment.adaptive import resolve
 from detbench.stages.assignment.assignment import BACKGROUND, Assignment, Normaliser
-from detbench.stages.assignment.centre import around
+from detbench.stages.assignment.center_sampling import around
 from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 

@@ -12,7 +12,7 @@ from detbench.ops.boxes import aligned_iou, side_distances
 from detbench.ops.transport import Sinkhorn, Transport, sinkhorn
 from detbench.stages.assignment.adaptive import resolve
 from detbench.stages.assignment.assignment import BACKGROUND, Assignment, Normaliser
-from detbench.stages.assignment.centre import around
+from detbench.stages.assignment.center_sampling import around
 from detbench.stages.outputs import Outputs
 from detbench.structures import Targets
 

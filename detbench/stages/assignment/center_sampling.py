@@ -11,7 +11,7 @@ from detbench.ops.boxes import centers, side_distances
 from detbench.ops.candidates import Candidates
 
 
-def in_centre(points: Tensor, strides: Tensor, boxes: Tensor, radius: float) -> Tensor:
+def in_center(points: Tensor, strides: Tensor, boxes: Tensor, radius: float) -> Tensor:
     """Whether places are inside a square of ``radius`` strides to each side, cut to the object.
 
     Args:
@@ -36,7 +36,7 @@ def around(candidates: Candidates, boxes: Tensor, radius: float) -> tuple[Tensor
 
     Args:
         boxes: (B, G, 4).
-        radius: see ``in_centre``; 0 takes all places.
+        radius: see ``in_center``; 0 takes all places.
 
     Returns:
         Indices (B, G, K), level after level and nearest first: all that are in the centre, and
@@ -56,4 +56,4 @@ def around(candidates: Candidates, boxes: Tensor, radius: float) -> tuple[Tensor
             start += count
         index = torch.cat(found, dim=-1)
     points, strides = candidates.points[index], candidates.strides[index]
-    return index, in_centre(points, strides, boxes[:, :, None], radius)
+    return index, in_center(points, strides, boxes[:, :, None], radius)
