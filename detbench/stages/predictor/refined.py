@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from detbench.ops.constant import constant
+from detbench.ops.displaced import displaced
 from detbench.pertask import PerTask
 from detbench.stages.convolution import prediction
 from detbench.stages.predictor.convolutions import Convolutions
@@ -76,5 +76,5 @@ def refine(distances: Tensor, shifts: Tensor, offset: float) -> Tensor:
     left, top, right, bottom = (outward * distances).unbind(1)
     none = torch.zeros_like(left)
     feet = torch.stack((none, left, top, none, none, right, bottom, none), dim=1)
-    read = deform_conv2d(sides, feet + shifts, distances.new_ones(4, 1, 1, 1))
+    read = displaced(sides, feet + shifts)
     return (outward * (read - places)).clamp(min=0)

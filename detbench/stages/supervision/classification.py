@@ -18,17 +18,47 @@ from detbench.stages.outputs import Outputs
 
 On = Literal["class", "score"]
 Term = Callable[[Tensor, float], Tensor]
+BACKGROUND: dict[On, Term] = {"class": focal.background, "score": focal.background_of}
+FOREGROUND: dict[On, Term] = {"class": focal.foreground, "score": focal.foreground_of}
 
 
-class Focal(nn.Module):
-    """Focal loss (RetinaNet, eq. 5): a sum over candidates and classes, normalised.
+class OfPairs(nn.Module):
+    """A sum over the pairs of a candidate and a class, normalised.
+
+    Args:
+        weight: of the loss.
+        on: the ``class`` alone, or the ``score`` that ranks (DeFCN).
+        normaliser: what it is divided by; None takes the assigner's.
+    """
+
+    def __init__(self, weight: float, on: On, normaliser: Normaliser | None) -> None:
+        super().__init__()
+        self.weight, self.on, self.normaliser = weight, on, normaliser
+
+    def background(self, values: Tensor) -> Tensor:
+        """Of logits, or scores, (...) to (...): the loss of pairs that are background."""
+        raise NotImplementedError
+
+    def foreground(self, values: Tensor, assigned: Assigned) -> Tensor:
+        """(B, N) logits, or scores, of each positive's class to its loss; arbitrary elsewhere."""
+        raise NotImplementedError
+
+    def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
+        values = outputs.logits.float() if self.on == "class" else outputs.scores
+        loss = (self.background(values).sum(dim=-1) * assigned.weights).sum()
+        at = values.gather(-1, assigned.labels[..., None])[..., 0]
+        correction = self.foreground(at, assigned) - self.background(at)
+        loss = loss + (correction * assigned.positive_weights).sum()
+        return {"cls": self.weight * loss / assigned.normaliser(self.normaliser)}
+
+
+class Focal(OfPairs):
+    """Focal loss (RetinaNet, eq. 5).
 
     Args:
         alpha: weight of the positive class; 1 - alpha of the negative.
         gamma: exponent of the modulating factor.
-        weight: of the loss.
-        normaliser: what it is divided by; None takes the assigner's.
-        on: the ``class`` alone, or the ``score`` that ranks (DeFCN).
+        weight, on, normaliser: as of ``OfPairs``.
     """
 
     def __init__(
@@ -39,31 +69,24 @@ class Focal(nn.Module):
         on: On,
         normaliser: Normaliser | None = None,
     ) -> None:
-        super().__init__()
-        self.alpha, self.gamma, self.weight, self.normaliser = alpha, gamma, weight, normaliser
-        self.on = on
+        super().__init__(weight, on, normaliser)
+        self.alpha, self.gamma = alpha, gamma
 
-    def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
-        values, background, foreground = _terms(outputs, self.on)
-        negative = (1 - self.alpha) * background(values, self.gamma)
-        loss = (negative.sum(dim=-1) * assigned.weights).sum()
-        at = values.gather(-1, assigned.labels[..., None])[..., 0]
-        positive = self.alpha * foreground(at, self.gamma)
-        correction = positive - (1 - self.alpha) * background(at, self.gamma)
-        loss = loss + (correction * assigned.positive_weights).sum()
-        return {"cls": self.weight * loss / assigned.normaliser(self.normaliser)}
+    def background(self, values: Tensor) -> Tensor:
+        return (1 - self.alpha) * BACKGROUND[self.on](values, self.gamma)
+
+    def foreground(self, values: Tensor, assigned: Assigned) -> Tensor:
+        return self.alpha * FOREGROUND[self.on](values, self.gamma)
 
 
-class QualityFocal(nn.Module):
-    """Quality focal loss (GFL, eq. 4), summed and normalised as ``Focal``.
+class QualityFocal(OfPairs):
+    """Quality focal loss (GFL, eq. 4).
 
     A positive's target is its assignment's, or else its predicted box's IoU with the object.
 
     Args:
         beta: exponent of the modulating factor.
-        weight: of the loss.
-        normaliser: what it is divided by.
-        on: as of ``Focal``.
+        weight, on, normaliser: as of ``OfPairs``.
     """
 
     def __init__(
@@ -73,20 +96,17 @@ class QualityFocal(nn.Module):
         on: On,
         normaliser: Normaliser | None = None,
     ) -> None:
-        super().__init__()
-        self.beta, self.weight, self.normaliser, self.on = beta, weight, normaliser, on
+        super().__init__(weight, on, normaliser)
+        self.beta = beta
 
-    def forward(self, outputs: Outputs, assigned: Assigned) -> dict[str, Tensor]:
-        values, background, _ = _terms(outputs, self.on)
+    def background(self, values: Tensor) -> Tensor:
+        return BACKGROUND[self.on](values, self.beta)
+
+    def foreground(self, values: Tensor, assigned: Assigned) -> Tensor:
         target = assigned.assignment.target
         target = assigned.iou if target is None else target
-        loss = (background(values, self.beta).sum(dim=-1) * assigned.weights).sum()
-        at = values.gather(-1, assigned.labels[..., None])[..., 0]
-        probability = at.sigmoid() if self.on == "class" else at
-        foreground = (target - probability).abs().pow(self.beta) * self._entropy(at, target)
-        correction = foreground - background(at, self.beta)
-        loss = loss + (correction * assigned.positive_weights).sum()
-        return {"cls": self.weight * loss / assigned.normaliser(self.normaliser)}
+        probability = values.sigmoid() if self.on == "class" else values
+        return (target - probability).abs().pow(self.beta) * self._entropy(values, target)
 
     def _entropy(self, values: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of logits or scores against targets in [0, 1]."""
@@ -122,10 +142,3 @@ class TaskAligned(nn.Module):
         loss = self.hard if assigned.assignment.target is None else self.soft
         found: dict[str, Tensor] = loss(outputs, assigned)
         return found
-
-
-def _terms(outputs: Outputs, on: On) -> tuple[Tensor, Term, Term]:
-    """Logits or scores of all pairs, (B, N, C), what they cost as background, as positive."""
-    if on == "class":
-        return outputs.logits.float(), focal.background, focal.foreground
-    return outputs.scores, focal.background_of, focal.foreground_of
