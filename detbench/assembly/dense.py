@@ -22,7 +22,6 @@ from detbench.recipe.model import Neck
 from detbench.recipe.predictor import Convolutions
 from detbench.recipe.supervision import Auxiliary
 from detbench.stages.predictor import PredictorShape
-from detbench.stages.predictor.aligned import Interaction
 
 
 def build_dense(settings: recipe.Dense, num_classes: int) -> dense.DenseDetector:
@@ -116,11 +115,8 @@ def _predictor(
         "extras": asked | ({"objectness": objectness} if objectness else {}),
         "scaled": settings.boxes.per_level_scale,
         "bias": getattr(settings.boxes, "bias", 0.0),
-        "interaction": Interaction(
-            layers=towers.map(lambda tower: getattr(tower, "layers", 1)),
-            offset=settings.candidates.offset,
-        ),
-        "offset": getattr(settings.candidates, "offset", 0.0),
+        "layers": towers.map(lambda tower: getattr(tower, "layers", 1)),
+        "offset": settings.candidates.offset,
     }
     check = partial(contract.predictor, shape=shape, trial=trial, extras=list(asked))
     made: nn.Module = make(option, check, wiring, **vars(shape))

@@ -21,7 +21,7 @@ from detbench.recipe.supervision import Focal, Giou, QualityFocal, TaskAlignedFo
 from detbench.stages.assignment import Assigned, Assignment
 from detbench.stages.outputs import Outputs
 from detbench.stages.predictor import PredictorShape
-from detbench.stages.predictor.aligned import Aligned, Interaction
+from detbench.stages.predictor.aligned import Aligned
 from detbench.stages.score import Geometric
 from detbench.structures import Targets
 
@@ -169,7 +169,7 @@ def aligned(layers: int = 3, coarseness: int = 1, per_cell: int = 1) -> Aligned:
         PerTask(16 * layers, 16 * layers), PerTask(coarseness, 1), 5, 4, per_cell, 2
     )
     torch.manual_seed(0)
-    return Aligned(shape, {}, True, 0.01, Interaction(PerTask(layers, layers), 0.5))
+    return Aligned(shape, {}, True, 0.01, PerTask(layers, layers), 0.5)
 
 
 @pytest.mark.parametrize(("layers", "coarseness", "per_cell"), [(3, 1, 1), (1, 1, 2), (2, 2, 1)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +13,6 @@ from detbench.pertask import PerTask
 from detbench.stages.convolution import groups_of, prior_bias
 from detbench.stages.predictor.convolutions import Convolutions
 from detbench.stages.predictor.predictions import Predictions, PredictorShape
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """What the predictor must know of the towers and of the grid.
-
-    Attributes:
-        layers: of each task's tower, equally wide, side by side in its output.
-        offset: of the first cell's centre, in cells.
-    """
-
-    layers: PerTask[int]
-    offset: float
 
 
 class Decomposition(nn.Module):
@@ -77,7 +64,8 @@ class Aligned(Convolutions):
 
     Args:
         shape, extras, scaled, prior: as of ``Convolutions``.
-        interaction: see there.
+        layers: of each task's tower, equally wide, side by side in its output.
+        offset: of the place in its cell.
     """
 
     def __init__(
@@ -86,19 +74,17 @@ class Aligned(Convolutions):
         extras: Mapping[str, str],
         scaled: bool,
         prior: float,
-        interaction: Interaction,
+        layers: PerTask[int],
+        offset: float,
     ) -> None:
-        widths = PerTask(
-            shape.channels.cls // interaction.layers.cls,
-            shape.channels.loc // interaction.layers.loc,
-        )
+        widths = shape.channels.zip(layers, lambda channels, count: channels // count)
         super().__init__(replace(shape, channels=widths), extras, scaled, 0.0, prior)
-        self.center = interaction.offset
+        self.center = offset
         self.decompose = nn.ModuleDict()
         heads = {}
         for task, count in (("cls", 1), ("loc", 8)):
             inputs, width = getattr(shape.channels, task), getattr(widths, task)
-            self.decompose[task] = Decomposition(inputs, getattr(interaction.layers, task))
+            self.decompose[task] = Decomposition(inputs, getattr(layers, task))
             hidden = max(1, width // 4)
             outputs = count * shape.per_cell * getattr(shape.coarseness, task) ** 2
             std, bias = (0.01, prior_bias(prior)) if task == "cls" else (0.001, 0.0)
