@@ -159,9 +159,9 @@ def test_the_best_predictions_may_be_far_from_the_object() -> None:
 def test_best_predictions_are_the_same_a_few_objects_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from detbench.stages.assignment import cost
+    from detbench.stages import pairs
 
     given, wanted = outputs(2), targets(objects(30), objects(7))
     together = make(MATCH["best"])(given, wanted, 0.0).matched
-    monkeypatch.setattr(cost, "PAIRS", 2000)
+    monkeypatch.setattr(pairs, "AT_ONCE", 2000)
     assert torch.equal(make(MATCH["best"])(given, wanted, 0.0).matched, together)

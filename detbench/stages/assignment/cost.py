@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,10 +12,8 @@ from detbench.ops.boxes import aligned_iou, pairwise_iou
 from detbench.stages.assignment.adaptive import adaptive
 from detbench.stages.assignment.assignment import Assignment, Normaliser
 from detbench.stages.outputs import Outputs
+from detbench.stages.pairs import in_parts
 from detbench.structures import Targets
-
-PAIRS = 2**22
-"""Objects times candidates of a level that are looked at together."""
 
 
 class CostAssigner(nn.Module):
@@ -53,19 +52,18 @@ class CostAssigner(nn.Module):
 
     def _best(self, outputs: Outputs, targets: Targets) -> Tensor:
         """(B, G, K) indices of the best predictions of each level, some objects at a time."""
-        batch, found, start = len(targets.valid), [], 0
+        found, start = [], 0
         for size in outputs.candidates.counts:
-            most, level = min(self.top_k, size), slice(start, start + size)
+            level = slice(start, start + size)
             logits, boxes = outputs.logits[:, level].mT, outputs.boxes[:, level]
-            several, best = max(1, PAIRS // (batch * size)), []
-            for objects, labels in zip(
-                targets.boxes.split(several, dim=1),
-                targets.labels.split(several, dim=1),
-                strict=True,
-            ):
-                own = logits.gather(1, labels[..., None].expand(-1, -1, size))
-                quality = self._quality(own, pairwise_iou(objects, boxes))
-                best.append(quality.topk(most, dim=-1).indices + start)
-            found.append(torch.cat(best, dim=1))
+            best = partial(self._best_of, logits, boxes)
+            found.append(in_parts(best, size, targets.boxes, targets.labels) + start)
             start += size
         return torch.cat(found, dim=-1)
+
+    def _best_of(self, logits: Tensor, boxes: Tensor, objects: Tensor, labels: Tensor) -> Tensor:
+        """(B, g, K) indices among (B, n, 4) boxes with (B, C, n) logits, for (B, g) objects."""
+        count = boxes.shape[1]
+        own = logits.gather(1, labels[..., None].expand(-1, -1, count))
+        quality = self._quality(own, pairwise_iou(objects, boxes))
+        return quality.topk(min(self.top_k, count), dim=-1).indices
