@@ -23,6 +23,11 @@ def foreground(logits: Tensor, gamma: float) -> Tensor:
     return (-logits).sigmoid().pow(gamma) * F.softplus(-logits)
 
 
+def as_positive(logits: Tensor, alpha: float, gamma: float) -> Tensor:
+    """What a pair costs more as a positive than as background, alpha included; may be negative."""
+    return alpha * foreground(logits, gamma) - (1 - alpha) * background(logits, gamma)
+
+
 def background_of(probabilities: Tensor, gamma: float) -> Tensor:
     """``background`` of probabilities in [0, 1], as a product of several has no logit."""
     bounded = probabilities.clamp(LEAST, MOST)

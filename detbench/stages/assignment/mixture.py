@@ -65,12 +65,10 @@ class MixtureAssigner(nn.Module):
         logits = outputs.logits.float()
         background = (1 - self.alpha) * focal.background(logits, self.gamma)
         at = logits.gather(-1, labels[..., None])[..., 0]
-        correction = self.alpha * focal.foreground(at, self.gamma)
-        correction = correction - (1 - self.alpha) * focal.background(at, self.gamma)
         anywhere = constant([0.0, 0.0, 1.0, 1.0], outputs.code.device)
         boxes = torch.where(positive, first.boxes(targets), anywhere)
         predicted = torch.where(positive, outputs.boxes, anywhere)
-        classes = background.sum(dim=-1) + correction
+        classes = background.sum(dim=-1) + focal.as_positive(at, self.alpha, self.gamma)
         return classes + self.loc_weight * giou_loss(predicted, boxes)
 
     def _least(
