@@ -10,8 +10,8 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from detbench.recipe.assignment import IouAssignment
-from detbench.recipe.base import Custom, PerTaskSpec, Spec
+from detbench.recipe.assignment import IouAssignment, TaskAlignedAssignment
+from detbench.recipe.base import Custom, PerTaskSpec, Spec, Task
 from detbench.recipe.detector import Dense, Detector, Roi
 from detbench.recipe.experiment import Cell, Cosine, Evaluation, Sgd, Steps, Training
 from detbench.recipe.model import ResNet, Timm
@@ -19,7 +19,7 @@ from detbench.recipe.override import split
 from detbench.recipe.predictor import Aligned, DistributionGuided, MaxFilter
 from detbench.recipe.roi import BoxLoss, Conv, Res5
 from detbench.recipe.stages import Convs, Deformable, Dpe, Sce, Ssh
-from detbench.recipe.supervision import AutoAssign, OverlapLoss
+from detbench.recipe.supervision import AutoAssign, OverlapLoss, TaskAlignedFocal
 from detbench.recipe.table import Row
 
 Path = tuple[str, ...]
@@ -272,11 +272,40 @@ def _dense(detector: Dense) -> Findings:
         yield ("supervision", "quality", "task"), "the predictor has its own output 'quality'"
     if isinstance(losses.joint, AutoAssign) and detector.levels and not detector.levels.shared:
         yield ("levels", "loc"), "'autoassign' counts levels by levels.cls: give levels.both"
+    yield from _without_further_outputs(detector)
+    yield from _without_soft_targets(detector)
     loc = losses.loc
     if isinstance(loc, OverlapLoss) and loc.weighting != "score":
         yield ("supervision", "loc", "on"), "weighting is not 'score'"
     if isinstance(loc, OverlapLoss) and loc.weighting == "none" and loc.normaliser != "weights":
         yield ("supervision", "loc", "least"), "weighting is 'none'"
+
+
+def _without_further_outputs(detector: Dense) -> Findings:
+    """What makes the score of a detector that has the class alone."""
+    option = detector.predictor
+    own = isinstance(option, (Custom, Aligned, DistributionGuided, MaxFilter))
+    further = own or detector.supervision.quality or getattr(option, "objectness", None)
+    if further or isinstance(detector.score, Custom):
+        return
+    why = "the score is the class probability: the detector has no further output"
+    yield ("score", "kind"), why
+    for name in ("cls", "loc"):
+        yield ("supervision", name, "on"), why
+
+
+def _without_soft_targets(detector: Dense) -> Findings:
+    """What reads soft targets where no assignment gives any."""
+    names: tuple[Task, ...] = ("cls", "loc")
+    for name in names:
+        loss = getattr(detector.supervision, name)
+        if isinstance(detector.assignment.of(name), (TaskAlignedAssignment, Custom)):
+            continue
+        why = f"the assignment of {name} gives no soft targets, as 'task-aligned' does"
+        if isinstance(loss, TaskAlignedFocal):
+            yield ("supervision", name, "kind"), f"{why}: 'focal' is the same"
+        if isinstance(loss, OverlapLoss) and loss.weighting == "target":
+            yield ("supervision", name, "weighting"), f"{why}: 'centerness' is the same"
 
 
 def _roi(detector: Roi) -> Findings:

@@ -16,7 +16,7 @@ Init = Literal["he"]
 al. 2015); where none is given N(0, 0.01^2), as the papers' do (RetinaNet, section 4.1)."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
-DeformableStages = tuple[Annotated[int, Field(ge=2, le=5)], ...]
+DeformableStages = Annotated[tuple[Annotated[int, Field(ge=2, le=5)], ...], Field(min_length=1)]
 
 
 class ResNet(Option):
@@ -302,6 +302,9 @@ BoxCoding = Annotated[
 ]
 
 
+ViewScale = Annotated[float, Field(ge=0.1, le=10)]
+
+
 class Views(Spec):
     """Several views of each image at test, each detected by itself, their boxes merged then.
 
@@ -314,7 +317,7 @@ class Views(Spec):
 
     scaling: ClassVar[Scaling] = kept("scales", "nms", "soft")
 
-    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
+    scales: Annotated[tuple[ViewScale, ...], Field(min_length=1)] = (1.0,)
     flip: bool = True
     nms: Annotated[float, Field(gt=0, le=1)] = 0.6
     soft: Fraction | None = None

@@ -159,6 +159,8 @@ def of_kind(root: Any, data: Any, path: Path, *given: Any) -> str:
     own = descend(root, data, path[:-1])
     if not _is_spec(own) or own not in members(whole) or (tag := _tag(own)) is None:
         return ""
+    if _takes(own, str(path[-1]), *given):  # a value of its type, but for a bound
+        return ""
     others = [
         options(one)[0]
         for one in members(whole)

@@ -114,6 +114,10 @@ NOTHING = [
         ['levels={cls={kind="linear", last=3.0}, loc={kind="linear", last=3.0}}'],
         "'autoassign' counts levels by levels.cls",
     ),
+    ("retinanet-r50", SMOKE, ["supervision.cls.on=score"], "has no further output"),
+    ("retinanet-r50", SMOKE, ["score={kind='geometric'}"], "has no further output"),
+    ("fcos-r50", SMOKE, ["supervision.cls={kind='task-aligned'}"], "'focal' is the same"),
+    ("fcos-r50", SMOKE, ["supervision.loc.weighting=target"], "'centerness' is the same"),
     (
         "decoupled-rcnn-r50",
         SMOKE,
@@ -148,6 +152,9 @@ SOMETHING = [
     ("fcos-r50", PAPER, "training.epochs=24"),
     ("fcos-r50", SMOKE, "training.precision=fp16"),  # CPUs compute in it too
     ("fcos-r50", SMOKE, "training.channels_last=false"),
+    ("fcos-r50", SMOKE, "supervision.cls.on=score"),  # with centre-ness
+    ("fcos-r50", SMOKE, "score={kind='geometric'}"),
+    ("retinanet-r50", SMOKE, "predictor={kind='convolutions', objectness='loc'}"),
     ("fcos-r50", SMOKE, "heads.cls.conv_bias=false"),
     (
         "fcos-r50",

@@ -176,6 +176,14 @@ FOCAL = "supervision.cls = { kind = 'focal' }\nsupervision."
             f"{FOCAL}loc = {{ kind = 'giou', distribution_weight = 0.25 }}",
             "supervision.loc.distribution_weight: needs boxes.kind 'distribution'",
         ),
+        (
+            "inference = { views = { scales = [1e-9] } }",
+            "inference.views.scales[0]: given 1e-09, must be at least 0.1",
+        ),
+        (
+            "backbone = { kind = 'timm', name = 'resnet18', deformable_stages = [] }",
+            "backbone.deformable_stages: given 0, needs at least 1",
+        ),
         ("neck = { kind = 'fpn', levels = 2 }", "levels = 2 are fewer than the backbone's 3 maps"),
         ("neck = { kind = 'fpn', first = 2, levels = 3 }", "than the backbone's 4 maps from C2"),
         ("assignment.both = { kind = 'center-prior' }", "assignment.both: only supervision.joint"),
@@ -193,6 +201,12 @@ FOCAL = "supervision.cls = { kind = 'focal' }\nsupervision."
 def test_options_that_do_not_go_together(write: Write, settings: str, said: str) -> None:
     (found,) = mistakes(write(HEAD + row(settings)))
     assert said in found
+
+
+def test_a_value_of_its_type_but_for_a_bound_is_no_other_kinds(write: Write) -> None:
+    mixed = "assignment.both = { kind = 'transport', loc_weight = nan }"
+    (found,) = mistakes(write(HEAD + row(mixed)))
+    assert found.endswith("assignment.both.loc_weight: given nan, expected a finite number")
 
 
 def test_of_very_many_choices_the_nearest_are_named(write: Write) -> None:
