@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from detbench.recipe.base import Custom, Option
+from detbench.recipe.base import Custom, Option, Revision
 from detbench.recipe.model import Fraction, Positive, Weight
 from detbench.recipe.scaling import Scaling, kept
 
@@ -70,12 +70,20 @@ class CostAssignment(Option):
             probability of its class.
         top_k: so many candidates of every level, over which the threshold is computed.
         among: which: those with the ``nearest`` anchors, or the ``best`` predictions (DDOD's text,
-            DeFCN's auxiliary loss).
+            DeFCN's auxiliary loss), of which a positive is anywhere inside, where of the others it
+            is by 0.01 pixels.
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.cost:CostAssigner"
     scaling: ClassVar[Scaling] = kept("alpha", "top_k")
     added: ClassVar[frozenset[str]] = frozenset({"among"})
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision(
+            "2026-11-27",
+            "among the best, places within 0.01 pixels of an object's edge were no positives",
+            lambda option: option.among == "best",
+        ),
+    )
 
     kind: Literal["cost"]
     alpha: Fraction = 0.8
@@ -85,6 +93,8 @@ class CostAssignment(Option):
 
 class TransportAssignment(Option):
     """Optimal transport of objects and background to places (OTA, section 3).
+
+    An object without a place in its centre may have any.
 
     Attributes:
         radius: half side of the square around an object's centre in strides, cut to the object; 0
@@ -99,6 +109,9 @@ class TransportAssignment(Option):
     target: ClassVar[str] = "detbench.stages.assignment.transport:TransportAssigner"
     scaling: ClassVar[Scaling] = kept(
         "radius", "top", "loc_weight", "alpha", "gamma", "epsilon", "iterations"
+    )
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision("2026-11-27", "an object without a candidate reached near places alone"),
     )
 
     kind: Literal["transport"]
@@ -119,12 +132,19 @@ class OneToOneAssignment(Option):
         radius: half side of the square around an object's centre in strides, cut to the object; 0
             takes the whole object.
         match: ``hungarian`` is the best match in all, for which a training step waits for a GPU
-            once; ``argmax`` each object's best place, and of several objects the better one keeps
-            it.
+            once, and an object without a place in its centre has the first that is left; ``argmax``
+            each object's best place, and of several objects the better one keeps it.
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.one_to_one:OneToOneAssigner"
     scaling: ClassVar[Scaling] = kept("alpha", "radius")
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision(
+            "2026-11-27",
+            "an object without a candidate had the nearest place, not the first that was left",
+            lambda option: option.match == "hungarian",
+        ),
+    )
 
     kind: Literal["one-to-one"]
     alpha: Fraction = 0.8

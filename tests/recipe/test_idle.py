@@ -240,6 +240,15 @@ def test_every_published_table_may_be_copied() -> None:
                 assert row.cell is None or idle.of_row(row.cell, row.row) == [], row.row.label
 
 
+def test_sides_that_a_range_never_reads() -> None:
+    """Between its ends; the last one is that of testing."""
+    asked = "training.input={ short = [%s], draw = 'range' }"
+    (mistake,) = refused("fcos-r50", PAPER, asked % "480, 640, 800")
+    assert "draws between 480 and 800 and never reads 640" in mistake
+    assert refused("fcos-r50", PAPER, asked % "480, 800, 640") == []
+    assert refused("fcos-r50", PAPER, asked.replace("range", "listed") % "480, 640, 800") == []
+
+
 def test_options_of_a_run_that_would_do_nothing() -> None:
     from pathlib import Path
 
