@@ -279,7 +279,7 @@ SCHEDULES = {
 SHORT = {"coco-3x-defcn": (640, 672, 704, 736, 768, 800)}
 
 
-SEVERAL_SCALES = {  # the ends of a range of sides, and the side at test where it is not the last end
+SEVERAL_SCALES = {  # the ends of a range of sides, maybe the side at test
     "coco-180k-ota": (640, 800),
     "coco-2x-ms": (480, 800),
     "coco-2x-ms-640": (640, 800),

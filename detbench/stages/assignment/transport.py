@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from detbench.ops import focal
 from detbench.ops.boxes import aligned_iou, pairwise_iou, side_distances
