@@ -102,7 +102,8 @@ class TransportAssignment(Option):
         top: an object supplies as many positives as the IoUs of so many best predictions add up to.
         loc_weight: what -log IoU counts beside the focal loss.
         alpha, gamma: of that focal loss.
-        epsilon: how much the entropy of the plan counts.
+        epsilon: how much the entropy of the plan counts; below 0.001 float32 does not tell the
+            plan's logarithms apart.
         iterations: of Sinkhorn's algorithm.
     """
 
@@ -120,7 +121,7 @@ class TransportAssignment(Option):
     loc_weight: Weight = 1.5
     alpha: Fraction = 0.25
     gamma: Weight = 2.0
-    epsilon: Annotated[float, Field(gt=0)] = 0.1
+    epsilon: Annotated[float, Field(ge=1e-3)] = 0.1
     iterations: Positive = 50
 
 
@@ -207,7 +208,8 @@ class CenterPrior(Option):
     the largest prior, and a positive counts by it (AutoAssign, eq. 5; DW, section 3.3).
 
     Attributes:
-        sigma: deviation, to start with.
+        sigma: deviation, to start with; below 0.001 strides only a place at the very centre counts,
+            and the code's least spread is reached.
         learnt: mean and deviation of each class are trained, which only a joint criterion does.
         threshold: priors above it are 1, all others next to nothing; none keeps them.
     """
@@ -216,7 +218,7 @@ class CenterPrior(Option):
     scaling: ClassVar[Scaling] = kept("sigma", "threshold")
 
     kind: Literal["center-prior"]
-    sigma: Annotated[float, Field(gt=0)] = 1.0
+    sigma: Annotated[float, Field(ge=1e-3)] = 1.0
     learnt: bool = True
     threshold: Fraction | None = None
 

@@ -225,6 +225,13 @@ class Schedule(Spec):
     notes: tuple[str, ...] = ()
 
 
+class Scored(Spec):
+    """What detections of any detector are scored on, and how."""
+
+    data: Data
+    evaluation: Evaluation
+
+
 class Cell(Spec):
     """Everything that determines the outcome of one training and evaluation."""
 
