@@ -141,7 +141,9 @@ def peak(call: Callable[[], object], device: torch.device) -> int:
         call()
         synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**16)  # what is freed is no longer resident
+    memory = ctypes.CDLL(None)
+    memory.mallopt(M_MMAP_THRESHOLD, 2**16)  # what is freed is no longer resident,
+    memory.malloc_trim(0)  # nor what was freed before
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     call()
@@ -236,15 +238,16 @@ def main() -> None:
     asked = parse()
     device, clock = options.start(asked)
     plan = Plan(asked.batch, device, asked.rounds, asked.step_warmup, asked.step_rounds, clock)
-    print("assigners ...", file=sys.stderr, flush=True)
     pairs = list(itertools.product(asked.detectors, asked.objects))
+    print("memory ...", file=sys.stderr, flush=True)
+    peaks = [peak(Case(*pair, plan).call, device) for pair in pairs]
+    print("assigners ...", file=sys.stderr, flush=True)
     records = [Case(*pair, plan).times() for pair in pairs]
+    for record, most in zip(records, peaks, strict=True):
+        record["peak_bytes"] = most
     print("training steps ...", file=sys.stderr, flush=True)
     named = asked.detectors if asked.steps is None else asked.steps
     taken = steps(named, plan) if asked.step_rounds else {}
-    print("memory ...", file=sys.stderr, flush=True)
-    for record, pair in zip(records, pairs, strict=True):
-        record["peak_bytes"] = peak(Case(*pair, plan).call, device)
     print(markdown(records, taken))
     summed = {name: timing.summary() for name, timing in taken.items()}
     options.write(asked, "assigners", {"records": records, "steps": summed})
