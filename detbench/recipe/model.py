@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detbench.recipe.base import Custom, Option, Spec
+from detbench.recipe.base import Custom, Option, Revision, Spec
 from detbench.recipe.scaling import Scaling, kept
 
 Positive = Annotated[int, Field(gt=0)]
@@ -86,7 +86,9 @@ class Timm(Option):
         frozen_stages: 0 trains everything, 1 freezes the stem and C2, and so on; -1 too trains all.
         norm: of batch norms: ``frozen`` keeps statistics and affine parameters, ``eval`` trains the
             affine parameters on fixed statistics, ``batch`` is live. Other norms always train.
-        drop_path: probability by which its last block is left out in training; earlier ones less.
+        drop_path: probability by which its last block is left out for an image in training; earlier
+            ones less. Several processes draw as one does; parts (``training.accumulate``) draw one
+            after another, as their images go through the network.
         deformable: deformable 3x3 convolutions: ``v1`` offsets, ``v2`` also modulation.
         deformable_stages: where, as in [3, 4, 5] for C3 to C5.
         width, blocks: what its channels, and the numbers of blocks of C2 to C5, are multiplied by,
@@ -94,6 +96,13 @@ class Timm(Option):
     """
 
     target: ClassVar[str] = "detbench.backbones.timm:Timm"
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision(
+            "2026-11-27",
+            "tables of positions decayed, which timm says should not",
+            lambda option: any(one in option.name for one in ("swin", "vit", "coat", "twins")),
+        ),
+    )
     scaling: ClassVar[Scaling] = {
         "frozen_stages": "backbone",
         "width": "backbone",

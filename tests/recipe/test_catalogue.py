@@ -143,6 +143,18 @@ DETECTORS = (
         "ddod-x101-32x4d-dcn": {},
         "fcos-r101": {},
         "gfl-x101-64x4d": {},
+        "paa-r101": {},
+        "paa-r101-dcn": {},
+        "paa-x101-64x4d": {},
+        "paa-x101-64x4d-dcn": {},
+        "gflv2-r101": {},
+        "gflv2-x101-32x4d": {},
+        "gflv2-x101-32x4d-dcn": {},
+        "ota-r101": {},
+        "ota-x101-64x4d": {},
+        "ota-x101-64x4d-dcn": {},
+        "retinanet-r101": {},
+        "tsd-r101": {},
         "gfl-x101-64x4d-dcn": {},
         "fcos-x101-64x4d": {},
         "tsd-baseline-r50": {"AP": 36.1},
@@ -162,7 +174,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [40, 60, 17, 3]
+    assert [len(names) for names in counts] == [40, 72, 23, 3]
 
 
 def _two_stage() -> dict[str, str]:
@@ -248,8 +260,14 @@ SCHEDULES = {
     "coco-90k-ota": ("coco", (None, 90_000), 16, 0.01, (60_000, 80_000), (1000, 0.001)),
     "coco-3x-defcn": ("coco", (None, 270_000), 16, 0.01, (210_000, 250_000), (1000, 0.001)),
     "coco-2x-decoupled-rcnn": ("coco", (24, None), 8, 0.01, (16, 22), (500, 0.001)),
+    "coco-18e": ("coco", (18, None), 16, 0.01, (12, 16), (500, 0.001)),
+    "coco-18e-frcnn": ("coco", (18, None), 16, 0.02, (12, 16), (500, 0.001)),
+    "coco-180k-ota": ("coco", (None, 180_000), 16, 0.01, (120_000, 160_000), (1000, 0.001)),
+    "coco-20e-tsd": ("coco", (20, None), 32, 0.04, (16, 19), (3665, 0.00125 / 0.04)),
+    "coco-2x-frcnn": ("coco", (24, None), 16, 0.02, (16, 22), (500, 0.001)),
     "coco-2x-ms": ("coco", (24, None), 16, 0.01, (16, 22), (500, 0.001)),
     "coco-2x-ms-640": ("coco", (24, None), 16, 0.01, (16, 22), (500, 0.001)),
+    "coco-2x-ms-960": ("coco", (24, None), 16, 0.01, (16, 22), (500, 0.001)),
     "coco-2x-ms-ddod": ("coco", (24, None), 32, 0.02, (16, 22), (500, 0.001)),
     "coco-double-head": ("coco", (None, 180_000), 8, 0.01, (120_000, 160_000), (500, 1 / 3)),
     "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
@@ -261,9 +279,11 @@ SCHEDULES = {
 SHORT = {"coco-3x-defcn": (640, 672, 704, 736, 768, 800)}
 
 
-SEVERAL_SCALES = {  # the smallest and the largest of a range of sides
+SEVERAL_SCALES = {  # the ends of a range of sides, maybe the side at test
+    "coco-180k-ota": (640, 800),
     "coco-2x-ms": (480, 800),
     "coco-2x-ms-640": (640, 800),
+    "coco-2x-ms-960": (480, 960, 800),
     "coco-2x-ms-ddod": (480, 800),
 }
 

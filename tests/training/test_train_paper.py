@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from made_coco import make_coco
 from made_widerface import make_widerface
@@ -47,20 +48,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def backbone_file(detector: Detector, home: Path) -> Path:
-    """torchvision's network of this kind, where the recipe's default is looked for.
+    """torchvision's network of this kind, where the recipe's default is looked for, or timm's.
 
     Its weights are random, its norms have the statistics of noise in this recipe's pixels: without
     any, what a hundred layers give grows beyond what a learning rate was made for.
     """
     backbone, pixels = detector.backbone, detector.pixels
-    assert isinstance(backbone, spec.ResNet)
-    assert backbone.weights is not None
-    path = named.find(backbone.weights).path
-    assert path is not None
-    file = home / "torch" / "hub" / "checkpoints" / path.name
     torch.manual_seed(0)
-    layers = list(BLOCKS[backbone.depth][1])
-    made = ResNet(Bottleneck, layers, groups=backbone.groups, width_per_group=backbone.base_width)
+    if isinstance(backbone, spec.Timm):
+        file, made = home / "timm.pth", timm.create_model(backbone.name)
+    else:
+        assert isinstance(backbone, spec.ResNet)
+        assert backbone.weights is not None
+        path = named.find(backbone.weights).path
+        assert path is not None
+        file = home / "torch" / "hub" / "checkpoints" / path.name
+        layers, groups = list(BLOCKS[backbone.depth][1]), backbone.groups
+        made = ResNet(Bottleneck, layers, groups=groups, width_per_group=backbone.base_width)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
@@ -77,7 +81,7 @@ def test_two_iterations_from_a_weights_file(home: Path, name: str) -> None:
     detector = load.detector(name).detector
     file = backbone_file(detector, home)
     # By name in the cache for dense detectors, whose default no file ever reached; else by path.
-    dense = detector.skeleton == "dense"
+    dense = detector.skeleton == "dense" and isinstance(detector.backbone, spec.ResNet)
     words = ["train", name, "--profile", "paper", "--data-root", str(home / "data")]
     for one in CUT:
         words += ["--set", one]
