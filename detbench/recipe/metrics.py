@@ -77,6 +77,8 @@ METRICS: dict[str, Metric] = {
             Metric(f"wider-{setting}", "own score", setting.capitalize())
             for setting in ("easy", "medium", "hard")
         ),
+        # OpenImages' mean AP at IoU 0.5.
+        Metric("openimages", "own score", "AP50 (OpenImages)", digits=2),
         _cost("gflops", "GFLOPs", "GFLOPs", 2, "gflops"),
         # Trainable parameters, and all of them.
         _cost("params_m", "Params (M)", "M", 2, "trainable"),

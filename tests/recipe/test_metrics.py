@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from detbench.evaluation import accumulate, coco, metric, voc, widerface
+from detbench.evaluation import accumulate, coco, metric, openimages, voc, widerface
 from detbench.evaluation.error_types import ErrorTypes
 from detbench.measure import figures
 from detbench.recipe import columns, load, metrics
@@ -17,7 +17,7 @@ from detbench.report import scores
 def test_every_metric_is_given_by_what_its_block_says() -> None:
     errors = {field.name for field in fields(ErrorTypes)}
     assert {METRICS[key].source for key in metrics.of("error")} == errors - {"ap50"}
-    assert metrics.of("own score") == (*voc.METRICS, *widerface.METRICS)
+    assert metrics.of("own score") == (*voc.METRICS, *widerface.METRICS, *openimages.METRICS)
     for key in metrics.of("cost"):
         module, _, name = METRICS[key].source.partition(":")
         assert module == figures.__name__
