@@ -147,6 +147,7 @@ DETECTORS = (
         "fcos-x101-64x4d": {},
         "tsd-baseline-r50": {"AP": 36.1},
         "tsd-r50": {"AP": 41.0},
+        "tsd-cascade-r50": {},
         "atss-face-r50": {},
         "ddod-face-r50": {},
     }
@@ -162,7 +163,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [40, 60, 17, 3]
+    assert [len(names) for names in counts] == [44, 61, 19, 3]
 
 
 def _two_stage() -> dict[str, str]:
@@ -253,6 +254,8 @@ SCHEDULES = {
     "coco-2x-ms-ddod": ("coco", (24, None), 32, 0.02, (16, 22), (500, 0.001)),
     "coco-double-head": ("coco", (None, 180_000), 8, 0.01, (120_000, 160_000), (500, 1 / 3)),
     "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
+    "coco-20e-tsd": ("coco", (20, None), 32, 0.04, (16, 19), (3665, 0.00125 / 0.04)),
+    "coco-3x-tsd": ("coco", (34, None), 32, 0.04, (24, 33), (3665, 0.00125 / 0.04)),
     "voc-decoupled-rcnn": ("voc", (12, None), 8, 0.005, (9,), (0, 0.001)),
     "voc07-double-head": ("voc", (None, 8750), 8, 0.008, (6250,), (500, 1 / 3)),
     "widerface-ddod": ("widerface", (600, None), 24, 0.0075, (30, 0.01), (500, 0.001)),
@@ -261,7 +264,9 @@ SCHEDULES = {
 SHORT = {"coco-3x-defcn": (640, 672, 704, 736, 768, 800)}
 
 
-SEVERAL_SCALES = {  # the smallest and the largest of a range of sides
+LONG = {"coco-3x-tsd": 1600}
+SEVERAL_SCALES = {  # the smallest and the largest of a range of sides, and the test's if another
+    "coco-3x-tsd": (400, 1400, 800),
     "coco-2x-ms": (480, 800),
     "coco-2x-ms-640": (640, 800),
     "coco-2x-ms-ddod": (480, 800),
@@ -287,7 +292,7 @@ def test_schedule_is_the_papers(name: str) -> None:
     assert training.reference_batch == training.batch
     assert training.weights == "default"
     sides = (SHORT | SEVERAL_SCALES).get(name, (800,))
-    assert (training.input.short, training.input.long) == (sides, 1333)
+    assert (training.input.short, training.input.long) == (sides, LONG.get(name, 1333))
     assert (training.input.draw == "range") == (name in SEVERAL_SCALES)
 
 

@@ -22,9 +22,9 @@ def test_every_metric_is_given_by_what_its_block_says() -> None:
         module, _, name = METRICS[key].source.partition(":")
         assert module == figures.__name__
         assert callable(getattr(figures, name))
-    for key in metrics.of("score"):
+    for key in metrics.of("score", "sized"):
         metric.parse(key)
-    assert metrics.of("cited") == ("runtime_s", "fps")
+    assert metrics.of("cited") == ("runtime_s", "runtime_ms", "fps")
 
 
 def test_order_titles_digits_and_direction() -> None:
@@ -32,6 +32,8 @@ def test_order_titles_digits_and_direction() -> None:
         *("AP", "AP50", "AP55", "AP60", "AP65", "AP70", "AP75", "AP80", "AP85", "AP90", "AP95"),
         *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl"),
     ) == metrics.SCORES
+    assert metrics.SIZED == tuple(f"AP{s}{iou}" for s in "sml" for iou in range(50, 100, 5))
+    assert metrics.listed(("AP", *metrics.SIZED, "AR")) == "AP, APs50 to APl95, AR"
     assert metrics.COSTS == ("gflops", "params_m", "total_params_m", "loc_convs_mi")
     assert metrics.GROUPS == {"errors": ("E_cls", "E_loc", "E_both", "E_dupe", "E_bkg", "E_miss")}
     assert metrics.COLUMNS[-2:] == ("E_fp", "E_fn")
