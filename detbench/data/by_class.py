@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detbench.data import Dataset
+from detbench.data.columns import distinct
 from detbench.data.draws import integers
 
 _OF_CLASSES = 2  # of the keys of random draws; ``loading`` has 0 and 1
@@ -21,7 +22,7 @@ class ByClass:
 
     def __init__(self, dataset: Dataset) -> None:
         images, labels = dataset.objects()
-        labels, images = np.divmod(np.unique(labels * len(dataset) + images), len(dataset))
+        labels, images = np.divmod(distinct(labels * len(dataset) + images), len(dataset))
         self._images = images.astype(np.int64)
         _, self._starts, self._counts = np.unique(labels, return_index=True, return_counts=True)
 

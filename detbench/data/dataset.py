@@ -23,7 +23,7 @@ from torchvision.transforms.v2 import functional as F
 from detbench.data import Category, Sample, images
 from detbench.data.coco_check import Table, check_files, read
 
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 16
 
 
 class CocoDataset:

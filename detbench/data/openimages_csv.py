@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detbench.data.coco_check import Floats, Ints
+from detbench.data.columns import distinct
 from detbench.errors import DataError
 
 Ids = NDArray[np.uint64]
@@ -87,9 +88,9 @@ def image_ids(path: Path) -> tuple[Ids, int]:
     """
     found, count = list[Ids](), 0
     for first, batch in _batches(path, {"ImageID": str}):
-        found.append(np.unique(_ids(batch.column("ImageID"), _Failing(path, first))))
+        found.append(distinct(_ids(batch.column("ImageID"), _Failing(path, first))))
         count += batch.num_rows
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64), count
+    return distinct(np.concatenate(found)) if found else np.zeros(0, np.uint64), count
 
 
 def image_labels(path: Path, classes: dict[str, int]) -> tuple[Ids, Ints, Flags]:

@@ -193,7 +193,7 @@ def _annotations(
     boxes = released.boxes(files.boxes, classes)
     labelled = None if files.labels is None else released.image_labels(files.labels, classes)
     every = boxes.images if labelled is None else np.concatenate((boxes.images, labelled[0]))
-    known = np.unique(every)
+    known = columns.distinct(every)
     del every
     order = np.argsort(boxes.images, kind="stable")
     rows = np.searchsorted(known, boxes.images[order])
@@ -210,13 +210,16 @@ def _annotations(
             _verified(said[there], labels[there], above),
             _verified(said[~there], labels[~there], turned(above)),
         )
-        yield "verified", np.stack(np.divmod(np.unique(np.concatenate(codes)), len(above)), axis=1)
+        yield (
+            "verified",
+            np.stack(np.divmod(columns.distinct(np.concatenate(codes)), len(above)), axis=1),
+        )
 
 
 def _verified(images: Ints, labels: Ints, others: Others) -> Ints:
     """One number for each image and label, and for each of its ``others``, (k,), ascending."""
     rows, known = expanded(labels, others)
-    return np.unique(images[rows] * len(others) + known)
+    return columns.distinct(images[rows] * len(others) + known)
 
 
 def _rows(wanted: NDArray[np.uint64], found: Found) -> tuple[Ints, Ints]:

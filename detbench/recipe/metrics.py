@@ -91,6 +91,8 @@ METRICS: dict[str, Metric] = {
         _cost("total_params_m", "All params (M)", "M", 1, "parameters"),
         # Weights of the loc head's convolutions in units of 2^20, as Double-Head counts them.
         _cost("loc_convs_mi", "Conv head (Mi)", "Mi", 2, "loc_convolutions"),
+        # OpenImages' AP on its challenge's private test set, by the public leaderboard.
+        Metric("openimages-lb", "cited", "AP50 (leaderboard)", 3),
         # Seconds, or milliseconds, per image on the paper's GPU.
         Metric("runtime_s", "cited", "s / image", 3, "s", lower=True),
         Metric("runtime_ms", "cited", "ms / image", 1, "ms", lower=True),
