@@ -235,7 +235,7 @@ def test_rows_of_ones_own_table_are_looked_at() -> None:
     with pytest.raises(RecipeError) as caught:
         resolve.cells(_rows({"backbone": brought}), SMOKE)
     assert caught.value.mistakes == [
-        'row "0": backbone.deformable_stages does nothing here: backbone.deformable is \'none\''
+        "row \"0\": backbone.deformable_stages does nothing here: backbone.deformable is 'none'"
     ]
 
 
