@@ -21,9 +21,10 @@ class Metric:
         key: in ``columns`` and ``published``; of a detector's scores also in the store.
         block: where it stands and what it needs. ``score``: a mean of COCO's arrays, on any data.
             ``sized``: one that is not stored, but computed from stored detections. ``own score``:
-            of a data set's own protocol alone. All are fractions, printed in percent. ``cost``: of the paper-size detector, without training. ``cited``: printed by
-            papers, never measured by a run. ``error``: AP50 that mending errors would gain, from
-            stored detections, in points; never in ``published``.
+            of a data set's own protocol alone. All are fractions, printed in percent. ``cost``: of
+            the paper-size detector, without training. ``cited``: printed by papers, never measured
+            by a run. ``error``: AP50 that mending errors would gain, from stored detections, in
+            points; never in ``published``.
         name: what its column is called; empty is the key.
         digits: decimals it is printed with.
         unit: of a stored number.

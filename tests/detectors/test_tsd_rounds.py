@@ -49,7 +49,8 @@ def test_each_round_has_shifts_a_sibling_and_its_constraint() -> None:
     torch.stack(list(losses.values())).sum().backward()
     for name, parameter in detector.named_parameters():
         if name.startswith(("main.", "sibling.", "round")):
-            assert parameter.grad is not None and parameter.grad.any(), name
+            assert parameter.grad is not None, name
+            assert parameter.grad.any(), name
     names = ("sibling", "round2_sibling", "round3_sibling")
     assert set(names) <= set(dict(detector.named_children()))
     assert {f"{name}_cls" for name in names} <= dict(detector.uniform()).keys()

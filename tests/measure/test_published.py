@@ -53,7 +53,7 @@ def millions(table: str, label: str) -> float:
 
 
 def test_parameters_in_tsds_text():
-    """Section 3.3: 76.39 M with ResNet-152; 58.9 M with TSD, of which Table 5's recipe says more."""
+    """Section 3.3: 76.39 M with ResNet-152, 58.9 M with TSD; Table 5's recipe says more of it."""
     assert f"{millions('tsd-table5', 'ResNet-152'):.2f}" == "76.39"
     without = millions("tsd-table1", "TSD w/o PC")
     sibling = millions("tsd-table5", "ResNet-50 + TSD") - without

@@ -32,7 +32,7 @@ def test_order_titles_digits_and_direction() -> None:
         *("AP", "AP50", "AP55", "AP60", "AP65", "AP70", "AP75", "AP80", "AP85", "AP90", "AP95"),
         *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl"),
     ) == metrics.SCORES
-    assert metrics.SIZED == tuple(f"AP{s}{iou}" for s in "sml" for iou in range(50, 100, 5))
+    assert tuple(f"AP{s}{iou}" for s in "sml" for iou in range(50, 100, 5)) == metrics.SIZED
     assert metrics.listed(("AP", *metrics.SIZED, "AR")) == "AP, APs50 to APl95, AR"
     assert metrics.COSTS == ("gflops", "params_m", "total_params_m", "loc_convs_mi")
     assert metrics.GROUPS == {"errors": ("E_cls", "E_loc", "E_both", "E_dupe", "E_bkg", "E_miss")}
