@@ -4,10 +4,11 @@
     python benchmarks/openimages.py --images 1700000 --boxes 9 --keep /scratch/made
 
 Writes boxes, classes and images (200,000 links to a few JPEG files of four sizes, opened one by one
-all the same), then opens the train split as a user's process does that has not
-seen it (annotations and images' heads are read, and kept), and again. Each opening is a process of its own; its peak is that of resident memory, with torch and other libraries (printed
-beside it) and what is mapped of the kept files, which processes share; what it has for itself after
-opening is "unshared". CPU time is that of all threads. ``--keep`` leaves the files for another run.
+all the same), then opens the train split as a user's process does that has not seen it (annotations
+and images' heads are read, and kept), and again. Each opening is a process of its own; its peak is
+that of resident memory, with torch and other libraries (printed beside it) and what is mapped of
+the kept files, which processes share; what it has for itself after opening is "unshared". CPU time
+is that of all threads. ``--keep`` leaves the files for another run.
 """
 
 from __future__ import annotations

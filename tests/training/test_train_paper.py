@@ -1,7 +1,7 @@
 """The profile ``paper``: every detector takes two iterations on made data from a weights file.
 
 As a user would: ``detbench train``, torchvision's state dict under the name that it has in torch
-hub's cache, images of COCO's, WIDER FACE's or OpenImages' sizes. Only batch, length and input are cut.
+hub's cache, images of COCO's, WIDER FACE's or OpenImages' sizes. Only batch, length, input are cut.
 """
 
 from __future__ import annotations
