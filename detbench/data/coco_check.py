@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -65,6 +65,16 @@ class Table:
     def source(self, row: int) -> Path:
         """The file that annotates image ``row``."""
         return self.sources[row] if len(self.sources) > 1 else self.sources[0]
+
+    def first(self, images: int) -> Table:
+        """The first so many images and what is on them, without ``verified``."""
+        count = int(np.searchsorted(self.image_rows, images))
+        of_images = ("image_ids", "image_sizes", "file_names")
+        of_objects = ("ids", "image_rows", "labels", "boxes", "areas", "crowd", "marks")
+        ends = dict.fromkeys(of_images, images) | dict.fromkeys(of_objects, count)
+        columns = {name: getattr(self, name) for name in ends}
+        cut = {name: one if one is None else one[: ends[name]] for name, one in columns.items()}
+        return replace(self, **cut, verified=None)
 
     def ground_truth(self, description: str) -> dict[str, Any]:
         """COCO's dictionary, with the boxes as annotated and no segmentations."""

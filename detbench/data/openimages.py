@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from detbench.data.kind import SPLITS, D, Entry, OnDisk, Split
 
@@ -108,6 +108,15 @@ class OpenImages(OnDisk):
         from detbench.data.dataset import CocoDataset
 
         return CocoDataset(*self.where(split, root), self._read(split, root), found=True)
+
+    def part(
+        self, split: Split, root: Path, limit: int | None
+    ) -> tuple[dict[str, Any], Path | None]:
+        """As of others; of a limit, what is beyond it is no dictionary at any time."""
+        source, images = self.where(split, root)
+        table = self._read(split, root)
+        table = table if limit is None else table.first(limit)
+        return table.ground_truth(f"{source} {split}"), images
 
     def advice(self, root: Path) -> str:
         return (

@@ -505,6 +505,17 @@ def test_a_converted_set_is_the_same_set(root: Path) -> None:
         assert new.boxes.equal(old.boxes)
 
 
+def test_the_first_images_are_converted_alone(root: Path) -> None:
+    [one] = convert(OPEN, root, root / "out", ("val",), Choice(limit=2, copy=True), quiet)
+    written = json.loads(one.annotations.read_text())
+    whole = OPEN.truth(root).ground_truth("")
+    assert written["images"] == whole["images"][:2]
+    assert written["annotations"] == [one for one in whole["annotations"] if one["image_id"] < 3]
+    assert sorted(path.name for path in one.folder.iterdir()) == [
+        image["file_name"] for image in whole["images"][:2]
+    ]
+
+
 def test_its_content_is_all_that_scores_depend_on(
     root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
