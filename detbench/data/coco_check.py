@@ -73,7 +73,9 @@ class Table:
         of_objects = ("ids", "image_rows", "labels", "boxes", "areas", "crowd", "marks")
         ends = dict.fromkeys(of_images, images) | dict.fromkeys(of_objects, count)
         columns = {name: getattr(self, name) for name in ends}
-        cut = {name: one if one is None else one[: ends[name]] for name, one in columns.items()}
+        cut: dict[str, Any] = {
+            name: one if one is None else one[: ends[name]] for name, one in columns.items()
+        }
         return replace(self, **cut, verified=None)
 
     def ground_truth(self, description: str) -> dict[str, Any]:

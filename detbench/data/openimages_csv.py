@@ -240,7 +240,7 @@ def _ids(column: Any, fail: _Failing) -> Ids:
     start = int(np.frombuffer(offsets, np.int32)[column.offset])
     text = np.frombuffer(content, np.uint8, ID_DIGITS * len(column), start)
     digits = _HEX[text].reshape(-1, ID_DIGITS)
-    fail.where((digits > 15).any(axis=1), said, column)
+    fail.where(digits.max(axis=1) > 15, said, column)
     return (digits[:, ::2] << 4 | digits[:, 1::2]).view(">u8")[:, 0].astype(np.uint64)
 
 
@@ -259,8 +259,9 @@ def _sides(batch: Any, fail: _Failing) -> Floats:
         outside = ~((own >= -EXCESS) & (own <= 1 + EXCESS))  # not a number too
         fail.where(outside, f"{name} is {{}}, no share of the image's side from 0 to 1", own)
     for low, high in ((0, 1), (2, 3)):
-        ends = found[:, high], found[:, low]
-        fail.where(ends[0] < ends[1], f"{_SIDES[high]} {{}} is less than {_SIDES[low]} {{}}", *ends)
+        ends: tuple[Floats, Floats] = (found[:, high], found[:, low])
+        turned: Flags = np.less(*ends)
+        fail.where(turned, f"{_SIDES[high]} {{}} is less than {_SIDES[low]} {{}}", *ends)
     return found
 
 

@@ -111,8 +111,8 @@ def _evaluated(truth: Truth, found: Found, others: Others, boxed: Ints) -> tuple
     keys = _key(found.images[rows], labels, len(others))
     counted = (found.boxes[rows, 2:] > 0).all(axis=1)
     if truth.verified is not None:
-        known = np.concatenate((boxed, _key(*truth.verified.T, len(others))))
-        counted &= np.isin(keys, known)
+        verified = _key(truth.verified[:, 0], truth.verified[:, 1], len(others))
+        counted &= np.isin(keys, np.concatenate((boxed, verified)))
     rows, labels, keys = rows[counted], labels[counted], keys[counted]
     return Found(found.images[rows], labels, found.boxes[rows], found.scores[rows]), keys
 

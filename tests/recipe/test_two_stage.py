@@ -24,6 +24,7 @@ ROWS = {
     "tsd-table4": 6,
     "tsd-table5": 10,
     "tsd-table6": 8,
+    "tsd-table7": 4,
     "tsd-table8": 25,
     "tsd-table9": 2,
     "tsd-figure4": 15,
