@@ -26,15 +26,18 @@ class Input(Spec):
             them; a third one, the last, is for testing.
         flip: probability of a horizontal flip in training.
         multiple: images are padded at right and bottom to a multiple of this.
+        sampling: which are trained on: all ``images``, each once an epoch, or as many draws, each
+            of a class with an object and then one of its images (``classes``, Shen et al. 2016).
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"draw"})
+    added: ClassVar[frozenset[str]] = frozenset({"draw", "sampling"})
 
     short: tuple[Positive, ...] = (800,)
     long: Positive = 1333
     draw: Literal["listed", "range"] = "listed"
     flip: Fraction = 0.5
     multiple: Positive = 32
+    sampling: Literal["images", "classes"] = "images"
 
     @model_validator(mode="after")
     def _ends_of_a_range(self) -> Self:

@@ -205,6 +205,9 @@ class Pixels(Spec):
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
 
+Side = Annotated[float, Field(gt=0)]
+
+
 class Anchors(Option):
     """Anchor boxes: ``size x stride x 2^(i/scales)`` at each ratio (height / width).
 
@@ -212,6 +215,7 @@ class Anchors(Option):
         size: side of the smallest square anchor in strides.
         scales: anchors per octave.
         octaves: doublings of the size.
+        multiples: sides in units of ``size``, in place of ``scales`` and ``octaves``.
         ratios: height / width.
         offset: centre of the first anchor in strides (0 is the cell's corner, 0.5 its centre).
         rounding: to whole pixels: of their ``corners`` (MMDetection 1.x), or of half their sides,
@@ -220,18 +224,26 @@ class Anchors(Option):
     """
 
     target: ClassVar[str] = "detbench.ops.candidates:anchor_grid"
+    added: ClassVar[frozenset[str]] = frozenset({"multiples"})
     scaling: ClassVar[Scaling] = {
         "size": "anchors",
-        **kept("scales", "octaves", "ratios", "offset"),
+        **kept("scales", "octaves", "multiples", "ratios", "offset"),
     }
 
     kind: Literal["anchors"]
     size: Annotated[float, Field(gt=0)] = 8.0
     scales: Positive = 1
     octaves: Positive = 1
-    ratios: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    multiples: Annotated[tuple[Side, ...], Field(min_length=1)] | None = None
+    ratios: tuple[Side, ...] = (1.0,)
     offset: Fraction = 0.0
     rounding: Literal["corners", "halves", "cells"] | None = None
+
+    @model_validator(mode="after")
+    def _sides_are_said_once(self) -> Self:
+        if self.multiples and (self.scales, self.octaves) != (1, 1):
+            raise ValueError("give 'multiples', or 'scales' and 'octaves'")
+        return self
 
 
 class Points(Option):

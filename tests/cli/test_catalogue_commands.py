@@ -96,7 +96,7 @@ def test_list_counts_what_is_measured_in_every_table_that_shares_it(tmp_path: Pa
 
 
 def test_list_datasets_says_what_is_missing() -> None:
-    shapes, coco, voc, faces = as_json("list", "datasets")
+    shapes, coco, voc, faces, many = as_json("list", "datasets")
     assert (shapes["id"], shapes["found"]) == ("shapes", True)
     assert (coco["id"], coco["found"]) == ("coco", False)
     assert "instances_train2017.json" in coco["why"]
@@ -104,6 +104,8 @@ def test_list_datasets_says_what_is_missing() -> None:
     assert "VOC2007/ImageSets/Main/trainval.txt" in voc["why"]
     assert (faces["id"], faces["found"]) == ("widerface", False)
     assert "wider_face_train_bbx_gt.txt" in faces["why"]
+    assert (many["id"], many["found"]) == ("openimages", False)
+    assert "challenge-2019-train-detection-bbox.csv" in many["why"]
 
 
 def test_show_json_is_the_documented_form() -> None:

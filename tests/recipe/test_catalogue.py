@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detbench.data.kinds import Coco, Shapes, Voc, WiderFace
+from detbench.data.kinds import Coco, OpenImages, Shapes, Voc, WiderFace
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cosine, Steps
@@ -159,6 +159,8 @@ DETECTORS = (
         "fcos-x101-64x4d": {},
         "tsd-baseline-r50": {"AP": 36.1},
         "tsd-r50": {"AP": 41.0},
+        "tsd-cascade-r50": {},
+        "tsd-cascade-baseline-r50": {},
         "atss-face-r50": {},
         "ddod-face-r50": {},
     }
@@ -174,7 +176,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [40, 72, 23, 3]
+    assert [len(names) for names in counts] == [46, 62, 20, 3]
 
 
 def _two_stage() -> dict[str, str]:
@@ -233,7 +235,7 @@ def test_every_row_resolves_under_every_profile(name: str, profile: str) -> None
         assert row.cell is not None
         assert row.paper_detector is not None
         assert row.cell.detector.skeleton == row.paper_detector.skeleton
-        kind: Any = (Coco, Voc, WiderFace) if profile == "paper" else Shapes
+        kind: Any = (Coco, Voc, WiderFace, OpenImages) if profile == "paper" else Shapes
         assert isinstance(row.cell.data, kind)
 
 
@@ -271,16 +273,21 @@ SCHEDULES = {
     "coco-2x-ms-ddod": ("coco", (24, None), 32, 0.02, (16, 22), (500, 0.001)),
     "coco-double-head": ("coco", (None, 180_000), 8, 0.01, (120_000, 160_000), (500, 1 / 3)),
     "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
+    "coco-20e-tsd": ("coco", (20, None), 32, 0.04, (16, 19), (3665, 0.00125 / 0.04)),
+    "coco-3x-tsd": ("coco", (34, None), 32, 0.04, (24, 33), (3665, 0.00125 / 0.04)),
     "voc-decoupled-rcnn": ("voc", (12, None), 8, 0.005, (9,), (0, 0.001)),
     "voc07-double-head": ("voc", (None, 8750), 8, 0.008, (6250,), (500, 1 / 3)),
+    "openimages-tsd": ("openimages", (13, None), 32, 0.04, (8, 11), (52344, 0.00125 / 0.04)),
     "widerface-ddod": ("widerface", (600, None), 24, 0.0075, (30, 0.01), (500, 0.001)),
 }
 
 SHORT = {"coco-3x-defcn": (640, 672, 704, 736, 768, 800)}
 
 
-SEVERAL_SCALES = {  # the ends of a range of sides, maybe the side at test
+LONG = {"coco-3x-tsd": 1600}
+SEVERAL_SCALES = {  # the smallest and the largest of a range of sides, and the test's if another
     "coco-180k-ota": (640, 800),
+    "coco-3x-tsd": (400, 1400, 800),
     "coco-2x-ms": (480, 800),
     "coco-2x-ms-640": (640, 800),
     "coco-2x-ms-960": (480, 960, 800),
@@ -307,8 +314,9 @@ def test_schedule_is_the_papers(name: str) -> None:
     assert training.reference_batch == training.batch
     assert training.weights == "default"
     sides = (SHORT | SEVERAL_SCALES).get(name, (800,))
-    assert (training.input.short, training.input.long) == (sides, 1333)
+    assert (training.input.short, training.input.long) == (sides, LONG.get(name, 1333))
     assert (training.input.draw == "range") == (name in SEVERAL_SCALES)
+    assert (training.input.sampling == "classes") == (name == "openimages-tsd")
 
 
 def test_schedules_on_voc_name_the_papers_lists() -> None:

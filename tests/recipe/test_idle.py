@@ -230,6 +230,13 @@ def test_rows_of_ones_own_table_are_looked_at() -> None:
         'row "1": features.loc.norm does nothing here: levels without -1 need no convolution'
     ]
     assert resolve.cells(_rows({"features": features}, paper="tscode"), SMOKE)
+    # A backbone comes with its weights, whether a run asks for them or not.
+    brought = {"kind": "resnet", "depth": 101, "deformable_stages": [5], "weights": "some.pth"}
+    with pytest.raises(RecipeError) as caught:
+        resolve.cells(_rows({"backbone": brought}), SMOKE)
+    assert caught.value.mistakes == [
+        "row \"0\": backbone.deformable_stages does nothing here: backbone.deformable is 'none'"
+    ]
 
 
 def test_every_published_table_may_be_copied() -> None:

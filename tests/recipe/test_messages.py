@@ -105,6 +105,10 @@ def test_all_mistakes_at_once(write: Write) -> None:
             "heads.both.target: given the string \"mymodule\", expected 'package.module:Class'",
         ),
         (
+            'candidates = { kind = "anchors", scales = 3, multiples = [1.5] }',
+            "candidates: give 'multiples', or 'scales' and 'octaves'",
+        ),
+        (
             'heads.both = "tower"',
             'heads.both: given the string "tower", expected a table',
         ),

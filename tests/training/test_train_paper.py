@@ -1,7 +1,7 @@
 """The profile ``paper``: every detector takes two iterations on made data from a weights file.
 
 As a user would: ``detbench train``, torchvision's state dict under the name that it has in torch
-hub's cache, images of COCO's or WIDER FACE's sizes. Only batch, length and input are cut.
+hub's cache, images of COCO's, WIDER FACE's or OpenImages' sizes. Only batch, length, input are cut.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 import timm
 import torch
 from made_coco import make_coco
+from made_openimages import make_openimages
 from made_widerface import make_widerface
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
@@ -39,10 +40,11 @@ CUT = (
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with made COCO and WIDER FACE, and an empty torch hub."""
+    """A folder with made COCO, WIDER FACE and OpenImages, and an empty torch hub."""
     folder = tmp_path_factory.mktemp("paper")
     make_coco(folder / "data")
     make_widerface(folder / "data")
+    make_openimages(folder / "data")
     (folder / "torch" / "hub" / "checkpoints").mkdir(parents=True)
     return folder
 
@@ -100,8 +102,9 @@ def test_two_iterations_from_a_weights_file(home: Path, name: str) -> None:
     assert len(losses) == 2
     assert all(0 < loss < float("inf") for loss in losses)
     (scores,) = json.loads(done.stdout)["rows"]
-    faces = load.schedule(load.detector(name).schedule).data.kind == "widerface"
-    assert ("wider-hard" in scores) == faces
+    kind = load.schedule(load.detector(name).schedule).data.kind
+    assert ("wider-hard" in scores) == (kind == "widerface")
+    assert ("openimages" in scores) == (kind == "openimages")
     [start] = [line for line in said if line.startswith("backbone weights: ")]
     print(f"{name}: {start}; losses {losses[0]:.3f}, {losses[1]:.3f}")
     file.unlink()
