@@ -114,8 +114,8 @@ class DataSet(Spec):
         raise NotImplementedError
 
     def truth(self, root: Path, masks: bool = False) -> Table | dict[str, Any]:
-        """The val split's ground truth, as columns or COCO's dictionary; the images need not be
-        there. Raises ``DataError`` if ``masks`` are asked for and it has none.
+        """The val split's ground truth, as columns or COCO's dictionary, with ``masks`` where it
+        has any; the images need not be there.
         """
         raise NotImplementedError
 
@@ -270,28 +270,26 @@ class OnDisk(DataSet):
         )
 
     def _read(self, split: Split, root: Path, masks: bool = False) -> Table:
-        """The annotations of a split, which must have the content that is asked for, and masks."""
+        """The annotations of a split, which must have the content that is asked for."""
         wanted = getattr(self, f"{split}_content")
         if wanted is not None:
             from detbench.data import content
 
             if wanted != content.of_files(self.hashed(split, root)):
                 raise DataError(self._changed(split, root, read=True))
-        if not masks:
-            return self.table(split, root)
-        found = self.whole(split, root)
-        if found.masks is None or not found.masks.present.any():
-            raise DataError(
-                f"{self.where(split, root)[0]}: no object has a segmentation, and masks are to be "
-                f"learnt or scored; take a detector without a mask head, or data with masks"
-            )
-        return found
+        return self.whole(split, root) if masks else self.table(split, root)
 
     def open(self, split: Split, root: Path, seed: int = 0, masks: bool = False) -> Dataset:
         from detbench.data.dataset import CocoDataset
 
         source, images = self.where(split, root)
-        return CocoDataset(source, images, self._read(split, root, masks))
+        table = self._read(split, root, masks)
+        if masks and (table.masks is None or not table.masks.present.any()):
+            raise DataError(
+                f"{source}: no object has a segmentation, and masks are to be learnt; take a "
+                f"detector without a mask head, or data with masks"
+            )
+        return CocoDataset(source, images, table)
 
     def truth(self, root: Path, masks: bool = False) -> Table:
         return self._read("val", root, masks)

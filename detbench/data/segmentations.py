@@ -54,7 +54,7 @@ class Segmentations:
         points: (p + 1,), polygon j has the coordinates ``points[j]`` to ``points[j + 1]``.
         coordinates: of all polygons, x and y by turns.
         runs: (n + 1,), object i has the text ``runs[i]`` to ``runs[i + 1]``.
-        text: (c,), uint8, compressed RLEs.
+        text: compressed RLEs.
     """
 
     sizes: Ints
@@ -62,7 +62,7 @@ class Segmentations:
     points: Ints
     coordinates: Floats
     runs: Ints
-    text: NDArray[np.uint8]
+    text: bytes
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -77,19 +77,21 @@ class Segmentations:
 
         An object without a segmentation has an empty mask.
         """
-        return [self._rle(row) for row in rows.tolist()]
+        columns = (rows, self.sizes[rows], self.runs[rows], self.runs[rows + 1])
+        return [
+            {"size": size, "counts": self.text[start:stop]}
+            if stop > start
+            else self._rasterised(row, *size)
+            for row, size, start, stop in zip(*(one.tolist() for one in columns), strict=True)
+        ]
 
-    def _rle(self, row: int) -> dict[str, Any]:
+    def _rasterised(self, row: int, height: int, width: int) -> dict[str, Any]:
         from pycocotools import mask
 
-        height, width = self.sizes[row].tolist()
-        text = self.text[self.runs[row] : self.runs[row + 1]].tobytes()
-        if text:
-            return {"size": [height, width], "counts": text}
         bounds = self.points[self.parts[row] : self.parts[row + 1] + 1].tolist()
         polygons = [self.coordinates[start:stop] for start, stop in pairwise(bounds)]
         if not polygons:
-            return _encoded([{"size": [height, width], "counts": [height * width]}])[0]
+            return compressed([[height * width]], (height, width))[0]
         found: dict[str, Any] = mask.merge(mask.frPyObjects(polygons, height, width))
         return found
 
@@ -108,6 +110,35 @@ def bitmaps(rles: list[dict[str, Any]], size: tuple[int, int]) -> NDArray[np.uin
         warnings.simplefilter("ignore", DeprecationWarning)
         decoded = mask.decode(rles)
     return np.ascontiguousarray(decoded.transpose(2, 0, 1))
+
+
+def compressed(
+    counts: Sequence[Sequence[int] | Ints], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Run lengths of n masks of (height, width), each beginning with 0's, as compressed RLEs."""
+    from pycocotools import mask
+
+    plain = [{"size": list(size), "counts": one} for one in counts]
+    found: list[dict[str, Any]] = mask.frPyObjects(plain, *size) if plain else []
+    return found
+
+
+def run_lengths(mask: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> Ints:
+    """Of a mask (h, w) that stands at ``left``, ``top`` of an image of (height, width).
+
+    Args:
+        mask: h and w may be 0; all of it is inside the image, and there is no object outside of it.
+    """
+    height, width = size
+    columns = np.zeros((mask.shape[1], mask.shape[0] + 1), np.int8)  # each ends outside
+    columns[:, :-1] = mask.T
+    column, row = np.divmod(np.flatnonzero(np.diff(columns.ravel(), prepend=0)), columns.shape[1])
+    at = (left + column) * height + top + row
+    # Where one column ends and the next begins at the same pixel, nothing changes there.
+    same = np.flatnonzero(at[1:] == at[:-1])
+    edges = np.delete(at, np.concatenate((same, same + 1)))
+    edges = edges[edges < height * width]
+    return np.diff(edges, prepend=0, append=height * width)
 
 
 def as_json(rle: dict[str, Any]) -> dict[str, Any]:
@@ -141,14 +172,14 @@ def parse(entries: Sequence[Any], sizes: Ints) -> Segmentations:
             raise Damaged(row, f"has a segmentation that is {_kind(entry)}", f"{_POLYGONS}; {_RLE}")
     owners = np.array([row for row, _ in polygons], np.int64)
     points, coordinates = _coordinates([one for _, one in polygons], owners, sizes)
-    texts |= _compressed(lists, sizes)
+    texts |= _texts(lists, sizes)
     held = [texts.get(row, b"") for row in range(len(entries))] if texts else []
     lengths = np.zeros(len(entries), np.int64)
     if held:
         lengths[:] = [len(text) for text in held]
     runs = _starts(lengths)
-    text = np.frombuffer(b"".join(held), np.uint8)
-    _check_text(text, runs, sizes)
+    text = b"".join(held)
+    _check_text(np.frombuffer(text, np.uint8), runs, sizes)
     parts = np.searchsorted(owners, np.arange(len(entries) + 1))
     return Segmentations(sizes, parts, points, coordinates, runs, text)
 
@@ -189,7 +220,9 @@ def _coordinates(polygons: list[Any], owners: Ints, sizes: Ints) -> tuple[Ints, 
             raise Damaged(int(owners[wrong]), what, _POLYGONS)
     points = _starts(lengths)
     try:
-        numbers = set(map(type, chain.from_iterable(polygons))) <= {int, float}
+        numbers = set(map(type, chain.from_iterable(polygons))) <= {int, float} or all(
+            map(_is_number, chain.from_iterable(polygons))
+        )
         values = np.fromiter(
             chain.from_iterable(polygons) if numbers else (), np.float64, numbers * points[-1]
         )
@@ -210,7 +243,7 @@ def _coordinates(polygons: list[Any], owners: Ints, sizes: Ints) -> tuple[Ints, 
     return points, values
 
 
-def _compressed(lists: dict[int, list[Any]], sizes: Ints) -> dict[int, bytes]:
+def _texts(lists: dict[int, list[Any]], sizes: Ints) -> dict[int, bytes]:
     """Text of RLEs whose counts are lists, by row."""
     for row, counts in lists.items():
         height, width = sizes[row].tolist()
@@ -218,15 +251,10 @@ def _compressed(lists: dict[int, list[Any]], sizes: Ints) -> dict[int, bytes]:
             raise Damaged(row, "has RLE counts that are no whole numbers from 0", _RLE)
         if sum(counts) != height * width:
             raise Damaged(row, *_unequal(sum(counts), height, width))
-    plain = [{"size": sizes[row].tolist(), "counts": counts} for row, counts in lists.items()]
-    return {row: one["counts"] for row, one in zip(lists, _encoded(plain), strict=True)}
-
-
-def _encoded(plain: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    from pycocotools import mask
-
-    found: list[dict[str, Any]] = mask.frPyObjects(plain, 0, 0) if plain else []
-    return found
+    return {
+        row: compressed([counts], tuple(sizes[row].tolist()))[0]["counts"]
+        for row, counts in lists.items()
+    }
 
 
 def _check_text(text: NDArray[np.uint8], runs: Ints, sizes: Ints) -> None:
@@ -309,7 +337,7 @@ def _starts(lengths: Ints) -> Ints:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _kind(value: Any) -> str:

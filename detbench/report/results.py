@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from detbench.evaluation.metric import METRICS
+from detbench.evaluation.metric import MASK_METRICS, METRICS
 from detbench.progress import Tell
 from detbench.recipe.experiment import Cell
 from detbench.recipe.resolve import schedule_of
@@ -112,7 +112,8 @@ class TableResults:
     @property
     def main_metric(self) -> str | None:
         """The metric that rows are compared by: AP, else the first of COCO's that is printed."""
-        printed = [metric for metric in self.plan.table.columns if metric in METRICS]
+        known = (*METRICS, *MASK_METRICS)
+        printed = [metric for metric in self.plan.table.columns if metric in known]
         return "AP" if "AP" in printed else next(iter(printed), None)
 
     @cached_property

@@ -269,3 +269,19 @@ def test_ground_truth_as_columns_and_as_a_dictionary_agree(root):
     for one in table.ground_truth("")["annotations"]:
         expected = by_hand(by_id[one["id"]]["segmentation"], *sizes[one["image_id"]])
         np.testing.assert_array_equal(decoded(one["segmentation"]), expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_run_lengths_of_a_part_are_those_of_the_whole(given_data):
+    left, top = given_data.draw(st.integers(0, WIDTH)), given_data.draw(st.integers(0, HEIGHT))
+    width = given_data.draw(st.integers(0, WIDTH - left))
+    height = given_data.draw(st.integers(0, HEIGHT - top))
+    seed = given_data.draw(st.integers(0, 9))
+    share = given_data.draw(st.sampled_from([0.0, 0.3, 0.9, 1.0]))
+    part = np.random.default_rng(seed).random((height, width)) < share
+    whole = np.zeros(SIZE, np.uint8, order="F")
+    whole[top : top + height, left : left + width] = part
+    counts = segmentations.run_lengths(part, left, top, (HEIGHT, WIDTH))
+    assert counts.tolist() == [n for i, n in enumerate(run_lengths(whole)) if n or not i]
+    assert segmentations.compressed([counts], (HEIGHT, WIDTH)) == [mask.encode(whole)]
