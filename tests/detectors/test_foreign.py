@@ -249,7 +249,7 @@ def test_masks_are_unknown() -> None:
     with meta.device():
         theirs: Any = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
         ours = build_detector(recipe("faster-rcnn"), 80)
-    with pytest.raises(WeightsError, match=r"12 unknown.*mask_head"):
+    with pytest.raises(WeightsError, match=r"12 unknown.*mask\."):
         weights.load_content(ours, files.of_state(theirs.state_dict()), "masks", whole=True)
 
 
