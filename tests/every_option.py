@@ -6,12 +6,11 @@ A new option is a case by being one; it comes here by name only if it does not g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
 
 import torch
-from reference_weights import filled
+from made_masks import with_masks
 from torch import nn
 
 from detbench.assembly import build_detector
@@ -114,5 +113,4 @@ def build(case: str, seed: int = 0) -> nn.Module:
 def targets() -> Targets:
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 30.0], [20.0, 4.0, 60.0, 60.0]]), torch.zeros(0, 4)]
     labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
-    masks = tuple(filled(one, 64, 64) for one in boxes)
-    return replace(Targets.pad(boxes, labels, torch.tensor([[64, 64]] * 2)), masks=masks)
+    return with_masks(Targets.pad(boxes, labels, torch.tensor([[64, 64]] * 2)), 64, 64)

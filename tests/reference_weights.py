@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import zlib
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from made_masks import with_masks
 
 from detbench.structures import Targets
 
@@ -57,14 +57,6 @@ def state_dict(case: dict) -> dict[str, torch.Tensor]:
     return {name: weight(name, tuple(shape)) for name, shape in case["state_dict"].items()}
 
 
-def filled(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(n, 4) boxes, corners cut to whole numbers, as (n, height, width) masks."""
-    masks = torch.zeros(len(boxes), height, width, dtype=torch.uint8)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
-        mask[top:bottom, left:right] = 1
-    return masks
-
-
 def inputs(case: dict) -> tuple[torch.Tensor, Targets, torch.Tensor]:
     """Images, targets and sizes of a case."""
     given = case["inputs"]
@@ -72,7 +64,6 @@ def inputs(case: dict) -> tuple[torch.Tensor, Targets, torch.Tensor]:
     images = np.random.RandomState(given["image_seed"]).standard_normal(shape)
     boxes = [torch.tensor(b, dtype=torch.float32).reshape(-1, 4) for b in given["boxes_xyxy"]]
     targets = Targets.pad(boxes, [torch.tensor(labels) for labels in given["labels"]])
-    masks = tuple(filled(one, given["height"], given["width"]) for one in boxes)
-    targets = dataclasses.replace(targets, masks=masks)
+    targets = with_masks(targets, given["height"], given["width"])
     sizes = torch.tensor([[given["height"], given["width"]]] * given["batch"])
     return torch.tensor(images, dtype=torch.float32), targets, sizes

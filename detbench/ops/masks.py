@@ -16,6 +16,8 @@ THRESHOLD = 0.5
 PIXELS = 2**22
 """Pixels that are pasted at once: 12 bytes each, of a position and a value. One object alone may
 have more."""
+SPARE = 2**14
+"""Pixels that are pasted in vain, beside as many as are not, rather than one mask after another."""
 CROPPED = 2**25
 """Numbers of whole masks that are read at once, 4 bytes each; one mask alone may have more."""
 
@@ -88,17 +90,26 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Iterator[Paste
         size: height and width of the image.
     """
     regions = _regions(boxes, size)
-    sides = [(bottom - top, right - left) for left, top, right, bottom in regions]
-    waiting: list[int] = []
-    height = width = 0
+    for chosen in _together([(bottom - top, right - left) for left, top, right, bottom in regions]):
+        yield from _pasted(masks, boxes, regions, chosen)
+
+
+def _together(sides: list[tuple[int, int]]) -> Iterator[list[int]]:
+    """Which regions, of these heights and widths, are pasted at once: small ones first, some of
+    like size, as all have the sides of the largest.
+    """
+    chosen: list[int] = []
+    height = width = own = 0
     for index in sorted(range(len(sides)), key=lambda at: sides[at][0] * sides[at][1]):
-        height, width = max(height, sides[index][0]), max(width, sides[index][1])
-        if waiting and (len(waiting) + 1) * height * width > PIXELS:
-            yield from _pasted(masks, boxes, regions, waiting)
-            waiting, (height, width) = [], sides[index]
-        waiting.append(index)
-    if waiting:
-        yield from _pasted(masks, boxes, regions, waiting)
+        tall, wide = sides[index]
+        height, width, own = max(height, tall), max(width, wide), own + tall * wide
+        padded = (len(chosen) + 1) * height * width
+        if chosen and padded > min(PIXELS, 2 * own + SPARE):
+            yield chosen
+            chosen, (height, width), own = [], (tall, wide), tall * wide
+        chosen.append(index)
+    if chosen:
+        yield chosen
 
 
 def _regions(boxes: Tensor, size: tuple[int, int]) -> list[list[int]]:
