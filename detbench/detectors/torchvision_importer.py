@@ -35,7 +35,9 @@ RENAMES: tuple[tuple[str, str], ...] = (
 )
 TOWER = re.compile(r"head\.(classification|regression)_head\.conv\.(\d+)(\.0)?\.(\w+)")
 MASK_CONV = re.compile(r"roi_heads\.mask_head\.mask_fcn(\d+)\.(\w+)")
-WITHOUT_EPS = tuple(f"{name}_resnet50_fpn_coco-" for name in ("fasterrcnn", "retinanet", "maskrcnn"))
+WITHOUT_EPS = tuple(
+    f"{name}_resnet50_fpn_coco-" for name in ("fasterrcnn", "retinanet", "maskrcnn")
+)
 """Files whose frozen norms torchvision runs with an epsilon of 0 (``overwrite_eps``)."""
 
 COCO_IDS = 91

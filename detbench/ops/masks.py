@@ -40,9 +40,7 @@ def crops(
         (K, size, size), float32, 0 or 1; nothing is read from the device.
     """
     parts = zip(masks, rois.split(list(counts)), objects.split(list(counts)), strict=True)
-    found = [
-        _cropped(whole, boxes[:, 1:].float(), index, size) for whole, boxes, index in parts
-    ]
+    found = [_cropped(whole, boxes[:, 1:].float(), index, size) for whole, boxes, index in parts]
     return (torch.cat(found) >= THRESHOLD).float()
 
 
