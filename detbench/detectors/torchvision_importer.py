@@ -1,4 +1,6 @@
-"""torchvision's own detectors (FCOS, RetinaNet v1, Faster and Mask R-CNN v1): their weights to ours."""
+"""torchvision's own detectors (FCOS, RetinaNet v1, Faster and Mask R-CNN v1): their weights to
+ours.
+"""
 
 from __future__ import annotations
 
