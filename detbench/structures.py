@@ -90,14 +90,21 @@ class Detections:
         boxes: (D, 4), xyxy pixels.
         scores: (D,), in [0, 1].
         labels: (D,), int64, 0-based.
+        masks: (D, M, M), probabilities on a grid over each box; None without a mask head.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def taken(self, index: Tensor) -> Detections:
+        """Those at ``index``, (K,), in its order."""
+        masks = None if self.masks is None else self.masks[index]
+        return Detections(self.boxes[index], self.scores[index], self.labels[index], masks)
 
 
 @dataclass(frozen=True)

@@ -319,6 +319,8 @@ def _roi(detector: Roi) -> Findings:
         yield ("readout", "average"), "readout.cls_rounds names one round"
     elif readout.cls not in ("cls", "loc"):
         yield ("readout", "average"), f"readout.cls = '{readout.cls}' fuses probabilities"
+    if not detector.rounds:
+        yield ("mask", "stages"), "the detector has one stage: it has no rounds"
     yield from _box_loss(("supervision", "loc"), detector.supervision.loc)
     if detector.sibling is not None:
         yield from _box_loss(("sibling", "supervision", "loc"), detector.sibling.supervision.loc)
