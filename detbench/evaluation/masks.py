@@ -32,7 +32,7 @@ from detbench.evaluation.detections import (
 Overlaps = Callable[[Ints, Ints], Floats]
 """IoU of pairs: rows of detections and of objects, (P,) each, to (P,)."""
 
-_AT_ONCE = 10_000
+_AT_ONCE = 255  # pycocotools counts in a byte, which numpy 2 refuses to overflow
 
 
 @dataclass(frozen=True)

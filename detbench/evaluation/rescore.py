@@ -39,7 +39,7 @@ class Rescorer:
         if digest(cell) != rows[0].digest:
             return "its recipe is not the one its name is the digest of"
         try:
-            truth = self._truths.of(cell.data, masks.of(detections))
+            truth = self._truths.of(cell.data, cell.masks or masks.of(detections))
             metrics = scoring.score(cell.data, truth, detections, cell.evaluation)
         except DetbenchError as error:
             return f"{UNSCORED}{' '.join(str(error).split())}"
