@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +59,8 @@ def _cropped(masks: Tensor, boxes: Tensor, objects: Tensor, size: int) -> Tensor
     return found
 
 
-class Pasted(NamedTuple):
+@dataclass(frozen=True)
+class Pasted:
     """One detection's mask in its image.
 
     Attributes:

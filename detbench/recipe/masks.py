@@ -20,7 +20,7 @@ class MaskFcn(Option):
     """
 
     target: ClassVar[str] = "detbench.stages.heads.mask:MaskFcn"
-    scaling: ClassVar[Scaling] = {"channels": "channels", **kept("depth")}
+    scaling: ClassVar[Scaling] = {"channels": "roi", **kept("depth")}
 
     kind: Literal["fcn"]
     depth: Positive = 4

@@ -239,8 +239,8 @@ def test_a_head_learns_one_image_by_heart() -> None:
     maps, levels = detector.pyramid(given)
     exact = Detections(boxes, torch.ones(2), torch.tensor([1, 3]))
     [found] = detector.extras["mask"].predict(detector._task_pyramids(maps, levels), [exact])
-    for index, left, top, mask in paste(found.masks.detach(), boxes, (SIDE, SIDE)):
-        pasted = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-        pasted[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-        wanted = masks[0][index].bool()
+    for one in paste(found.masks.detach(), boxes, (SIDE, SIDE)):
+        (height, width), pasted = one.mask.shape, torch.zeros(SIDE, SIDE, dtype=torch.bool)
+        pasted[one.top : one.top + height, one.left : one.left + width] = one.mask
+        wanted = masks[0][one.index].bool()
         assert (pasted & wanted).sum() / (pasted | wanted).sum() > 0.85

@@ -42,12 +42,12 @@ def whole(masks: Tensor, boxes: Tensor, height: int, width: int) -> NDArray[np.b
     """(D, height, width): each mask in its image."""
     found = np.zeros((len(boxes), height, width), bool)
     seen = []
-    for index, left, top, mask in paste(masks, boxes, (height, width)):
-        rows, columns = mask.shape
+    for one in paste(masks, boxes, (height, width)):
+        (rows, columns), left, top = one.mask.shape, one.left, one.top
         assert 0 <= left <= left + columns <= width
         assert 0 <= top <= top + rows <= height
-        found[index, top : top + rows, left : left + columns] = mask.numpy()
-        seen.append(index)
+        found[one.index, top : top + rows, left : left + columns] = one.mask.numpy()
+        seen.append(one.index)
     assert sorted(seen) == list(range(len(boxes)))
     return found
 
@@ -125,7 +125,7 @@ def aligned(mask: NDArray[np.uint8], box: list[float], size: int) -> NDArray[np.
                     x = left + (j + (b + 0.5) / columns) * width
                     y = min(max(y, 0.0), mask.shape[0] - 1)
                     x = min(max(x, 0.0), mask.shape[1] - 1)
-                    total += read(mask, y, x)
+                    total += read(mask.astype(np.float64), y, x)
             found[i, j] = total / (rows * columns)
     return found
 
