@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,19 @@ class Damaged(Exception):
     def __init__(self, row: int, problem: str, advice: str) -> None:
         super().__init__(problem)
         self.row, self.problem, self.advice = row, problem, advice
+
+
+class Placed(NamedTuple):
+    """A mask somewhere in an image, with no object outside of it.
+
+    Attributes:
+        left, top: of ``mask``.
+        mask: (h, w), inside the image; h and w may be 0.
+    """
+
+    left: int
+    top: int
+    mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -123,12 +136,9 @@ def compressed(
     return found
 
 
-def run_lengths(mask: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> Ints:
-    """Of a mask (h, w) that stands at ``left``, ``top`` of an image of (height, width).
-
-    Args:
-        mask: h and w may be 0; all of it is inside the image, and there is no object outside of it.
-    """
+def run_lengths(placed: Placed, size: tuple[int, int]) -> Ints:
+    """Of a mask in an image of (height, width), see ``compressed``."""
+    left, top, mask = placed
     height, width = size
     columns = np.zeros((mask.shape[1], mask.shape[0] + 1), np.int8)  # each ends outside
     columns[:, :-1] = mask.T

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from detbench.data.loading import worker_deaths
-from detbench.data.segmentations import Ints, as_json, compressed, run_lengths
+from detbench.data.segmentations import Ints, Placed, as_json, compressed, run_lengths
 from detbench.errors import CellFailed
 from detbench.evaluation.views import ViewSet
-from detbench.ops.masks import Pasted, paste
+from detbench.ops.masks import paste
 from detbench.progress import Progress, Report
 from detbench.structures import Batch, Detections
 from detbench.training.precision import memory_format
@@ -109,18 +109,21 @@ def _rles(
 ) -> list[dict[str, Any]]:
     """Compressed RLEs of detections' masks in the original; arguments as of ``original_boxes``."""
     counts: dict[int, Ints] = {}
-    for one in original_masks(detections, scale, size):
-        counts[one.index] = run_lengths(one.mask.numpy(), one.left, one.top, size)
+    for row, placed in original_masks(detections, scale, size):
+        counts[row] = run_lengths(placed, size)
     return compressed([counts[row] for row in range(len(detections))], size)
 
 
 def original_masks(
     detections: Detections, scale: tuple[float, float], size: tuple[int, int]
-) -> Iterator[Pasted]:
-    """Masks in pixels of the original image; arguments as of ``original_boxes``."""
+) -> Iterator[tuple[int, Placed]]:
+    """Masks in pixels of the original image, each with the row of its detection, in any order; none
+    without a mask head. Arguments as of ``original_boxes``.
+    """
     if detections.masks is not None:
         boxes = detections.boxes / detections.boxes.new_tensor(scale * 2)
-        yield from paste(detections.masks, boxes, size)
+        for one in paste(detections.masks, boxes, size):
+            yield one.index, Placed(one.left, one.top, one.mask.numpy())
 
 
 def original_boxes(boxes: Tensor, scale: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
