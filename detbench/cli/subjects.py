@@ -220,7 +220,9 @@ def as_json(found: dict[str, Any]) -> dict[str, Any]:
         "width": width,
         "height": height,
         "drawn_from_score": found["least"],
-        "detections": _json_boxes(found["after"], names, ids),
+        "detections": _json_masks(
+            found["after"], _json_boxes(found["after"], names, ids), (height, width)
+        ),
         "before_nms": _json_boxes(found["before"], names, ids),
     }
     if found["competitions"] is not None:
@@ -250,6 +252,18 @@ def _json_boxes(boxed: Boxed, names: list[str], ids: list[int]) -> list[dict[str
             boxed.boxes.tolist(), boxed.labels.tolist(), boxed.scores.tolist(), strict=True
         )
     ]
+
+
+def _json_masks(
+    boxed: Boxed, found: list[dict[str, Any]], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """``found`` with the masks of ``boxed``, if it has any, as compressed RLEs."""
+    from detbench.data.segmentations import as_json, compressed, run_lengths
+
+    rles = compressed([run_lengths(one, size) for one in boxed.masks or ()], size)
+    for one, rle in zip(found, rles, strict=False):
+        one["segmentation"] = as_json(rle)
+    return found
 
 
 def _json_candidate(one: Candidate) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.data.segmentations import Placed
 from detbench.evaluation.detections import iou
 from detbench.evaluation.error_types import T_B
 
@@ -26,18 +27,22 @@ class Boxed:
         boxes: (n, 4), xyxy in pixels of the original image; n may be 0.
         labels: (n,), 0-based.
         scores: (n,), in [0, 1]; of objects 1.
+        masks: n; none where there are none.
     """
 
     boxes: Boxes
     labels: Labels
     scores: Boxes
+    masks: tuple[Placed, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def chosen(self, rows: NDArray[np.bool_] | Labels) -> Boxed:
         """Some of them, by a mask or by indices."""
-        return Boxed(self.boxes[rows], self.labels[rows], self.scores[rows])
+        which = np.arange(len(self))[rows].tolist()
+        masks = None if self.masks is None else tuple(self.masks[row] for row in which)
+        return Boxed(self.boxes[rows], self.labels[rows], self.scores[rows], masks)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from detbench.data import Sample, transforms
 from detbench.detectors.dense import DenseDetector
 from detbench.errors import CellFailed
 from detbench.evaluation.competition import Boxed
-from detbench.evaluation.predict import original_boxes
+from detbench.evaluation.predict import original_boxes, original_masks
 from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
 from detbench.structures import Detections
@@ -32,7 +32,7 @@ class Inspection:
 
     Attributes:
         before: what goes into NMS.
-        after: the detections.
+        after: the detections, with their masks if the detector makes them.
         every: before NMS, without a threshold on the score.
     """
 
@@ -85,13 +85,17 @@ def inspect(
 
 @contextmanager
 def _inference(network: Any, changed: dict[str, Any]) -> Iterator[None]:
-    """Test-time settings changed for a while."""
-    own = network.inference
+    """Test-time settings changed for a while, and no masks where any is: boxes are too many."""
+    own, extras = network.inference, getattr(network, "extras", {})
     network.inference = replace(own, **changed)
+    if changed and extras:
+        network.extras = {}
     try:
         yield
     finally:
         network.inference = own
+        if extras:
+            network.extras = extras
 
 
 def in_original(detections: Detections, scale: tuple[float, float], size: tuple[int, int]) -> Boxed:
@@ -101,4 +105,8 @@ def in_original(detections: Detections, scale: tuple[float, float], size: tuple[
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise CellFailed("a detection is not finite: the weights are damaged or untrained")
     corners = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1)
-    return Boxed(corners, detections.labels.cpu().numpy(), scores)
+    held = dict(original_masks(detections, scale, size))
+    masks = None
+    if detections.masks is not None:
+        masks = tuple(held[row] for row in range(len(detections)))
+    return Boxed(corners, detections.labels.cpu().numpy(), scores, masks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from detbench.data.loading import worker_deaths
+from detbench.data.segmentations import Ints, Placed, as_json, compressed, run_lengths
 from detbench.errors import CellFailed
 from detbench.evaluation.views import ViewSet
+from detbench.ops.masks import paste
 from detbench.progress import Progress, Report
 from detbench.structures import Batch, Detections
 from detbench.training.precision import memory_format
@@ -47,7 +49,8 @@ def predict(
     Returns:
         COCO results, images in the loader's order, best detection first: ``bbox`` is x, y, w, h in
         pixels of the original image, cut to it, to 0.001 pixel; ``score`` is the float32 that was
-        computed, so that the order of detections is kept.
+        computed, so that the order of detections is kept. Of a detector with masks
+        ``segmentation`` is a mask's compressed RLE in the original image.
 
     Raises:
         CellFailed: a box or score is not finite.
@@ -85,7 +88,7 @@ def to_results(
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise CellFailed(f"image {batch.image_ids[index]}: a detection is not finite")
     labels = detections.labels.tolist()
-    return [
+    found: list[dict[str, Any]] = [
         {
             "image_id": batch.image_ids[index],
             "category_id": identifiers[label],
@@ -94,6 +97,33 @@ def to_results(
         }
         for label, box, score in zip(labels, boxes.tolist(), scores, strict=True)
     ]
+    if detections.masks is not None:
+        rles = _rles(detections, batch.scales[index], batch.originals[index])
+        for one, rle in zip(found, rles, strict=True):
+            one["segmentation"] = as_json(rle)
+    return found
+
+
+def _rles(
+    detections: Detections, scale: tuple[float, float], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Compressed RLEs of detections' masks in the original; arguments as of ``original_boxes``."""
+    counts: dict[int, Ints] = {}
+    for row, placed in original_masks(detections, scale, size):
+        counts[row] = run_lengths(placed, size)
+    return compressed([counts[row] for row in range(len(detections))], size)
+
+
+def original_masks(
+    detections: Detections, scale: tuple[float, float], size: tuple[int, int]
+) -> Iterator[tuple[int, Placed]]:
+    """Masks in pixels of the original image, each with the row of its detection, in any order; none
+    without a mask head. Arguments as of ``original_boxes``.
+    """
+    if detections.masks is not None:
+        boxes = detections.boxes / detections.boxes.new_tensor(scale * 2)
+        for one in paste(detections.masks, boxes, size):
+            yield one.index, Placed(one.left, one.top, one.mask.numpy())
 
 
 def original_boxes(boxes: Tensor, scale: tuple[float, float], size: tuple[int, int]) -> np.ndarray:

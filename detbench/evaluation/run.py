@@ -66,7 +66,8 @@ def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "d
     found = _in_order(team.gather(own), truth)
     if not team.first:
         return Scored({}, [], loader.images)
-    metrics = scoring.score(cell.data, truth, found, settings, evaluator)
+    masked = cell.data.truth(host.data_root, masks=True) if cell.masks else None
+    metrics = scoring.score(cell.data, masked or truth, found, settings, evaluator)
     return Scored(metrics, found, loader.images)
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from detbench.data.segmentations import Placed
+from detbench.report.shading import shaded
 from detbench.results.files import write_atomic
 
 Colour = tuple[int, int, int]
@@ -122,7 +124,10 @@ def resized(image: NDArray[np.uint8], scale: float) -> Image.Image:
 
 
 def annotated(
-    image: NDArray[np.uint8], marks: Sequence[Mark], scale: float
+    image: NDArray[np.uint8],
+    marks: Sequence[Mark],
+    scale: float,
+    masks: Sequence[tuple[Placed, Colour]] = (),
 ) -> tuple[Image.Image, int]:
     """An image with boxes and labels.
 
@@ -130,11 +135,12 @@ def annotated(
         image: (H, W, 3), uint8, RGB.
         marks: most important first: they are drawn on top and get their labels first.
         scale: as of ``factor``.
+        masks: laid below the boxes, most important first.
 
     Returns:
         The picture, and how many labels found no place.
     """
-    picture = resized(image, scale)
+    picture = shaded(resized(image, scale), masks, scale)
     draw = ImageDraw.Draw(picture)
     boxes = [_scaled(mark.box, scale, picture.size) for mark in marks]
     for mark, box in reversed(list(zip(marks, boxes, strict=True))):

@@ -54,7 +54,7 @@ def before_and_after(
 
     Args:
         image: (H, W, 3), uint8, RGB.
-        before, after: what is to be seen of them, best first.
+        before, after: what is to be seen of them, best first; masks are drawn after NMS.
         names: of the classes.
     """
     scale = drawing.factor(image.shape[1], image.shape[0])
@@ -70,7 +70,11 @@ def before_and_after(
     ):
         text = f"{names[label]} {score:.2f}" + (f" of {many}" if many > 1 else "")
         marks.append(Mark(_box(box), colours[label], text))
-    picture, left_out = drawing.annotated(image, marks, scale)
+    masks = [
+        (mask, colours[label])
+        for mask, label in zip(after.masks or (), after.labels.tolist(), strict=False)
+    ]
+    picture, left_out = drawing.annotated(image, marks, scale, masks)
     legend = [Line("class, score, and how many boxes it stands for")] if marks else []
     said = f"After NMS: {_count(len(after))}{_unlabelled(left_out)}"
     panels.append(drawing.panel(picture, said, legend))

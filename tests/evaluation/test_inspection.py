@@ -12,6 +12,7 @@ from detbench.assembly import build_detector
 from detbench.data import Sample, transforms
 from detbench.errors import CellFailed
 from detbench.evaluation.inspection import in_original, inspect
+from detbench.ops.masks import paste
 from detbench.recipe import resolve
 from detbench.recipe.experiment import Input
 from detbench.structures import Detections
@@ -30,7 +31,7 @@ def detector(name: str) -> tuple[Any, Any]:
     return network, cell
 
 
-@pytest.mark.parametrize("name", ["fcos-r50", "atss-r50", "double-head-r50"])
+@pytest.mark.parametrize("name", ["fcos-r50", "atss-r50", "double-head-r50", "mask-rcnn-r50"])
 def test_after_is_what_the_detector_detects_and_before_holds_it(name: str) -> None:
     network, cell = detector(name)
     settings = network.inference
@@ -56,6 +57,19 @@ def test_after_is_what_the_detector_detects_and_before_holds_it(name: str) -> No
         assert (one.boxes <= [100, 60, 100, 60]).all()
     every = {tuple(box) for box in seen.every.boxes.tolist()}
     assert {tuple(box) for box in seen.after.boxes.tolist()} <= every
+    assert seen.before.masks is None
+    assert seen.every.masks is None
+    if expected.masks is None:
+        assert seen.after.masks is None
+        return
+    assert "mask" in network.extras
+    placed = {one.index: one for one in paste(expected.masks, expected.boxes / 1.6, (60, 100))}
+    assert len(seen.after.masks) == len(placed) == len(expected)
+    for row, one in enumerate(seen.after.masks):
+        assert (one.left, one.top) == (placed[row].left, placed[row].top)
+        assert (one.mask == placed[row].mask.numpy()).all()
+    some = seen.after.chosen(seen.after.scores < seen.after.scores.max())
+    assert len(some.masks) == len(some) < len(seen.after)
 
 
 def test_numbers_that_are_not_finite_are_an_error() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from detbench.data.segmentations import bitmaps
 from detbench.errors import CellFailed
 from detbench.evaluation.coco import evaluate
 from detbench.evaluation.predict import original_boxes, predict
@@ -108,3 +111,46 @@ def test_rounding_does_not_move_ap() -> None:
 
     assert 0.1 < ap(noisy) < 0.9
     assert ap(rounded) == pytest.approx(ap(noisy), abs=1e-6)
+
+
+def test_masks_are_rles_in_the_original_image() -> None:
+    """Each pixel of the original by itself: bilinear between the grid's centres, 0 around it."""
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.tensor(
+        [[20.0, 40.0, 60.0, 120.0], [-4.0, 0.0, 300.0, 300.0], [9.0, 8.0, 9.3, 8.2]]
+    )
+    detector = Fixed(boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1, 0, 0]))
+    masks = torch.rand(3, 4, 4, generator=generator)
+    detector.found = replace(detector.found, masks=masks)
+    results = predict(detector, [batch([7])], CATEGORIES, "cpu", lambda _: None)
+    assert [one["segmentation"]["size"] for one in results] == [[50, 100]] * 3
+    json.dumps(results)
+    rles = [
+        {"size": [50, 100], "counts": one["segmentation"]["counts"].encode()} for one in results
+    ]
+    found = bitmaps(rles, (50, 100))
+    places = (boxes / torch.tensor([2.0, 4, 2, 4])).tolist()
+    for mask, box, bits in zip(masks.double(), places, found, strict=True):
+        grid = np.pad(mask.numpy(), 1)
+        left, top, right, bottom = box
+        for y in range(50):
+            for x in range(100):
+                u = (x + 0.5 - left) / (right - left) * 4 + 0.5
+                v = (y + 0.5 - top) / (bottom - top) * 4 + 0.5
+                if not (0 <= u < 5 and 0 <= v < 5):
+                    assert not bits[y, x]
+                    continue
+                i, j = int(v), int(u)
+                a, b = v - i, u - j
+                value = (1 - a) * ((1 - b) * grid[i, j] + b * grid[i, j + 1])
+                value += a * ((1 - b) * grid[i + 1, j] + b * grid[i + 1, j + 1])
+                if abs(value - 0.5) > 1e-4:
+                    assert bits[y, x] == (value > 0.5)
+    assert found[2].sum() == 0
+    assert 0 < found[0].sum() < 20 * 20
+
+
+def test_no_detection_has_no_mask() -> None:
+    detector = Fixed(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    detector.found = replace(detector.found, masks=torch.zeros(0, 28, 28))
+    assert predict(detector, [batch([1])], CATEGORIES, "cpu", lambda _: None) == []

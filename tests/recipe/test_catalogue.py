@@ -161,6 +161,9 @@ DETECTORS = (
         "tsd-r50": {"AP": 41.0},
         "tsd-cascade-r50": {},
         "tsd-cascade-baseline-r50": {},
+        "mask-rcnn-r50": {"AP": 38.2, "gflops": 260.14, "params_m": 44.17},
+        "mask-rcnn-r101": {"AP": 40.0},
+        "tsd-mask-rcnn-r50": {"AP": 41.5},
         "atss-face-r50": {},
         "ddod-face-r50": {},
     }
@@ -273,7 +276,6 @@ SCHEDULES = {
     "coco-2x-ms-ddod": ("coco", (24, None), 32, 0.02, (16, 22), (500, 0.001)),
     "coco-double-head": ("coco", (None, 180_000), 8, 0.01, (120_000, 160_000), (500, 1 / 3)),
     "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
-    "coco-20e-tsd": ("coco", (20, None), 32, 0.04, (16, 19), (3665, 0.00125 / 0.04)),
     "coco-3x-tsd": ("coco", (34, None), 32, 0.04, (24, 33), (3665, 0.00125 / 0.04)),
     "voc-decoupled-rcnn": ("voc", (12, None), 8, 0.005, (9,), (0, 0.001)),
     "voc07-double-head": ("voc", (None, 8750), 8, 0.008, (6250,), (500, 1 / 3)),

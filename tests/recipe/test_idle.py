@@ -125,6 +125,7 @@ NOTHING = [
         "at test both tasks have the proposals of assignment.cls",
     ),
     ("faster-rcnn-r50", SMOKE, ["readout.average=logits"], "cls_rounds names one round"),
+    ("mask-rcnn-r50", SMOKE, ["mask.stages=last"], "the detector has one stage"),
     (
         "faster-rcnn-r50",
         SMOKE,
@@ -164,6 +165,8 @@ SOMETHING = [
     ("faster-rcnn-r50", PAPER, "training.optimizer.decay_norms=false"),
     ("double-head-r50", PAPER, "training.optimizer.decay_norms=false"),
     ("cascade-rcnn-r50", SMOKE, "readout.average=logits"),
+    ("cascade-rcnn-r50", SMOKE, "mask={stages='last'}"),
+    ("mask-rcnn-r50", SMOKE, "mask=none"),
     ("decoupled-rcnn-r50", SMOKE, "assignment.cls.test_count=40"),
 ]
 

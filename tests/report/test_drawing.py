@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from detbench.data.segmentations import Placed
 from detbench.errors import StoreError
 from detbench.evaluation.competition import Boxed, Candidate, Competition
 from detbench.report import drawing, pictures
 from detbench.report.drawing import BLUE, GREEN, ORANGE, Mark
+from detbench.report.shading import SHARE
 
 GREY = np.full((128, 128, 3), 128, np.uint8)
 NAMES = ["cat", "dog", "a rather long name"]
@@ -171,6 +174,69 @@ def test_a_sheet_has_its_images_in_rows() -> None:
     sheet = pictures.sheet(images, NAMES, "title", 2)
     assert sheet.width == 2 * 768 + 3 * drawing.GAP
     assert drawing.ORANGE in colours(sheet)
+
+
+def mask(left: int, top: int, *rows: str) -> Placed:
+    return Placed(left, top, np.array([[bit == "#" for bit in row] for row in rows]))
+
+
+def test_a_mask_is_translucent_where_it_is_and_has_an_outline() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    bits = np.zeros((20, 30), bool)
+    bits[4:16, 6:26] = True
+    picture, _ = drawing.annotated(image, [], 5.0, [(Placed(10, 20, bits), BLUE)])
+    pixels, plain = (
+        np.asarray(picture).astype(int),
+        np.asarray(drawing.resized(image, 5.0)).astype(int),
+    )
+    whole = np.zeros((128, 128), bool)
+    whole[20:40, 10:40] = bits
+    large = whole.repeat(5, 0).repeat(5, 1)
+    changed = (pixels != plain).any(axis=2)
+    line = (pixels == BLUE).all(axis=2) & large
+    rows, columns = np.nonzero(line)
+    assert (columns.min(), rows.min(), columns.max(), rows.max()) == (80, 120, 179, 179)
+    core = np.zeros_like(large)
+    core[122:178, 82:178] = True
+    assert line[large & ~core].all()
+    expected = (1 - SHARE) * plain[core] + SHARE * np.array(BLUE)
+    assert np.abs(pixels[core] - expected).max() <= 0.5
+    edge = changed & ~large
+    assert (pixels[edge] == 0).all()
+    assert edge[119, 80:180].all()
+    assert not changed[:119].any()
+    assert not changed[:, 181:].any()
+
+
+def test_the_best_mask_lies_on_top_and_empty_ones_are_nothing() -> None:
+    both = [(mask(10, 10, "#" * 20), BLUE), (mask(10, 10, "#" * 30), ORANGE)]
+    pixels = np.asarray(drawing.annotated(GREY, [], 5.0, both)[0])
+    assert (pixels[51, 60] == BLUE).all()
+    assert (pixels[51, 190] == ORANGE).all()
+    nothing = [(Placed(0, 0, np.zeros((0, 0), bool)), BLUE), (mask(3, 3, "..", ".."), BLUE)]
+    plain = np.asarray(drawing.annotated(GREY, [], 5.0)[0])
+    assert (np.asarray(drawing.annotated(GREY, [], 5.0, nothing)[0]) == plain).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0, 0.37])
+def test_masks_at_the_edges_are_drawn_at_any_scale(scale: float) -> None:
+    full = [(Placed(0, 0, np.ones((128, 128), bool)), BLUE), (mask(127, 127, "#"), ORANGE)]
+    picture, _ = drawing.annotated(GREY, [], scale, full)
+    middle = np.asarray(picture)[picture.height // 2, picture.width // 2]
+    assert np.abs(middle - ((1 - SHARE) * 128 + SHARE * np.array(BLUE))).max() <= 1
+
+
+def test_masks_are_drawn_after_nms_in_the_colour_of_their_class() -> None:
+    before = boxed((10, 10, 40, 40, 0, 0.9), (80, 80, 99, 99, 1, 0.5))
+    after = replace(before, masks=(mask(12, 12, *["#" * 20] * 20), mask(82, 82, *["#" * 9] * 9)))
+    plain = pictures.before_and_after(GREY, before, before, NAMES, "title")
+    drawn = pictures.before_and_after(GREY, before, after, NAMES, "title")
+    tints = {
+        tuple(int(v) for v in ((1 - SHARE) * 128 + SHARE * np.array(colour)).round())
+        for colour in (drawing.ORANGE, drawing.SKY)
+    }
+    assert tints <= colours(drawn)
+    assert not tints & colours(plain)
 
 
 def test_names_of_any_letters_can_be_drawn() -> None:
