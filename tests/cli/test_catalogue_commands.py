@@ -343,3 +343,7 @@ def test_a_table_without_claims_says_how_they_are_stated() -> None:
     result = detbench("claims", "beyond-gfl")
     assert "nothing is claimed: docs/recipes.md says how" in result.stderr
     assert as_json("claims", "beyond-gfl") == []
+
+
+def test_claims_latex_has_no_character_that_latex_lacks() -> None:
+    assert detbench("claims", "--format", "latex").stdout.isascii()

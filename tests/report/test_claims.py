@@ -216,9 +216,9 @@ BY_HAND: list[tuple[str, str, str, list[float], list[str]]] = [
     ),
     (
         "decoupled-rcnn-table1",
-        "Denser proposals for regression gain the more",
+        "Denser proposals for regression gain most",
         "in full",
-        [0.4, 0.2, 1.7, 0.4, 0.1, 0.7, 2.8, 0.5],
+        [2.7, 2.3, 2.1, 0.4, 4.1, 4.0, 3.3, 0.5],
         [],
     ),
     (
