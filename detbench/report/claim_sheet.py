@@ -117,7 +117,7 @@ def _borne_out(finding: Finding) -> Entry:
     said = [f"{one.contrast.name}{_metric(one)} {_number(one)} ({one.outcome})" for one in failing]
     if len(said) > SHOWN:
         said = [*said[: SHOWN - 1], f"{len(said) - SHOWN + 1} more"]
-    return Entry(f"{finding.status}; not: {', '.join(said)}", finding.status)
+    return Entry(f"{finding.status}, not: {'; '.join(said)}", finding.status)
 
 
 def _metric(one: Compared) -> str:

@@ -268,7 +268,7 @@ def test_the_sheet_says_it_in_words(tmp_path: Path) -> None:
     assert lines[1][5] == "+9.0 %, +8.7 %, +8.6 %"
     assert lines[3][5:] == [
         "-0.3 to +1.1 (9)",
-        "in part; not: FCOS + SCE, ARl 0.0 (off), GFL + SCE, ARs -0.3 (opposite)",
+        "in part, not: FCOS + SCE, ARl 0.0 (off); GFL + SCE, ARs -0.3 (opposite)",
     ]
     assert lines[12][5:] == ["figure: curves", "not printed"]
     assert sheet.notes[0] == (
