@@ -341,5 +341,5 @@ def _leave_signals(worker: int) -> None:
     """Ctrl-C and SIGTERM may reach the whole group; the training process handles them, and ends
     its workers.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -270,7 +270,7 @@ def _work_on(seconds):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_group_is_this_processs_to_handle(number):
     """As of Ctrl-C, ``timeout`` or a cluster's scheduler: it saves first, then ends its workers."""
     batches = loader(workers=1).batches(0)

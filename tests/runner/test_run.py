@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pty
 import random
 import re
 import signal
@@ -367,6 +368,26 @@ def test_a_stopped_run_saves_says_how_to_go_on_and_resumes(
     assert "Traceback" not in said
     assert _alive(ledger) == []
     assert store.status(_digest(2, 0)) == "missing"
+    monkeypatch.setenv("STUB_STEP_S", "0")
+    assert _run(store, 2).exit_code == 0
+    assert len(_counts(ledger, "resume")) == 2
+
+
+def test_closing_the_terminal_saves_too(
+    store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is printed to it afterwards."""
+    monkeypatch.setenv("STUB_STEP_S", "0.1")
+    monkeypatch.setenv("STUB_STEPS", "200")
+    process, terminal = pty.fork()
+    if not process:
+        os.execv(sys.executable, [sys.executable, SCRIPT, str(store.root), "2", "2"])
+    _await(ledger, "start", 3)
+    time.sleep(0.3)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert _alive(ledger) == []
     monkeypatch.setenv("STUB_STEP_S", "0")
     assert _run(store, 2).exit_code == 0
     assert len(_counts(ledger, "resume")) == 2
