@@ -253,6 +253,16 @@ def test_a_cell_that_lost_a_helper_goes_on_from_its_checkpoint(
     assert _counts(ledger, "resume")[_digest(2, 0)] == 3
 
 
+def test_a_lost_loader_is_lost_wherever_it_is_heard_of(
+    store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch tells of it from a signal handler: also where nothing of ours waits for it."""
+    monkeypatch.setenv("STUB_FAIL", json.dumps({"0": "loader"}))
+    [said] = _run(store, 1).failed.values()
+    assert said.startswith("a process that loads data died (DataLoader worker (pid 7) is killed by")
+    assert store.status(_digest(1, 0)) == "missing"
+
+
 def test_a_cell_that_ends_oddly_is_named_with_its_log(
     store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
