@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from detbench.data.coco_json import CocoJson
@@ -23,6 +22,7 @@ from detbench.recipe.experiment import (
 )
 from detbench.recipe.light import lighten
 from detbench.recipe.override import apply, detector_only, split
+from detbench.recipe.rows import matches
 from detbench.recipe.table import Profile, Row, Table
 from detbench.recipe.validate import parse, suggest
 
@@ -187,17 +187,17 @@ def select(table: Table, pattern: str | None) -> list[Row]:
         return list(table.rows)
     labels = [row.label for row in table.rows]
     parts = [pattern]
-    if not any(_matches(label, pattern) for label in labels):
+    if not any(matches(label, pattern) for label in labels):
         parts = [part.strip() for part in pattern.split(",")]
     mistakes = [
         f"--rows '{part}': no row of {table.id} matches{suggest(part, labels)} "
         f"(rows: {', '.join(labels)})"
         for part in parts
-        if not any(_matches(label, part) for label in labels)
+        if not any(matches(label, part) for label in labels)
     ]
     if mistakes:
         raise RecipeError(mistakes)
-    return [row for row in table.rows if any(_matches(row.label, part) for part in parts)]
+    return [row for row in table.rows if any(matches(row.label, part) for part in parts)]
 
 
 def paper_detector(row: Row) -> Detector | None:
@@ -288,10 +288,6 @@ def parse_dataset(text: str) -> Data:
         f"--dataset '{text}': unknown{hint} "
         f"(choices: {', '.join(known)}, coco:ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES])"
     )
-
-
-def _matches(label: str, pattern: str) -> bool:
-    return fnmatchcase(label.lower(), pattern.lower()) or label.lower() == pattern.lower()
 
 
 def _resolve(
