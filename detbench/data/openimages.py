@@ -98,16 +98,16 @@ class OpenImages(OnDisk):
         for split in SPLITS:
             require(self.table(split, root), self.files(split, root))
 
-    def _read(self, split: Split, root: Path) -> Table:
+    def _read(self, split: Split, root: Path, masks: bool = False) -> Table:
         """As of others; without its images no box has a place in pixels."""
         from detbench.data.openimages_files import require
 
-        return require(super()._read(split, root), self.files(split, root))
+        return require(super()._read(split, root, masks), self.files(split, root))
 
-    def open(self, split: Split, root: Path, seed: int = 0) -> Dataset:
+    def open(self, split: Split, root: Path, seed: int = 0, masks: bool = False) -> Dataset:
         from detbench.data.dataset import CocoDataset
 
-        return CocoDataset(*self.where(split, root), self._read(split, root), found=True)
+        return CocoDataset(*self.where(split, root), self._read(split, root, masks), found=True)
 
     def part(
         self, split: Split, root: Path, limit: int | None

@@ -23,6 +23,7 @@ No torch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,7 @@ def _evaluated(truth: Truth, found: Found, others: Others, boxed: Ints) -> tuple
     if truth.verified is not None:
         verified = _key(truth.verified[:, 0], truth.verified[:, 1], len(others))
         counted &= np.isin(keys, np.concatenate((boxed, verified)))
-    rows, labels, keys = rows[counted], labels[counted], keys[counted]
-    return Found(found.images[rows], labels, found.boxes[rows], found.scores[rows]), keys
+    return replace(found.taken(rows[counted]), labels=labels[counted]), keys[counted]
 
 
 def _judge(truth: Truth, objects: Ints, keys: Ints, found: Found, where: Ints) -> Ints:
