@@ -147,9 +147,9 @@ DETECTORS = (
         "fcos-x101-64x4d": {},
         "tsd-baseline-r50": {"AP": 36.1},
         "tsd-r50": {"AP": 41.0},
-        "mask-rcnn-r50": {"AP": 38.2, "gflops": 260.14, "params_m": 44.17},
-        "mask-rcnn-r101": {"AP": 40.0},
-        "tsd-mask-rcnn-r50": {"AP": 41.5},
+        "mask-rcnn-r50": {"AP": 38.2, "maskAP": 34.7, "gflops": 260.14, "params_m": 44.17},
+        "mask-rcnn-r101": {"AP": 40.0, "maskAP": 36.1},
+        "tsd-mask-rcnn-r50": {"AP": 41.5, "maskAP": 35.8},
         "atss-face-r50": {},
         "ddod-face-r50": {},
     }
