@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,9 @@ class Targets:
         sizes: (B, 2), height and width of each image before padding; none for no padding.
         extents: (B, 2), those of each image padded for itself alone, which the batch may exceed;
             none for no such padding. Places beyond them teach nothing.
+        masks: of each image (n, h, w), uint8, 0 or 1, in pixels of the network's input without
+            padding: those of its first n places, which are the valid ones. None where the recipe
+            asks for no masks.
     """
 
     boxes: Tensor
@@ -27,6 +30,7 @@ class Targets:
     valid: Tensor
     sizes: Tensor | None = None
     extents: Tensor | None = None
+    masks: tuple[Tensor, ...] | None = None
 
     @classmethod
     def pad(
@@ -60,12 +64,11 @@ class Targets:
         more = count - self.boxes.shape[1]
         if more <= 0:
             return self
-        return Targets(
-            F.pad(self.boxes, (0, 0, 0, more)),
-            F.pad(self.labels, (0, more)),
-            F.pad(self.valid, (0, more)),
-            self.sizes,
-            self.extents,
+        return replace(
+            self,
+            boxes=F.pad(self.boxes, (0, 0, 0, more)),
+            labels=F.pad(self.labels, (0, more)),
+            valid=F.pad(self.valid, (0, more)),
         )
 
     def to(self, device: torch.device | str) -> Targets:
@@ -75,6 +78,7 @@ class Targets:
             self.valid.to(device, non_blocking=True),
             None if self.sizes is None else self.sizes.to(device, non_blocking=True),
             None if self.extents is None else self.extents.to(device, non_blocking=True),
+            self.masks and tuple(one.to(device, non_blocking=True) for one in self.masks),
         )
 
 
@@ -86,14 +90,21 @@ class Detections:
         boxes: (D, 4), xyxy pixels.
         scores: (D,), in [0, 1].
         labels: (D,), int64, 0-based.
+        masks: (D, M, M), probabilities on a grid over each box; None without a mask head.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def taken(self, index: Tensor) -> Detections:
+        """Those at ``index``, (K,), in its order."""
+        masks = None if self.masks is None else self.masks[index]
+        return Detections(self.boxes[index], self.scores[index], self.labels[index], masks)
 
 
 @dataclass(frozen=True)

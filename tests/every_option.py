@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, get_args
 
 import torch
+from made_masks import with_masks
 from torch import nn
 
 from detbench.assembly import build_detector
@@ -26,6 +27,7 @@ EXAMPLES = {(Timm, "name"): "convnext_atto"}
 OTHER_HOSTS |= {"aligned": "tood-r50", "distribution-guided": "gflv2-r50", "mixture": "paa-r50"}
 OTHER_HOSTS |= {"center-prior": "autoassign-r50", "autoassign": "autoassign-r50"}
 OTHER_HOSTS |= {"dual-weighting": "dw-r50"}
+OTHER_HOSTS |= {"fcn": "mask-rcnn-r50"}
 CLASSES = 3
 Path = tuple[str, ...]
 
@@ -111,4 +113,4 @@ def build(case: str, seed: int = 0) -> nn.Module:
 def targets() -> Targets:
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 30.0], [20.0, 4.0, 60.0, 60.0]]), torch.zeros(0, 4)]
     labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
-    return Targets.pad(boxes, labels, torch.tensor([[64, 64]] * 2))
+    return with_masks(Targets.pad(boxes, labels, torch.tensor([[64, 64]] * 2)), 64, 64)

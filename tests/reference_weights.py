@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from made_masks import with_masks
 
 from detbench.structures import Targets
 
@@ -63,5 +64,6 @@ def inputs(case: dict) -> tuple[torch.Tensor, Targets, torch.Tensor]:
     images = np.random.RandomState(given["image_seed"]).standard_normal(shape)
     boxes = [torch.tensor(b, dtype=torch.float32).reshape(-1, 4) for b in given["boxes_xyxy"]]
     targets = Targets.pad(boxes, [torch.tensor(labels) for labels in given["labels"]])
+    targets = with_masks(targets, given["height"], given["width"])
     sizes = torch.tensor([[given["height"], given["width"]]] * given["batch"])
     return torch.tensor(images, dtype=torch.float32), targets, sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from detbench.assembly import contract
 from detbench.assembly.common import make, per_task
 from detbench.backbones.fpn import Fpn
 from detbench.detectors.branch import Branch, Predicts
+from detbench.detectors.extras.mask import Mask
 from detbench.detectors.extras.sibling import Sibling
 from detbench.detectors.readout import Readout
 from detbench.detectors.roi import RoiDetector
@@ -22,6 +24,7 @@ from detbench.errors import RecipeError
 from detbench.ops.coding import Delta
 from detbench.ops.roi_pooling import FINEST, Bins
 from detbench.pertask import PerTask
+from detbench.recipe import masks
 from detbench.recipe import model as spec
 from detbench.recipe import proposals as proposal
 from detbench.recipe import roi as option
@@ -72,13 +75,21 @@ def build_roi(settings: Roi, num_classes: int) -> RoiDetector:
 def _stages(
     settings: Roi, proposals: PerTask[TaskProposals], branches: _BranchMaker
 ) -> list[Stage]:
-    """The main stage with what is beside it, then the rounds."""
+    """The main stage and the rounds, each with what is beside it."""
     main = branches(settings.sampling, settings.heads, settings.supervision)
     samplers = proposals.map(lambda task: task.sampler)
     extras = _extras(settings.sibling, settings.supervision.constraint, branches)
     stages = [Stage(main, samplers, _losses(settings.supervision), extras=extras)]
     rounds = enumerate(settings.rounds, 2)
-    return stages + [_round(number, each, branches, proposals) for number, each in rounds]
+    stages += [_round(number, each, branches, proposals) for number, each in rounds]
+    if (mask := settings.mask) is not None:
+        with_mask = stages if mask.stages == "each" else stages[-1:]
+        heads = [branches.mask(mask, 1 / len(with_mask)) for _ in with_mask]
+        stages[-len(heads) :] = [
+            replace(stage, extras={**stage.extras, "mask": head})
+            for stage, head in zip(with_mask, heads, strict=True)
+        ]
+    return stages
 
 
 def _extras(
@@ -160,6 +171,16 @@ class _BranchMaker:
         sampled = settings.sampling or self.settings.sampling
         classifies = settings.tasks == "both"
         return self(sampled, settings.heads, settings.supervision, classifies)
+
+    def mask(self, settings: masks.Mask, share: float) -> Mask:
+        """A stage's mask head, of which ``share`` is taken at test."""
+        head = make(
+            settings.head,
+            inputs=self.channels,
+            classes=self.classes,
+            class_agnostic=settings.class_agnostic,
+        )
+        return Mask(head, make(settings.sampling).bins, settings.weight, share)
 
     def _embedding(self, sampled: PerTaskSpec[Any], samplers: PerTask[Any]) -> Embedding | None:
         pairs = ((sampled.of("cls"), samplers.cls), (sampled.of("loc"), samplers.loc))

@@ -16,7 +16,7 @@ from detbench.cli.progress_lines import progress_lines
 from detbench.errors import RecipeError
 from detbench.evaluation.bootstrap import FEWEST, Difference, difference
 from detbench.evaluation.detections import GroundTruth
-from detbench.evaluation.metric import parse
+from detbench.evaluation.metric import by_kind, of_masks, parse
 from detbench.recipe.experiment import Evaluation
 from detbench.report import comparands, comparison
 from detbench.report.comparands import Comparand, ground_truth, matches, protocol
@@ -89,7 +89,8 @@ def command(
     if said := comparands.same(*pair):
         _say_same(*names, said, margin, format)
         return
-    ground, evaluation, source = _ground_truth(pair, annotations, request)
+    masks = any(map(of_masks, wanted))
+    ground, evaluation, source = _ground_truth(pair, annotations, request, masks)
     found, images, classes = _differences(pair, ground, evaluation, wanted, by_class, replicates)
     compared = comparison.Comparison(*names, found, classes, images, source, margin)
     common.emit(comparison.sheet(compared), format, comparison.payload(compared))
@@ -138,20 +139,20 @@ def _comparands(
 
 
 def _ground_truth(
-    pair: tuple[Comparand, Comparand], annotations: Path | None, request: Request
+    pair: tuple[Comparand, Comparand], annotations: Path | None, request: Request, masks: bool
 ) -> tuple[GroundTruth, Evaluation, str]:
     """What both are scored against, how, and what to call it."""
     root, profile, dataset = request.data_root, request.profile, request.dataset
     shared = protocol(*pair)
     if shared is not None:
         data, evaluation = shared
-        return ground_truth(shared, annotations, None, root), evaluation, data.label()
+        return ground_truth(shared, annotations, None, root, masks), evaluation, data.label()
     data, evaluation = single.settings(profile, dataset, request.overrides)
     named = data if profile or dataset else None
     if annotations is None and named is not None:
         single.require_data(named, root)
     source = str(annotations) if annotations else data.label()
-    return ground_truth(None, annotations, named, root), evaluation, source
+    return ground_truth(None, annotations, named, root, masks), evaluation, source
 
 
 def _differences(
@@ -164,8 +165,19 @@ def _differences(
 ) -> tuple[dict[str, Difference], int, int]:
     """Metric -> difference, how many images, and how many of the metrics are of ``by_class``."""
     with progress_lines("comparing") as tell:
-        a, b = (matches(one, ground, evaluation) for one in pair)
+        sides = {
+            masks: (
+                matches(pair[0], ground, evaluation, masks),
+                matches(pair[1], ground, evaluation, masks),
+            )
+            for masks, _ in by_kind(metrics)
+        }
+        a, _ = sides[of_masks(metrics[0])]
         classes = [f"{metrics[0].partition('[')[0]}[{name}]" for name in a[0].names]
-        classes = [one for one in classes if one not in metrics] if by_class else []
-        found = difference(a, b, [*metrics, *classes], replicates, progress=tell)
-    return found, len(a[0].image_ids), len(classes)
+        wanted = [*metrics, *(one for one in classes if one not in metrics and by_class)]
+        found: dict[str, Difference] = {}
+        for masks, names in by_kind(wanted):
+            a, b = sides[masks]
+            found |= difference(a, b, names, replicates, progress=tell)
+        found = {name: found[name] for name in wanted}
+    return found, len(a[0].image_ids), len(wanted) - len(metrics)

@@ -21,6 +21,7 @@ EXAMPLES = (
     "detbench eval atss-r50 --weights atss_r50_fpn_1x_coco.pth --profile paper --data-root /data",
     "detbench eval --results detections.json.gz --annotations instances_val2017.json",
     "detbench eval --results detections.json --dataset coco --evaluator pycocotools --format json",
+    "detbench eval --results segm.json --annotations instances_val2017.json",
 )
 
 
@@ -43,7 +44,10 @@ def command(
     ] = None,
     results: Annotated[
         Path | None,
-        option("FILE", "Score these COCO results (.json or .json.gz), without a model."),
+        option(
+            "FILE",
+            "Score COCO results (.json or .json.gz) of boxes, masks or both, without a model.",
+        ),
     ] = None,
     annotations: Annotated[
         Path | None, option("FILE", "COCO annotations to score --results against.")
@@ -132,12 +136,13 @@ def _score_file(
     thresholds: bool,
 ) -> Sheet:
     """The table of a results file, without torch."""
-    from detbench.evaluation import results, scoring, truth
+    from detbench.evaluation import masks, results, scoring, truth
     from detbench.evaluation.detections import truth_columns
 
     data, evaluation = settings
-    ground = truth.of_file(annotations) if annotations else data.truth(root)
     found = results.read(path)
+    masked = masks.of(found)
+    ground = truth.of_file(annotations, masked) if annotations else data.truth(root, masked)
     scored_on = None if annotations else data
     metrics = scoring.score(scored_on, ground, found, evaluation, evaluator, str(path))
     images = len(truth_columns(ground, evaluation.limit).image_ids)

@@ -36,12 +36,15 @@ class Sample:
         boxes: (n, 4), float32, xyxy in pixels of ``image``, inside it; n may be 0.
         labels: (n,), int64, 0-based.
         image_id: the data set's own id.
+        masks: (n, H, W), uint8, 0 or 1; one may have no pixel. None unless the data set was opened
+            with masks.
     """
 
     image: Tensor
     boxes: Tensor
     labels: Tensor
     image_id: int
+    masks: Tensor | None = None
 
 
 class Dataset(Protocol):
@@ -73,11 +76,13 @@ class Dataset(Protocol):
         ...
 
     def ground_truth(self) -> dict[str, Any]:
-        """COCO's dictionary: images, categories and all annotations, crowds included."""
+        """COCO's dictionary: images, categories and all annotations, crowds included; with masks,
+        these as ``segmentation``, compressed RLEs.
+        """
         ...
 
 
-def load(data: Data, split: Split, root: Path, seed: int = 0) -> Dataset:
+def load(data: Data, split: Split, root: Path, seed: int = 0, masks: bool = False) -> Dataset:
     """Open one split of a data set.
 
     Args:
@@ -85,11 +90,12 @@ def load(data: Data, split: Split, root: Path, seed: int = 0) -> Dataset:
         split: ``train`` or ``val``.
         root: the data folder; ``shapes`` and ``coco-json`` do not use it.
         seed: of the cell, for training scenes that are drawn by it.
+        masks: samples and the ground truth have the masks of objects, which costs reading them.
 
     Raises:
-        DataError: it is missing, damaged or inconsistent.
+        DataError: it is missing, damaged or inconsistent, or has no masks.
     """
-    return data.open(split, root, seed)
+    return data.open(split, root, seed, masks)
 
 
 def class_names(dataset: Dataset) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.data.segmentations import Damaged, Segmentations, as_json, parse
 from detbench.errors import DataError
 
 Ints = NDArray[np.int64]
@@ -42,6 +43,7 @@ class Table:
             annotated; ordered by image; ``image_rows`` index the images, ``labels`` the categories.
         sources: the annotation file; or that of each image, where each has its own.
         marks: (n,), what the data set's own protocol tells objects apart by; none if nothing.
+        masks: of the n objects; none unless they were asked for.
     """
 
     categories: list[tuple[int, str]]
@@ -56,13 +58,14 @@ class Table:
     crowd: Ints
     sources: tuple[Path, ...]
     marks: Ints | None = None
+    masks: Segmentations | None = None
 
     def source(self, row: int) -> Path:
         """The file that annotates image ``row``."""
         return self.sources[row] if len(self.sources) > 1 else self.sources[0]
 
     def ground_truth(self, description: str) -> dict[str, Any]:
-        """COCO's dictionary, with the boxes as annotated and no segmentations."""
+        """COCO's dictionary, with the boxes as annotated; with masks, these as compressed RLEs."""
         known = [category for category, _ in self.categories]
         columns = (
             self.ids.tolist(),
@@ -79,6 +82,10 @@ class Table:
         if self.marks is not None:
             for one, mark in zip(annotations, self.marks.tolist(), strict=True):
                 one["marks"] = mark
+        if self.masks is not None:
+            for row in np.flatnonzero(self.masks.present).tolist():
+                [rle] = self.masks.rles(np.array([row]))
+                annotations[row]["segmentation"] = as_json(rle)
         images = [
             {"id": id_, "width": width, "height": height, "file_name": name}
             for id_, (width, height), name in zip(
@@ -93,13 +100,13 @@ class Table:
         }
 
 
-def read(path: Path) -> Table:
-    """Read and check an annotation file.
+def read(path: Path, masks: bool = False) -> Table:
+    """Read and check an annotation file; segmentations only for ``masks``.
 
     Raises:
         DataError: the first thing that is wrong, in one line.
     """
-    return check(parsed(path), path)
+    return check(parsed(path), path, masks)
 
 
 def parsed(path: Path) -> Any:
@@ -125,12 +132,13 @@ def parsed(path: Path) -> Any:
         ) from None
 
 
-def check(content: Any, path: Path) -> Table:
+def check(content: Any, path: Path, masks: bool = False) -> Table:
     """Check a parsed annotation file.
 
     Args:
         content: what the JSON holds.
         path: the file, for messages.
+        masks: keep and check segmentations too, which nobody else pays for.
 
     Raises:
         DataError: the first thing that is wrong, with the annotation's or image's id.
@@ -154,6 +162,8 @@ def check(content: Any, path: Path) -> Table:
     _geometry(boxes, ids, image_sizes[image_rows], path)
 
     order = np.argsort(image_rows, kind="stable")
+    ordered = [annotations[row] for row in order] if masks else []
+    found = _segmentations(ordered, image_sizes[image_rows[order]], path) if masks else None
     return Table(
         categories,
         image_ids,
@@ -166,7 +176,17 @@ def check(content: Any, path: Path) -> Table:
         areas[order],
         (crowd[order] != 0).astype(np.int64),
         (path,),
+        masks=found,
     )
+
+
+def _segmentations(annotations: list[dict[str, Any]], sizes: Ints, path: Path) -> Segmentations:
+    """Masks of annotations in images of ``sizes``, (n, 2), width and height."""
+    try:
+        return parse([entry.get("segmentation") for entry in annotations], sizes[:, ::-1])
+    except Damaged as error:
+        name = f"annotation {annotations[error.row]['id']}"
+        _fail(path, f"{name} {error.problem}", error.advice)
 
 
 def check_files(folder: Path, names: list[str], annotations: Path) -> None:

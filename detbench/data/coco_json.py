@@ -21,6 +21,11 @@ class InJson(OnDisk):
 
         return read(self.where(split, root)[0])
 
+    def whole(self, split: Split, root: Path) -> Table:
+        from detbench.data.coco_check import read
+
+        return read(self.where(split, root)[0], masks=True)
+
     def part(
         self, split: Split, root: Path, limit: int | None
     ) -> tuple[dict[str, Any], Path | None]:

@@ -6,6 +6,9 @@ wrong with an image, when it is read. Facts that follow MMDetection, for the pap
 - a box narrower or lower than one pixel is not learnt from, but stays in the ground truth;
 - images without any object to learn from are not trained on (COCO train2017: 1021 of 118287);
 - a crowd is not learnt from; evaluation treats it as COCO does.
+
+Where masks are learnt, an object without a segmentation is not learnt from and does not count in
+mask metrics. One whose mask has no pixel is learnt from, with nothing in its mask, and counts.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from torchvision.transforms.v2 import functional as F
 
 from detbench.data import Category, Sample, images
 from detbench.data.coco_check import Table, check_files, read
+from detbench.data.segmentations import Segmentations
 
 
 class CocoDataset:
@@ -29,7 +33,8 @@ class CocoDataset:
     Args:
         annotations: the JSON file.
         folder: of the images, which its ``file_name``s are relative to.
-        table: what was read already, from files of another format; ``annotations`` names them.
+        table: what was read already, from files of another format; ``annotations`` names them. Of
+            one with masks samples have them too.
 
     Labels are positions of the category ids in ascending order, which may have holes.
 
@@ -50,6 +55,8 @@ class CocoDataset:
         self._boxes = _inside(table)
         seen = (self._boxes[:, 2:] > self._boxes[:, :2]).all(axis=1)
         self._learnt = (table.crowd == 0) & (table.boxes[:, 2:] >= 1).all(axis=1) & seen
+        if table.masks is not None:
+            self._learnt &= _masked(table.masks, annotations)
         self._starts = np.searchsorted(table.image_rows, np.arange(len(self.sizes) + 1))
         self.trainable = np.unique(table.image_rows[self._learnt]).tolist()
         thin = int(np.count_nonzero((table.boxes[:, 2:] < 1).any(axis=1)))
@@ -76,7 +83,12 @@ class CocoDataset:
             torch.from_numpy(self._boxes[rows]),
             torch.from_numpy(self._table.labels[rows]),
             int(self._table.image_ids[index]),
+            self._masks(rows, index),
         )
+
+    def _masks(self, rows: NDArray[np.int64], index: int) -> torch.Tensor | None:
+        masks = self._table.masks
+        return None if masks is None else torch.from_numpy(masks.bitmaps(rows, self.sizes[index]))
 
     def _image(self, index: int) -> torch.Tensor:
         path = self.folder / self._table.file_names[index]
@@ -84,8 +96,21 @@ class CocoDataset:
         return F.pil_to_tensor(image)
 
     def ground_truth(self) -> dict[str, Any]:
-        """COCO's dictionary, with the boxes as annotated and no segmentations."""
+        """COCO's dictionary, see ``Table.ground_truth``."""
         return self._table.ground_truth(str(self.path))
+
+
+def _masked(masks: Segmentations, annotations: Path) -> NDArray[np.bool_]:
+    """Which objects have a segmentation, (n,); those that have none are told of."""
+    present = masks.present
+    without = int(np.count_nonzero(~present))
+    if without:
+        print(
+            f"{annotations}: {without} of {len(present)} objects have no segmentation; they are "
+            f"not learnt from, and no mask metric counts them",
+            file=sys.stderr,
+        )
+    return present
 
 
 def _inside(table: Table) -> NDArray[np.float32]:

@@ -58,7 +58,7 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
     for key, (source, folder) in unlike:
         split = "train, val" if len(unlike) == 1 else key
         try:
-            table = data.table(key, root)
+            table = data.whole(key, root)
             tables[split] = table
             missing = missing_files(folder, table.file_names)
         except DataError as error:

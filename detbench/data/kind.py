@@ -109,13 +109,13 @@ class DataSet(Spec):
         """
         return self
 
-    def open(self, split: Split, root: Path, seed: int = 0) -> Dataset:
+    def open(self, split: Split, root: Path, seed: int = 0, masks: bool = False) -> Dataset:
         """One split; see ``detbench.data.load``."""
         raise NotImplementedError
 
-    def truth(self, root: Path) -> Table | dict[str, Any]:
-        """The val split's ground truth, as columns or COCO's dictionary; the images need not be
-        there.
+    def truth(self, root: Path, masks: bool = False) -> Table | dict[str, Any]:
+        """The val split's ground truth, as columns or COCO's dictionary, with ``masks`` where it
+        has any; the images need not be there.
         """
         raise NotImplementedError
 
@@ -134,6 +134,10 @@ class DataSet(Spec):
             DataError: the first thing that is wrong, in one line.
         """
         raise NotImplementedError
+
+    def whole(self, split: Split, root: Path) -> Table:
+        """As ``table``, with the masks of objects where there are any, checked too."""
+        return self.table(split, root)
 
     def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
         """Its splits on disk, each with annotations and folder of images; one that serves as both
@@ -265,7 +269,7 @@ class OnDisk(DataSet):
             f"is {str(getattr(self, f'{split}_content'))[:12]}...: {advice}"
         )
 
-    def _read(self, split: Split, root: Path) -> Table:
+    def _read(self, split: Split, root: Path, masks: bool = False) -> Table:
         """The annotations of a split, which must have the content that is asked for."""
         wanted = getattr(self, f"{split}_content")
         if wanted is not None:
@@ -273,16 +277,22 @@ class OnDisk(DataSet):
 
             if wanted != content.of_files(self.hashed(split, root)):
                 raise DataError(self._changed(split, root, read=True))
-        return self.table(split, root)
+        return self.whole(split, root) if masks else self.table(split, root)
 
-    def open(self, split: Split, root: Path, seed: int = 0) -> Dataset:
+    def open(self, split: Split, root: Path, seed: int = 0, masks: bool = False) -> Dataset:
         from detbench.data.dataset import CocoDataset
 
         source, images = self.where(split, root)
-        return CocoDataset(source, images, self._read(split, root))
+        table = self._read(split, root, masks)
+        if masks and (table.masks is None or not table.masks.present.any()):
+            raise DataError(
+                f"{source}: no object has a segmentation, and masks are to be learnt; take a "
+                f"detector without a mask head, or data with masks"
+            )
+        return CocoDataset(source, images, table)
 
-    def truth(self, root: Path) -> Table:
-        return self._read("val", root)
+    def truth(self, root: Path, masks: bool = False) -> Table:
+        return self._read("val", root, masks)
 
     def part(
         self, split: Split, root: Path, limit: int | None

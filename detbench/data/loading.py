@@ -154,7 +154,9 @@ class _Image:
 
     def pin_memory(self) -> _Image:
         """With pixels in memory that a GPU reads while the processor goes on."""
-        return replace(self, sample=replace(self.sample, image=self.sample.image.pin_memory()))
+        one = self.sample
+        masks = None if one.masks is None else one.masks.pin_memory()
+        return replace(self, sample=replace(one, image=one.image.pin_memory(), masks=masks))
 
 
 class _Source(Protocol):
@@ -249,12 +251,12 @@ def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:
 def _batch(images: list[_Image], pixels: Pixels, multiple: int, device: torch.device) -> Batch:
     samples = [image.sample for image in images]
     sizes = torch.tensor([s.image.shape[-2:] for s in samples], dtype=torch.int64)
+    targets = Targets.pad([s.boxes for s in samples], [s.labels for s in samples], sizes, multiple)
+    masks = tuple(s.masks for s in samples if s.masks is not None)
     return Batch(
         images=transforms.normalise([s.image for s in samples], pixels, multiple, device),
         sizes=sizes,
-        targets=Targets.pad(
-            [s.boxes for s in samples], [s.labels for s in samples], sizes, multiple
-        ),
+        targets=replace(targets, masks=masks) if len(masks) == len(samples) else targets,
         image_ids=[s.image_id for s in samples],
         scales=[image.scale for image in images],
         originals=[image.original for image in images],

@@ -9,6 +9,7 @@ What it may hold is in ``shapes_variants``, what it holds in ``shapes_plan``, ho
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from detbench.data import Category, Sample, Split
 from detbench.data.draws import Draws
+from detbench.data.segmentations import as_json, bitmaps
 from detbench.data.shapes_draw import Coverage, Part, background, cover, finish, paint
 from detbench.data.shapes_plan import Plan, plan
 from detbench.data.shapes_variants import CATEGORIES, VARIANTS, Variant
@@ -38,11 +40,13 @@ class Annotations:
             unless the annotator cropped it.
         labels: (n,), int64, indices into ``CATEGORIES``.
         areas: (n,), int64, pixels inside the outline, hidden ones included as in ``boxes``.
+        masks: of those pixels in the scene, n compressed RLEs; none unless asked for.
     """
 
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     areas: NDArray[np.int64]
+    masks: list[dict[str, Any]] | None = None
 
 
 Layers = list[list[tuple[Part, Coverage]]]
@@ -61,9 +65,15 @@ class Shapes:
 
     Scenes are kept in memory once drawn where all of them fit into 512 MB.
 
+    Attributes:
+        masks: samples and ground truth have masks: the pixels that a box surrounds, hidden ones
+            included as there, so that a box is just its mask's. To be set before the first is seen.
+
     Raises:
         DataError: this release cannot draw that version or size.
     """
+
+    masks = False
 
     def __init__(
         self,
@@ -107,7 +117,9 @@ class Shapes:
 
         image = self._images.get(index)
         if image is None:
-            image, self._annotations[index] = draw(self._key, index, self.size, self._variant)
+            image, self._annotations[index] = draw(
+                self._key, index, self.size, self._variant, self.masks
+            )
             if self.in_memory:
                 self._images[index] = image
         found = self._annotations[index]
@@ -115,14 +127,17 @@ class Shapes:
             torch.from_numpy(image),
             torch.from_numpy(found.boxes),
             torch.from_numpy(found.labels),
-            image_id=index + 1,
+            index + 1,
+            None
+            if found.masks is None
+            else torch.from_numpy(bitmaps(found.masks, (self.size, self.size))),
         )
 
     def annotations(self, index: int) -> Annotations:
         """The objects of scene ``index``, without drawing it."""
         if index not in self._annotations:
             _, _, kept = _arrange(self._key, index, self.size, self._variant)
-            self._annotations[index] = _annotate(kept)
+            self._annotations[index] = _annotate(kept, self.size if self.masks else None)
         return self._annotations[index]
 
     def ground_truth(self) -> dict[str, Any]:
@@ -130,7 +145,9 @@ class Shapes:
         annotations: list[dict[str, Any]] = []
         for index in range(len(self)):
             found = self.annotations(index)
-            for box, label, area in zip(found.boxes, found.labels, found.areas, strict=True):
+            masks = repeat(None) if found.masks is None else found.masks
+            columns = (found.boxes, found.labels, found.areas, masks)
+            for box, label, area, rle in zip(*columns, strict=False):
                 left, top, right, bottom = (float(edge) for edge in box)
                 annotations.append(
                     {
@@ -143,6 +160,8 @@ class Shapes:
                         "ignore": 0,
                     }
                 )
+                if rle is not None:
+                    annotations[-1]["segmentation"] = as_json(rle)
         return {
             "info": {"description": "detbench shapes"},
             "images": [
@@ -185,16 +204,16 @@ class OneClass(Shapes):
 
 
 def draw(
-    key: tuple[int, ...], index: int, size: int, variant: Variant
+    key: tuple[int, ...], index: int, size: int, variant: Variant, masks: bool = False
 ) -> tuple[NDArray[np.uint8], Annotations]:
-    """Draw scene ``index``: (3, size, size) RGB bytes and its objects."""
+    """Draw scene ``index``: (3, size, size) RGB bytes and its objects, with or without masks."""
     scene, layers, kept = _arrange(key, index, size, variant)
     draws = Draws(*key, index, 1)
     image = background(draws, size, scene.base, variant.swing, scene.cells)
     for layer in layers:
         for part, coverage in layer:
             paint(image, part, coverage)
-    return finish(image, draws, variant.grain), _annotate(kept)
+    return finish(image, draws, variant.grain), _annotate(kept, size if masks else None)
 
 
 @dataclass(frozen=True)
@@ -266,7 +285,8 @@ def _seen(layer: list[tuple[Part, Coverage]], taken: NDArray[np.bool_], share: f
     return True
 
 
-def _annotate(kept: list[_Marked]) -> Annotations:
+def _annotate(kept: list[_Marked], size: int | None = None) -> Annotations:
+    """The annotations of a scene; with their masks where its ``size`` is given."""
     boxes = np.zeros((len(kept), 4), np.float32)
     areas = np.zeros(len(kept), np.int64)
     for row, one in enumerate(kept):
@@ -279,4 +299,17 @@ def _annotate(kept: list[_Marked]) -> Annotations:
             one.top + rows[-1] + 1,
         )
         areas[row] = np.count_nonzero(one.mask)
-    return Annotations(boxes, np.array([one.label for one in kept], np.int64), areas)
+    labels = np.array([one.label for one in kept], np.int64)
+    return Annotations(boxes, labels, areas, None if size is None else _encoded(kept, size))
+
+
+def _encoded(kept: list[_Marked], size: int) -> list[dict[str, Any]]:
+    """Masks in the scene as compressed RLEs."""
+    from pycocotools import mask
+
+    scene = np.zeros((size, size, len(kept)), np.uint8, order="F")
+    for row, one in enumerate(kept):
+        height, width = one.mask.shape
+        scene[one.top : one.top + height, one.left : one.left + width, row] = one.mask
+    encoded: list[dict[str, Any]] = mask.encode(scene)
+    return encoded

@@ -52,16 +52,18 @@ class Shapes(DataSet):
     def count(self, split: Split) -> int | None:
         return self.train if split == "train" else self.val
 
-    def open(self, split: Split, root: Path, seed: int = 0) -> Dataset:
+    def open(self, split: Split, root: Path, seed: int = 0, masks: bool = False) -> Dataset:
         from detbench.data import scenes
 
         count = self.train if split == "train" else self.val
         drawn = seed if split == "train" and self.by_seed else None
         kind = scenes.OneClass if self.classes == 1 else scenes.Shapes
-        return kind(split, count, self.size, self.variant, self.version, drawn)
+        opened = kind(split, count, self.size, self.variant, self.version, drawn)
+        opened.masks = masks
+        return opened
 
-    def truth(self, root: Path) -> dict[str, Any]:
-        return self.open("val", root).ground_truth()
+    def truth(self, root: Path, masks: bool = False) -> dict[str, Any]:
+        return self.open("val", root, masks=masks).ground_truth()
 
     def part(
         self, split: Split, root: Path, limit: int | None
@@ -69,7 +71,7 @@ class Shapes(DataSet):
         # Only what is asked for is laid out.
         count = min(getattr(self, split), limit or getattr(self, split))
         few = self.model_copy(update={split: count})
-        return few.open(split, root).ground_truth(), None
+        return few.open(split, root, masks=True).ground_truth(), None
 
     def entries(self, name: str, root: Path) -> Iterator[Entry]:
         for split in SPLITS:

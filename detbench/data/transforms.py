@@ -1,7 +1,8 @@
 """What happens to an image between the data set and the network.
 
 Interpolation is bilinear without antialiasing, as in MMDetection (OpenCV), on bytes: the papers'
-numbers and the checkpoints trained for them depend on it.
+numbers and the checkpoints trained for them depend on it. Masks take the nearest pixel, as OpenCV
+chooses it.
 """
 
 from __future__ import annotations
@@ -43,14 +44,25 @@ def resize(sample: Sample, short: int, long: int) -> tuple[Sample, tuple[float, 
         return sample, (1.0, 1.0)
     image = F.resize(sample.image, list(size), InterpolationMode.BILINEAR, antialias=False)
     boxes = F.resize(_on_canvas(sample), list(size))
-    scaled = replace(sample, image=image, boxes=boxes.as_subclass(Tensor))
+    masks = None if sample.masks is None else _nearest(sample.masks, size)
+    scaled = replace(sample, image=image, boxes=boxes.as_subclass(Tensor), masks=masks)
     return scaled, (size[1] / width, size[0] / height)
 
 
 def flip(sample: Sample) -> Sample:
     """Mirror a sample left to right."""
     boxes = F.horizontal_flip(_on_canvas(sample)).as_subclass(Tensor)
-    return replace(sample, image=F.horizontal_flip(sample.image), boxes=boxes)
+    masks = None if sample.masks is None else sample.masks.flip(-1)
+    return replace(sample, image=F.horizontal_flip(sample.image), boxes=boxes, masks=masks)
+
+
+def _nearest(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks (n, H, W) in another size, n may be 0: pixel i is the old floor(i * old / new)."""
+    rows, columns = (
+        (torch.arange(new).double() * (1 / (new / old))).long().clamp(max=old - 1)
+        for old, new in zip(masks.shape[-2:], size, strict=True)
+    )
+    return masks[:, rows][:, :, columns]
 
 
 def _on_canvas(sample: Sample) -> BoundingBoxes:

@@ -1,5 +1,5 @@
-"""detectron2's detectors (RetinaNet, FCOS, Faster R-CNN on FPN and C4, Cascade R-CNN): their
-weights to ours.
+"""detectron2's detectors (RetinaNet, FCOS, Faster R-CNN on FPN and C4, Cascade R-CNN, Mask R-CNN
+on FPN): their weights to ours.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ LEVEL = re.compile(r"backbone\.fpn_(lateral|output)(\d)\.(\w+)")
 ROUND = re.compile(
     r"roi_heads\.box_(?:head\.(\d+)\.fc(\d)|predictor\.(\d+)\.(cls_score|bbox_pred))\.(\w+)"
 )
+MASK_CONV = re.compile(r"roi_heads\.mask_head\.mask_fcn(\d+)\.(\w+)")
 TOWER = re.compile(r"head\.(cls|bbox)_subnet\.(\d+)\.(\w+)")
 RENAMES: tuple[tuple[str, str], ...] = (
     (r"backbone\.top_block\.p6\.(\w+)", r"neck.extra.0.\1"),
@@ -32,6 +33,8 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"roi_heads\.box_head\.fc2\.(\w+)", r"main.heads.both.layers.2.\1"),
     (r"roi_heads\.box_predictor\.cls_score\.(\w+)", r"main.cls.\1"),
     (r"roi_heads\.box_predictor\.bbox_pred\.(\w+)", r"main.loc.\1"),
+    (r"roi_heads\.mask_head\.deconv\.(\w+)", r"mask.up.\1"),
+    (r"roi_heads\.mask_head\.predictor\.(\w+)", r"mask.logits.\1"),
 )
 IGNORED = re.compile(r"(proposal_generator\.)?anchor_generator\.cell_anchors.*|pixel_(mean|std)")
 CONFIGURED = (
@@ -75,6 +78,8 @@ def _rename(name: str, lowest: int, norms: bool) -> str:
         task, step = ("cls" if match[1] == "cls" else "loc"), (3 if norms else 2)
         kind = "norm" if int(match[2]) % step else "conv"
         return f"heads.{task}.convs.{int(match[2]) // step}.{kind}.{match[3]}"
+    if match := MASK_CONV.fullmatch(name):
+        return f"mask.convs.{int(match[1]) - 1}.{match[2]}"
     if match := ROUND.fullmatch(name):
         stage = int(match[1] or match[3] or 0)
         branch = f"rounds.{stage - 1}" if stage else "main"

@@ -41,7 +41,7 @@ class ForeignState:
         return (
             f"{origin}'s network is another than this detector's, whether parameters fit or not: "
             f"{'; '.join(self.differences)}: set these in a recipe of your own "
-            f"(recipes/examples has torchvision's three), or {how} them all the same"
+            f"(recipes/examples has torchvision's), or {how} them all the same"
         )
 
 

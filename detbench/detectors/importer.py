@@ -49,6 +49,9 @@ CONV_BRANCH = re.compile(r"roi_head\.bbox_head\.conv_branch\.(\d+)\.(conv|bn)(\d
 CONV_WIDEN = re.compile(
     r"roi_head\.bbox_head\.res_block\.(conv1|conv2|conv_identity)\.(conv|bn)\.(.*)"
 )
+MASK_HEAD = re.compile(
+    r"roi_head\.mask_head\.(?:(\d+)\.)?(?:convs\.(\d+)\.conv|(upsample|conv_logits))\.(\w+)"
+)
 SCALE = re.compile(r"bbox_head\.scales\.(\d+)\.scale")
 IGNORED = re.compile(r"bbox_head\.integral\.project|.*\.num_batches_tracked")
 
@@ -101,6 +104,11 @@ def _rename_roi(name: str) -> str | None:
     if match := CONV_BRANCH.fullmatch(name):
         block, kind, conv, parameter = match.groups()
         return f"main.heads.loc.layers.{int(block) + 1}.conv{conv}.{int(kind == 'bn')}.{parameter}"
+    if match := MASK_HEAD.fullmatch(name):
+        stage, conv, layer, parameter = match.groups()
+        head = "mask" if stage in (None, "0") else f"round{int(stage) + 1}_mask"
+        place = {"upsample": "up", "conv_logits": "logits"}.get(layer, f"convs.{conv}")
+        return f"{head}.{place}.{parameter}"
     return None
 
 

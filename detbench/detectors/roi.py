@@ -3,7 +3,7 @@
     images ─ backbone ─ neck ─┬─ rpn ─ proposals.cls, proposals.loc
                               ├─ features.cls ┐
                               └─ features.loc ┴─ main stage ─ rounds ─ readout
-                                                 └ extras, as a sibling (training only)
+                                                 └ extras: a sibling (training only), masks
 
 In training each task has its own sampled proposals, or shares them; at test one set serves both.
 """
@@ -34,6 +34,7 @@ from detbench.stages.sampling import Regions, RoiPyramid
 from detbench.structures import Detections, Targets
 
 COUNTED_PROPOSALS = 1000
+COUNTED_DETECTIONS = 100
 
 
 class RoiDetector(nn.Module):
@@ -155,7 +156,8 @@ class RoiDetector(nn.Module):
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> RoiPredictions:
         """Raw predictions for proposals.
 
-        On meta tensors a fixed number of proposals stands in, so that costs can be counted.
+        On meta tensors fixed numbers of proposals, and of detections for extras, stand in, so that
+        costs can be counted.
 
         Args:
             images: (B, 3, H, W), normalised and padded.
@@ -172,7 +174,12 @@ class RoiDetector(nn.Module):
             counts = [len(boxes) for boxes in proposals]
             rois = with_index(proposals)
         pyramids = self._task_pyramids(maps, levels)
-        return RoiPredictions(*self._predict(pyramids, rois, sizes), counts, pyramids)
+        scores, boxes = self._predict(pyramids, rois, sizes)
+        if images.is_meta:  # post-processing is not counted, what extras add to its boxes is
+            image, found = rois[:COUNTED_DETECTIONS].split((1, 4), dim=1)
+            one = Detections(found, image[:, 0], image[:, 0].long())
+            self._with_extras(pyramids, [one] * len(images))
+        return RoiPredictions(scores, boxes, counts, pyramids)
 
     def _test_proposals(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[Tensor]:
         task = self.proposals.cls
@@ -217,8 +224,13 @@ class RoiDetector(nn.Module):
         scores = predictions.scores.split(predictions.counts)
         boxes = predictions.boxes.split(predictions.counts)
         found = [self._detect_one(*image) for image in zip(scores, boxes, sizes, strict=True)]
+        return self._with_extras(predictions.pyramids, found)
+
+    def _with_extras(
+        self, pyramids: PerTask[RoiPyramid], found: list[Detections]
+    ) -> list[Detections]:
         for extra in self.extras.values():
-            found = extra.predict(predictions.pyramids, found)
+            found = extra.predict(pyramids, found)
         return found
 
     def _detect_one(self, scores: Tensor, boxes: Tensor, size: Tensor) -> Detections:

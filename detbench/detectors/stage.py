@@ -35,12 +35,14 @@ class Step:
         taught: those proposals and their targets.
         outputs: of its branch for them.
         of_both: scalar, the first stage's proposals of both tasks' sets.
+        masks: of the batch's objects, as in ``Targets``.
     """
 
     regions: PerTask[Regions]
     taught: PerTask[Taught]
     outputs: BranchOutputs
     of_both: Tensor
+    masks: tuple[Tensor, ...] | None = None
 
 
 class Extra(Protocol):
@@ -95,7 +97,7 @@ class Stage:
         of_both = rois.cls.sample_count
         if not rois.shared:
             of_both = of_both + rois.loc.sample_count
-        return Step(regions, taught, self.branch(regions), of_both)
+        return Step(regions, taught, self.branch(regions), of_both, targets.masks)
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Losses of the branch and its extras, by name."""

@@ -1,4 +1,6 @@
-"""torchvision's own detectors (FCOS, RetinaNet v1, Faster R-CNN v1): their weights to ours."""
+"""torchvision's own detectors (FCOS, RetinaNet v1, Faster and Mask R-CNN v1): their weights to
+ours.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,15 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"roi_heads\.box_head\.fc7\.(\w+)", r"main.heads.both.layers.2.\1"),
     (r"roi_heads\.box_predictor\.cls_score\.(\w+)", r"main.cls.\1"),
     (r"roi_heads\.box_predictor\.bbox_pred\.(\w+)", r"main.loc.\1"),
+    (r"roi_heads\.mask_head\.(\d+)\.0\.(\w+)", r"mask.convs.\1.\2"),
+    (r"roi_heads\.mask_predictor\.conv5_mask\.(\w+)", r"mask.up.\1"),
+    (r"roi_heads\.mask_predictor\.mask_fcn_logits\.(\w+)", r"mask.logits.\1"),
 )
 TOWER = re.compile(r"head\.(classification|regression)_head\.conv\.(\d+)(\.0)?\.(\w+)")
-WITHOUT_EPS = ("fasterrcnn_resnet50_fpn_coco-", "retinanet_resnet50_fpn_coco-")
+MASK_CONV = re.compile(r"roi_heads\.mask_head\.mask_fcn(\d+)\.(\w+)")
+WITHOUT_EPS = tuple(
+    f"{name}_resnet50_fpn_coco-" for name in ("fasterrcnn", "retinanet", "maskrcnn")
+)
 """Files whose frozen norms torchvision runs with an epsilon of 0 (``overwrite_eps``)."""
 
 COCO_IDS = 91
@@ -68,6 +76,8 @@ def translate(detector: Any, state: State, file: str = "") -> ForeignState:
 
 def _rename(name: str, norms: bool) -> str:
     """Our name: towers are numbered by layer (FCOS: convolution, norm, ReLU), or by block."""
+    if match := MASK_CONV.fullmatch(name):  # of old files
+        return f"mask.convs.{int(match[1]) - 1}.{match[2]}"
     if not (match := TOWER.fullmatch(name)):
         return rename(name, RENAMES)
     task = "cls" if match[1] == "classification" else "loc"

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detbench.evaluation.detections import Flags, Ints
-from detbench.evaluation.metric import AREAS, METRICS, THRESHOLDS, Mean, parse
+from detbench.evaluation.metric import AREAS, MASK_METRICS, METRICS, THRESHOLDS, Mean, parse
 
 if TYPE_CHECKING:
     from detbench.evaluation.matching import Matches
@@ -40,7 +40,7 @@ HELD_AT_ONCE = 2**25  # numbers per array: 128 MiB
 def metrics(
     matches: Matches, weights: NDArray[np.integer] | None = None
 ) -> dict[str, float | None]:
-    """All of ``METRICS``.
+    """All of ``METRICS``; of matched masks all of ``MASK_METRICS``.
 
     Args:
         weights: how often each image counts, (I,); none is once each, exactly as pycocotools.
@@ -48,12 +48,13 @@ def metrics(
     Returns:
         Values in [0, 1]; none where no object has that size.
     """
+    names = MASK_METRICS if matches.masks else METRICS
     if weights is None:
-        return summary(*arrays(matches))
-    wanted = [parse(name) for name in METRICS]
+        return summary(*arrays(matches), names)
+    wanted = [parse(name) for name in names]
     found = replicate(matches, np.asarray(weights)[:, None], wanted, np.float64)[:, 0]
     values = (None if np.isnan(value) else float(value) for value in found)
-    return dict(zip(METRICS, values, strict=True))
+    return dict(zip(names, values, strict=True))
 
 
 def values(matches: Matches, names: Sequence[str]) -> dict[str, float | None]:
@@ -68,10 +69,16 @@ def values(matches: Matches, names: Sequence[str]) -> dict[str, float | None]:
     return found
 
 
-def summary(precision: Array, recall: Array) -> dict[str, float | None]:
-    """COCO's means of its arrays of precision (T, R, K, A) and recall (T, K, A)."""
+def summary(
+    precision: Array, recall: Array, names: Sequence[str] | None = None
+) -> dict[str, float | None]:
+    """COCO's means of its arrays of precision (T, R, K, A) and recall (T, K, A).
+
+    Args:
+        names: of the metrics; none is all of boxes.
+    """
     found: dict[str, float | None] = {}
-    for name in METRICS:
+    for name in METRICS if names is None else names:
         wanted = parse(name)
         held = recall if wanted.recall else precision
         found[name] = _mean(held[..., wanted.area][list(wanted.thresholds)])

@@ -25,14 +25,26 @@ class Found:
 
     Attributes:
         images, labels: (D,), positions among the sorted ids of images and of categories.
-        boxes: (D, 4), x, y, w, h in pixels of the original image.
+        boxes: (D, 4), x, y, w, h in pixels of the original image; zeros where only masks matter.
         scores: (D,).
+        rows: (D,), which of the results each is.
     """
 
     images: Ints
     labels: Ints
     boxes: Floats
     scores: Floats
+    rows: Ints
+
+    def taken(self, order: Ints) -> Found:
+        """Those at ``order``, in its order."""
+        return Found(
+            self.images[order],
+            self.labels[order],
+            self.boxes[order],
+            self.scores[order],
+            self.rows[order],
+        )
 
 
 @dataclass(frozen=True)
@@ -117,22 +129,24 @@ def _of_table(table: Table, limit: int | None) -> Truth:
     )
 
 
-def found_columns(results: list[dict[str, Any]], truth: Truth) -> Found:
+def found_columns(results: list[dict[str, Any]], truth: Truth, boxes: bool = True) -> Found:
     """Columns of COCO results, checked by ``check_results``: those on the images of ``truth``."""
-    image_ids, category_ids, boxes, scores = _arrays(results)
+    image_ids, category_ids, sides, scores = _arrays(results, boxes)
     images = positions(truth.image_ids, image_ids)
     labels = positions(truth.category_ids, category_ids)
+    found = Found(images, labels, sides, scores, np.arange(len(images)))
     rows = np.flatnonzero(images >= 0)
-    if len(rows) == len(images):
-        return Found(images, labels, boxes, scores)
-    return Found(images[rows], labels[rows], boxes[rows], scores[rows])
+    return found if len(rows) == len(images) else found.taken(rows)
 
 
-def check_results(ground_truth: GroundTruth, results: Any, name: str = "results") -> None:
+def check_results(
+    ground_truth: GroundTruth, results: Any, name: str = "results", boxes: bool = True
+) -> None:
     """Raise ``DataError``, one line, unless ``results`` are COCO results on ``ground_truth``.
 
-    Half a million detections are checked column by column; only where something looks wrong, one
-    by one, which takes seconds.
+    Without ``boxes`` nobody asks for them, as where only masks are scored. Half a million
+    detections are checked column by column; only where something looks wrong, one by one, which
+    takes seconds.
     """
     if not isinstance(results, list):
         raise DataError(
@@ -140,27 +154,28 @@ def check_results(ground_truth: GroundTruth, results: Any, name: str = "results"
             "give the file that holds detections, not annotations"
         )
     images, categories = _known(ground_truth)
-    if _plain(results) and _sound(results, images, categories):
+    if _plain(results, boxes) and _sound(results, images, categories, boxes):
         return
     known = set(images.tolist()), set(categories.tolist())
     for index, item in enumerate(results):
-        problem = _problem(item, *known)
+        problem = _problem(item, *known, boxes)
         if problem:
             raise DataError(f"{name}: detection {index}: {problem}")
 
 
-def _plain(results: list[Any]) -> bool:
-    """Whether all have the four keys, and values of JSON's own types."""
+def _plain(results: list[Any], boxes: bool) -> bool:
+    """Whether all have the keys, and values of JSON's own types."""
     try:
-        images, labels, boxes, scores = (
-            [item[key] for item in results] for key in ("image_id", "category_id", "bbox", "score")
+        images, labels, scores = (
+            [item[key] for item in results] for key in ("image_id", "category_id", "score")
         )
+        sides = [item["bbox"] for item in results] if boxes else []
         return (
             _types(images) | _types(labels) <= {int}
             and _types(scores) <= {int, float}
-            and _types(boxes) <= {list, tuple}
-            and set(map(len, boxes)) <= {4}
-            and _types(chain.from_iterable(boxes)) <= {int, float}
+            and _types(sides) <= {list, tuple}
+            and set(map(len, sides)) <= {4}
+            and _types(chain.from_iterable(sides)) <= {int, float}
         )
     except (KeyError, TypeError, IndexError):
         return False
@@ -176,28 +191,28 @@ def _known(ground_truth: GroundTruth) -> tuple[Ints, Ints]:
     )
 
 
-def _sound(results: list[Any], images: Ints, categories: Ints) -> bool:
+def _sound(results: list[Any], images: Ints, categories: Ints, boxes: bool) -> bool:
     """Whether all ids are known, numbers finite and sides not negative."""
     try:
-        image_ids, category_ids, boxes, scores = _arrays(results)
+        image_ids, category_ids, sides, scores = _arrays(results, boxes)
     except OverflowError:
         return False
     return bool(
         (positions(images, image_ids) >= 0).all()
         and (positions(categories, category_ids) >= 0).all()
-        and np.isfinite(boxes).all()
+        and np.isfinite(sides).all()
         and np.isfinite(scores).all()
-        and (boxes[:, 2:] >= 0).all()
+        and (sides[:, 2:] >= 0).all()
     )
 
 
-def _arrays(results: list[dict[str, Any]]) -> tuple[Ints, Ints, Floats, Floats]:
-    """Image ids, category ids, boxes and scores."""
-    boxes = chain.from_iterable(item["bbox"] for item in results)
+def _arrays(results: list[dict[str, Any]], boxes: bool) -> tuple[Ints, Ints, Floats, Floats]:
+    """Image ids, category ids, boxes (zeros if they are not wanted) and scores."""
+    sides = chain.from_iterable(item["bbox"] if boxes else (0.0,) * 4 for item in results)
     return (
         _whole(item["image_id"] for item in results),
         _whole(item["category_id"] for item in results),
-        np.fromiter(boxes, np.float64, 4 * len(results)).reshape(-1, 4),
+        np.fromiter(sides, np.float64, 4 * len(results)).reshape(-1, 4),
         np.array([item["score"] for item in results], np.float64),
     )
 
@@ -218,11 +233,12 @@ def _whole(values: Iterable[int]) -> Ints:
     return np.array(list(values), np.int64)
 
 
-def _problem(item: Any, images: set[int], categories: set[int]) -> str | None:
+def _problem(item: Any, images: set[int], categories: set[int], boxes: bool) -> str | None:
     """What is wrong with one detection, or none."""
+    what = "bbox" if boxes else "segmentation"
     if not isinstance(item, dict):
-        return f"expected an object with image_id, category_id, bbox and score, not {_kind(item)}"
-    missing = [key for key in ("image_id", "category_id", "bbox", "score") if key not in item]
+        return f"expected an object with image_id, category_id, {what} and score, not {_kind(item)}"
+    missing = [key for key in ("image_id", "category_id", what, "score") if key not in item]
     if missing:
         return f"lacks {', '.join(missing)}"
     if not _among(item["image_id"], images):
@@ -230,7 +246,7 @@ def _problem(item: Any, images: set[int], categories: set[int]) -> str | None:
     if not _among(item["category_id"], categories):
         known = ", ".join(str(number) for number in sorted(categories)[:5])
         return f"category_id {item['category_id']!r} is not in the annotations ({known}, ...)"
-    return _box_problem(item["bbox"]) or _score_problem(item["score"])
+    return (_box_problem(item["bbox"]) if boxes else None) or _score_problem(item["score"])
 
 
 def _box_problem(box: Any) -> str | None:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.evaluation import masks as mask_columns
 from detbench.evaluation.detections import (
     Flags,
     Floats,
@@ -33,6 +34,7 @@ from detbench.evaluation.detections import (
     order_by,
     truth_columns,
 )
+from detbench.evaluation.masks import Overlaps
 from detbench.evaluation.metric import AREAS, bounds
 from detbench.recipe.experiment import Evaluation
 
@@ -47,6 +49,7 @@ class Matches:
 
     Attributes:
         evaluation: the settings.
+        masks: what was matched is masks, not boxes.
         image_ids, category_ids: (I,) and (K,), ascending.
         names: of the K classes.
         starts: (K + 1,), class k's detections are ``starts[k]`` to ``starts[k + 1]``.
@@ -60,6 +63,7 @@ class Matches:
     """
 
     evaluation: Evaluation
+    masks: bool
     image_ids: Ints
     category_ids: Ints
     names: tuple[str, ...]
@@ -86,6 +90,7 @@ def match(
     results: list[dict[str, Any]],
     evaluation: Evaluation,
     name: str = "results",
+    masks: bool = False,
 ) -> Matches:
     """Match once; metrics of any weighting of the images follow (``accumulate``).
 
@@ -94,23 +99,28 @@ def match(
         results: COCO results; may be empty.
         evaluation: detections per image and class, bounds of the areas, number of images.
         name: of the results, for messages.
+        masks: match masks, not boxes, as ``evaluation.masks`` has them.
 
     Raises:
-        DataError: a result is malformed or names an unknown image or category.
+        DataError: a result is malformed or names an unknown image or category; masks are asked for,
+            and one of them is damaged or there are none.
     """
     truth = truth_columns(ground_truth, evaluation.limit)
-    check_results(ground_truth, results, name)
-    found = _kept(found_columns(results, truth), evaluation.max_detections)
+    check_results(ground_truth, results, name, boxes=not masks)
+    found = _kept(found_columns(results, truth, boxes=not masks), evaluation.max_detections)
+    compared = _masks if masks else _boxes
+    truth, areas, overlaps = compared(ground_truth, truth, results, found, name)
     limits = np.array(bounds(evaluation))
     ignorable = truth.crowd | _outside(truth.areas, limits)
-    beyond = _outside(found.boxes[:, 2] * found.boxes[:, 3], limits)
     # By class, best first; of equal scores those of the earlier image, as ``found`` has them.
     order = order_by(found.labels.astype(np.int32), -found.scores)
-    right, ignored = _judge(truth, found, ignorable, beyond, order)
+    chosen = _choose(_pairs(truth, found, overlaps), truth, ignorable)
+    right, ignored = _judge(*chosen, _outside(areas, limits), order)
     held = order_by(truth.labels)
     classes = np.arange(len(truth.category_ids) + 1)
     return Matches(
         evaluation,
+        masks,
         truth.image_ids,
         truth.category_ids,
         truth.names,
@@ -125,16 +135,35 @@ def match(
     )
 
 
+def _boxes(
+    ground_truth: GroundTruth, truth: Truth, results: list[dict[str, Any]], found: Found, name: str
+) -> tuple[Truth, Floats, Overlaps]:
+    """The objects that count, the detections' sizes, and how they overlap."""
+
+    def overlaps(left: Ints, right: Ints) -> Floats:
+        return iou(found.boxes[left], truth.boxes[right], truth.crowd[right])
+
+    return truth, found.boxes[:, 2] * found.boxes[:, 3], overlaps
+
+
+def _masks(
+    ground_truth: GroundTruth, truth: Truth, results: list[dict[str, Any]], found: Found, name: str
+) -> tuple[Truth, Floats, Overlaps]:
+    """As ``_boxes``, of masks."""
+    objects, held = mask_columns.of_objects(ground_truth, truth)
+    seen = mask_columns.of_detections(results, found, mask_columns.sizes(ground_truth, truth), name)
+    return objects, seen.areas(), mask_columns.overlaps(seen, held, objects.crowd)
+
+
 def _judge(
-    truth: Truth, found: Found, ignorable: Flags, beyond: Flags, order: Ints
+    chosen: Ints, matched: Flags, to_ignored: Flags, beyond: Flags, order: Ints
 ) -> tuple[Flags, Flags]:
     """Which detections, in ``order``, are right and which are ignored: (A, T, D) each.
 
     Args:
-        ignorable: (A, G), objects that do not count.
+        chosen, matched, to_ignored: of ``_choose``.
         beyond: (A, D), detections of another size, which are ignored where unmatched.
     """
-    chosen, matched, to_ignored = _choose(_pairs(truth, found), truth, ignorable)
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
     right = np.zeros((len(AREAS), len(REACHED), len(order)), np.bool_)
@@ -149,7 +178,7 @@ def _kept(found: Found, maximum: int) -> Found:
     groups = found.images * (found.labels.max(initial=0) + 1) + found.labels
     order = order_by(groups, -found.scores)
     order = order[_places(groups[order]) < maximum]
-    return Found(found.images[order], found.labels[order], found.boxes[order], found.scores[order])
+    return found.taken(order)
 
 
 def _outside(areas: Floats, limits: Floats) -> Flags:
@@ -179,7 +208,7 @@ class _Pairs:
     ious: Floats
 
 
-def _pairs(truth: Truth, found: Found) -> _Pairs:
+def _pairs(truth: Truth, found: Found, overlaps: Overlaps) -> _Pairs:
     """All pairs that can match; ``found`` comes sorted by image, class and rank."""
     classes = len(truth.category_ids)
     held = order_by(truth.images, truth.labels)
@@ -188,7 +217,7 @@ def _pairs(truth: Truth, found: Found) -> _Pairs:
     first = np.searchsorted(keys, groups, "left")
     counts = np.searchsorted(keys, groups, "right") - first
     pieces = [
-        _overlapping(truth, found, held, first, counts, rows)
+        _overlapping(overlaps, held, first, counts, rows)
         for rows in _portions(counts, PAIRS_AT_ONCE)
     ]
     rows, objects, ious = (np.concatenate(column) for column in zip(*pieces, strict=True))
@@ -208,7 +237,7 @@ def _portions(counts: Ints, size: int) -> list[Ints]:
 
 
 def _overlapping(
-    truth: Truth, found: Found, held: Ints, first: Ints, counts: Ints, rows: Ints
+    overlaps: Overlaps, held: Ints, first: Ints, counts: Ints, rows: Ints
 ) -> tuple[Ints, Ints, Floats]:
     """Detection, object and IoU of the pairs of some detections that overlap enough."""
     many = counts[rows]
@@ -216,7 +245,7 @@ def _overlapping(
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - many, many)
     left = np.repeat(rows, many)
     right = held[np.repeat(first[rows], many) + within]
-    ious = iou(found.boxes[left], truth.boxes[right], truth.crowd[right])
+    ious = overlaps(left, right)
     near = ious >= REACHED[0]
     return left[near], right[near], ious[near]
 

@@ -2,7 +2,7 @@
 
 ``AP`` is the mean over the IoU thresholds 0.50 to 0.95, ``AP75`` that at one, ``APs`` that of small
 objects, ``APs75`` that of small objects at one; ``AR`` and ``ARs`` likewise. In brackets stands one
-class: ``AP50[person]``.
+class: ``AP50[person]``. Those of masks are ``maskAP`` and so on, but for one size at one IoU.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from detbench.errors import RecipeError
 from detbench.recipe import metrics
 from detbench.recipe.experiment import Evaluation
-from detbench.recipe.metrics import SCORES, SIZED
+from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED
 
 THRESHOLDS = tuple(range(50, 100, 5))
 AREAS = ("", "s", "m", "l")
 METRICS = SCORES
 """What an evaluation gives; ``SIZED`` ones have names too."""
+MASK_METRICS = MASK_SCORES
 UNBOUNDED = 1e5**2  # COCO's largest area
 
 
@@ -33,12 +34,14 @@ class Mean:
         area: place in ``AREAS``.
         thresholds: places in ``THRESHOLDS``.
         category: name of its one class; none is the mean over all that have objects.
+        masks: of masks, not boxes.
     """
 
     recall: bool
     area: int
     thresholds: tuple[int, ...]
     category: str | None = None
+    masks: bool = False
 
 
 def parse(name: str, categories: Sequence[str] = ()) -> Mean:
@@ -52,7 +55,7 @@ def parse(name: str, categories: Sequence[str] = ()) -> Mean:
     """
     match = re.fullmatch(r"([A-Za-z0-9]+)(?:\[(.+)\])?", name.strip())
     base, category = (match[1], match[2]) if match else (name, None)
-    known = (*METRICS, *SIZED)
+    known = (*METRICS, *SIZED, *MASK_METRICS)
     if base not in known:
         close = difflib.get_close_matches(base, known, 1)
         hint = f", did you mean '{close[0]}'?" if close else ""
@@ -65,7 +68,21 @@ def parse(name: str, categories: Sequence[str] = ()) -> Mean:
     one = metrics.METRICS[base]
     every = tuple(range(len(THRESHOLDS)))
     thresholds = every if one.iou is None else (THRESHOLDS.index(one.iou),)
-    return Mean(one.recall, AREAS.index(one.area), thresholds, category)
+    masks = one.block == "mask score"
+    return Mean(one.recall, AREAS.index(one.area), thresholds, category, masks)
+
+
+def of_masks(name: str) -> bool:
+    """Whether a metric, with or without a class in brackets, is of masks."""
+    return name.strip().partition("[")[0] in MASK_METRICS
+
+
+def by_kind(names: Sequence[str]) -> list[tuple[bool, list[str]]]:
+    """The metrics of boxes, then those of masks, each with whether they are of masks; a kind that
+    has none is left out.
+    """
+    kinds = ((kind, [one for one in names if of_masks(one) is kind]) for kind in (False, True))
+    return [(kind, some) for kind, some in kinds if some]
 
 
 def bounds(evaluation: Evaluation) -> list[list[float]]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from detbench.errors import DetbenchError
-from detbench.evaluation import scoring
+from detbench.evaluation import masks, scoring
 from detbench.evaluation.truth import Truths
 from detbench.recipe.digest import digest, former
 from detbench.recipe.experiment import Cell
@@ -39,9 +39,8 @@ class Rescorer:
         if digest(cell) != rows[0].digest:
             return "its recipe is not the one its name is the digest of"
         try:
-            metrics = scoring.score(
-                cell.data, self._truths.of(cell.data), detections, cell.evaluation
-            )
+            truth = self._truths.of(cell.data, masks.of(detections))
+            metrics = scoring.score(cell.data, truth, detections, cell.evaluation)
         except DetbenchError as error:
             return f"{UNSCORED}{' '.join(str(error).split())}"
         return _disagreement(rows, metrics)

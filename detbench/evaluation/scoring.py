@@ -10,8 +10,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from detbench.evaluation import coco
+from detbench.evaluation import coco, masks
 from detbench.evaluation.detections import GroundTruth
+from detbench.evaluation.metric import of_masks
 from detbench.recipe.experiment import Data, Evaluation
 
 
@@ -23,7 +24,10 @@ def score(
     evaluator: coco.Evaluator = "detbench",
     name: str = "results",
 ) -> dict[str, float | None]:
-    """COCO's metrics, and the data set's own after them.
+    """COCO's metrics of boxes and of masks, whichever the results have, and the data set's own.
+
+    Masks are scored where the ground truth was read with masks. Of no results at all every metric
+    that it allows is given.
 
     Args:
         data: what the ground truth is of; none is a file of the user's own.
@@ -33,11 +37,18 @@ def score(
         Metrics in [0, 1]; none where undefined.
 
     Raises:
-        DataError: a result is malformed or names an unknown image or category.
+        DataError: a result is malformed or names an unknown image or category, or there are only
+            masks, and the ground truth has none.
     """
-    metrics = coco.evaluate(ground_truth, results, evaluation, evaluator, name)
-    if own := _own(data):
-        metrics |= own.evaluate(ground_truth, results, evaluation.limit)
+    metrics: dict[str, float | None] = {}
+    only_masks = masks.of(results) and not masks.beside_boxes(results)
+    if not only_masks:
+        metrics = coco.evaluate(ground_truth, results, evaluation, evaluator, name)
+        if own := _own(data):
+            metrics |= own.evaluate(ground_truth, results, evaluation.limit)
+    known = masks.annotated(ground_truth)
+    if only_masks or (known and (masks.of(results) or not results)):
+        metrics |= coco.evaluate(ground_truth, results, evaluation, evaluator, name, masks=True)
     return metrics
 
 
@@ -47,6 +58,8 @@ def rules(data: Data | None, metric: str) -> dict[str, Any]:
     Returns:
         Keys that add to or replace the protocol's; empty on data without a protocol of its own.
     """
+    if of_masks(metric):
+        return {"overlap": "of masks; a detection's size is its mask's"}
     own = _own(data)
     return own.rules(metric) if own else {}
 

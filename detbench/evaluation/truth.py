@@ -12,13 +12,13 @@ from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Data
 
 
-def of_file(path: Path) -> Table:
-    """What an annotation file holds, checked.
+def of_file(path: Path, masks: bool = False) -> Table:
+    """What an annotation file holds, checked; with the masks of objects where asked for.
 
     Raises:
         DataError: missing, truncated or inconsistent.
     """
-    return check(read(path), path)
+    return check(read(path), path, masks)
 
 
 class Truths:
@@ -30,13 +30,13 @@ class Truths:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._read: dict[str, GroundTruth] = {}
+        self._read: dict[tuple[str, bool], GroundTruth] = {}
 
-    def of(self, data: Data) -> GroundTruth:
-        """The val split's ground truth; the images need not be there."""
-        key = digest(data)
+    def of(self, data: Data, masks: bool = False) -> GroundTruth:
+        """The val split's ground truth, perhaps with masks; the images need not be there."""
+        key = digest(data), masks
         if key not in self._read:
             if self._root is None:
                 raise DataError("the data set's folder is not known")
-            self._read[key] = data.truth(self._root)
+            self._read[key] = data.truth(self._root, masks)
         return self._read[key]

@@ -90,7 +90,8 @@ def mirrored(batch: Batch) -> Batch:
 
 def _mirrored_back(found: Detections, width: int) -> Detections:
     left, top, right, bottom = found.boxes.unbind(-1)
-    return replace(found, boxes=torch.stack((width - right, top, width - left, bottom), -1))
+    boxes = torch.stack((width - right, top, width - left, bottom), -1)
+    return replace(found, boxes=boxes, masks=None if found.masks is None else found.masks.flip(-1))
 
 
 def _in_original(found: Detections, batch: Batch, index: int) -> Detections:
@@ -102,13 +103,17 @@ def _in_original(found: Detections, batch: Batch, index: int) -> Detections:
 def merge(views: Sequence[Detections], settings: Views, limit: int) -> Detections:
     """The best ``limit`` of an image's boxes, those of one object in several views suppressed.
 
+    A box keeps its own view's mask.
+
     Args:
         views: each in pixels of the original image; any may be empty.
     """
+    masks = [one.masks for one in views if one.masks is not None]
     whole = Detections(
         torch.cat([one.boxes for one in views]),
         torch.cat([one.scores for one in views]),
         torch.cat([one.labels for one in views]),
+        torch.cat(masks) if len(masks) == len(views) else None,
     )
     if settings.soft is not None:
         return soft_suppress(whole, settings.nms, settings.soft, limit)

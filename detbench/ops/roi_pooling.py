@@ -216,6 +216,21 @@ def deformable(
     return _merged(pooled, of_levels)
 
 
+def present(flags: Tensor) -> tuple[Tensor, list[int]]:
+    """Which of a batch's regions are meant, and how many each image has.
+
+    One synchronisation with the device, to learn that.
+
+    Args:
+        flags: (B, R), bool.
+
+    Returns:
+        Their indices, (K,), among all B R, in order; (B,) counts, which sum to K.
+    """
+    counts: list[int] = flags.sum(dim=1).tolist()
+    return (~flags).flatten().to(torch.int8).argsort(stable=True)[: sum(counts)], counts
+
+
 def _by_level(level: Tensor, count: int) -> list[Tensor]:
     """Which RoIs each level has, in their order."""
     counts = torch.bincount(level, minlength=count).tolist()

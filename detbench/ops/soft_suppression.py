@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ def soft_suppress(detections: Detections, iou: float, lowest: float, limit: int)
         scores = torch.where(waiting, scores * factor, scores)
     kept = (scores > lowest).nonzero()[:, 0]
     order = kept[scores[kept].argsort(descending=True, stable=True)][:limit]
-    return Detections(boxes[order], scores[order], labels[order])
+    return replace(detections, scores=scores).taken(order)
 
 
 def _first(candidates: Tensor, group: Tensor, count: int, usable: Tensor) -> Tensor:

@@ -66,12 +66,12 @@ def suppress(
 
     Boxes without area are dropped unless ``keep_empty`` (as MMDetection does for RoI detectors).
     """
-    boxes, scores, labels = detections.boxes, detections.scores, detections.labels
     if not keep_empty:
-        real = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1).nonzero()[:, 0]
-        boxes, scores, labels = boxes[real], scores[real], labels[real]
+        sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
+        detections = detections.taken((sides > 0).all(dim=1).nonzero()[:, 0])
+    boxes, scores, labels = detections.boxes, detections.scores, detections.labels
     if iou < 1:
         kept = batched_nms(boxes, scores, labels, iou)[:limit]
     else:
         kept = torch.argsort(scores, descending=True, stable=True)[:limit]
-    return Detections(boxes[kept], scores[kept], labels[kept])
+    return detections.taken(kept)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from detbench.recipe.assignment import Assignment
 from detbench.recipe.base import PerTaskSpec, Spec
+from detbench.recipe.masks import Mask
 from detbench.recipe.model import (
     Backbone,
     BoxCoding,
@@ -151,11 +152,13 @@ class Roi(Spec):
         sibling: a second branch dropped at test.
         rounds: further rounds on refined boxes.
         readout: which head and round answers which task at test.
+        mask: what makes a mask of each box; none makes none.
         finest_scale: regions are pooled from the finest level up to twice this side in pixels, from
             the next up to twice that, and so on (FPN, eq. 1); none is 56.
     """
 
     scaling: ClassVar[Scaling] = {"finest_scale": "bounds"}
+    added: ClassVar[frozenset[str]] = frozenset({"mask"})
 
     evaluated: ClassVar[frozenset[str]] = frozenset({"readout", "inference"})
 
@@ -173,6 +176,7 @@ class Roi(Spec):
     rounds: tuple[Round, ...] = ()
     readout: Readout = Readout()
     inference: RoiInference = RoiInference()
+    mask: Mask | None = None
     finest_scale: Annotated[float, Field(gt=0)] | None = None
 
 

@@ -224,3 +224,8 @@ class Cell(Spec):
     training: Training
     evaluation: Evaluation
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def masks(self) -> bool:
+        """Whether the detector makes masks, so that data need them."""
+        return getattr(self.detector, "mask", None) is not None

@@ -329,6 +329,8 @@ def _roi(detector: Roi) -> Findings:
         yield ("readout", "average"), "readout.cls_rounds names one round"
     elif readout.cls not in ("cls", "loc"):
         yield ("readout", "average"), f"readout.cls = '{readout.cls}' fuses probabilities"
+    if not detector.rounds:
+        yield ("mask", "stages"), "the detector has one stage: it has no rounds"
     yield from _box_loss(("supervision", "loc"), detector.supervision.loc)
     for path, sibling in _siblings(detector):
         yield from _box_loss((*path, "supervision", "loc"), sibling.supervision.loc)

@@ -284,8 +284,10 @@ def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str,
     kept = {key: base[key] for key in ("schedule",) if key in base}
     tables = data.get("detector", {})
     merged = {**base.get("detector", {}), **tables} if isinstance(tables, dict) else tables
-    if isinstance(merged, dict) and without(merged.get("sibling")) is None:
-        merged.pop("sibling", None)
+    if isinstance(merged, dict):
+        for name in ("sibling", "mask"):
+            if without(merged.get(name)) is None:
+                merged.pop(name, None)
     return {**kept, **data, "detector": merged}
 
 

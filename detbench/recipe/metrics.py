@@ -7,10 +7,10 @@ function or field that its ``source`` names.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Block = Literal["score", "sized", "own score", "cost", "cited", "error"]
+Block = Literal["score", "mask score", "sized", "own score", "cost", "cited", "error"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Metric:
     Attributes:
         key: in ``columns`` and ``published``; of a detector's scores also in the store.
         block: where it stands and what it needs. ``score``: a mean of COCO's arrays, on any data.
-            ``sized``: one that is not stored, but computed from stored detections. ``own score``:
-            of a data set's own protocol alone. All are fractions, printed in percent. ``cost``: of
-            the paper-size detector, without training. ``cited``: printed by papers, never measured
-            by a run. ``error``: AP50 that mending errors would gain, from stored detections, in
-            points; never in ``published``.
+            ``mask score``: the same of masks, where they are detected. ``sized``: one that is not
+            stored, but computed from stored detections. ``own score``: of a data set's own protocol
+            alone. All are fractions, printed in percent. ``cost``: of the paper-size detector,
+            without training. ``cited``: printed by papers, never measured by a run. ``error``: AP50
+            that mending errors would gain, from stored detections, in points; never in
+            ``published``.
         name: what its column is called; empty is the key.
         digits: decimals it is printed with.
         unit: of a stored number.
@@ -63,13 +64,20 @@ def _error(name: str) -> Metric:
     return Metric(f"E_{name}", "error", name.capitalize(), lower=True, source=name, group="errors")
 
 
+_SCORES = (
+    Metric("AP", "score"),
+    *(Metric(f"AP{iou}", "score", iou=iou) for iou in range(50, 100, 5)),
+    *(Metric(f"AP{area}", "score", area=area) for area in "sml"),
+    *(Metric(f"AR{area}", "score", recall=True, area=area) for area in ("", "s", "m", "l")),
+)
+MASK = "mask"
+"""Before the key of a score, it is that of masks."""
+
 METRICS: dict[str, Metric] = {
     one.key: one
     for one in (
-        Metric("AP", "score"),
-        *(Metric(f"AP{iou}", "score", iou=iou) for iou in range(50, 100, 5)),
-        *(Metric(f"AP{area}", "score", area=area) for area in "sml"),
-        *(Metric(f"AR{area}", "score", recall=True, area=area) for area in ("", "s", "m", "l")),
+        *_SCORES,
+        *(replace(one, key=MASK + one.key, block="mask score") for one in _SCORES),
         # Of objects of one size at one IoU threshold (TSD, Table 9).
         *(
             Metric(f"AP{area}{iou}", "sized", area=area, iou=iou)
@@ -115,6 +123,7 @@ def find(key: str) -> Metric:
 
 
 SCORES = of("score")
+MASK_SCORES = of("mask score")
 SIZED = of("sized")
 COSTS = of("cost")
 CITED = of("cited")

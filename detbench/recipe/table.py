@@ -29,6 +29,7 @@ REPLACEABLE = (
     "auxiliary",
     "sibling",
     "rounds",
+    "mask",
     "readout",
     "inference",
 )
@@ -50,7 +51,7 @@ class Row(Spec):
         label: unique within the table.
         detector: id of a detector recipe; absent for a row that is only cited.
         backbone .. inference: whole tables of the detector that this row replaces, never merged;
-            ``sibling = "none"`` leaves that branch out.
+            ``"none"`` leaves out a ``sibling`` or a ``mask``.
         columns: what the paper prints in the row's descriptive columns, as in ``{SCE = "yes"}``.
         published: printed numbers, by metric key.
         misprints: metric key -> why the printed number is not believed, with the right one.
@@ -79,6 +80,7 @@ class Row(Spec):
     auxiliary: tuple[dict[str, Any], ...] | None = None
     sibling: dict[str, Any] | Literal["none"] | None = None
     rounds: tuple[dict[str, Any], ...] | None = None
+    mask: dict[str, Any] | Literal["none"] | None = None
     readout: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
     columns: dict[str, str] = Field(default_factory=dict)

@@ -208,13 +208,18 @@ def protocol(a: Comparand, b: Comparand) -> tuple[Data, Evaluation] | None:
 
 
 def ground_truth(
-    shared: tuple[Data, Evaluation] | None, annotations: Path | None, data: Data | None, root: Path
+    shared: tuple[Data, Evaluation] | None,
+    annotations: Path | None,
+    data: Data | None,
+    root: Path,
+    masks: bool = False,
 ) -> GroundTruth:
     """What both are scored against.
 
     Args:
         shared: of ``protocol``.
         annotations: a file for two files from elsewhere; else ``data``.
+        masks: with the masks of objects.
 
     Raises:
         RecipeError: none is named, or both.
@@ -225,20 +230,22 @@ def ground_truth(
                 "--annotations goes with two results files: a row or stored cell has its own "
                 "ground truth"
             )
-        return shared[0].truth(root)
+        return shared[0].truth(root, masks)
     if annotations is not None:
-        return truth.of_file(annotations)
+        return truth.of_file(annotations, masks)
     if data is None:
         raise RecipeError(
             "two results files need their ground truth: --annotations FILE, as in "
             "--annotations instances_val2017.json, or --dataset NAME"
         )
-    return data.truth(root)
+    return data.truth(root, masks)
 
 
-def matches(comparand: Comparand, ground: GroundTruth, evaluation: Evaluation) -> list[Matches]:
-    """A comparand's seeds, matched."""
+def matches(
+    comparand: Comparand, ground: GroundTruth, evaluation: Evaluation, masks: bool = False
+) -> list[Matches]:
+    """A comparand's seeds, boxes or masks matched."""
     return [
-        match(ground, read(), evaluation, where)
+        match(ground, read(), evaluation, where, masks)
         for read, where in zip(comparand.read, comparand.where, strict=True)
     ]

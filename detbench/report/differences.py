@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from detbench.errors import DetbenchError
 from detbench.evaluation.bootstrap import REPLICATES, Difference, difference
 from detbench.evaluation.matching import Matches, match
+from detbench.evaluation.metric import by_kind
 from detbench.progress import Tell
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
@@ -84,7 +85,7 @@ class _Bench:
         self.store = store
         self.metrics, self.replicates = metrics, replicates
         self._truths = plan.truths
-        self._matches: dict[str, Matches] = {}
+        self._matches: dict[tuple[str, bool], Matches] = {}
 
     def change(
         self,
@@ -100,9 +101,12 @@ class _Bench:
         def compute() -> ByMetric:
             if tell is not None:
                 tell()
-            a = [self._baseline(task) for task in reference.train]
-            b = [self._match(task) for task in planned.train]
-            return difference(a, b, self.metrics, self.replicates)
+            found: dict[str, Difference] = {}
+            for masks, names in by_kind(self.metrics):
+                a = [self._baseline(task, masks) for task in reference.train]
+                b = [self._match(task, masks) for task in planned.train]
+                found |= difference(a, b, names, self.replicates)
+            return found
 
         cells = [
             [[task.digest, self.store.fingerprint(task.digest)] for task in row.train]
@@ -138,15 +142,17 @@ class _Bench:
             return f"its baseline {baseline} was evaluated otherwise"
         return ""
 
-    def _baseline(self, task: Task) -> Matches:
-        if task.digest not in self._matches:
-            self._matches[task.digest] = self._match(task)
-        return self._matches[task.digest]
+    def _baseline(self, task: Task, masks: bool) -> Matches:
+        key = task.digest, masks
+        if key not in self._matches:
+            self._matches[key] = self._match(task, masks)
+        return self._matches[key]
 
-    def _match(self, task: Task) -> Matches:
+    def _match(self, task: Task, masks: bool) -> Matches:
         assert isinstance(task.cell, Cell)
         found = self.store.detections_of(task.digest, task.label)
-        return match(self._truths.of(task.cell.data), found, task.cell.evaluation, task.label)
+        truth = self._truths.of(task.cell.data, masks)
+        return match(truth, found, task.cell.evaluation, task.label, masks)
 
 
 def _protocol(task: Task) -> tuple[str, str]:

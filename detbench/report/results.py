@@ -12,7 +12,7 @@ from functools import cached_property
 
 from detbench.progress import Tell
 from detbench.recipe.experiment import Cell
-from detbench.recipe.metrics import SCORES, SIZED
+from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED
 from detbench.recipe.resolve import schedule_of
 from detbench.report import by_size, error_columns, other_profiles
 from detbench.report.differences import Change, differences
@@ -122,7 +122,8 @@ class TableResults:
     @property
     def main_metric(self) -> str | None:
         """The metric that rows are compared by: AP, else the first of COCO's that is printed."""
-        printed = [one for one in self.plan.table.columns if one in SCORES or one in SIZED]
+        known = (*SCORES, *MASK_SCORES, *SIZED)
+        printed = [metric for metric in self.plan.table.columns if metric in known]
         return "AP" if "AP" in printed else next(iter(printed), None)
 
     @cached_property

@@ -81,8 +81,8 @@ def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False
 
     training = cell.training
     seeding.choose_determinism(host.device)
-    dataset = data.load(cell.data, "train", host.data_root, cell.seed)
-    _check_val(dataset, data.load(cell.data, "val", host.data_root))
+    dataset = data.load(cell.data, "train", host.data_root, cell.seed, cell.masks)
+    _check_val(dataset, data.load(cell.data, "val", host.data_root, masks=cell.masks))
     seeding.seed_everything(cell.seed)
     detector = build_detector(cell.detector, data.class_names(dataset))
     loader = TrainLoader(

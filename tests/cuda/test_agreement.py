@@ -14,6 +14,7 @@ import pytest
 import torch
 from every_option import CASES, settings
 from every_option import targets as small_targets
+from made_masks import with_masks
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
@@ -50,7 +51,8 @@ def scene(side: int) -> tuple[Tensor, Targets]:
     boxes[0] *= side / 64
     labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
     sizes = torch.tensor([[side, side]] * 2)
-    return torch.randn(2, 3, side, side), Targets.pad(boxes, labels, sizes)
+    targets = with_masks(Targets.pad(boxes, labels, sizes), side, side)
+    return torch.randn(2, 3, side, side), targets
 
 
 def step(network: Any, images: Tensor, targets: Targets) -> tuple[dict[str, Tensor], Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_masks import with_masks
 from torch import Tensor
 
 from detbench.assembly import build_detector
@@ -39,7 +40,8 @@ def scene() -> tuple[Tensor, Targets]:
     boxes = [torch.tensor([[8.0, 8.0, 80.0, 60.0], [40.0, 4.0, 120.0, 120.0]]), torch.zeros(0, 4)]
     labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
     sizes = torch.tensor([[SIDE, SIDE]] * 2)
-    return torch.randn(2, 3, SIDE, SIDE, device=CUDA), Targets.pad(boxes, labels, sizes)
+    targets = with_masks(Targets.pad(boxes, labels, sizes), SIDE, SIDE)
+    return torch.randn(2, 3, SIDE, SIDE, device=CUDA), targets
 
 
 class Trainer:

@@ -297,3 +297,34 @@ def test_nothing_to_train_on():
         loader(empty)
     with pytest.raises(DataError, match="a batch of 4 cannot be shared by 5 processes"):
         loader(world=5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_masks_come_with_their_objects(workers, tmp_path):
+    dataset = data.load(SHAPES, "train", tmp_path, masks=True)
+    settings = INPUT.model_copy(update={"short": (40, 72), "long": 90, "flip": 0.5})
+    loader = TrainLoader(dataset, settings, PIXELS, 4, 0, Processes(workers))
+    for batch in islice(loader.batches(0), 3):
+        targets = batch.targets
+        assert len(targets.masks) == 4
+        for index, masks in enumerate(targets.masks):
+            count = int(targets.valid[index].sum())
+            assert masks.shape == (count, *batch.sizes[index].tolist())
+            for mask, box in zip(masks, targets.boxes[index], strict=False):
+                # A box is its mask's, but for the pixel that the nearest one is off by.
+                y, x = torch.nonzero(mask, as_tuple=True)
+                edges = torch.stack((x.min(), y.min(), x.max() + 1, y.max() + 1))
+                assert (edges - box).abs().max() <= 1.5
+
+
+def test_who_asks_for_no_masks_gets_none(tmp_path):
+    loader = TrainLoader(data.load(SHAPES, "train", tmp_path), INPUT, PIXELS, 4, 0)
+    assert next(loader.batches(0)).targets.masks is None
+
+
+def test_masks_stay_with_targets(tmp_path):
+    loader = TrainLoader(data.load(SHAPES, "train", tmp_path, masks=True), INPUT, PIXELS, 4, 0)
+    targets = next(loader.batches(0)).targets
+    more = targets.padded(targets.boxes.shape[1] + 3).to("cpu")
+    assert all((a == b).all() for a, b in zip(more.masks, targets.masks, strict=True))
+    assert targets.to("meta").masks[0].device.type == "meta"

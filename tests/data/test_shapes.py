@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from pycocotools import mask as rle
 
 from detbench import data
 from detbench.data import kinds, shapes_draw, shapes_plan
@@ -358,3 +360,30 @@ def test_things_stand_near_upright_where_the_variant_says_so():
 
     assert max(turned("covered")) == 6
     assert max(turned("easy")) == 32
+
+
+@pytest.mark.parametrize("variant", ["full", "easy", "covered"])
+def test_a_box_is_that_of_its_mask(variant):
+    plain, masked = Shapes("val", 12, 96, variant), Shapes("val", 12, 96, variant)
+    masked.masks = True
+    without = plain.ground_truth()["annotations"]
+    found = masked.ground_truth()["annotations"]
+    assert without == [
+        {key: value for key, value in one.items() if key != "segmentation"} for one in found
+    ]
+    for index in range(12):
+        before, sample = plain.sample(index), masked.sample(index)
+        assert before.masks is None
+        assert (before.image == sample.image).all()
+        assert (before.boxes == sample.boxes).all()
+        own = [one for one in found if one["image_id"] == index + 1]
+        for mask, box, one in zip(sample.masks, sample.boxes, own, strict=True):
+            y, x = torch.nonzero(mask, as_tuple=True)
+            assert [x.min(), y.min(), x.max() + 1, y.max() + 1] == box.tolist()
+            assert mask.sum() == one["area"]
+            assert rle.area(one["segmentation"]) == one["area"]
+            assert rle.iou([one["segmentation"]], [rle.encode(fortran(mask))], [0]) == 1
+
+
+def fortran(mask):
+    return np.asfortranarray(mask.numpy())

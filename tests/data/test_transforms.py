@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +107,48 @@ def test_normalise(order, others):
 
 def test_normalise_pads_to_a_multiple():
     assert transforms.normalise([sample(33, 65).image], Pixels(), 32).shape == (1, 3, 64, 96)
+
+
+def masked(height=48, width=64, count=3, seed=0):
+    one = sample(height, width, boxes=[(1.0, 2.0, 9.0, 9.0)] * count)
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.randint(0, 2, (count, height, width), generator=generator, dtype=torch.uint8)
+    return replace(one, masks=masks)
+
+
+def nearest(mask, height, width):
+    """OpenCV's INTER_NEAREST, pixel by pixel: the old pixel floor(i * (1 / (new / old)))."""
+    old_height, old_width = mask.shape
+    found = np.empty((height, width), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            row = min(math.floor(y * (1 / (height / old_height))), old_height - 1)
+            column = min(math.floor(x * (1 / (width / old_width))), old_width - 1)
+            found[y, x] = mask[row, column]
+    return found
+
+
+@pytest.mark.parametrize(("short", "long"), [(96, 500), (20, 30), (31, 500), (7, 9)])
+def test_masks_are_resized_to_the_nearest_pixel(short, long):
+    original = masked()
+    scaled, _ = transforms.resize(original, short, long)
+    assert scaled.masks.dtype == torch.uint8
+    assert scaled.masks.shape[1:] == scaled.image.shape[1:]
+    for before, after in zip(original.masks, scaled.masks, strict=True):
+        expected = nearest(before.numpy(), *scaled.image.shape[1:])
+        np.testing.assert_array_equal(after.numpy(), expected)
+
+
+def test_masks_are_mirrored_with_their_pixels():
+    original = masked()
+    flipped = transforms.flip(original)
+    width = original.image.shape[2]
+    for x in range(width):
+        assert (flipped.masks[:, :, x] == original.masks[:, :, width - 1 - x]).all()
+        assert (flipped.image[:, :, x] == original.image[:, :, width - 1 - x]).all()
+
+
+def test_an_image_without_objects_has_no_masks():
+    scaled, _ = transforms.resize(masked(count=0), 96, 200)
+    assert transforms.flip(scaled).masks.shape == (0, 96, 128)
+    assert transforms.resize(sample(), 96, 200)[0].masks is None

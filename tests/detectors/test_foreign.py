@@ -15,6 +15,7 @@ from torchvision.models.detection import (
     retinanet_resnet50_fpn,
 )
 from torchvision.models.detection.image_list import ImageList
+from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detbench.assembly import build_detector
 from detbench.backbones.names import EPS
@@ -25,6 +26,7 @@ from detbench.pertask import PerTask
 from detbench.recipe import load
 from detbench.recipe.detector import Detector
 from detbench.stages.sampling import Regions
+from detbench.structures import Detections
 from detbench.training import files, weights
 
 MAKERS = {
@@ -249,8 +251,39 @@ def test_masks_are_unknown() -> None:
     with meta.device():
         theirs: Any = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
         ours = build_detector(recipe("faster-rcnn"), 80)
-    with pytest.raises(WeightsError, match=r"12 unknown.*mask_head"):
+    with pytest.raises(WeightsError, match=r"12 unknown.*mask\."):
         weights.load_content(ours, files.of_state(theirs.state_dict()), "masks", whole=True)
+
+
+@torch.no_grad()
+def test_masks_are_torchvisions() -> None:
+    """Of the same boxes on the same maps, class by class; old files' names too."""
+    torch.manual_seed(0)
+    theirs: Any = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
+    ours: Any = build_detector(recipe("mask-rcnn"), 80).eval()
+    for module in theirs.backbone.body.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            nn.init.uniform_(module.weight, 0.2, 0.6)
+    state = theirs.state_dict()
+    old = {
+        re.sub(r"mask_head\.(\d)\.0\.", lambda m: f"mask_head.mask_fcn{int(m[1]) + 1}.", name): x
+        for name, x in state.items()
+    }
+    assert "roi_heads.mask_head.mask_fcn4.bias" in old
+    for names in (state, old):
+        assert weights.load_content(ours, files.of_state(names), "theirs", whole=True).whole
+    images = torch.randn(1, 3, SIZE, SIZE)
+    sides, ids = torch.tensor([9.0, 33.0, 77.0, 120.0]), coco_classes()[0]
+    boxes = torch.stack([torch.ones(4), torch.full((4,), 0.5), sides + 1, sides + 0.5], dim=1)
+    heads = theirs.roi_heads
+    pooled = heads.mask_roi_pool(theirs.backbone(images), [boxes], [(SIZE, SIZE)])
+    wanted = heads.mask_predictor(heads.mask_head(pooled))[:, ids].sigmoid()
+    pyramids = ours._task_pyramids(*ours.pyramid(images))
+    for label in (0, 31, 79):
+        labels = torch.full((4,), label)
+        given = [Detections(boxes, torch.ones(4), labels)]
+        [found] = ours.extras["mask"].predict(pyramids, given)
+        close(found.masks, wanted[:, label])
 
 
 # --- detectron2 -----------------------------------------------------------------------------------
@@ -279,6 +312,14 @@ OTHERS = (
     (r"main\.loc\.(\w+)", r"roi_heads.box_predictor.bbox_pred.\1"),
     (r"main\.heads\.both\.layers\.0\.(\w+)", r"roi_heads.box_head.fc1.\1"),
     (r"main\.heads\.both\.layers\.2\.(\w+)", r"roi_heads.box_head.fc2.\1"),
+)
+MASKS = (
+    (
+        r"mask\.convs\.(\d)\.(\w+)",
+        lambda m: f"roi_heads.mask_head.mask_fcn{int(m[1]) + 1}.{m[2]}",
+    ),
+    (r"mask\.up\.(\w+)", r"roi_heads.mask_head.deconv.\1"),
+    (r"mask\.logits\.(\w+)", r"roi_heads.mask_head.predictor.\1"),
 )
 CASCADE = (
     (r"rounds\.(\d)\.(cls|loc)\.(\w+)", lambda m: _predictor(int(m[1]) + 1, m[2], m[3])),
@@ -342,6 +383,7 @@ def detectron2s(detector: nn.Module, rules: Any, bottom_up: str) -> dict[str, Te
         ("faster-rcnn-r50-c4", OTHERS, ""),
         ("cascade-rcnn-r50", CASCADE + OTHERS, "bottom_up."),
         ("retinanet-r50", RETINA, "bottom_up."),
+        ("mask-rcnn-r50", MASKS + OTHERS, "bottom_up."),
     ],
 )
 def test_detectron2s_names(name: str, rules: Any, bottom_up: str) -> None:

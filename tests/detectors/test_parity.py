@@ -101,6 +101,7 @@ def test_every_reference_detector_is_tested():
     dense |= {"autoassign-r50"}
     faster = {f"faster-rcnn-{kind}" for kind in ("r50", "r50-c4", "r50-dcn", "r50-dcnv2")}
     roi = faster | {"faster-rcnn-x101-32x4d", "double-head-r50", "cascade-rcnn-r50"}
+    roi |= {"mask-rcnn-r50"}
     assert dense | roi <= set(OURS)
 
 
@@ -153,6 +154,7 @@ def test_losses(loaded):
     names = {"loss_cls": "cls", "loss_bbox": "loc", "loss_centerness": "quality"}
     names |= {"loss_iou": "quality"}
     names |= {"loss_pos": "positive", "loss_neg": "negative", "loss_center": "center"}
+    names |= {"loss_mask": "mask"}
     names |= {"loss_dfl": "distribution", "loss_rpn_cls": "rpn_cls", "loss_rpn_bbox": "rpn_loc"}
     for stage, prefix in enumerate(("", "round2_", "round3_")):
         names |= {f"s{stage}.loss_cls": f"{prefix}cls", f"s{stage}.loss_bbox": f"{prefix}loc"}

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from alike import unlike
+from made_masks import with_masks
 from torch import nn
 
 from detbench.assembly import build_detector
@@ -65,7 +66,7 @@ def test_hard_batches_give_finite_losses_and_gradients(name):
     for counts in ((300, 0, 1), (0, 0, 0)):
         boxes = [objects(count) for count in counts]
         labels = [torch.randint(0, 12, (count,)) for count in counts]
-        losses = detector.losses(images, Targets.pad(boxes, labels))
+        losses = detector.losses(images, with_masks(Targets.pad(boxes, labels), 128, 96))
         total = torch.stack(list(losses.values())).sum()
         assert total.isfinite()
         detector.zero_grad()
@@ -90,9 +91,8 @@ def test_no_proposals_left(name, monkeypatch):
 
     monkeypatch.setattr(ScoredBoxes, "suppressed", lambda self, iou, count: self.boxes[:0])
     images = torch.randn(2, 3, 64, 64)
-    losses = detector.train().losses(
-        images, Targets.pad([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)
-    )
+    none = Targets.pad([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2)
+    losses = detector.train().losses(images, with_masks(none, 64, 64))
     assert torch.stack(list(losses.values())).isfinite().all()
     with torch.no_grad():
         found = detector.eval().detect(images, torch.tensor([[64, 64]] * 2))

@@ -17,7 +17,7 @@ from detbench.data import Category, Sample
 from detbench.data.loading import EvalLoader, Processes
 from detbench.evaluation import run, views
 from detbench.evaluation.predict import predict
-from detbench.evaluation.views import ViewLoader, merge, mirrored
+from detbench.evaluation.views import ViewLoader, ViewSet, merge, mirrored
 from detbench.ops.soft_suppression import soft_suppress
 from detbench.recipe import digest, resolve
 from detbench.recipe.experiment import Cell, Input
@@ -144,6 +144,30 @@ def test_boxes_are_merged_by_nms_or_soft_nms() -> None:
     assert torch.equal(soft.scores, expected.scores)
     assert len(soft) > len(hard)
     assert len(merge([given[1]], Views(), 100)) == 0
+
+
+@pytest.mark.parametrize("soft", [None, 0.05])
+def test_a_box_keeps_the_mask_of_its_view(soft: float | None) -> None:
+    """The best box of an object is of the mirrored view; another's is of the view as it is."""
+    batch = next(
+        iter(EvalLoader(Squares(), Input(short=(30,), long=40), cell().detector.pixels, 1))
+    )
+    mask, other = torch.rand(2, 4, 4)
+    near, far = torch.tensor([[2.0, 3.0, 12.0, 20.0], [20.0, 4.0, 36.0, 28.0]])
+    labels = torch.zeros(2, dtype=torch.int64)
+
+    def detect(view: Any) -> list[Detections]:
+        if view is batch:
+            found = torch.stack((near, far)), torch.tensor([0.5, 0.9]), labels
+            return [Detections(*found, torch.stack((mask * 0, other)))]
+        boxes = torch.stack((40 - near[2], near[1], 40 - near[0], near[3]))[None]
+        return [Detections(boxes, torch.tensor([0.8]), labels[:1], mask.flip(-1)[None])]
+
+    settings = Views(flip=True, nms=0.5, soft=soft)
+    _, [found] = ViewSet([batch], settings, 2).merged(detect)
+    assert found.masks is not None
+    assert torch.equal(found.boxes, torch.stack((far, near)))
+    assert torch.equal(found.masks, torch.stack((other, mask)))
 
 
 @pytest.mark.parametrize("detector", ["gfl-r50", "faster-rcnn-r50"])

@@ -119,6 +119,7 @@ RESNEXT = {"depth": 101, "groups": 32, "base_width": 4}
         ("atss/atss_r101_fpn_1x_coco.py", "1333x800", "atss-r50", DEEP),
         ("gfl/gfl_r101_fpn_ms-2x_coco.py", "1280x800", "gfl-r50", DEEP),
         ("gfl/gfl_x101-32x4d_fpn_ms-2x_coco.py", "1280x800", "gfl-r50", RESNEXT),
+        ("mask_rcnn/mask-rcnn_x101-32x4d_fpn_1x_coco.py", "1333x800", "mask-rcnn-r50", RESNEXT),
     ],
 )
 def test_mmdetection_figures(config, input, recipe, backbone):

@@ -118,6 +118,7 @@ CASES = {
         *STEADY,
     ),
     "sibling": ("tsd-r50", "training.iterations=3", *STEADY),
+    "masks": ("mask-rcnn-r50", "training.iterations=2", *STEADY),
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 from alike import unlike
+from made_masks import with_masks
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
@@ -45,6 +46,7 @@ OWN_START = {
     "objectness": r"predictor\.objectness\.(weight|bias)",
     "distribution-guided": r"predictor\.guide\.\d+\.(weight|bias)",
     "refined": r"predictor\.feet\.(weight|bias)",
+    "fcn": r"{at}(convs\.\d+|up|logits)\.(weight|bias)",
     "max-filter": r"predictor\.(filter|max_filter\.(conv|norm))\.(weight|bias)",
     "aligned": r"predictor\.(alignment\.\d+|offset\.\d+|decompose\.(cls|loc)"
     r"\.(attention\.\d+|reduce|norm))\.(weight|bias)",
@@ -118,6 +120,8 @@ def options(detector: Detector) -> set[tuple[str, str]]:
         pairs = {"main.": (detector.sampling, detector.heads)}
         if detector.sibling is not None:
             pairs["sibling."] = (detector.sibling.sampling, detector.sibling.heads)
+        if detector.mask is not None:
+            found |= {(detector.mask.head.kind, "mask.")}
         for number, each in enumerate(detector.rounds):
             pairs[f"rounds.{number}."] = (each.sampling or detector.sampling, each.heads)
         found |= {("branch outputs", at) for at in pairs}
@@ -216,7 +220,7 @@ def first_loss(detector: Any, size: int) -> Tensor:
     images = torch.randn(2, 3, size, size)
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 44.0], [20.0, 4.0, 60.0, 30.0]]), torch.zeros(0, 4)]
     labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
-    losses = detector.losses(images, Targets.pad(boxes, labels))
+    losses = detector.losses(images, with_masks(Targets.pad(boxes, labels), size, size))
     return torch.stack([loss.float() for loss in losses.values()]).sum()
 
 
