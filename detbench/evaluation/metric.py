@@ -2,7 +2,7 @@
 
 ``AP`` is the mean over the IoU thresholds 0.50 to 0.95, ``AP75`` that at one, ``APs`` that of small
 objects, ``APs75`` that of small objects at one; ``AR`` and ``ARs`` likewise. In brackets stands one
-class: ``AP50[person]``. Those of masks are ``maskAP`` and so on.
+class: ``AP50[person]``. Those of masks are ``maskAP`` and so on, but for one size at one IoU.
 """
 
 from __future__ import annotations
