@@ -42,6 +42,7 @@ class Table:
             annotated; ordered by image; ``image_rows`` index the images, ``labels`` the categories.
         sources: the annotation file; or that of each image, where each has its own.
         marks: (n,), what the data set's own protocol tells objects apart by; none if nothing.
+        federated: images name the classes that were looked for in them, as LVIS's do.
     """
 
     categories: list[tuple[int, str]]
@@ -56,6 +57,7 @@ class Table:
     crowd: Ints
     sources: tuple[Path, ...]
     marks: Ints | None = None
+    federated: bool = False
 
     def source(self, row: int) -> Path:
         """The file that annotates image ``row``."""
@@ -166,7 +168,15 @@ def check(content: Any, path: Path) -> Table:
         areas[order],
         (crowd[order] != 0).astype(np.int64),
         (path,),
+        federated=federated(sections[1]),
     )
+
+
+def federated(images: Sequence[dict[str, Any]]) -> bool:
+    """Whether images name the classes that were looked for in them, so that of others nothing
+    is known (LVIS: Gupta et al. 2019).
+    """
+    return any("neg_category_ids" in one or "not_exhaustive_category_ids" in one for one in images)
 
 
 def check_files(folder: Path, names: list[str], annotations: Path) -> None:

@@ -59,10 +59,19 @@ class Series:
 
     Attributes:
         values: one per position; none is left out.
+        halves: of their intervals, one per position; none has no bar, empty is none at all.
     """
 
     label: str
     values: tuple[float | None, ...]
+    halves: tuple[float | None, ...] = ()
+
+    @property
+    def bars(self) -> list[float] | None:
+        """Of ``halves`` what a plot's error bars take; none where there are none."""
+        if not any(half is not None for half in self.halves):
+            return None
+        return [float("nan") if half is None else half for half in self.halves]
 
 
 @dataclass(frozen=True)
