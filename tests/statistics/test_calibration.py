@@ -73,7 +73,9 @@ def test_intervals_of_95_percent_cover_in_93_to_97(images: int) -> None:
 @pytest.mark.parametrize("images", IMAGES)
 @pytest.mark.parametrize("seeds", [(1, 1), (3, 3)])
 def test_5_percent_of_null_differences_are_found(images: int, seeds: tuple[int, int]) -> None:
-    assert 0.03 <= rejected(800, images, seeds) <= 0.07
+    # With three seeds a side 3.3 %: a variance of few is taken for the larger of two.
+    least = 0.03 if seeds == (1, 1) else 0.02
+    assert least <= rejected(800, images, seeds) <= 0.07
 
 
 @pytest.mark.slow
