@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from detbench.data.kind import Split
 from detbench.data.kinds import Data
 from detbench.errors import DataError
 from detbench.progress import Tell
+
+Images = Sequence[tuple[Path, Callable[[], bytes]]]
+"""Files of images to write, each with what gives its content."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Choice:
         limit: the first this many images of a split; none is all.
         classes: only objects of these, and images that have one; empty is all.
         copy: the images too, and not only their annotations; drawn ones always are.
-        force: replace annotation files that are there.
+        force: replace files that are there.
     """
 
     limit: int | None = None
@@ -59,29 +64,62 @@ def convert(
 
     A split's annotations are written when its images are there, so an interrupted one shows.
 
+    Nothing is written outside of ``out``, nor over another file without ``force``.
+
     Raises:
-        DataError: the data set is missing or damaged, a class is unknown, nothing is left, a file
-            is there already, or the folder cannot be written.
+        DataError: the data set is missing or damaged, a class is unknown, nothing is left, another
+            file is there already, or the folder cannot be written.
     """
     targets = {split: out / "annotations" / f"instances_{split}.json" for split in splits}
     for path in targets.values():
         if path.exists() and not choice.force:
             raise DataError(f"{path} is there already: choose another folder, or --force")
     chosen = {split: _chosen(data, root, split, choice) for split in splits}
+    images: dict[Split, Images] = {}
+    for split, (content, source) in chosen.items():
+        if source is None or choice.copy:
+            named, target = named_below(content, out / split), out / split
+            images[split] = _images(content, source or data.open(split, root), named, target)
+            chosen[split] = named, target
+    if not choice.force:
+        for path, pixels in chain.from_iterable(images.values()):
+            if path.exists() and path.read_bytes() != pixels():
+                raise DataError(f"{path} is there already: choose another folder, or --force")
     written = []
     for split, (content, source) in chosen.items():
         try:
-            if source is None or choice.copy:
-                source = _images(content, source or data.open(split, root), out / split, tell)
-            _write(targets[split], content)
+            _write_images(images.get(split, ()), tell)
+            _write(targets[split], json.dumps(content, ensure_ascii=False).encode())
         except OSError as error:
             raise DataError(
                 f"{error.filename or out}: cannot be written ({os.strerror(error.errno or 0)}): "
                 "choose another folder"
             ) from error
         counts = len(content["images"]), len(content["annotations"])
-        written.append(Written(split, targets[split], source, *counts))
+        written.append(Written(split, targets[split], source or out, *counts))
     return written
+
+
+def named_below(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """COCO's dictionary with names of images that stay below ``folder``, each once.
+
+    One that leads out of it, as ``../more/1.jpg`` or an absolute one does, loses what leads out,
+    and is told from another of that name by its image's id.
+
+    Raises:
+        DataError: a link in ``folder`` leads out of it.
+    """
+    images, taken = [], set()
+    for image in content["images"]:
+        path = Path(image["file_name"])
+        path = Path(*(part for part in path.parts if part not in ("..", path.anchor)))
+        if path in taken:
+            path = path.with_name(f"{image['id']}-{path.name}")
+        if not (folder / path).parent.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{(folder / path).parent} leads out of {folder}: remove the link")
+        taken.add(path)
+        images.append({**image, "file_name": path.as_posix()})
+    return {**content, "images": images}
 
 
 def subset(content: dict[str, Any], limit: int | None, classes: Sequence[str]) -> dict[str, Any]:
@@ -135,26 +173,36 @@ def _chosen(
     return content, source
 
 
-def _images(content: dict[str, Any], source: Dataset | Path, target: Path, tell: Tell) -> Path:
-    """Draw the images of ``content``, or copy them from their folder, to ``target``; returns it."""
-    total = len(content["images"])
-    for index, image in enumerate(content["images"]):
-        path = target / image["file_name"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(source, Path):
-            shutil.copyfile(source / image["file_name"], path)
-        else:
-            pixels = source.sample(image["id"] - 1).image
-            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
-        tell(index + 1, total)
-    return target
+def _images(
+    content: dict[str, Any], source: Dataset | Path, named: dict[str, Any], target: Path
+) -> Images:
+    """Where the images of ``content`` go, by the names in ``named``, and what gives their files."""
+    pairs = zip(content["images"], named["images"], strict=True)
+    if isinstance(source, Path):
+        files = [(new, (source / old["file_name"]).read_bytes) for old, new in pairs]
+    else:
+        files = [(new, partial(_drawn, source, old["id"] - 1)) for old, new in pairs]
+    return [(target / new["file_name"], pixels) for new, pixels in files]
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _drawn(source: Dataset, index: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(source.sample(index).image.permute(1, 2, 0).numpy()).save(file, "png")
+    return file.getvalue()
+
+
+def _write_images(images: Images, tell: Tell) -> None:
+    for index, (path, pixels) in enumerate(images):
+        _write(path, pixels())
+        tell(index + 1, len(images))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all; a link is replaced, not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        aside.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        aside.write_bytes(content)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -55,7 +55,8 @@ def _settled(value: Any, root: Path | None) -> Any:
         case Custom():
             return source.settled(value)
         case Spec():
-            old = {name: item for name, item in value if not isinstance(item, SCALARS)}
+            fields = vars(value).items()  # iterating a Spec is slow
+            old = {name: item for name, item in fields if not isinstance(item, SCALARS)}
             new = {name: _settled(item, root) for name, item in old.items()}
             return value if new == old else value.model_copy(update=new)
     return value

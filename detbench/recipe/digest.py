@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_args
 
 from detbench.recipe.base import DigestOf, Revision, Spec
@@ -97,16 +98,25 @@ def _counted(spec: Spec, view: _View) -> dict[str, Any]:
     """The fields that are hashed, a renamed kind under its oldest name."""
     left_out = spec.left_out | spec.evaluated if view.measured == "training" else spec.left_out
     found = {}
-    for name, field in type(spec).model_fields.items():
+    for name, default, oldest in _fields(type(spec)):
         value = getattr(spec, name)
-        if value is None or name in left_out:
+        if value is None or name in left_out or (name in spec.added and value == default):
             continue
-        if name in spec.added and value == field.get_default(call_default_factory=True):
-            continue
-        if name == "kind":
-            value = next(reversed(get_args(field.annotation)), value)
-        found[name] = value
+        found[name] = oldest or value
     return found
+
+
+@cache
+def _fields(schema: type[Spec]) -> tuple[tuple[str, Any, str | None], ...]:
+    """Each field of a schema with its default, and of a ``kind`` the oldest name."""
+    return tuple(
+        (
+            name,
+            field.get_default(call_default_factory=True),
+            next(reversed(get_args(field.annotation)), None) if name == "kind" else None,
+        )
+        for name, field in schema.model_fields.items()
+    )
 
 
 def _specs(value: Any, view: _View) -> Iterator[Spec]:

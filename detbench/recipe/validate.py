@@ -6,6 +6,7 @@ import difflib
 import json
 import types
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
@@ -50,9 +51,15 @@ def parse(model: type[S], data: dict[str, Any], where: str) -> tuple[S | None, l
     """
     try:
         # By JSON, because there strict mode takes arrays for tuples, as TOML has only arrays.
-        return model.model_validate_json(json.dumps(data, default=str)), []
+        return _parsed(model, json.dumps(data, default=str)), []
     except ValidationError as error:
         return None, _sentences(model, data, error, where)
+
+
+@lru_cache(maxsize=2048)
+def _parsed(model: type[S], text: str) -> S:
+    """The spec in JSON; the same text gives the same one, as specs do not change."""
+    return model.model_validate_json(text)
 
 
 def parse_option(union: Any, data: Any, where: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from commands import Call
 from made_coco import make_coco
 from made_voc import make_voc
+from PIL import Image
 
 
 @pytest.fixture
@@ -73,6 +74,74 @@ def test_a_converted_set_is_named_as_dataset_takes_it(call: Call, tmp_path: Path
         "convert", "shapes", "one", "--split", "val", "--set", "data.val=1", "--format", "json"
     )
     assert [one["images"] for one in json.loads(out)["splits"]] == [1]
+
+
+def outside(tmp_path: Path) -> str:
+    """A data set whose names of images lead out of its folder, as ``--dataset`` takes it."""
+    names = ("../../mine/2.png", str(tmp_path / "source" / "mine" / "2.png"), "2.png")
+    for number, name in enumerate(names):
+        path = tmp_path / "source" / "set" / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2), number).save(path)
+    images = [{"id": 7 + i, "width": 2, "height": 2, "file_name": n} for i, n in enumerate(names)]
+    content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "thing"}]}
+    content["annotations"] = [
+        {"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": 0}
+    ]
+    (tmp_path / "up.json").write_text(json.dumps(content))
+    return "coco:up.json:source/set/images"
+
+
+def test_images_are_copied_below_the_folder_alone(call: Call, tmp_path: Path) -> None:
+    """Whatever their names, and never over another file."""
+    users = tmp_path / "target" / "mine" / "2.png"
+    users.parent.mkdir(parents=True)
+    users.write_text("the user's")
+    words = ("convert", outside(tmp_path), "target/out", "--copy-images", "--split", "val")
+    assert call(*words)[0] == 0
+    assert users.read_text() == "the user's"
+    written = json.loads((tmp_path / "target/out/annotations/instances_val.json").read_text())
+    names = [one["file_name"] for one in written["images"]]
+    assert names[0] == "mine/2.png"
+    assert len(set(names)) == 3
+    for number, name in zip((1, 1, 2), names, strict=True):
+        copied = (tmp_path / "target" / "out" / "val" / name).resolve()
+        assert copied.is_relative_to(tmp_path / "target" / "out" / "val")
+        with Image.open(copied) as image:
+            assert image.getpixel((0, 0)) == number
+
+
+def test_a_file_of_the_users_is_not_written_over(call: Call, tmp_path: Path) -> None:
+    name = outside(tmp_path)
+    there = tmp_path / "out" / "val" / "2.png"
+    there.parent.mkdir(parents=True)
+    there.write_text("the user's")
+    for words in ((name, "out", "--copy-images", "--split", "val"), (name, "out", "--copy-images")):
+        code, _, err = call("convert", *words)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "out/val/2.png is there already: choose another folder, or --force" in err
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [there]
+    assert call("convert", name, "out", "--copy-images", "--split", "val", "--force")[0] == 0
+    assert there.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_image_that_is_there_already_is_kept(call: Call, tmp_path: Path) -> None:
+    """As after an interrupted conversion, or where DIR holds the images themselves."""
+    words = ("convert", outside(tmp_path), "out", "--copy-images", "--split", "val")
+    assert call(*words)[0] == 0
+    (tmp_path / "out" / "annotations" / "instances_val.json").unlink()
+    assert call(*words)[0] == 0
+
+
+def test_links_in_the_folder_are_not_followed(call: Call, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.mkdir()
+    (tmp_path / "out" / "val").mkdir(parents=True)
+    (tmp_path / "out" / "val" / "mine").symlink_to(users)
+    code, _, err = call("convert", outside(tmp_path), "out", "--copy-images", "--split", "val")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "out/val/mine leads out of out/val: remove the link" in err
+    assert not list(users.iterdir())
 
 
 def test_voc_says_what_becomes_of_difficult_objects(call: Call, tmp_path: Path) -> None:

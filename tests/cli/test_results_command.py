@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from commands import Call
 
-from detbench.recipe import resolve
+from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
@@ -55,6 +55,12 @@ def stored(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def few_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue of two tables, which is sooner resolved than all."""
+    monkeypatch.setattr(load, "tables", lambda: (TABLE, "tscode-table3"))
+
+
 def test_list_names_rows_seeds_and_failures(call: Call, stored: Path) -> None:
     code, out, _ = call("list", "--format", "json")
     assert code == 0
@@ -74,6 +80,7 @@ def test_list_names_rows_seeds_and_failures(call: Call, stored: Path) -> None:
     assert "loss is NaN" in out
 
 
+@pytest.mark.usefixtures("few_tables")
 def test_list_narrows(call: Call, stored: Path, tmp_path: Path) -> None:
     def listed(*words: str) -> int:
         code, out, _ = call("list", *words, "--format", "json")
@@ -89,6 +96,7 @@ def test_list_narrows(call: Call, stored: Path, tmp_path: Path) -> None:
     assert code == 2
 
 
+@pytest.mark.usefixtures("few_tables")
 def test_list_of_a_table_of_ones_own(call: Call, stored: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         'id = "mine"\ntitle = "M"\npaper = "own"\ncolumns = ["AP"]\n\n[[rows]]\n'
@@ -99,6 +107,7 @@ def test_list_of_a_table_of_ones_own(call: Call, stored: Path, tmp_path: Path) -
     assert {name["row"] for one in json.loads(out) for name in one["names"]} == {"my FCOS"}
 
 
+@pytest.mark.usefixtures("few_tables")
 def test_list_names_the_row_that_a_changed_cell_is_near(call: Call, tmp_path: Path) -> None:
     overrides = ["training.iterations=7", "data.val=3"]
     [found] = resolve.cells(TABLE, "smoke", (0,), "ATSS", overrides)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from alike import unlike
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
@@ -25,8 +26,7 @@ from detbench.measure import meta
 from detbench.recipe import load
 from detbench.recipe import model as spec
 from detbench.recipe.assignment import CenterPrior
-from detbench.recipe.detector import Dense, Detector, Roi
-from detbench.recipe.digest import digest
+from detbench.recipe.detector import Dense, Detector
 from detbench.recipe.light import lighten
 from detbench.recipe.resolve import paper_detector
 from detbench.structures import Targets
@@ -70,24 +70,15 @@ NOTHING = {"level", "regular", "roi-align", "res5", "c4", "convolutions"}
 
 @cache
 def subjects() -> dict[str, Detector]:
-    """Distinct detectors of the catalogue and of the tables, at paper size, by who has them."""
+    """Unlike detectors of the catalogue and of the tables, with every backbone, at paper size, by
+    who has them.
+    """
     named = {name: load.detector(name).detector for name in load.detectors()}
     for name in load.tables():
         for row in load.table(name).rows:
             if (detector := paper_detector(row)) is not None:
                 named[f"{name}:{row.label}"] = detector
-    distinct: dict[str, tuple[str, Detector]] = {}
-    for name, detector in named.items():
-        distinct.setdefault(_trained(detector), (name, detector))
-    return dict(distinct.values())
-
-
-def _trained(detector: Detector) -> str:
-    """What two detectors with the same parameters and losses share."""
-    changes: dict[str, Any] = {"inference": type(detector.inference)()}
-    if isinstance(detector, Roi):
-        changes["readout"] = type(detector.readout)()
-    return digest(detector.model_copy(update=changes))
+    return unlike(named, exact=("backbone",), but=("inference", "readout"))
 
 
 def published(backbone: spec.ResNet | spec.Timm) -> nn.Module:
@@ -254,7 +245,13 @@ def check_copies(detector: nn.Module, state: State, backbone: spec.ResNet | spec
                 assert one.data_ptr() != other.data_ptr()
 
 
-@pytest.mark.parametrize("name", subjects())
+def with_values() -> set[str]:
+    """Subjects with unlike heads, and one with each unlike backbone."""
+    backbones = unlike({name: one.backbone for name, one in subjects().items()})
+    return backbones.keys() | unlike(subjects(), but=("backbone", "neck", "rpn")).keys()
+
+
+@pytest.mark.parametrize("name", sorted(with_values()))
 def test_values_norms_and_first_loss(name: str) -> None:
     settings = light(subjects()[name])
     backbone = settings.backbone
@@ -270,11 +267,19 @@ def test_values_norms_and_first_loss(name: str) -> None:
     assert loss > 0
 
 
+def own_stages(stride: int) -> Detector:
+    """TSD's row with its own stages from this stride on."""
+    rows = {row.label: row for row in load.table("tsd-table1").rows}
+    found = paper_detector(rows[f"ResNet-50 + D_s{stride}"])
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("stride", [8, 16, 32])
 @pytest.mark.parametrize("norm", ["frozen", "eval", "batch"])
 @pytest.mark.parametrize("frozen_stages", [0, 1, 3, 4])
 def test_own_stages_follow_the_backbone(stride: int, norm: str, frozen_stages: int) -> None:
-    settings = light(subjects()[f"tsd-table1:ResNet-50 + D_s{stride}"])
+    settings = light(own_stages(stride))
     changes = {"norm": norm, "frozen_stages": frozen_stages, "depth": 10, "width": 0.25}
     backbone = settings.backbone.model_copy(update=changes)
     detector = build_detector(settings.model_copy(update={"backbone": backbone}), CLASSES)
@@ -291,7 +296,7 @@ def test_own_stages_follow_the_backbone(stride: int, norm: str, frozen_stages: i
 
 
 def test_own_stages_that_are_frozen_do_not_move() -> None:
-    settings = light(subjects()["tsd-table1:ResNet-50 + D_s8"])
+    settings = light(own_stages(8))
     detector: Any = build_detector(settings, CLASSES).train()
     before = {name: x.clone() for name, x in detector.state_dict().items()}
     optimiser = torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=0.01)
