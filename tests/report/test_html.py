@@ -142,7 +142,9 @@ def test_a_difference_names_its_baseline_and_both_sides(
     facts = Page(_page(store, make())).facts
     numbers = [_whole(facts, number) for number in facts["numbers"]]
     [change] = [
-        n for n in numbers if n["row"] == "ATSS" and n["column"].startswith("to baseline Δ")
+        n
+        for n in numbers
+        if n["row"] == "ATSS" and n["column"].startswith("to baseline images only Δ")
     ]
     assert change["metric"] == "AP"
     assert change["digests"] == [make().rows[1].train[0].digest]
