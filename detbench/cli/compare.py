@@ -296,7 +296,10 @@ def _compared(
     signed = signature.of_files(scene.source, images, scene.evaluation, seeds, how)
     return comparison.Comparison(
         *comparands.names(*pair),
-        *(found, len(classes), images, scene.source),
+        found=found,
+        by_class=len(classes),
+        images=images,
+        source=scene.source,
         swapped=_swapped(pair, scene, asked) if asked.swap else {},
         q=dict(zip(known, q, strict=True)),
         signature=signed,
@@ -317,7 +320,8 @@ def _differences(
         for number, one in enumerate(pair, 1):
             sides.append(comparands.resampled(one, scene.ground, scene.evaluation, metrics, how))
             tell(number, len(pair))
-    return between(*sides, metrics, rule)
+    first, second = sides
+    return between(first, second, metrics, rule)
 
 
 def _swapped(

@@ -14,7 +14,7 @@ import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -118,9 +118,7 @@ class Bench:
         found: dict[str, Change] = {}
         for number, planned in enumerate(self.plan.rows):
             reference = self.plan.table.baselines[planned.row.label]
-            tell = (
-                (lambda done=number: progress(done, len(self.plan.rows))) if progress else _silent
-            )
+            tell = partial(progress, number, len(self.plan.rows)) if progress else _silent
             change = Change(None)
             if reference is not None:
                 change = self._change(reference, rows.get(reference), planned, rule, tell)
@@ -151,7 +149,7 @@ class Bench:
                 self.store,
                 task.digest,
                 [self.store.fingerprint(task.digest), list(self.metrics), self.how.replicates],
-                lambda task=task: made(task),
+                partial(made, task),
             )
             for task in planned.train
         ]
@@ -183,8 +181,8 @@ class Bench:
             return Change(baseline, reason=reason)
         once = lru_cache(tell)
         try:
-            sides = [self.side(one, once) for one in (reference, planned)]
-            return Change(baseline, between(*sides, self.metrics, rule))
+            a, b = (self.side(one, once) for one in (reference, planned))
+            return Change(baseline, between(a, b, self.metrics, rule))
         except DetbenchError as error:
             return Change(baseline, reason=" ".join(str(error).split()))
 

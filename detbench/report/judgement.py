@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from detbench.report.differences import Bench, Change
 from detbench.report.numbers import PERCENT, Number, RowNumbers
@@ -50,20 +51,21 @@ def look(plan: Plan, store: Store, terms: Terms, changes: Mapping[str, Change]) 
     shown = sorted(digest for label, digest in rows.items() if changes[label].found)
     path = store.work("looks") / f"{plan.table.id}-{plan.profile.id}.json"
     found = _known(cache.read(path))
-    if [seeds, shown] not in found:
-        found.append([seeds, shown])
-        cache.write(path, found)
+    if (seeds, shown) not in found:
+        found.append((seeds, shown))
+        cache.write(path, [list(one) for one in found])
     return looks.look(seeds, terms.looks, [n for n, seen in found if set(seen) & set(shown)])
 
 
-def _known(kept: object) -> list[list[object]]:
+def _known(kept: Any) -> list[tuple[int, list[str]]]:
     """What the file of looks holds; nothing of a file of another form."""
     if not isinstance(kept, list):
         return []
     return [
-        one
+        (one[0], [str(digest) for digest in one[1]])
         for one in kept
-        if isinstance(one, list) and len(one) == 2 and isinstance(one[0], int) and one[1:]
+        if isinstance(one, list) and len(one) == 2 and isinstance(one[0], int)
+        if isinstance(one[1], list)
     ]
 
 
@@ -106,7 +108,8 @@ def _p(
     first, second = (rows[place] for place in pair)
     sides = [one.planned for one in (first, second)]
     if metric in bench.metrics and not any(bench.lacks(one) for one in sides):
-        found = between(*(bench.side(one) for one in sides), (metric,), rule)[metric]
+        a, b = (bench.side(one) for one in sides)
+        found = between(a, b, (metric,), rule)[metric]
         return found.p if found.of_methods else None
     return _by_seeds(first.measured[metric], second.measured[metric])
 

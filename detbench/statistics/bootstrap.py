@@ -172,10 +172,9 @@ def _interval(side: Sequence[Replicates], name: str, rule: Rule) -> Interval:
     low, high = (None, None) if found.reason else found.interval()
     # What the replicates exceed the metric by.
     ends = (None if end is None else end - bias for end in (low, high))
-    return Interval(
-        *(found.value, *ends, _sd(one), one.seeds, one.draws.shape[1], sources, images),
-        found.reason,
-    )
+    count = one.draws.shape[1]
+    more = (found.value, *ends, _sd(one), one.seeds, count, sources, images, found.reason)
+    return Interval(*more)
 
 
 def difference(
@@ -196,8 +195,9 @@ def difference(
         DataError: the matches are of different images, classes or settings.
         RecipeError: an unknown metric or class, or too few replicates.
     """
-    sides = _sides((a, b), metrics, Resampling(replicates, seed, options.clusters), options)
-    return between(*sides, metrics, options.rule)
+    how = Resampling(replicates, seed, options.clusters)
+    first, second = _sides((a, b), metrics, how, options)
+    return between(first, second, metrics, options.rule)
 
 
 def between(
@@ -221,12 +221,10 @@ def _difference(
     means = float(of_a.values.mean()), float(of_b.values.mean())
     # Rounded as the difference of what is printed.
     found = replace(found, value=means[1] - means[0])
-    shown = (None, None, None) if found.reason else (*found.interval(), found.p())
-    return Difference(
-        *(found.value, *shown, *means, *rest, _sd(of_a), _sd(of_b), images, found.reason),
-        estimate=found,
-        rare=a[0].rare[name],
-    )
+    low, high, p = (None, None, None) if found.reason else (*found.interval(), found.p())
+    more = (*rest, _sd(of_a), _sd(of_b), images, found.reason)
+    made = Difference(found.value, low, high, p, means[0], means[1], *more)
+    return replace(made, estimate=found, rare=a[0].rare[name])
 
 
 def _sd(one: Part) -> float | None:

@@ -44,8 +44,8 @@ def compare(
     """
     ground = _truth(ground_truth)
     how = Resampling(replicates, 0, options.clusters)
-    sides = [resample(ground, one, metrics, how) for one in (a, b)]
-    return bootstrap.between(*sides, metrics, options.rule)
+    first, second = (resample(ground, one, metrics, how) for one in (a, b))
+    return bootstrap.between(first, second, metrics, options.rule)
 
 
 def by_class(
@@ -85,8 +85,8 @@ def randomise(
 ) -> dict[str, float | None]:
     """p of two trainings by approximate randomisation, see ``randomisation``."""
     ground = _truth(ground_truth)
-    both = (match(ground, _read(one), EVALUATION, _named(one)) for one in (a, b))
-    return randomisation.swapped(*both, metrics, swaps)
+    first, second = (match(ground, _read(one), EVALUATION, _named(one)) for one in (a, b))
+    return randomisation.swapped(first, second, metrics, swaps)
 
 
 def resample(

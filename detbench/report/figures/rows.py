@@ -25,9 +25,10 @@ def of_differences(source: Source) -> Picture | str:
         one = change.found.get(metric)
         if one is None or one.value is None or one.low is None or one.high is None:
             continue
-        ends = (PERCENT * end for end in (one.value, one.low, one.high))
+        value, low, high = (PERCENT * end for end in (one.value, one.low, one.high))
         wide = (PERCENT * one.wide[0], PERCENT * one.wide[1]) if one.wide else None
-        found.append(differences.Difference(label, change.baseline or "", *ends, wide))
+        row = differences.Difference(label, change.baseline or "", value, low, high, wide)
+        found.append(row)
         notes.append(intervals.covers(one))
     if not found:
         return f"{what}: {reasons[0] if reasons else 'no row has any'}."

@@ -137,6 +137,11 @@ def line_style(index: int) -> dict[str, Any]:
     }
 
 
+def bars(colour: str) -> dict[str, Any]:
+    """Of error bars at points that are drawn already."""
+    return {"fmt": "none", "ecolor": colour, "elinewidth": 0.8, "capsize": 2}
+
+
 def bar_style(index: int) -> dict[str, Any]:
     """Colour and hatch of bars ``index``, with a dark edge."""
     return {

@@ -111,7 +111,9 @@ def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
             [point.cost for point in barred],
             [point.ap for point in barred],
             [point.half or 0.0 for point in barred],
-            **{"color": canvas.GREY, "linestyle": "none", "elinewidth": 0.8},
+            fmt="none",
+            ecolor=canvas.GREY,
+            elinewidth=0.8,
             capsize=2,
             gid="bars",
         )

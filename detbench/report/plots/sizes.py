@@ -34,8 +34,8 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
                 heights = [value or 0.0 for value in one.values]
                 ax.bar(places, heights, width, label=one.label, **canvas.bar_style(index))
                 if one.bars:
-                    bars = {"color": "black", "linestyle": "none", "elinewidth": 0.8}
-                    ax.errorbar(places, heights, one.bars, capsize=2, gid="bars", **bars)
+                    look = canvas.bars("black")
+                    ax.errorbar(places, heights, one.bars, gid="bars", **look)
                 halves = one.halves or (None,) * len(one.values)
                 for place, value, half in zip(places, one.values, halves, strict=True):
                     ax.annotate(

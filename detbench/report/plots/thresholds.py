@@ -29,8 +29,8 @@ def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Fi
                 look = canvas.line_style(index)
                 ax.plot(THRESHOLDS, values, label=one.label, **look)
                 if one.bars:
-                    bars = {"color": look["color"], "linestyle": "none", "elinewidth": 0.8}
-                    ax.errorbar(THRESHOLDS, values, one.bars, capsize=2, gid="bars", **bars)
+                    thin = canvas.bars(look["color"])
+                    ax.errorbar(THRESHOLDS, values, one.bars, gid="bars", **thin)
             ax.set_title(panel.title)
             ax.legend(loc="lower left")
             ax.tick_params(labelbottom=True, labelleft=True)
