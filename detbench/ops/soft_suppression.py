@@ -15,6 +15,9 @@ def soft_suppress(detections: Detections, iou: float, lowest: float, limit: int)
     Boxes that fall to ``lowest`` or less are dropped; the best ``limit`` are kept. Takes one step
     for every box of the most frequent class at most, all classes at once.
     """
+    # What is not above that falls no further and decays nothing that is.
+    above = detections.scores > lowest
+    detections = Detections(*(each[above] for each in vars(detections).values()))
     if len(detections) == 0:
         return detections
     boxes, labels = detections.boxes, detections.labels
