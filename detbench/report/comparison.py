@@ -157,7 +157,8 @@ def notes(compared: Comparison) -> list[str]:
     found = [sentence(compared, name) for name in compared.main]
     found += [margin_sentence(compared)] if compared.margin is not None else []
     found += _of_classes(compared) + _disagreements(compared) + _rare(compared)
-    found += [intervals.counted(compared.look)] if compared.look and compared.methods else []
+    if compared.look and compared.methods and first.seeds_a == first.seeds_b:
+        found.append(intervals.counted(compared.look))
     seeds = _seeds(first)
     found.append(
         f"On {compared.source}, {compared.images} images, in percent{seeds}; paired bootstrap over "
