@@ -28,9 +28,10 @@ from detbench.data.segmentations import as_json, compressed
 CLASSES, PER_IMAGE, OBJECTS = 80, 100, 7
 SCRIPT = """
 import json, sys
-from detbench.evaluation import bootstrap, matching
+from detbench.evaluation import matching
 from detbench.evaluation.results import read
 from detbench.recipe.experiment import Evaluation
+from detbench.statistics import bootstrap
 from pathlib import Path
 truth, *results = (read(Path(name)) for name in sys.argv[1:])
 a, b = ([matching.match(truth, one, Evaluation())] for one in results)

@@ -21,6 +21,7 @@ LAYERS = (
     {"report"},
     {"runner"},
     {"measure"},
+    {"statistics"},
     {"evaluation"},
     {"training"},
     {"results"},

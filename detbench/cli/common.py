@@ -23,6 +23,7 @@ from detbench.report.table import Sheet
 Complete = Callable[[str], list[str]]
 
 if TYPE_CHECKING:
+    from detbench.report.judgement import Terms
     from detbench.runner.plan import Plan, Request
 
     FormatName = str
@@ -101,6 +102,21 @@ RowsOption = Annotated[
     option("PATTERN", "Only rows whose label matches, as in 'FCOS*'; several by commas."),
 ]
 SeedsOption = Annotated[str, option("N,N", "Seeds, by commas.")]
+LooksOption = Annotated[
+    str | None,
+    option(
+        "N,N",
+        "Planned looks, 3,6: at 3 seeds p has to be 0.01, at 6 seeds 0.04. By default the seeds "
+        "are one look, their number fixed in advance.",
+    ),
+]
+SeedSdOption = Annotated[
+    float | None,
+    option(
+        "POINTS",
+        "Standard deviation over seeds that is taken for what has one seed, as in 0.3.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     option(
@@ -163,6 +179,23 @@ def parse_seeds(text: str) -> list[int]:
             "as in 0,1,2"
         )
     return list(dict.fromkeys(int(part) for part in parts))
+
+
+def terms(looks: str | None, seed_sd: float | None) -> Terms:
+    """On what terms findings are made.
+
+    Raises:
+        RecipeError: for looks other than 3,6, or a standard deviation that is none.
+    """
+    from detbench.report.judgement import Terms
+    from detbench.statistics.looks import PLANNED
+
+    planned = () if looks is None else tuple(looks.replace(" ", "").split(","))
+    if planned and planned != tuple(map(str, PLANNED)):
+        raise RecipeError(f"--looks {looks!r}: give 3,6: no other looks' errors are known")
+    if seed_sd is not None and not 0 < seed_sd <= 100:
+        raise RecipeError(f"--seed-sd {seed_sd:g}: give points of AP from 0 to 100, as in 0.3")
+    return Terms(tuple(PLANNED) if planned else (), seed_sd)
 
 
 def parse_input(text: str) -> tuple[int, int]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from detbench.cli import common, single
 from detbench.cli.common import argument, option, switch
 from detbench.errors import RecipeError
-from detbench.report.scores import sheet
+from detbench.report.scores import Intervals, sheet
 from detbench.report.table import Sheet
 
 if TYPE_CHECKING:
+    from detbench.evaluation.detections import GroundTruth
     from detbench.recipe.experiment import Data, Evaluation
 
 EXAMPLES = (
@@ -61,6 +64,10 @@ def command(
         single.Engine, typer.Option(help="Whose code: ours, faster-coco-eval's or COCO's own.")
     ] = "detbench",
     thresholds: Annotated[bool, switch("--thresholds", "AP at each IoU threshold too.")] = False,
+    intervals: Annotated[
+        bool,
+        switch("--intervals", "A 95 % interval of each metric, over the choice of images."),
+    ] = False,
     save: Annotated[
         Path | None, option("FILE", "Keep the detections as COCO results (.json or .json.gz).")
     ] = None,
@@ -81,7 +88,7 @@ def command(
                 single.settings(profile, dataset, set_ or ()),
                 common.data_root(data_root),
                 evaluator,
-                thresholds,
+                Shown(thresholds, intervals),
             ),
             format,
         )
@@ -116,7 +123,20 @@ def command(
     if save is not None:
         files.write(save, found.detections)
     said = single.protocol(cell.data.label(), found.images, cell.evaluation, evaluator)
-    common.emit(sheet(detector, found.metrics, said, thresholds, sentence(cell.data)), format)
+    known: Intervals = {}
+    if intervals:
+        truth = cell.data.truth(root)
+        known = _intervals(truth, found.detections, cell.evaluation, found.metrics, detector)
+    note = sentence(cell.data)
+    common.emit(sheet(detector, found.metrics, said, thresholds, note, known), format)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is printed beside the usual metrics."""
+
+    thresholds: bool
+    intervals: bool
 
 
 def _only(mode: str, **options: object) -> None:
@@ -133,7 +153,7 @@ def _score_file(
     settings: tuple[Data, Evaluation],
     root: Path,
     evaluator: single.Engine,
-    thresholds: bool,
+    shown: Shown,
 ) -> Sheet:
     """The table of a results file, without torch."""
     from detbench.evaluation import masks, results, scoring, truth
@@ -148,4 +168,28 @@ def _score_file(
     images = len(truth_columns(ground, evaluation.limit).image_ids)
     source = str(annotations) if annotations else data.label()
     said = single.protocol(source, images, evaluation, evaluator)
-    return sheet(path.name, metrics, said, thresholds, scoring.sentence(scored_on))
+    known: Intervals = {}
+    if shown.intervals:
+        known = _intervals(ground, found, evaluation, metrics, path.name)
+    note = scoring.sentence(scored_on)
+    return sheet(path.name, metrics, said, shown.thresholds, note, known)
+
+
+def _intervals(
+    ground: GroundTruth,
+    results: Any,
+    evaluation: Evaluation,
+    metrics: Mapping[str, float | None],
+    name: str,
+) -> Intervals:
+    """Intervals of those of the metrics that can be resampled and are defined."""
+    from detbench.evaluation.metric import METRICS
+    from detbench.statistics import bootstrap, replicates
+
+    wanted = [
+        one
+        for one, value in metrics.items()
+        if one in (*METRICS, *replicates.OTHERS) and value is not None
+    ]
+    found = replicates.of_results(ground, results, evaluation, wanted, replicates.RESAMPLING, name)
+    return bootstrap.of_one([found], wanted)

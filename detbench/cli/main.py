@@ -39,6 +39,7 @@ COMMANDS = {
     "latency": "Measure how long a detector takes per image.",
     "compare": "Is the difference between two detectors real?",
     "claims": "What is claimed of tables, and whether the printed numbers bear it out.",
+    "power": "How many seeds and images a gain needs, before training.",
     "report": "Print tables from stored measurements.",
     "data": "List, check, convert and browse data sets.",
     "weights": "List, fetch and import weights.",

@@ -16,6 +16,7 @@ from detbench.cli.common import argument, option
 from detbench.errors import DataError, RecipeError
 from detbench.recipe import load
 from detbench.report import formats
+from detbench.report.judgement import Terms
 from detbench.report.results import Latencies, TableResults
 from detbench.results.files import write_atomic
 from detbench.results.store import Store
@@ -57,6 +58,8 @@ def command(
     dataset: common.DatasetOption = None,
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
+    looks: common.LooksOption = None,
+    seed_sd: common.SeedSdOption = None,
     format: Annotated[
         ReportFormat, typer.Option(help="How tables are written; html is one page with plots.")
     ] = "markdown",
@@ -76,7 +79,8 @@ def command(
 ) -> None:
     """Print tables from what is stored: measured beside published, blanks with their reason.
 
-    Bold is the best of its column. html is one page without links to anything: tables to sort and
+    Bold is every measured row that cannot be told from the best of its column; with one seed, none.
+    html is one page without links to anything: tables to sort and
     filter, protocol and provenance of each number, plots.
     """
     if format == "html" and output is None and sys.stdout.isatty():
@@ -86,10 +90,13 @@ def command(
     request = common.request(
         "", profile, root, numbers, set_, rows=rows, dataset=dataset, columns=columns
     )
-    found = _tables(tables_, request, store, _latencies(latency))
+    terms = common.terms(looks, seed_sd)
+    found = _tables(tables_, request, store, _latencies(latency), terms)
     if not found:
         common.say(f"nothing is stored in {store.root}: detbench run tscode-table1 is a start")
     tables.prepare(found)
+    for line in tables.unlike(found):
+        common.say(line)
     if plots is not None:
         _write_plots(found, plots, plot_format)
     whole = formats.FORMATS[format]
@@ -103,7 +110,11 @@ def command(
 
 
 def _tables(
-    names: list[str] | None, request: Request, store: Store, latency: Mapping[str, Latencies]
+    names: list[str] | None,
+    request: Request,
+    store: Store,
+    latency: Mapping[str, Latencies],
+    terms: Terms,
 ) -> list[TableResults]:
     """The tables that were named, else those of which something is stored."""
     snapshot = store.snapshot()
@@ -111,7 +122,8 @@ def _tables(
     for name in names or load.tables():
         chosen = plan.choose(replace(request, table=name))
         if names or plan.started(store, chosen):
-            found.append(TableResults(chosen, snapshot, latency.get(chosen.table.id)))
+            known = latency.get(chosen.table.id)
+            found.append(TableResults(chosen, snapshot, known, terms))
             if chosen.said and chosen.said not in said:
                 said.add(chosen.said)
                 common.say(chosen.said)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from detbench.cli import common
 from detbench.cli.progress_lines import progress_lines
-from detbench.report import ablation
+from detbench.report import ablation, signature
 from detbench.report.formats import FORMATS, terminal
 from detbench.report.results import TableResults
 
@@ -36,3 +36,22 @@ def emit(results: TableResults, format: common.FormatName) -> None:
                 common.write("\n")
             return
     common.emit(whole, format, payload)
+    if payload is None and (found := ablation.effects_sheet(results)):
+        common.write("\n")
+        common.emit(found, format)
+
+
+def unlike(tables: Sequence[TableResults]) -> list[str]:
+    """Sentences on tables that are not to be read side by side: their signatures differ."""
+    known = [one for one in tables if one.signature]
+    said = []
+    for one in known[1:]:
+        first = known[0]
+        parts = signature.differing(first.signature, one.signature)
+        if parts:
+            said.append(
+                f"{one.plan.table.id} and {first.plan.table.id} differ in {', '.join(parts)}: "
+                "their "
+                "numbers are not comparable"
+            )
+    return said

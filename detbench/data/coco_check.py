@@ -47,6 +47,7 @@ class Table:
             be; none where all are.
         ancestors: of each category those above it, by label; none where none is above another.
         masks: of the n objects; none unless they were asked for.
+        federated: images name the classes that were looked for in them, as LVIS's do.
     """
 
     categories: list[tuple[int, str]]
@@ -64,6 +65,7 @@ class Table:
     verified: Ints | None = None
     ancestors: tuple[Ints, ...] | None = None
     masks: Segmentations | None = None
+    federated: bool = False
 
     def source(self, row: int) -> Path:
         """The file that annotates image ``row``."""
@@ -194,6 +196,7 @@ def check(content: Any, path: Path, masks: bool = False) -> Table:
         (crowd[order] != 0).astype(np.int64),
         (path,),
         masks=found,
+        federated=federated(sections[1]),
     )
 
 
@@ -204,6 +207,13 @@ def _segmentations(annotations: list[dict[str, Any]], sizes: Ints, path: Path) -
     except Damaged as error:
         name = f"annotation {annotations[error.row]['id']}"
         _fail(path, f"{name} {error.problem}", error.advice)
+
+
+def federated(images: Sequence[dict[str, Any]]) -> bool:
+    """Whether images name the classes that were looked for in them, so that of others nothing
+    is known (LVIS: Gupta et al. 2019).
+    """
+    return any("neg_category_ids" in one or "not_exhaustive_category_ids" in one for one in images)
 
 
 def check_files(folder: Path, names: Sequence[str], annotations: Path) -> None:

@@ -63,7 +63,7 @@ def values(matches: Matches, names: Sequence[str]) -> dict[str, float | None]:
     found = {}
     for name in names:
         wanted = parse(name, matches.names)
-        labels = _labels(matches, wanted)
+        labels = labels_of(matches, wanted)
         held = recall if wanted.recall else precision
         found[name] = _mean(held[..., wanted.area][..., labels][list(wanted.thresholds)])
     return found
@@ -161,7 +161,7 @@ def _replicate(matches: Matches, copies: Array, wanted: Sequence[Mean]) -> NDArr
     total = np.zeros((len(wanted), copies.shape[1]))
     classes = np.zeros_like(total)
     for label in range(len(matches.names)):
-        chosen = [(i, one) for i, one in enumerate(wanted) if label in _labels(matches, one)]
+        chosen = [(i, one) for i, one in enumerate(wanted) if label in labels_of(matches, one)]
         for area in {one.area for _, one in chosen}:
             here = [(i, one) for i, one in chosen if one.area == area]
             asked = sorted({index for _, one in here for index in one.thresholds})
@@ -176,7 +176,8 @@ def _replicate(matches: Matches, copies: Array, wanted: Sequence[Mean]) -> NDArr
     return np.divide(total, classes, out=np.full_like(total, np.nan), where=classes > 0)
 
 
-def _labels(matches: Matches, wanted: Mean) -> range | list[int]:
+def labels_of(matches: Matches, wanted: Mean) -> range | list[int]:
+    """The classes that a metric is the mean of."""
     if wanted.category is None:
         return range(len(matches.names))
     return [matches.names.index(wanted.category)]
@@ -210,7 +211,7 @@ def _class(
     ignored = matches.ignored[area, asked, rows]
     counted: Flags = np.logical_not(ignored.all(axis=0))
     events = np.flatnonzero(right.any(axis=0))
-    held_by = _sums(images, counted, events, copies)
+    held_by = up_to(images, counted, events, copies)
     own = copies[images[events]]
     precision = np.zeros((len(asked), copies.shape[1]))
     recall = np.zeros_like(precision)
@@ -218,17 +219,17 @@ def _class(
         chosen = right[index, events]
         if not chosen.any():
             continue
-        hits = _summed(own[chosen])
+        hits = running(own[chosen])
         seen = held_by[chosen]
         passed = np.logical_and(ignored[index], counted)
         if passed.any():
-            seen = seen - _sums(images, passed, events[chosen], copies)
+            seen = seen - up_to(images, passed, events[chosen], copies)
         precision[index] = _average(hits, seen, objects)
         recall[index] = hits[-1] / np.maximum(objects, 1)
     return _Scored(precision, recall, objects > 0)
 
 
-def _sums(images: Ints, counted: Flags, events: Ints, copies: Array) -> Array:
+def up_to(images: Ints, counted: Flags, events: Ints, copies: Array) -> Array:
     """How many counted detections there are up to and with each event, (events, R)."""
     from scipy.sparse import csr_array
 
@@ -238,10 +239,10 @@ def _sums(images: Ints, counted: Flags, events: Ints, copies: Array) -> Array:
     pointers = np.concatenate(([0], ends))
     ones = np.ones(len(rows), copies.dtype)
     between = csr_array((ones, images[rows], pointers), shape=(len(events), len(copies)))
-    return _summed(between @ copies)
+    return running(between @ copies)
 
 
-def _summed(rows: Array) -> Array:
+def running(rows: Array) -> Array:
     """Running sums down the rows, (n, R), in place.
 
     Row by row, as numpy's own goes column by column and is five times slower.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detbench.data.coco_check import Table
+from detbench.data.coco_check import Table, federated
 from detbench.errors import DataError
 
 Ints = NDArray[np.int64]
@@ -179,6 +179,7 @@ def check_results(
             f"{name}: COCO results are a list of detections, this is {_kind(results)}: "
             "give the file that holds detections, not annotations"
         )
+    _whole_images(ground_truth)
     images, categories = _known(ground_truth)
     if _plain(results, boxes) and _sound(results, images, categories, boxes):
         return
@@ -187,6 +188,22 @@ def check_results(
         problem = _problem(item, *known, boxes)
         if problem:
             raise DataError(f"{name}: detection {index}: {problem}")
+
+
+def _whole_images(ground_truth: GroundTruth) -> None:
+    """Refuse annotations that say nothing of most classes: LVIS's rules are not COCO's."""
+    if isinstance(ground_truth, Table):
+        found, source = ground_truth.federated, f"{ground_truth.source(0)}: "
+    else:
+        found, source = federated(ground_truth["images"]), ""
+    if found:
+        raise DataError(
+            f"{source}its images name the classes that were looked for (neg_category_ids), as "
+            "LVIS's "
+            "do: COCO's rules would call right boxes of the others wrong: score it with the "
+            "package "
+            "lvis, or leave these fields out to have COCO's rules"
+        )
 
 
 def _plain(results: list[Any], boxes: bool) -> bool:

@@ -119,7 +119,7 @@ def by_class(
         if not count:
             scores.append(ClassScore(number, 0, None, None))
             continue
-        right, wrong = _judge(*best(truth, objects, found, own, float(inclusive)), difficult, iou)
+        right, wrong = judge(*best(truth, objects, found, own, float(inclusive)), difficult, iou)
         hits, misses = np.cumsum(right, dtype=np.int64), np.cumsum(wrong, dtype=np.int64)
         # Before the first that counts, precision is 0 / 0 in the kit, which its maxima pass over.
         precision = hits / np.maximum(hits + misses, 1)
@@ -159,7 +159,7 @@ def _by_image(images: Ints) -> dict[int, Ints]:
     return dict(zip(known.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def _judge(
+def judge(
     best: Ints, overlap: Floats, difficult: NDArray[np.bool_], iou: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which detections, best first, are right and which are wrong: (D,) each."""

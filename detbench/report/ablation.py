@@ -11,10 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detbench.recipe.metrics import CITED, COSTS, ERRORS, find
-from detbench.report import best, error_columns, other_profiles
+from detbench.report import best, effects, error_columns, other_profiles, planning, signature
 from detbench.report.differences import Change
-from detbench.report.intervals import explained, plain, points, probability, with_interval
-from detbench.report.numbers import Number, RowNumbers
+from detbench.report.intervals import (
+    ends,
+    explained,
+    plain,
+    points,
+    probability,
+    small_p,
+    with_interval,
+)
+from detbench.report.numbers import PERCENT, Number, RowNumbers
 from detbench.report.results import TableResults
 from detbench.report.table import Column, Entry, Sheet, fixed, narrowed, text
 from detbench.runner.plan import Plan
@@ -25,20 +33,21 @@ class Block:
     """Neighbouring columns of one kind.
 
     Attributes:
-        kind: ``measured``, ``change`` and ``p`` against the baseline, ``published`` or ``delta``.
+        kind: ``measured``; against the baseline ``change`` and ``p``, ``simultaneous`` and
+            ``adjusted`` for all rows together; ``published`` or ``delta``.
         group: heading over them.
         metrics: their keys.
+        title: of their column; empty is the metric's.
     """
 
     kind: str
     group: str
     metrics: tuple[str, ...]
+    title: str = ""
 
     def column(self, metric: str) -> Column:
         key = metric if self.kind == "measured" else f"{self.kind}_{metric}"
-        name = find(metric).title
-        title = {"change": f"Δ{name} [95 %]", "p": "p"}.get(self.kind, name)
-        return Column(key, title, self.group, right=True)
+        return Column(key, self.title or find(metric).title, self.group, right=True)
 
 
 def sheet(results: TableResults) -> Sheet:
@@ -59,6 +68,7 @@ def sheet(results: TableResults) -> Sheet:
         notes=tuple(_notes(results)),
         breaks=frozenset(breaks - {0}),
         same=frozenset(index for index, row in enumerate(plan.rows) if row.same),
+        leaders=results.leaders,
     )
 
 
@@ -68,6 +78,15 @@ def marked(results: TableResults) -> Sheet:
     other = other_profiles.sentence(results.other_profiles)
     # How many cells are done stays last.
     return replace(made, notes=(*made.notes[:-1], other, *made.notes[-1:])) if other else made
+
+
+def effects_sheet(results: TableResults) -> Sheet | None:
+    """The table of main effects and interactions; none where the rows are no grid."""
+    found = results.effects
+    if found is None:
+        return None
+    title = f"{results.plan.table.id}: main effects and interactions"
+    return effects.sheet(found, title, _digits(found.metric))
 
 
 def parts(whole: Sheet) -> list[Sheet]:
@@ -106,7 +125,7 @@ def _blocks(results: TableResults) -> list[Block]:
         blocks.append(Block("measured", measured, own))
     main = results.main_metric
     if main and any(one.found for one in results.changes.values()):
-        blocks += [Block(kind, "to baseline", (main,)) for kind in ("change", "p")]
+        blocks += _against(results, main)
     if published:
         beside = comparable or not trained
         blocks.append(Block("published", "paper" if beside else f"paper\n{there}", published))
@@ -123,6 +142,24 @@ def _blocks(results: TableResults) -> list[Block]:
     return blocks
 
 
+AGAINST = ("change", "p", "simultaneous", "adjusted")
+"""Kinds of blocks against the baseline."""
+
+
+def _against(results: TableResults, main: str) -> list[Block]:
+    """Columns against the baseline: p where methods are told apart; if several, all together."""
+    found = [one for change in results.changes.values() if (one := change.found.get(main))]
+    methods = any(one.of_methods for one in found)
+    count = max(one.family for one in found) if any(one.wide for one in found) else 1
+    level = f"{100 * results.rule.level:g} %"
+    titles = {"change": f"Δ{find(main).title} [{level}]"}
+    titles |= {"p": "p"} if methods else {}
+    titles |= {"simultaneous": f"[all {count}]"} if count > 1 else {}
+    titles |= {"adjusted": "p, all"} if count > 1 and methods else {}
+    group = "to baseline" if methods else "to baseline\nimages only"
+    return [Block(kind, group, (main,), title) for kind, title in titles.items()]
+
+
 def _entries(results: TableResults, row: RowNumbers, blocks: list[Block]) -> tuple[Entry, ...]:
     recipe = row.planned.row
     note = " ".join(recipe.notes) or None
@@ -133,7 +170,7 @@ def _entries(results: TableResults, row: RowNumbers, blocks: list[Block]) -> tup
         *(text(recipe.columns.get(name)) for name in results.plan.table.labels),
         *(
             _changed(results.changes, recipe.label, block.kind, metric)
-            if block.kind in ("change", "p")
+            if block.kind in AGAINST
             else _entry(row, block.kind, metric)
             for block in blocks
             for metric in block.metrics
@@ -163,7 +200,7 @@ def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
 
 
 def _changed(found: dict[str, Change], label: str, kind: str, metric: str) -> Entry:
-    """A row's difference to its baseline, or its p."""
+    """A row's difference to its baseline, its p, or either for all rows together."""
     change = found[label]
     if change.baseline is None:
         return Entry("baseline" if kind == "change" else "")
@@ -172,12 +209,21 @@ def _changed(found: dict[str, Change], label: str, kind: str, metric: str) -> En
         return Entry("", None, change.reason or "not defined on these images")
     if kind == "p":
         return Entry(probability(one), one.p)
+    if kind == "adjusted":
+        return Entry("" if one.adjusted is None else small_p(one.adjusted), one.adjusted)
+    if kind == "simultaneous":
+        if one.wide is None:
+            return Entry("")
+        sides = tuple(zip(("low", "high"), (end * PERCENT for end in one.wide), strict=True))
+        return Entry(ends(one.wide, _digits(metric)), None, more=sides)
     # A baseline that has one itself is not marked as such.
     chained = found.get(change.baseline, Change(None)).baseline is not None
-    note = f"compared with {change.baseline}" if chained else None
+    notes = [f"compared with {change.baseline}"] if chained else []
+    notes += [one.reason] if one.reason else []
     numbers = points(one)
-    ends = tuple((name, numbers[name]) for name in ("low", "high"))
-    return Entry(with_interval(one, _digits(metric)), numbers["value"], note, more=ends)
+    sides = tuple((name, numbers[name]) for name in ("low", "high"))
+    note = "; ".join(notes) or None
+    return Entry(with_interval(one, _digits(metric)), numbers["value"], note, more=sides)
 
 
 def delta(row: RowNumbers, metric: str) -> float | None:
@@ -212,7 +258,11 @@ def _notes(results: TableResults) -> list[str]:
     ]
     if len(plan.seeds) > 1:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
-    notes += explained(results.changes.values())
+    notes += explained(results.changes.values(), results.main_metric, results.look, results.rule)
+    notes += planning.could_show(results)
+    notes += planning.bold(results)
+    if results.signature:
+        notes.append(f"Signature: {signature.line(results.signature)}")
     seen = {cell.data.seen_in_training for cell in results.cells} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
     told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
@@ -267,6 +317,9 @@ def payload(results: TableResults) -> dict[str, Any]:
             "failed": len(stand.failed),
             "missing": len(stand.missing),
         },
+        "signature": results.signature,
+        "statistics": planning.plain(results),
+        "effects": effects.plain(results.effects),
         "rows": [_json_row(plan, row, found.get(row.planned.row.label)) for row in results.rows],
         "notes": _notes(results),
         "other_profiles": results.other_profiles,

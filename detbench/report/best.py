@@ -1,8 +1,10 @@
 """The best number of each column, set bold.
 
-A column is measured or published, never both, so the two are judged apart. Numbers that are printed
-alike are equally good. Less is better of costs and errors. Differences have no best, and a misprint
-is none; nor is what a row that has the cells of another is measured to have.
+A column is measured or published, never both, so the two are judged apart. Where it is known which
+rows can be told from the best (``Sheet.leaders``), bold are those that cannot: by one seed, none.
+Else numbers that are printed alike are equally good. Less is better of costs and errors.
+Differences have no best, and a misprint is none; nor is what a row that has the cells of another
+is measured to have.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ def mark(sheet: Sheet) -> Sheet:
     strong = {
         (row, index)
         for index, column in enumerate(sheet.columns)
-        for row in _best(column, [line[index] for line in sheet.rows], sheet.same)
+        for row in (
+            sheet.leaders[column.key]
+            if column.key in sheet.leaders
+            else _best(column, [line[index] for line in sheet.rows], sheet.same)
+        )
     }
     rows = tuple(
         tuple(

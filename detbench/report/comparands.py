@@ -5,8 +5,12 @@ No torch.
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import re
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +18,13 @@ from typing import Any
 from detbench.errors import DataError, RecipeError, StoreError
 from detbench.evaluation import results as files
 from detbench.evaluation import truth
-from detbench.evaluation.detections import GroundTruth
+from detbench.evaluation.detections import GroundTruth, truth_columns
 from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell, Data, Evaluation
 from detbench.report.results import TableResults
 from detbench.results.store import Store
+from detbench.statistics.replicates import Replicates, Resampling, of_results
 
 Read = Callable[[str], TableResults]
 DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -77,6 +82,7 @@ def find(name: str, store: Store, read: Read) -> Comparand:
 
 def _files(paths: Sequence[Path]) -> Comparand:
     """Results files, one for each seed; one that lies in a store brings its cell along."""
+    _no_twins(paths)
     name = ", ".join(path.name for path in paths)
     readers = tuple(lambda path=path: files.read(path) for path in paths)
     digests = tuple(_digest_beside(path) for path in paths)
@@ -89,6 +95,30 @@ def _files(paths: Sequence[Path]) -> Comparand:
         cells[0] if all(cells) else None,
         digests if all(digests) else (),
     )
+
+
+def _no_twins(paths: Sequence[Path]) -> None:
+    """Refuse a training that is given as several seeds.
+
+    Raises:
+        DataError: two files hold the same bytes.
+    """
+    seen: dict[str, Path] = {}
+    for path in paths if len(paths) > 1 else ():
+        other = seen.setdefault(_content(path), path)
+        if other is not path:
+            raise DataError(
+                f"{other} and {path} hold the same: a training that is given twice is no second "
+                "seed"
+            )
+
+
+def _content(path: Path) -> str:
+    """Hash of what a file holds, unpacked; of one that does not unpack, of its bytes."""
+    data = path.read_bytes()
+    with suppress(OSError, EOFError, zlib.error):
+        data = gzip.decompress(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _digest_beside(path: Path) -> str:
@@ -239,6 +269,50 @@ def ground_truth(
             "--annotations instances_val2017.json, or --dataset NAME"
         )
     return data.truth(root, masks)
+
+
+def class_names(ground: GroundTruth, evaluation: Evaluation) -> tuple[tuple[str, ...], int]:
+    """Names of the classes, and how many images are scored."""
+    found = truth_columns(ground, evaluation.limit)
+    return found.names, len(found.image_ids)
+
+
+def clusters(name: str, annotations: Path | None, data: Data | None, root: Path) -> dict[int, Any]:
+    """Image id -> the cluster it belongs to.
+
+    Args:
+        name: of a field of the images in the annotations, as ``video_id``.
+
+    Raises:
+        DataError: the annotations are no file, or an image lacks the field.
+    """
+    path = annotations
+    if path is None and data is not None and hasattr(data, "where"):
+        path = data.where("val", root)[0]
+    if path is None or path.suffix not in (".json", ".gz"):
+        raise DataError("--cluster-by: the ground truth is no COCO JSON whose images have fields")
+    images = files.read(path)["images"]
+    lacking = [one["id"] for one in images if one.get(name) is None]
+    if lacking:
+        known = ", ".join(sorted(set(images[0]) - {"id", "width", "height"})) or "none"
+        raise DataError(
+            f"--cluster-by {name}: image {lacking[0]} of {path} has no such field (fields: {known})"
+        )
+    return {one["id"]: one[name] for one in images}
+
+
+def resampled(
+    comparand: Comparand,
+    ground: GroundTruth,
+    evaluation: Evaluation,
+    metrics: Sequence[str],
+    how: Resampling,
+) -> list[Replicates]:
+    """A comparand's seeds in every bootstrap replicate."""
+    return [
+        of_results(ground, read(), evaluation, metrics, how, where)
+        for read, where in zip(comparand.read, comparand.where, strict=True)
+    ]
 
 
 def matches(

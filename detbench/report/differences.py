@@ -2,34 +2,65 @@
 
 A row's baseline is the one it names, else the table's, else the first row of its part of the table
 (after the last line the paper draws). Differences come from stored detections alone; nothing is
-trained. They are cached as JSON in ``<results>/work/differences/``.
+trained. Each training is resampled once, and its metrics in every replicate are cached as JSON in
+``<results>/work/replicates/``: differences, simultaneous intervals and effects are sums of those.
 
 No torch.
 """
 
 from __future__ import annotations
 
+import base64
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
 
 from detbench.errors import DetbenchError
-from detbench.evaluation.bootstrap import REPLICATES, Difference, difference
-from detbench.evaluation.matching import Matches, match
-from detbench.evaluation.metric import by_kind
+from detbench.evaluation.metric import of_masks
 from detbench.progress import Tell
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.results.cache import Cache
 from detbench.results.store import Store
 from detbench.runner.plan import Plan, PlannedRow, Task
+from detbench.statistics import corrections
+from detbench.statistics.bootstrap import REPLICATES, Difference, between
+from detbench.statistics.estimate import RULE, Rule
+from detbench.statistics.replicates import Replicates, Resampling, of_results
 
 ByMetric = Mapping[str, Difference]
-CACHE: Cache[ByMetric] = Cache(
-    folder="differences",
-    method=1,
-    dump=lambda found: {name: asdict(one) for name, one in found.items()},
-    load=lambda plain: {name: Difference(**one) for name, one in plain.items()},
-)
+
+
+def _dump(found: Replicates) -> dict[str, Any]:
+    return {
+        "values": {name: None if math.isnan(v) else v for name, v in found.values.items()},
+        "draws": {name: _packed(one) for name, one in found.draws.items()},
+        "images": found.images,
+        "rare": {name: list(one) for name, one in found.rare.items()},
+        "scene": list(found.scene),
+    }
+
+
+def _packed(draws: Any) -> str:
+    return base64.b64encode(np.asarray(draws, "<f4").tobytes()).decode()
+
+
+def _load(plain: Any) -> Replicates:
+    values = {name: math.nan if v is None else float(v) for name, v in plain["values"].items()}
+    draws = {
+        name: np.frombuffer(base64.b64decode(one), "<f4") for name, one in plain["draws"].items()
+    }
+    rare = {name: (int(one[0]), int(one[1])) for name, one in plain["rare"].items()}
+    if not (values.keys() == draws.keys() == plain["images"].keys() == rare.keys()):
+        raise KeyError("a metric lacks a part")
+    return Replicates(values, draws, dict(plain["images"]), rare, tuple(plain["scene"]))
+
+
+CACHE: Cache[Replicates] = Cache(folder="replicates", method=1, dump=_dump, load=_load)
 
 
 @dataclass(frozen=True)
@@ -52,6 +83,7 @@ def differences(
     store: Store,
     metrics: Sequence[str] = ("AP",),
     replicates: int = REPLICATES,
+    rule: Rule = RULE,
     progress: Tell | None = None,
 ) -> dict[str, Change]:
     """Every row's change against its baseline, in the plan's order, seeds together.
@@ -60,103 +92,133 @@ def differences(
         metrics: names as in ``evaluation.metric``.
         progress: told how many of how many rows are done, before each that is not cached.
     """
-    bench = _Bench(plan, store, tuple(metrics), replicates)
-    rows = {planned.row.label: planned for planned in plan.rows}
-    named = plan.table.baselines
-    found: dict[str, Change] = {}
-    for number, planned in enumerate(plan.rows):
-        label = planned.row.label
-        reference = named[label]
-        if reference is None:
-            found[label] = Change(None)
-            continue
-        tell = (lambda done=number: progress(done, len(plan.rows))) if progress else None
-        found[label] = bench.change(reference, rows.get(reference), planned, tell)
-    return found
+    return Bench(plan, store, metrics, replicates).changes(rule, progress)
 
 
-class _Bench:
-    """Matches of one table's baselines, each made once.
+class Bench:
+    """A table's trainings in every replicate, each made once.
 
-    Other rows' matches are let go: on COCO each takes 50 MB, and a sweep has 85 rows.
+    Args:
+        metrics: names as in ``evaluation.metric``.
+        replicates: at least 200.
     """
 
-    def __init__(self, plan: Plan, store: Store, metrics: tuple[str, ...], replicates: int) -> None:
-        self.store = store
-        self.metrics, self.replicates = metrics, replicates
-        self._truths = plan.truths
-        self._matches: dict[tuple[str, bool], Matches] = {}
-
-    def change(
+    def __init__(
         self,
-        baseline: str,
-        reference: PlannedRow | None,
-        planned: PlannedRow,
-        tell: Callable[[], None] | None,
-    ) -> Change:
-        reason = self._why_not(baseline, reference, planned)
-        if reason or reference is None:
-            return Change(baseline, reason=reason)
+        plan: Plan,
+        store: Store,
+        metrics: Sequence[str] = ("AP",),
+        replicates: int = REPLICATES,
+    ) -> None:
+        self.plan, self.store = plan, store
+        self.metrics, self.how = tuple(metrics), Resampling(replicates)
 
-        def compute() -> ByMetric:
+    def changes(self, rule: Rule = RULE, progress: Tell | None = None) -> dict[str, Change]:
+        """``differences``; those of one metric are adjusted for each other."""
+        rows = {planned.row.label: planned for planned in self.plan.rows}
+        found: dict[str, Change] = {}
+        for number, planned in enumerate(self.plan.rows):
+            reference = self.plan.table.baselines[planned.row.label]
+            tell = partial(progress, number, len(self.plan.rows)) if progress else _silent
+            change = Change(None)
+            if reference is not None:
+                change = self._change(reference, rows.get(reference), planned, rule, tell)
+            found[planned.row.label] = change
+        for metric in self.metrics:
+            own = {label: one.found[metric] for label, one in found.items() if one.found}
+            for label, one in corrections.adjust(own, rule.level).items():
+                found[label] = replace(found[label], found={**found[label].found, metric: one})
+        return found
+
+    def side(self, planned: PlannedRow, tell: Callable[[], None] | None = None) -> list[Replicates]:
+        """A row's trainings, one for each seed.
+
+        Args:
+            tell: called before each that is not cached.
+
+        Raises:
+            DetbenchError: its detections cannot be read, or do not fit the ground truth.
+        """
+
+        def made(task: Task) -> Replicates:
             if tell is not None:
                 tell()
-            found: dict[str, Difference] = {}
-            for masks, names in by_kind(self.metrics):
-                a = [self._baseline(task, masks) for task in reference.train]
-                b = [self._match(task, masks) for task in planned.train]
-                found |= difference(a, b, names, self.replicates)
-            return found
+            return self._resample(task)
 
-        cells = [
-            [[task.digest, self.store.fingerprint(task.digest)] for task in row.train]
-            for row in (reference, planned)
+        return [
+            CACHE.of(
+                self.store,
+                task.digest,
+                [self.store.fingerprint(task.digest), list(self.metrics), self.how.replicates],
+                partial(made, task),
+            )
+            for task in planned.train
         ]
-        parts = [cells, list(self.metrics), self.replicates]
-        try:
-            found = CACHE.of(self.store, planned.train[0].digest, parts, compute)
-        except DetbenchError as error:
-            return Change(baseline, reason=" ".join(str(error).split()))
-        return Change(baseline, found)
 
-    def _why_not(self, baseline: str, reference: PlannedRow | None, planned: PlannedRow) -> str:
-        """Why two rows cannot be compared; empty if they can. All seeds of both, or nothing."""
+    def lacks(self, planned: PlannedRow) -> str:
+        """Why a row has no replicates; empty if it has. All seeds, or nothing."""
         if not planned.train:
             return planned.reason
         if planned.same:
             return planned.same_cell
+        for task in planned.train:
+            status = self.store.status(task.digest)
+            if status != "done":
+                return f"{task.label}: {'not run' if status == 'missing' else status}"
+            if self.store.fingerprint(task.digest) is None:
+                return f"{task.label}: no detections are stored"
+        return ""
+
+    def _change(
+        self,
+        baseline: str,
+        reference: PlannedRow | None,
+        planned: PlannedRow,
+        rule: Rule,
+        tell: Callable[[], None],
+    ) -> Change:
+        reason = self._why_not(baseline, reference, planned)
+        if reason or reference is None:
+            return Change(baseline, reason=reason)
+        once = lru_cache(tell)
+        try:
+            a, b = (self.side(one, once) for one in (reference, planned))
+            return Change(baseline, between(a, b, self.metrics, rule))
+        except DetbenchError as error:
+            return Change(baseline, reason=" ".join(str(error).split()))
+
+    def _why_not(self, baseline: str, reference: PlannedRow | None, planned: PlannedRow) -> str:
+        """Why two rows cannot be compared; empty if they can."""
+        if not planned.train or planned.same:
+            return self.lacks(planned)
         if reference is None:
             return f"its baseline {baseline} is not among these rows"
         if planned.digests == reference.digests:
             return f"same cell as its baseline {baseline}"
         if not reference.train:
             return f"its baseline {baseline} is not run here: {reference.reason}"
-        for task in (*planned.train, *reference.train):
-            status = self.store.status(task.digest)
-            if status != "done":
-                return f"{task.label}: {'not run' if status == 'missing' else status}"
-            if self.store.fingerprint(task.digest) is None:
-                return f"{task.label}: no detections are stored"
+        lacking = self.lacks(planned) or self.lacks(replace(reference, same=""))
+        if lacking:
+            return lacking
         ours, theirs = (_protocol(row.train[0]) for row in (planned, reference))
-        if ours != theirs:
-            return f"its baseline {baseline} was evaluated otherwise"
-        return ""
+        return "" if ours == theirs else f"its baseline {baseline} was evaluated otherwise"
 
-    def _baseline(self, task: Task, masks: bool) -> Matches:
-        key = task.digest, masks
-        if key not in self._matches:
-            self._matches[key] = self._match(task, masks)
-        return self._matches[key]
+    def _resample(self, task: Task) -> Replicates:
+        if not isinstance(task.cell, Cell):
+            raise TypeError(f"{task.label} is no training")
+        results = self.store.detections_of(task.digest, task.label)
+        truth = self.plan.truths.of(task.cell.data, any(map(of_masks, self.metrics)))
+        return of_results(
+            *(truth, results, task.cell.evaluation, self.metrics, self.how, task.label)
+        )
 
-    def _match(self, task: Task, masks: bool) -> Matches:
-        assert isinstance(task.cell, Cell)
-        found = self.store.detections_of(task.digest, task.label)
-        truth = self._truths.of(task.cell.data, masks)
-        return match(truth, found, task.cell.evaluation, task.label, masks)
+
+def _silent() -> None: ...
 
 
 def _protocol(task: Task) -> tuple[str, str]:
     """What two cells must share to be compared image by image."""
-    assert isinstance(task.cell, Cell)
+    if not isinstance(task.cell, Cell):
+        raise TypeError(f"{task.label} is no training")
     evaluation = task.cell.evaluation.model_copy(update={"batch": 1})
     return digest(task.cell.data), digest(evaluation)

@@ -12,12 +12,21 @@ from functools import cached_property
 
 from detbench.progress import Tell
 from detbench.recipe.experiment import Cell
-from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED
+from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED, find
 from detbench.recipe.resolve import schedule_of
-from detbench.report import by_size, error_columns, other_profiles
-from detbench.report.differences import Change, differences
+from detbench.report import (
+    by_size,
+    effects,
+    error_columns,
+    judgement,
+    other_profiles,
+    signature,
+)
+from detbench.report.differences import Bench, Change, differences
+from detbench.report.effects import Effects
 from detbench.report.error_columns import Errors
-from detbench.report.numbers import RowNumbers, row_numbers
+from detbench.report.judgement import TERMS, Power, Terms
+from detbench.report.numbers import PERCENT, RowNumbers, row_numbers
 from detbench.results.store import Store
 from detbench.runner.plan import (
     Plan,
@@ -29,6 +38,10 @@ from detbench.runner.plan import (
     outdated,
     standing,
 )
+from detbench.statistics import looks
+from detbench.statistics.bootstrap import REPLICATES
+from detbench.statistics.estimate import Rule
+from detbench.statistics.looks import Look
 from detbench.training import curve
 
 
@@ -65,10 +78,24 @@ class TableResults:
         plan: which rows, seeds and profile.
         store: read as it is now: what is added later is not seen.
         latency: None where it is not known.
+        terms: on which findings are made.
+
+    Raises:
+        RecipeError: looks are planned that the seeds are none of.
     """
 
-    def __init__(self, plan: Plan, store: Store, latency: Latencies | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        latency: Latencies | None = None,
+        terms: Terms = TERMS,
+    ) -> None:
         self.plan = plan
+        self.terms = terms
+        alpha = looks.look(len(plan.seeds), terms.looks).alpha
+        sd = None if terms.seed_sd is None else terms.seed_sd / PERCENT
+        self.rule = Rule(1 - alpha, sd)
         self.store = store.snapshot()
         self.latency = latency or Latencies({}, "")
         self._changes: dict[str, Change] | None = None
@@ -76,13 +103,13 @@ class TableResults:
         self._sized: dict[str, by_size.Sized] = {}
 
     @classmethod
-    def of(cls, request: Request, store: Store) -> TableResults:
+    def of(cls, request: Request, store: Store, terms: Terms = TERMS) -> TableResults:
         """The results of the table that is asked for.
 
         Raises:
             RecipeError: the request has mistakes.
         """
-        return cls(choose(request), store)
+        return cls(choose(request), store, terms=terms)
 
     @cached_property
     def rows(self) -> list[RowNumbers]:
@@ -108,23 +135,69 @@ class TableResults:
     def compare(self, progress: Tell | None = None) -> dict[str, Change]:
         """``changes``; what is not cached is computed, which takes seconds on a large data set."""
         if self._changes is None:
-            found = (self.main_metric,) if self.main_metric else ()
-            self._changes = (
-                differences(self.plan, self.store, found, progress=progress) if found else {}
-            )
+            how = (self.plan, self.store, self.scores, REPLICATES, self.rule)
+            self._changes = differences(*how, progress=progress) if self.scores else {}
         return self._changes
 
     @property
     def changes(self) -> dict[str, Change]:
-        """Each row against its baseline in the main metric; empty if the table has none."""
+        """Each row against its baseline in every score; empty if the table has none."""
         return self.compare()
 
     @property
     def main_metric(self) -> str | None:
         """The metric that rows are compared by: AP, else the first of COCO's that is printed."""
+        return "AP" if "AP" in self.scores else next(iter(self.scores), None)
+
+    @cached_property
+    def scores(self) -> tuple[str, ...]:
+        """The table's metrics that can be resampled."""
         known = (*SCORES, *MASK_SCORES, *SIZED)
-        printed = [one for one in self.plan.table.columns if one in known]
-        return "AP" if "AP" in printed else next(iter(printed), None)
+        return tuple(metric for metric in self.plan.table.columns if metric in known)
+
+    @cached_property
+    def bench(self) -> Bench:
+        """The trainings in every bootstrap replicate."""
+        return Bench(self.plan, self.store, self.scores)
+
+    @cached_property
+    def look(self) -> Look:
+        """By which rule seeds were chosen, and how often the table was looked at."""
+        return judgement.look(self.plan, self.store, self.terms, self.changes)
+
+    @cached_property
+    def leaders(self) -> dict[str, frozenset[int]]:
+        """Metric -> places of the rows that cannot be told from the best, see ``judgement``."""
+        self.compare()
+        blocks = ("score", "mask score", "sized", "own score")
+        own = [m for m in self.plan.table.columns if find(m).block in blocks]
+        found = {m: judgement.leaders(self.rows, self.bench, m, self.rule) for m in own}
+        return {metric: rows for metric, rows in found.items() if rows is not None}
+
+    @cached_property
+    def power(self) -> Power | None:
+        """What differences in the main metric the table could have shown."""
+        if self.main_metric is None:
+            return None
+        return judgement.could_show(self.changes, self.main_metric, len(self.plan.seeds), self.rule)
+
+    @cached_property
+    def effects(self) -> Effects | None:
+        """Main effects and interactions of the table's settings; none where it is no grid."""
+        if self.main_metric is None:
+            return None
+        self.compare()
+        return effects.of_rows(self.plan, self.bench, self.main_metric, self.rule)
+
+    @cached_property
+    def signature(self) -> dict[str, str]:
+        """What the numbers depend on, part by part; empty where nothing is measured."""
+        protocols = [one.rows[0].protocol for row in self.rows for one in row.stored if one.rows]
+        if not protocols:
+            return {}
+        method = "images" if len(self.plan.seeds) == 1 else "images+seeds-t"
+        how = f"bootstrap{REPLICATES}-{method}"
+        return signature.of_rows(self.cells, protocols, self.plan.seeds, how)
 
     @cached_property
     def standing(self) -> Standing:

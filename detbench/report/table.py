@@ -6,7 +6,7 @@ never parse rounded text. An entry's note becomes a numbered footnote; equal not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
@@ -60,6 +60,7 @@ class Sheet:
         breaks: indices of rows before which a rule is drawn.
         same: indices of rows whose cells a row above has too: none of their measured numbers can
             be the best of its column.
+        leaders: key of a column -> the rows that cannot be told from its best.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Sheet:
     notes: tuple[str, ...] = ()
     breaks: frozenset[int] = field(default_factory=frozenset)
     same: frozenset[int] = field(default_factory=frozenset)
+    leaders: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = [column.key for column in self.columns]

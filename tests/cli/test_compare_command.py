@@ -15,7 +15,7 @@ from commands import Call
 from made_detectors import Made, detect, scenes
 from no_torch import NoTorch
 
-from detbench.evaluation import truth
+from detbench.evaluation import truth, voc
 from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell, Evaluation
@@ -23,8 +23,8 @@ from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 
-SMALL = ("--profile", "smoke", "--set", "data.val=15", "--replicates", "50")
-OTHER = ("--replicates", "50")
+SMALL = ("--profile", "smoke", "--set", "data.val=15", "--replicates", "200")
+OTHER = ("--replicates", "200")
 
 
 @pytest.fixture
@@ -56,8 +56,9 @@ def test_files_from_elsewhere_are_compared_and_the_answer_is_a_sentence(
     code, out, err = run("a0.json", "b.json.gz", "--annotations", "val.json", *OTHER)
     assert (code, err) == (0, "")
     assert out.startswith("b.json.gz against a0.json\n")
-    assert re.search(r"AP: b\.json\.gz is \d+\.\d\d points better than a0\.json \(95 % inter", out)
-    assert "more than the choice of images explains" in out
+    said = r"AP: these two trainings differ: b\.json\.gz is \d+\.\d\d points better than a0\.json "
+    assert re.search(said + r"\(95 % inter", out)
+    assert "more than the choice of images explains; whether the methods differ, one seed" in out
     assert "One seed each: the interval says how much the choice of val images matters" in out
     code, out, _ = run("a0.json", "a1.json", "--annotations", "val.json", *OTHER)
     assert re.search(r"AP: a1.json is .* than a0.json, which could be chance \(95 % int", out)
@@ -86,7 +87,7 @@ def test_by_class_and_the_formats(run: Call, files: Path) -> None:
     words = ("a0.json", "b0.json", "--annotations", "val.json", "--metrics", "AP", *OTHER)
     _, out, err = run(*words, "--by-class", "--format", "csv")
     lines = out.splitlines()
-    assert lines[0] == "metric,a,b,difference,low,high,p"
+    assert lines[0] == "metric,a,b,difference,low,high,p,q,images"
     assert [line.split(",")[0] for line in lines[1:]] == [
         *("AP", "AP[class 0]", "AP[class 1]", "AP[class 2]")
     ]
@@ -121,6 +122,109 @@ def test_several_seeds_by_commas(run: Call, files: Path) -> None:
     assert " ± " in out
     assert "mean ± standard deviation over n = 3 and 3 seeds" in out
     assert "It covers the choice of val images and of seeds (n = 3)." in out
+    # Of methods, with the test that was used.
+    assert re.search(r"AP: b0.json, b1.json, b2.json is \d+\.\d\d points better than a0", out)
+    assert "Student's t (Welch, Satterthwaite) over images and seeds" in out
+    assert "these two trainings" not in out
+
+
+def test_one_seed_against_three_borrows_the_spread_of_the_three(run: Call, files: Path) -> None:
+    three, words = "b0.json,b1.json,b2.json", ("--annotations", "val.json", "--metrics", "AP")
+    code, out, _ = run("a0.json", three, *words, *OTHER)
+    assert code == 0
+    assert "n = 1 and 3 seeds" in out
+    assert "A's one seed is taken to spread as B's do" in out
+    # A given spread takes its place, and makes a finding of one seed each.
+    found = json.loads(run("a0.json", "b0.json", *words, *OTHER, "--format", "json")[1])
+    assert (found["metrics"]["AP"]["about"], found["metrics"]["AP"]["p"]) == (
+        *("these two trainings", None),
+    )
+    more = (*words, *OTHER, "--seed-sd", "10", "--format", "json")
+    given = json.loads(run("a0.json", "b0.json", *more)[1])["metrics"]["AP"]
+    assert (given["about"], given["covers"]) == ("methods", "images and a given spread")
+    half = 1.959964 * (2 * 10**2) ** 0.5
+    assert (given["high"] - given["low"]) / 2 > half
+    assert given["p"] > found["metrics"]["AP"]["p_images"]
+
+
+def test_the_same_file_is_no_second_seed(run: Call, files: Path) -> None:
+    for other in ("b0.json", "b.json.gz"):
+        words = (f"b0.json,{other}", "a0.json,a1.json", "--annotations", "val.json", *OTHER)
+        code, out, err = run(*words)
+        assert (code, out) == (2, "")
+        assert f"b0.json and {other} hold the same: a training that is given twice" in err
+    # On either side of a comparison it may be.
+    assert run("b0.json", "b0.json", "--annotations", "val.json", *OTHER)[0] == 0
+
+
+def test_better_equivalent_and_undecided(run: Call, files: Path) -> None:
+    words = ("--annotations", "val.json", "--metrics", "AP", *OTHER, "--format", "json")
+
+    def verdict(a: str, b: str, margin: str) -> str:
+        found = json.loads(run(a, b, *words, "--equivalent", margin)[1])
+        assert found["equivalent"] == float(margin)
+        return str(found["metrics"]["AP"]["verdict"])
+
+    assert verdict("a0.json", "b0.json", "0.5") == "better"
+    assert verdict("b0.json", "a0.json", "0.5") == "worse"
+    assert verdict("a0.json", "a1.json", "0.5") == "undecided"
+    assert verdict("a0.json", "a1.json", "30") == "equivalent"
+    _, out, _ = run("a0.json", "a1.json", *words[:-1], "terminal", "--equivalent", "30")
+    said = " ".join(out.split())
+    assert "Equivalent: these two trainings differ by less than 30 points (90 % interval" in said
+
+
+def test_a_second_p_and_clusters(run: Call, files: Path) -> None:
+    words = ("a0.json", "b0.json", "--annotations", "val.json", "--metrics", "AP", *OTHER)
+    one = json.loads(run(*words, "--swap", "--format", "json")[1])["metrics"]["AP"]
+    assert one["p_swapped"] <= 0.05
+    assert json.loads(run(*words, "--format", "json")[1])["metrics"]["AP"]["p_swapped"] is None
+    assert (
+        "--swap: detections are swapped between two trainings"
+        in run("a0.json,a1.json", *words[1:], "--swap")[2]
+    )
+    ground = json.loads((files / "val.json").read_text())
+    for image in ground["images"]:
+        image["video"] = image["id"] // 2
+    (files / "videos.json").write_text(json.dumps(ground))
+    videos = (*words[:2], "--annotations", "videos.json", *words[4:], "--cluster-by", "video")
+    drawn = json.loads(run(*videos, "--format", "json")[1])["metrics"]["AP"]
+    # One image of the forty holds nothing.
+    assert (drawn["images"], one["images"]) == (20, 39)
+    assert drawn["value"] == one["value"]
+    assert drawn["high"] - drawn["low"] > one["high"] - one["low"]
+    code, _, err = run(*words, "--cluster-by", "video")
+    assert code == 2
+    assert "--cluster-by video: image 0 of val.json has no such field (fields: file_name)" in err
+
+
+def test_vocs_own_metrics_have_intervals(run: Call, files: Path) -> None:
+    words = ("--annotations", "val.json", "--metrics", "VOC07,VOC", *OTHER, "--format", "json")
+    found = json.loads(run("a0.json", "b0.json", *words)[1])["metrics"]
+    ground = json.loads((files / "val.json").read_text())
+    for side, name in (("a", "a0.json"), ("b", "b0.json")):
+        expected = voc.evaluate(ground, json.loads((files / name).read_text()))
+        for metric in ("VOC07", "VOC"):
+            assert found[metric][side] == pytest.approx(100 * (expected[metric] or 0))
+            assert found[metric]["low"] < found[metric]["value"] < found[metric]["high"]
+
+
+def test_a_setting_of_a_table_is_pooled(run: Call, tmp_path: Path) -> None:
+    store_rows(tmp_path / "results", (0, 1))
+    words = ("tscode-table1", "--factor", "SCE", *SMALL, "--seeds", "0,1", "--metrics", "AP")
+    code, _, err = run(*words)
+    assert code == 2
+    assert "--factor SCE: FCOS + DPE, seed 0: not run" in err
+    code, _, err = run(words[0], "--factor", "Method", *words[3:])
+    assert code == 2
+    assert "'Method' is no setting of two values among the rows (there are: SCE, DPE)" in err
+    for more, said in (
+        ((), "give A and B, or a table and --factor"),
+        (("b", "--factor", "SCE"), "b"),
+    ):
+        code, _, err = run(words[0], *more, *words[3:])
+        assert code == 2
+        assert said in err
 
 
 def store_rows(root: Path, seeds: tuple[int, ...] = (0,)) -> list[str]:
@@ -243,7 +347,7 @@ ANNOTATED = ("--annotations", "val.json")
         (("a0.json", "b0.json", *ANNOTATED, "--margin", "nan"), "--margin nan: give points"),
         (("a0.json", "b0.json", *ANNOTATED, "--replicates", "5"), "--replicates 5: a 95 %"),
         (("a0.json", "b0.json", *ANNOTATED, "--seeds", "x"), "--seeds 'x'"),
-        (("a0.json",), "Missing argument"),
+        (("a0.json",), "give A and B, or a table and --factor"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(

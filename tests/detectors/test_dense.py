@@ -45,7 +45,7 @@ def rows() -> dict[str, resolve.ResolvedRow]:
     found["tood-r50: aligned"] = resolve.cell("tood-r50", "smoke", 0, (ALIGNED,))
     detectors = {name: one.cell.detector for name, one in found.items() if one.cell is not None}
     kept = unlike(detectors, but=("backbone",)).keys() | {"tood-r50: aligned"}
-    return {name: found[name] for name in kept}
+    return {name: one for name, one in found.items() if name in kept}
 
 
 def deep(name: str) -> bool:

@@ -11,17 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from malformed import budget, changed, damaged, judge, junk
 
-from detbench.evaluation.bootstrap import Difference
 from detbench.report import differences
 from detbench.results import merge, prune, schema, verify
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
+from detbench.statistics.replicates import Replicates
 from detbench.training import checkpoint, curve, weights
 
 GOOD, BAD = "a" * 64, "b" * 64
@@ -222,8 +223,14 @@ def test_commands_about_damaged_stores(root: Path, rows: bytes, found: bytes) ->
 
 
 KEY = "k" * 64
-KEPT = {"AP": Difference(0.01, -0.02, 0.03, 0.4, 0.3, 0.31, 1, 1, 1000, "images", None, None)}
-AGAIN: dict[str, Difference] = {}
+SCENE = ("2 ab", "1 cd", "3 ef", [100, 1.0], "3 01")
+KEPT = Replicates({"AP": 0.5}, {"AP": np.array([0.1, 0.2, 0.3])}, {"AP": 2}, {"AP": (1, 1)}, SCENE)
+AGAIN = Replicates({}, {}, {}, {}, SCENE)
+
+
+def _kept(found: Replicates) -> str:
+    """All that a training's replicates hold, as text."""
+    return repr((found, {name: one.tolist() for name, one in found.draws.items()}))
 
 
 @budget(60, 600)
@@ -231,14 +238,15 @@ AGAIN: dict[str, Difference] = {}
 def test_bytes_of_kept_differences(root: Path, data: st.DataObject) -> None:
     """Damage is computed again, never believed."""
     store = Store(root)
-    shutil.rmtree(store.work("differences"), ignore_errors=True)
+    shutil.rmtree(store.work("replicates"), ignore_errors=True)
     differences.CACHE.memory.clear()
-    assert differences.CACHE.of(store, KEY, [1], lambda: KEPT) == KEPT
-    [path] = store.work("differences").iterdir()
+    assert differences.CACHE.of(store, KEY, [1], lambda: KEPT) is KEPT
+    [path] = store.work("replicates").iterdir()
     path.write_bytes(data.draw(damaged(path.read_bytes())))
     differences.CACHE.memory.clear()
 
     def use() -> None:
-        assert differences.CACHE.of(store, KEY, [1], lambda: AGAIN) in (AGAIN, KEPT)
+        found = differences.CACHE.of(store, KEY, [1], lambda: AGAIN)
+        assert _kept(found) in (_kept(AGAIN), _kept(KEPT))
 
     assert judge(use)

@@ -139,7 +139,7 @@ def test_a_baseline_that_is_no_row_is_an_error(tmp_path: Path) -> None:
 def test_values_are_the_differences_of_the_aps(tmp_path: Path, store: Store) -> None:
     plan = planned(tmp_path)
     aps = fill_all(store, plan)
-    found = differences.differences(plan, store, ("AP", "AP50"), replicates=50)
+    found = differences.differences(plan, store, ("AP", "AP50"), replicates=200)
     assert tuple(found) == ROWS
     for label, baseline in TABLE.baselines.items():
         change = found[label]
@@ -163,23 +163,32 @@ def test_the_sheet_has_a_column_of_them_and_says_what_they_cover(
     sheet = ablation.sheet(TableResults(plan, store))
     keys = [column.key for column in sheet.columns]
     at = keys.index("change_AP")
-    assert keys[at - 2 : at + 2] == ["AP", "APs", "change_AP", "p_AP"]
+    assert keys[at - 2 : at + 2] == ["AP", "APs", "change_AP", "simultaneous_AP"]
+    assert not {"p_AP", "adjusted_AP"} & set(keys)  # one seed finds nothing of a method
+    assert {sheet.columns[at].group, sheet.columns[at + 1].group} == {"to baseline\nimages only"}
+    assert not any(
+        entry.strong for row in ablation.marked(TableResults(plan, store)).rows for entry in row
+    )
     texts = [row[at].text for row in sheet.rows]
     assert (texts[0], texts[2]) == ("baseline", "baseline")
-    one = differences.differences(plan, store, ("AP",))["GFL"].found["AP"]
+    one = differences.differences(plan, store, ("AP", "APs"))["GFL"].found["AP"]
+    assert one.wide is not None
     assert texts[4] == intervals.with_interval(one, 1)
     assert texts[4].startswith("+")
     assert sheet.rows[4][at].note == "compared with FCOS, deeper"
     assert sheet.rows[4][at].value == pytest.approx(100 * one.value)  # type: ignore[operator]
-    assert sheet.rows[4][at + 1].value == one.p
+    assert sheet.rows[4][at + 1].text == intervals.ends(one.wide, 1)
     said = " ".join(sheet.notes)
     assert "1000 paired bootstrap replicates" in said
     assert "One seed each: the interval says how much the choice of val images matters" in said
     lines = csv.render(sheet).splitlines()
-    assert "change_AP,change_AP_low,change_AP_high,p_AP" in lines[0]
-    assert lines[5].split(",")[-5:-1] == [
+    assert "change_AP,change_AP_low,change_AP_high,simultaneous_AP,simultaneous_AP_low" in lines[0]
+    assert lines[5].split(",")[-7:-1] == [
         str(value)
-        for value in (100 * one.value, 100 * one.low, 100 * one.high, one.p)  # type: ignore[operator]
+        for value in (
+            *(100 * end for end in (one.value, one.low, one.high)),  # type: ignore[operator]
+            *("", *(100 * end for end in one.wide)),
+        )
     ]
 
 
@@ -194,6 +203,9 @@ def test_json_carries_all_of_it(tmp_path: Path, store: Store) -> None:
     assert numbers["value"] == pytest.approx(rows[1]["measured"]["AP"] - rows[0]["measured"]["AP"])
     assert numbers["low"] < numbers["value"] < numbers["high"]
     assert (numbers["seeds"], numbers["replicates"], numbers["covers"]) == ([1, 1], 1000, "images")
+    # One seed has no p of a finding.
+    assert (numbers["p"], numbers["adjusted"], numbers["family"]) == (None, None, 3)
+    assert 0 < numbers["p_images"] <= numbers["adjusted_images"] <= 1
     assert rows[0]["n"] == {"AP": 1, "APs": 1}
 
 
@@ -205,9 +217,10 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     told: list[Any] = []
     first = differences.differences(plan, store, progress=lambda *at: told.append(at))
     assert told == [(1, 5), (3, 5), (4, 5)]
-    assert len(list(store.work("differences").iterdir())) == 3
+    # One for each training, whatever it is compared with.
+    assert len(list(store.work("replicates").iterdir())) == 5
     differences.CACHE.memory.clear()
-    monkeypatch.setattr(differences, "match", None)
+    monkeypatch.setattr(differences, "of_results", None)
     # The data set need not be there any more.
     elsewhere = replace(plan, data_root=None)
     again = differences.differences(elsewhere, store, progress=lambda *at: told.append(at))
@@ -215,29 +228,33 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     assert len(told) == 3
 
 
+def alone(change: Change) -> dict[str, Any]:
+    """What is found of a row, without what depends on the others."""
+    rest: dict[str, Any] = {"adjusted": None, "wide": None}
+    return {metric: replace(one, **rest) for metric, one in change.found.items()}
+
+
 def test_other_detections_are_compared_anew(tmp_path: Path, store: Store) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    before = differences.differences(plan, store, replicates=30)
+    before = differences.differences(plan, store, replicates=200)
     fill(store, plan.rows[1].train[0], 0.2, 99)
-    after = differences.differences(plan, store, replicates=30)
+    after = differences.differences(plan, store, replicates=200)
     assert before["FCOS, deeper"] != after["FCOS, deeper"]
-    assert before["ATSS, deeper"] == after["ATSS, deeper"]
-    assert (
-        differences.differences(plan, store, replicates=40)["ATSS, deeper"]
-        != (after["ATSS, deeper"])
-    )
+    assert alone(before["ATSS, deeper"]) == alone(after["ATSS, deeper"])
+    other = differences.differences(plan, store, replicates=201)
+    assert alone(other["ATSS, deeper"]) != alone(after["ATSS, deeper"])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"differences": {"AP": {"value": 1}}}'])
 def test_a_damaged_cache_is_computed_again(tmp_path: Path, store: Store, content: bytes) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    first = differences.differences(plan, store, replicates=30)
-    for path in store.work("differences").iterdir():
+    first = differences.differences(plan, store, replicates=200)
+    for path in store.work("replicates").iterdir():
         path.write_bytes(content)
     differences.CACHE.memory.clear()
-    assert differences.differences(plan, store, replicates=30) == first
+    assert differences.differences(plan, store, replicates=200) == first
 
 
 def test_a_store_that_cannot_be_written_is_reported_all_the_same(
@@ -246,7 +263,7 @@ def test_a_store_that_cannot_be_written_is_reported_all_the_same(
     plan = planned(tmp_path)
     fill_all(store, plan)
     (store.root / "work").write_text("in the way")
-    assert differences.differences(plan, store, replicates=30)["GFL"].found
+    assert differences.differences(plan, store, replicates=200)["GFL"].found
 
 
 def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> None:
@@ -255,7 +272,7 @@ def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> Non
         for number, task in enumerate(row.train):
             if (row.row.label, number) != ("ATSS", 2):
                 fill(store, task, noise, number)
-    found = differences.differences(plan, store, replicates=50)
+    found = differences.differences(plan, store, replicates=200)
     one = found["FCOS, deeper"].found["AP"]
     assert (one.seeds_a, one.seeds_b, one.sources) == (3, 3, "images and seeds")
     assert found["ATSS, deeper"].reason == "ATSS, seed 2: not run"

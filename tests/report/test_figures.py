@@ -7,7 +7,6 @@ import pytest
 from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
 from detbench.data.kinds import CocoJson
-from detbench.evaluation.bootstrap import Difference
 from detbench.recipe import load
 from detbench.report import error_columns, figures, results
 from detbench.report.differences import Change
@@ -15,6 +14,7 @@ from detbench.report.figures import Pictures
 from detbench.report.results import Latencies, TableResults
 from detbench.results.store import Store
 from detbench.runner import plan as plans
+from detbench.statistics.bootstrap import Difference
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from detbench.recipe.metrics import METRICS
-from detbench.report.figures.source import Picture, Source, mean
+from detbench.report.figures.source import Picture, Source, half, mean
 from detbench.report.numbers import RowNumbers
 from detbench.report.plots import cost
 
@@ -24,7 +24,7 @@ def of_cost(source: Source) -> Picture | str:
     what = "AP against GFLOPs"
     if not clouds:
         return f"{what}: no row has both, measured or printed."
-    note = source.note
+    note = source.note + (source.bars if not clouds[0].published else "")
     if plan.profile.light and not clouds[0].published:
         note += (
             " The measured APs are of light networks, the GFLOPs of the detectors they stand for."
@@ -43,7 +43,7 @@ def of_latency(source: Source) -> Picture | str:
             f"{what}: no latency is known: give what detbench latency {source.plan.table.id} "
             "--format json prints as --latency."
         )
-    note = source.note
+    note = source.note + (source.bars if not clouds[0].published else "")
     if source.results.latency.ms:
         note += f" Latency of the paper-size detectors: {source.results.latency.how}."
     return source.picture("latency", what, cost.draw, clouds, note)
@@ -57,7 +57,9 @@ def _clouds(source: Source, costs: Mapping[str, float], axis: str, metric: str) 
         recipe = row.planned.row
         group, ap = _group(source, row), mean(row, "AP")
         if ap is not None and recipe.label in costs:
-            measured.append(cost.Point(recipe.label, costs[recipe.label], ap, group))
+            measured.append(
+                cost.Point(recipe.label, costs[recipe.label], ap, group, half(row, "AP"))
+            )
         if "AP" in recipe.published and metric in recipe.published:
             numbers = recipe.published
             printed.append(cost.Point(recipe.label, numbers[metric], numbers["AP"], group))

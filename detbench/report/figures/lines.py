@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from detbench.evaluation.metric import THRESHOLDS
 from detbench.report import by_size
-from detbench.report.figures.source import MOST_ROWS, Picture, Source, mean
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, half, mean
 from detbench.report.numbers import PERCENT
 from detbench.report.plots import canvas, losses, sizes, thresholds
 from detbench.report.plots.canvas import Panel, Series
 from detbench.report.results import Curve
+from detbench.statistics.estimate import quantile
 
 
 def of_thresholds(source: Source) -> Picture | str:
@@ -45,12 +46,14 @@ def of_sizes_and_thresholds(source: Source) -> Picture | str:
     panels = [
         Panel(
             f"{name} objects",
-            tuple(Series(one.label, _line(found[one.label], size)) for one in part.series),
+            tuple(_with_bars(one.label, found[one.label], size) for one in part.series),
         )
         for part in parts
         for size, name in by_size.SIZES.items()
     ]
-    return source.picture("sizes-thresholds", what, thresholds.draw, panels)
+    return source.picture(
+        "sizes-thresholds", what, thresholds.draw, panels, source.note + source.bars
+    )
 
 
 def _breaks(source: Source, labels: Sequence[str]) -> frozenset[int]:
@@ -70,10 +73,25 @@ def _line(seeds: Sequence[by_size.SizeMetrics], size: str) -> tuple[float | None
     return tuple(line)
 
 
+def _with_bars(label: str, seeds: Sequence[by_size.SizeMetrics], size: str) -> Series:
+    """``_line`` with half the 95 % interval of each mean over the seeds."""
+    line = _line(seeds, size)
+    if len(seeds) < 2:
+        return Series(label, line)
+    ratio = PERCENT * quantile(len(seeds) - 1, 0.975) / len(seeds) ** 0.5
+    values = [[one[f"AP{percent}{size}"] or 0.0 for one in seeds] for percent in by_size.THRESHOLDS]
+    halves = (ratio * statistics.stdev(one) for one in values)
+    return Series(
+        label,
+        line,
+        tuple(None if mid is None else end for mid, end in zip(line, halves, strict=True)),
+    )
+
+
 def _panels(source: Source, metrics: tuple[str, ...]) -> tuple[list[Panel], str]:
     """Rows that have any of some metrics, in panels, and the note below them."""
     series, breaks = _series(source, metrics)
-    note = source.note + source.first(MOST_ROWS, len(series))
+    note = source.note + source.bars + source.first(MOST_ROWS, len(series))
     return canvas.split(series[:MOST_ROWS], breaks), note
 
 
@@ -83,7 +101,8 @@ def _series(source: Source, metrics: tuple[str, ...]) -> tuple[list[Series], fro
     for row in source.rows:
         values = tuple(mean(row, metric) for metric in metrics)
         if any(value is not None for value in values):
-            found.append(Series(row.planned.row.label, values))
+            halves = tuple(half(row, metric) for metric in metrics)
+            found.append(Series(row.planned.row.label, values, halves))
     return found, _breaks(source, [one.label for one in found])
 
 

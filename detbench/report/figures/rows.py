@@ -18,21 +18,25 @@ MOST = 60
 def of_differences(source: Source) -> Picture | str:
     """Every row's difference to its baseline, with its interval."""
     what = "Differences to the baseline"
+    metric = source.results.main_metric or "AP"
     found, notes, reasons = [], [], []
     for label, change in source.results.changes.items():
-        for metric, one in change.found.items():
-            if one.value is None or one.low is None or one.high is None:
-                continue
-            ends = (PERCENT * end for end in (one.value, one.low, one.high))
-            found.append((metric, differences.Difference(label, change.baseline or "", *ends)))
-            notes.append(intervals.covers(one))
         reasons += [change.reason] if change.reason else []
+        one = change.found.get(metric)
+        if one is None or one.value is None or one.low is None or one.high is None:
+            continue
+        value, low, high = (PERCENT * end for end in (one.value, one.low, one.high))
+        wide = (PERCENT * one.wide[0], PERCENT * one.wide[1]) if one.wide else None
+        row = differences.Difference(label, change.baseline or "", value, low, high, wide)
+        found.append(row)
+        notes.append(intervals.covers(one))
     if not found:
         return f"{what}: {reasons[0] if reasons else 'no row has any'}."
-    metric, rows = found[0][0], [one for _, one in found[:MOST]]
     note = f"{source.note} {notes[0]}{source.first(MOST, len(found))}"
+    if any(one.wide for one in found):
+        note += f" Thin: intervals that hold for all {len(found)} rows together; filled: without 0."
     draw = partial(differences.draw, metric=metric)
-    return source.picture("differences", what, draw, rows, note)
+    return source.picture("differences", what, draw, found[:MOST], note)
 
 
 def of_errors(source: Source) -> Picture | str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from detbench.report.numbers import PERCENT, RowNumbers
 from detbench.report.results import TableResults
 from detbench.runner.plan import Plan
+from detbench.statistics.estimate import quantile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,6 +58,15 @@ class Source:
             f"{f'mean of seeds {seeds}' if several else f'seed {seeds}'}."
         )
 
+    @property
+    def bars(self) -> str:
+        """What the bars at points are; empty with one seed, which has none."""
+        if len(self.plan.seeds) < 2:
+            return ""
+        return (
+            " Bars: 95 % interval of the mean over seeds (Student's t), the choice of images aside."
+        )
+
     def first(self, most: int, count: int, what: str = "rows") -> str:
         """What a note ends in where only the first ``most`` of ``count`` are drawn."""
         if count <= most:
@@ -86,3 +96,12 @@ def of_cells(row: RowNumbers, metric: str) -> float | None:
     values = [stored.value(metric) for stored in row.stored]
     known = [value * PERCENT for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def half(row: RowNumbers, metric: str) -> float | None:
+    """Half the 95 % interval of ``mean`` over the seeds in percent; none with one seed."""
+    values = [value for stored in row.stored if (value := stored.value(metric)) is not None]
+    if mean(row, metric) is None or len(values) < 2:
+        return None
+    error = PERCENT * statistics.stdev(values) / len(values) ** 0.5
+    return quantile(len(values) - 1, 0.975) * error

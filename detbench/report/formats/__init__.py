@@ -72,7 +72,13 @@ def report(asked: Report, format: str) -> str:
     if hasattr(module, "report"):
         text: str = module.report(asked)
         return text
-    return "\n".join(module.render(ablation.marked(one)) for one in asked.tables)
+    sheets = [
+        sheet
+        for one in asked.tables
+        for sheet in (ablation.marked(one), ablation.effects_sheet(one))
+        if sheet is not None
+    ]
+    return "\n".join(module.render(one) for one in sheets)
 
 
 def _module(format: str) -> Any:

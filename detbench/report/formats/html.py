@@ -38,7 +38,7 @@ PAPERS = {
 }
 LISTED = 5
 """Failed cells named above a table; the others are in its footnotes."""
-CHANGES = ("change_", "p_")
+CHANGES = tuple(f"{kind}_" for kind in ablation.AGAINST)
 """What keys of columns against the baseline begin with."""
 LARGE = 12_000
 """Bytes from which on a drawing is compared with its PNG."""
@@ -178,8 +178,21 @@ def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
         "rows": [_row(results, sheet, index, facts) for index in range(len(sheet.rows))],
         "footnotes": sheet.footnotes,
         "notes": sheet.notes,
+        "effects": _effects(results),
         "pictures": drawn,
         "absent": [*pictures.absent, *left_out],
+    }
+
+
+def _effects(results: TableResults) -> dict[str, Any] | None:
+    """The table of main effects and interactions; none where the rows are no grid."""
+    sheet = ablation.effects_sheet(results)
+    if sheet is None:
+        return None
+    return {
+        "columns": [(f"{one.group} {one.title}".strip(), _kind(one)) for one in sheet.columns],
+        "rows": [[(entry.text, entry.note) for entry in row] for row in sheet.rows],
+        "notes": sheet.notes,
     }
 
 
@@ -304,7 +317,7 @@ def _changed(change: Change | None, metric: str) -> dict[str, Any]:
         facts |= {
             name.replace("_", " "): value
             for name, value in intervals.points(one).items()
-            if name not in ("a", "b", "seeds")
+            if name not in ("a", "b", "seeds", "simultaneous") and value is not None
         }
         facts["how"] = intervals.covers(one)
     return facts

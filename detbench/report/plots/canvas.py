@@ -59,10 +59,19 @@ class Series:
 
     Attributes:
         values: one per position; none is left out.
+        halves: of their intervals, one per position; none has no bar, empty is none at all.
     """
 
     label: str
     values: tuple[float | None, ...]
+    halves: tuple[float | None, ...] = ()
+
+    @property
+    def bars(self) -> list[float] | None:
+        """Of ``halves`` what a plot's error bars take; none where there are none."""
+        if not any(half is not None for half in self.halves):
+            return None
+        return [float("nan") if half is None else half for half in self.halves]
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,11 @@ def line_style(index: int) -> dict[str, Any]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": LINES[index % len(LINES)],
     }
+
+
+def bars(colour: str) -> dict[str, Any]:
+    """Of error bars at points that are drawn already."""
+    return {"fmt": "none", "ecolor": colour, "elinewidth": 0.8, "capsize": 2}
 
 
 def bar_style(index: int) -> dict[str, Any]:

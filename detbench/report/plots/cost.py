@@ -22,12 +22,14 @@ class Point:
         cost: GFLOPs, milliseconds or whatever the axis says; less is better.
         ap: in percent.
         group: points of a group share colour and marker.
+        half: of its AP's interval; none has no bar.
     """
 
     label: str
     cost: float
     ap: float
     group: str = ""
+    half: float | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,18 @@ def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
             markeredgewidth=1.4,
             label=group or "rows",
             gid="points",
+        )
+    barred = [point for point in cloud.points if point.half is not None]
+    if barred:
+        ax.errorbar(
+            [point.cost for point in barred],
+            [point.ap for point in barred],
+            [point.half or 0.0 for point in barred],
+            fmt="none",
+            ecolor=canvas.GREY,
+            elinewidth=0.8,
+            capsize=2,
+            gid="bars",
         )
     _name(ax, cloud.points, front)
     ax.set_title(cloud.title)

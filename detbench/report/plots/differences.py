@@ -14,17 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row less its baseline, in percentage points, with its 95 % interval."""
+    """A row less its baseline, in percentage points, with its 95 % interval.
+
+    Attributes:
+        wide: the interval that holds for all rows together; none where there is one row.
+    """
 
     label: str
     baseline: str
     value: float
     low: float
     high: float
+    wide: tuple[float, float] | None = None
 
 
 def draw(found: Sequence[Difference], title: str, note: str = "", metric: str = "AP") -> Figure:
-    """A point and its interval per row; filled where the interval does not hold nothing.
+    """A point and its interval per row, thin the one that holds for all rows together.
+
+    Filled where the widest interval does not hold nothing.
 
     Args:
         found: at least one.
@@ -33,7 +40,8 @@ def draw(found: Sequence[Difference], title: str, note: str = "", metric: str = 
     with canvas.panels(1, size, (title, note)) as (made, [ax], _):
         places = range(len(found))
         for place, one in zip(places, found, strict=True):
-            clear = one.low > 0 or one.high < 0
+            low, high = one.wide or (one.low, one.high)
+            clear = low > 0 or high < 0
             colour = canvas.COLOURS[0] if clear else canvas.GREY
             ax.errorbar(
                 [one.value],
@@ -44,6 +52,8 @@ def draw(found: Sequence[Difference], title: str, note: str = "", metric: str = 
                 markerfacecolor=colour if clear else "white",
                 capsize=3,
             )
+            if one.wide:
+                ax.plot([low, high], [place, place], color=colour, linewidth=0.7, gid="all rows")
             ax.annotate(
                 f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]",
                 (1.02, place),

@@ -33,10 +33,14 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
                 ]
                 heights = [value or 0.0 for value in one.values]
                 ax.bar(places, heights, width, label=one.label, **canvas.bar_style(index))
-                for place, value in zip(places, one.values, strict=True):
+                if one.bars:
+                    look = canvas.bars("black")
+                    ax.errorbar(places, heights, one.bars, gid="bars", **look)
+                halves = one.halves or (None,) * len(one.values)
+                for place, value, half in zip(places, one.values, halves, strict=True):
                     ax.annotate(
                         "–" if value is None else f"{value:.1f}",
-                        (place, value or 0.0),
+                        (place, (value or 0.0) + (half or 0.0)),
                         (0, 2),
                         textcoords="offset points",
                         ha="center",

@@ -25,12 +25,12 @@ def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Fi
     with empty as (made, axes, left):
         for ax, panel in zip(axes, panels, strict=True):
             for index, one in enumerate(panel.series):
-                ax.plot(
-                    THRESHOLDS,
-                    [float("nan") if value is None else value for value in one.values],
-                    label=one.label,
-                    **canvas.line_style(index),
-                )
+                values = [float("nan") if value is None else value for value in one.values]
+                look = canvas.line_style(index)
+                ax.plot(THRESHOLDS, values, label=one.label, **look)
+                if one.bars:
+                    thin = canvas.bars(look["color"])
+                    ax.errorbar(THRESHOLDS, values, one.bars, gid="bars", **thin)
             ax.set_title(panel.title)
             canvas.legend_below(ax, 4.4)
             ax.tick_params(labelbottom=True, labelleft=True)

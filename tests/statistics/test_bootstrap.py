@@ -9,11 +9,12 @@ import pytest
 from made_detectors import PAIRS, Made, detect, scenes
 
 from detbench.errors import DataError, RecipeError
-from detbench.evaluation import bootstrap
-from detbench.evaluation.bootstrap import difference, draw, interval
 from detbench.evaluation.coco import evaluate
 from detbench.evaluation.matching import Matches, match
 from detbench.recipe.experiment import Evaluation
+from detbench.statistics import bootstrap, estimate, small
+from detbench.statistics.bootstrap import Options, difference, interval
+from detbench.statistics.replicates import draw
 
 
 def made(seed: int, images: int, *habits: Made) -> list[Matches]:
@@ -46,7 +47,7 @@ def test_the_interval_of_one_detector_covers_its_ap() -> None:
     """100 data sets of 100 images; its AP on 40,000 images is 0.3594."""
     hits = 0
     for number in range(100):
-        one = interval(made(number, 100, Made()), replicates=150, seed=number)["AP"]
+        one = interval(made(number, 100, Made()), replicates=200, seed=number)["AP"]
         hits += one.low <= 0.3594 <= one.high  # type: ignore[operator]
     assert 0.9 <= hits / 100 <= 0.99
 
@@ -64,8 +65,8 @@ def test_with_seeds_the_interval_covers_what_images_alone_do_not() -> None:
         rng = np.random.default_rng(number)
         ground, hard = scenes(rng, 60)
         a, b = (seeds_of(rng, ground, hard, 3) for _ in range(2))
-        found = difference(a, b, replicates=100)["AP"]
-        single = difference(a[:1], b[:1], replicates=100)["AP"]
+        found = difference(a, b, replicates=200)["AP"]
+        single = difference(a[:1], b[:1], replicates=200)["AP"]
         both += not found.real
         images += not single.real
     assert 0.9 <= both / 60 <= 1.0
@@ -79,13 +80,13 @@ def test_values_are_those_of_the_metrics() -> None:
     metrics = ("AP", "AP50", "APs", "ARl")
     expected = [evaluate(ground, one, Evaluation(), "pycocotools") for one in results]
     a, b = (match(ground, one, Evaluation()) for one in results)
-    found = difference([a], [b], metrics, replicates=50)
+    found = difference([a], [b], metrics, replicates=200)
     for name in metrics:
         assert (found[name].a, found[name].b) == (expected[0][name], expected[1][name])
         assert found[name].value == expected[1][name] - expected[0][name]  # type: ignore[operator]
         assert found[name].low < found[name].value < found[name].high  # type: ignore[operator]
         assert found[name].sources == "images"
-    alone = interval([a], metrics, replicates=50)
+    alone = interval([a], metrics, replicates=200)
     assert [alone[name].value for name in metrics] == [expected[0][name] for name in metrics]
     assert all(one.low < one.value < one.high for one in alone.values())  # type: ignore[operator]
 
@@ -95,16 +96,19 @@ def test_a_replicate_is_the_metric_of_the_drawn_images() -> None:
     a, b = made(3, 30, Made(), Made(misplaces=0.12))
     from detbench.evaluation import accumulate
 
-    weights = draw(30, 50, 0)
+    weights = draw(30, 200, 0)
     assert (weights.sum(axis=0) == 30).all()
     slow = [
         accumulate.metrics(b, weights[:, r])["AP"] - accumulate.metrics(a, weights[:, r])["AP"]  # type: ignore[operator]
-        for r in range(50)
+        for r in range(200)
     ]
-    found = difference([a], [b], replicates=50)["AP"]
-    assert [found.low, found.high] == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=1e-6)
-    smaller = min(sum(d <= 0 for d in slow), sum(d >= 0 for d in slow))
-    assert found.p == min(1.0, 2 * (smaller + 1) / 51)
+    found = difference([a], [b], replicates=200)["AP"]
+    # Widened by Student's t of 30 images about the difference; 0.025 * 201 is 5.
+    value = found.value or 0.0
+    wide = value + small.stretch(30) * (np.sort(slow) - value)
+    assert [found.low, found.high] == pytest.approx([wide[4], wide[-5]], abs=1e-6)
+    smaller = min(sum(d <= 0 for d in wide), sum(d >= 0 for d in wide))
+    assert found.p == min(1.0, 2 * (smaller + 1) / 201)
 
 
 def test_a_detector_against_itself_differs_by_nothing() -> None:
@@ -169,18 +173,18 @@ def test_seeds_are_means_with_their_spread() -> None:
     rng = np.random.default_rng(8)
     ground, hard = scenes(rng, 50)
     a, b = seeds_of(rng, ground, hard, 3), seeds_of(rng, ground, hard, 2)
-    of_a = [interval([one], replicates=20)["AP"].value for one in a]
-    of_b = [interval([one], replicates=20)["AP"].value for one in b]
-    found = difference(a, b, replicates=100)["AP"]
+    of_a = [interval([one], replicates=200)["AP"].value for one in a]
+    of_b = [interval([one], replicates=200)["AP"].value for one in b]
+    found = difference(a, b, replicates=200)["AP"]
     assert found.a == pytest.approx(np.mean(of_a))
     assert found.sd_a == pytest.approx(np.std(of_a, ddof=1))
     assert found.sd_b == pytest.approx(np.std(of_b, ddof=1))
     assert found.value == pytest.approx(np.mean(of_b) - np.mean(of_a))
     assert (found.seeds_a, found.seeds_b, found.sources) == (3, 2, "images and seeds")
-    single = difference(a, b[:1], replicates=100)["AP"]
+    single = difference(a, b[:1], replicates=200)["AP"]
     assert single.sources == "images and seeds of a"
     assert single.sd_b is None
-    together = interval(a, replicates=100)["AP"]
+    together = interval(a, replicates=200)["AP"]
     assert (together.seeds, together.sources) == (3, "images and seeds")
     assert together.sd == found.sd_a
 
@@ -191,15 +195,16 @@ def test_the_variance_is_the_formulas() -> None:
     seeds, images = rng.normal(0, 3, 5), rng.normal(0, 2, 4000)
     joint = rng.normal(0, 1, (5, 4000))
     draws = seeds[:, None] + images + joint
-    side = bootstrap._One(seeds + rng.normal(0, 1, 5), draws)
-    variance, freedom = bootstrap._variance(draws.mean(axis=0), (side,))
+    side = estimate.Part(seeds + rng.normal(0, 1, 5), draws)
+    found = estimate.combine((side,), (1.0,), images=5000)
+    variance, freedom = found.variance, found.freedom
     between = side.values.var(ddof=1) / 5
     assert variance == pytest.approx(4 + 1 / 5 + between - 1 / 5, rel=0.1)
     assert freedom == pytest.approx(variance**2 / (between**2 / 4), rel=1e-9)
-    half, p = bootstrap._student(4.0, 1e12)
+    half = 2 * estimate.quantile(1e12, 0.975)
     assert half == pytest.approx(1.959964 * 2, rel=1e-5)
-    assert p(half) == pytest.approx(0.05)
-    assert bootstrap._student(1.0, 4)[0] == pytest.approx(2.776445, rel=1e-5)
+    assert estimate.two_sided(half, 4.0, 1e12) == pytest.approx(0.05)
+    assert estimate.quantile(4, 0.975) == pytest.approx(2.776445, rel=1e-5)
 
 
 def test_other_images_classes_or_settings_are_no_comparison() -> None:
@@ -220,9 +225,10 @@ def test_other_images_classes_or_settings_are_no_comparison() -> None:
 @pytest.mark.parametrize(
     ("metrics", "replicates", "said"),
     [
-        (("mAP",), 100, "no metric 'mAP'"),
-        (("AP[cat]",), 100, "no class 'cat'"),
+        (("mAP",), 200, "no metric 'mAP'"),
+        (("AP[cat]",), 200, "no class 'cat'"),
         (("AP",), 3, "few"),
+        (("AP",), 199, "199 replicates are too few"),
     ],
 )
 def test_what_cannot_be_asked(metrics: tuple[str, ...], replicates: int, said: str) -> None:
@@ -234,5 +240,5 @@ def test_what_cannot_be_asked(metrics: tuple[str, ...], replicates: int, said: s
 def test_progress_is_told() -> None:
     a, b = made(13, 5, Made(), Made())
     told: list[tuple[int, int]] = []
-    difference([a], [b], replicates=20, progress=lambda *at: told.append(at))
+    difference([a], [b], options=Options(progress=lambda *at: told.append(at)))
     assert told == [(1, 2), (2, 2)]
