@@ -79,7 +79,7 @@ def _with_bars(label: str, seeds: Sequence[by_size.SizeMetrics], size: str) -> S
     if len(seeds) < 2:
         return Series(label, line)
     ratio = PERCENT * quantile(len(seeds) - 1, 0.975) / len(seeds) ** 0.5
-    values = [[one[f"AP{percent}{size}"] or 0.0 for one in seeds] for percent in by_size.THRESHOLDS]
+    values = [[one[f"AP{size}{percent}"] or 0.0 for one in seeds] for percent in THRESHOLDS]
     halves = (ratio * statistics.stdev(one) for one in values)
     return Series(
         label,
