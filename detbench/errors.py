@@ -31,6 +31,13 @@ def visible(text: str) -> str:
     )
 
 
+def is_worker_death(error: BaseException) -> bool:
+    """Whether torch tells by it that a process that loads data has died. It does so from a signal
+    handler, so in whatever runs at that moment.
+    """
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+
+
 class DetbenchError(Exception):
     """Base of everything a user can mend.
 
@@ -81,3 +88,11 @@ class CellFailed(DetbenchError):
 
 class ProcessLost(CellFailed):
     """A process that a run needs was killed; the run can go on from its checkpoint."""
+
+
+def worker_lost(error: BaseException) -> ProcessLost:
+    """What to say of such a death."""
+    return ProcessLost(
+        f"a process that loads data died ({' '.join(str(error).split())}); most often memory ran "
+        "out: try fewer --jobs or a smaller training.batch"
+    )

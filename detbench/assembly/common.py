@@ -13,6 +13,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from detbench.assembly import uncached
 from detbench.errors import CHANGED_SINCE, RecipeError
 from detbench.pertask import PerTask
@@ -72,7 +74,11 @@ def _own(settings: Custom, context: Mapping[str, Any]) -> Any:
     if os.getcwd() not in sys.path:  # modules of the current folder are found too
         sys.path.append(os.getcwd())
     uncached.install()
+    if source.is_pythons(settings.target.partition(":")[0]):
+        raise RecipeError(source.problem(settings.target))
     target = imported(settings.target)
+    if not _may_be_called(target):
+        raise RecipeError(f"{where}: is none that may be called{source.OF_YOURS}")
     if settings.source not in (None, source.of_target(settings.target)):
         raise RecipeError(
             f"{where}: not the source that is asked for: it, or what it imports, {CHANGED_SINCE}"
@@ -88,6 +94,20 @@ def _own(settings: Custom, context: Mapping[str, Any]) -> Any:
             raise RecipeError(f"{where}: {error}; it is called with {given}") from error
     with without_exit(settings.target, "made"):
         return target(**context, **settings.arguments)
+
+
+def _may_be_called(target: Any) -> bool:
+    """Whether a target is a class or a function of the user's or of detbench's; of what else is
+    installed only networks are, as other functions do anything.
+    """
+    if not (inspect.isclass(target) or inspect.isfunction(target)):
+        return False
+    if source.is_pythons(target.__module__):
+        return False
+    file = getattr(sys.modules.get(target.__module__), "__file__", None)
+    own = file is None or not source.is_installed(Path(file).absolute())
+    ours = target.__module__.partition(".")[0] == "detbench"
+    return own or ours or (inspect.isclass(target) and issubclass(target, nn.Module))
 
 
 @contextmanager

@@ -279,8 +279,9 @@ def _prune_sheet(items: list[Item], root: Path, done: bool) -> Sheet:
         for item in items
     ]
     freed = _bytes(sum(item.size for item in items if item.action == "delete"))
-    notes = [f"{root}: {len(items)} things, {freed} {'freed' if done else 'to free'}."]
-    if items and not done:
+    count = sum(item.action != "keep" for item in items)
+    notes = [f"{root}: {count} things, {freed} {'freed' if done else 'to free'}."]
+    if count and not done:
         notes.append("Nothing was changed: --yes does it.")
     return plain(columns(path="File", action="Action", size=">Size", why="Why"), rows, notes)
 

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from detbench.data import Dataset, Sample, transforms
 from detbench.data.draws import Draws, permutation
-from detbench.errors import DataError, DetbenchError, ProcessLost
+from detbench.errors import DataError, DetbenchError, is_worker_death, worker_lost
 from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
 from detbench.structures import Batch, Targets
@@ -311,10 +311,21 @@ def _stream(
         pin_memory=device.type == "cuda",
     )
     with worker_deaths():
-        for loaded in loader:
+        batches = iter(loader)
+        while (loaded := _next(batches)) is not None:
             if isinstance(loaded, DetbenchError):
                 raise loaded
             yield loaded
+
+
+def _next(batches: Iterator[list[_Image] | DetbenchError]) -> list[_Image] | DetbenchError | None:
+    """The next batch, None after the last; a process that dies while it sends one is lost too."""
+    try:
+        return next(batches, None)
+    except (ConnectionError, EOFError) as error:
+        if str(error).startswith("Caught "):  # what loading itself raised there
+            raise
+        raise worker_lost(error) from None
 
 
 @contextmanager
@@ -327,12 +338,9 @@ def worker_deaths() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+        if not is_worker_death(error):
             raise
-        raise ProcessLost(
-            f"a process that loads data died ({' '.join(str(error).split())}); most often memory "
-            f"ran out: try fewer --jobs or a smaller training.batch"
-        ) from None
+        raise worker_lost(error) from None
 
 
 def _as_it_is(loaded: list[_Image] | DetbenchError) -> list[_Image] | DetbenchError:
@@ -343,5 +351,5 @@ def _leave_signals(worker: int) -> None:
     """Ctrl-C and SIGTERM may reach the whole group; the training process handles them, and ends
     its workers.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

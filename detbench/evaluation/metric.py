@@ -52,7 +52,8 @@ def parse(name: str, categories: Sequence[str] = ()) -> Mean:
     Raises:
         RecipeError: no such metric or class.
     """
-    match = re.fullmatch(r"([A-Za-z0-9]+)(?:\[(.+)\])?", name.strip())
+    # A class may have any name, one with line breaks too.
+    match = re.fullmatch(r"([A-Za-z0-9]+)(?:\[(.+)\])?", name.strip(), re.DOTALL)
     base, category = (match[1], match[2]) if match else (name, None)
     known = (*METRICS, *MASK_METRICS)
     if base not in known:

@@ -40,13 +40,20 @@ def matrix_product(arguments: Arguments, result: Any) -> int:
     return arguments[0].numel() * arguments[1].shape[-1]
 
 
-def batch_norm(arguments: Arguments, result: Any) -> int:
+def fixed_norm(arguments: Arguments, result: Any) -> int:
     """On fixed statistics: a scale and a shift, and one less without parameters."""
     return arguments[0].numel() * (2 if arguments[1] is not None else 1)
 
 
+def batch_norm(arguments: Arguments, result: Any) -> int:
+    """On fixed statistics or, as instance norm and batch norm without running ones, on those of the
+    input, which argument 5 says.
+    """
+    return (norm if arguments[5] else fixed_norm)(arguments, result)
+
+
 def norm(arguments: Arguments, result: Any) -> int:
-    """Statistics and normalisation of group norm: five per element, four without parameters."""
+    """Statistics and normalisation: five per element, four without parameters."""
     return arguments[0].numel() * (5 if arguments[1] is not None else 4)
 
 
@@ -92,7 +99,7 @@ COSTS: dict[str, Callable[[Arguments, Any], int]] = {
     "mm": matrix_product,
     "bmm": matrix_product,
     "native_batch_norm": batch_norm,
-    "native_batch_norm_legit_no_training": batch_norm,
+    "native_batch_norm_legit_no_training": fixed_norm,
     "native_group_norm": norm,
     "native_layer_norm": layer_norm,
     "upsample_nearest2d": by_output,
@@ -108,11 +115,18 @@ COSTS: dict[str, Callable[[Arguments, Any], int]] = {
 } | dict.fromkeys(ELEMENTWISE.split(), by_output)
 
 
+def linear(layer: nn.Linear, x: Tensor, result: Tensor) -> int:
+    """Multiply-adds; the bias is free."""
+    return x.numel() * layer.out_features
+
+
 class FvcoreRules:
-    """Operators by name; no layers."""
+    """Operators by name; of layers only linear ones, whose operators depend on how their input lies
+    in memory.
+    """
 
     def layer(self, layer: nn.Module) -> LayerCost | None:
-        return None
+        return linear if isinstance(layer, nn.Linear) else None
 
     def operator(self, name: str, arguments: tuple[Any, ...], result: Any) -> int | None:
         cost = COSTS.get(name)

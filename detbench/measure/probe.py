@@ -10,6 +10,8 @@ import subprocess
 import sys
 from typing import Any
 
+from detbench import children
+
 PATIENCE_S = 180.0
 
 
@@ -22,7 +24,7 @@ def probe() -> dict[str, Any]:
         ``memory`` in bytes and ``error``, empty if it computes; and ``ops``, why torchvision's
         operators do not work, empty if they do.
     """
-    command = [sys.executable, "-m", "detbench.measure.probe"]
+    command = children.command("detbench.measure.probe")
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=PATIENCE_S

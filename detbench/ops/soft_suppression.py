@@ -17,6 +17,8 @@ def soft_suppress(detections: Detections, iou: float, lowest: float, limit: int)
     Boxes that fall to ``lowest`` or less are dropped; the best ``limit`` are kept. Takes one step
     for every box of the most frequent class at most, all classes at once.
     """
+    # What is not above that falls no further and decays nothing that is.
+    detections = detections.taken((detections.scores > lowest).nonzero()[:, 0])
     if len(detections) == 0:
         return detections
     boxes, labels = detections.boxes, detections.labels

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import importlib
 import json
+import sys
 import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,8 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 WHERE = "; run in its folder, or put that on PYTHONPATH"
 """What to do about a module that is not found."""
+OF_YOURS = ": name a class or a function of a module of yours"
+"""What to do about a target that is something else."""
 _MAKES_NAMES = {"*", "__getattr__", "globals", "vars", "exec", "setattr"}
 """What a module mentions that may have names which its source does not."""
 
@@ -81,6 +84,8 @@ def problem(target: str) -> str:
         RecipeError: a file cannot be read.
     """
     module, _, name = target.partition(":")
+    if is_pythons(module):
+        return f"target {target!r}: {module} is Python's own{OF_YOURS}"
     modules = _modules(module)
     if missing := modules.missing(module):
         return f"target {target!r}: No module named {missing!r}{WHERE}"
@@ -200,6 +205,11 @@ class _Modules:
         if is_installed(path) or not path.exists():
             return False
         return any(one.is_relative_to(root) for one in _forms(path) for root in self._roots)
+
+
+def is_pythons(module: str) -> bool:
+    """Whether a module is of Python's standard library, which no file of the user's replaces."""
+    return module.partition(".")[0] in sys.stdlib_module_names
 
 
 def is_installed(path: Path) -> bool:

@@ -53,6 +53,9 @@ class Mark:
     width: int = 3
     dash: int = 0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", letters(self.text))
+
 
 @dataclass(frozen=True)
 class Line:
@@ -71,11 +74,33 @@ def palette(labels: Iterable[int]) -> dict[int, Colour]:
 @cache
 def font(size: int = TEXT, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib."""
+    return ImageFont.truetype(_file(bold), size)
+
+
+def _file(bold: bool = False) -> str:
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
-    return ImageFont.truetype(str(path), size)
+    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name)
+
+
+@cache
+def _known() -> frozenset[str]:
+    """The characters that the font has."""
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(map(chr, FT2Font(_file()).get_charmap()))
+
+
+def letters(text: str) -> str:
+    r"""What of a text can be drawn: without control characters, and with those that the font lacks
+    (Chinese, Japanese, Korean, emoji) as in ``\u732b``, which a reader can look up.
+    """
+    return "".join(
+        each if each in _known() else each.encode("unicode_escape").decode()
+        for each in text
+        if each.isprintable()
+    )
 
 
 def factor(width: int, height: int, side: int = 640, largest: int = LARGEST) -> float:
@@ -243,7 +268,7 @@ def _sample(draw: ImageDraw.ImageDraw, y: int, shade: Colour, dash: int) -> None
 def wrap(text: str, width: int, bold: bool = False) -> list[str]:
     """Words broken into lines of ``width`` pixels; a longer word stands alone."""
     lines: list[str] = []
-    for word in text.split():
+    for word in map(letters, text.split()):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and font(bold=bold).getlength(longer) <= width:
             lines[-1] = longer

@@ -17,6 +17,10 @@ _NAME = re.compile(
     r"(train-eval|cost)-([0-9a-f]{64})\.(parquet|failed\.parquet|detections\.json\.gz)"
 )
 TEMPORARY = re.compile(r"\..*\.tmp")
+OF_WORK = re.compile(
+    r"lock|log\.txt|first\.json|curve\.jsonl|weights\.pt|checkpoint.*\.pt|" + TEMPORARY.pattern
+)
+"""What detbench writes into the folder of a training; all else there is the user's."""
 
 
 @dataclass(frozen=True)

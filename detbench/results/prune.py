@@ -1,13 +1,14 @@
 """What a store can do without: leftovers of killed writers, damaged files, work that is done.
 
-Measurements and their detections are never removed, nor what an unfinished training goes on from.
+Measurements and their detections are never removed, nor what an unfinished training goes on from,
+nor what detbench has not written, nor anything behind a link.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Literal
 from detbench.errors import StoreError
 from detbench.results import inventory
 from detbench.results.files import Lock, held, orphaned, reading, writing
-from detbench.results.inventory import TEMPORARY, CellFiles
+from detbench.results.inventory import OF_WORK, TEMPORARY, CellFiles
 from detbench.results.schema import Damaged
 
 ASIDE = "damaged"
@@ -32,12 +33,12 @@ class Item:
     """A file or folder to do without.
 
     Attributes:
-        action: ``delete``, or ``move`` below ``damaged``.
+        action: ``delete``, ``move`` below ``damaged``, or ``keep`` what is not detbench's.
         size: in bytes.
     """
 
     path: Path
-    action: Literal["delete", "move"]
+    action: Literal["delete", "move", "keep"]
     why: str
     size: int
 
@@ -77,6 +78,9 @@ def carry_out(root: Path, items: list[Item]) -> list[Item]:
     """
     done = []
     for item in items:
+        if item.action == "keep":
+            done.append(item)
+            continue
         lock = None
         folder = next((p for p in (item.path, item.path.parent) if p.parent == root / "work"), None)
         if folder is not None:
@@ -100,8 +104,9 @@ def _apply(root: Path, item: Item) -> None:
             number += 1
             target = target.with_name(f"{item.path.name}.{number}")
         os.replace(item.path, target)
-    elif item.path.is_dir():
-        shutil.rmtree(item.path)
+    elif item.path.is_dir() and not item.path.is_symlink():  # of a training, with its lock alone
+        (item.path / "lock").unlink(missing_ok=True)
+        item.path.rmdir()
     else:
         item.path.unlink(missing_ok=True)
 
@@ -132,6 +137,9 @@ def _cell(cell: CellFiles) -> Iterator[Item]:
 
 def _work(folder: Path, weights: bool) -> Iterator[Item]:
     """Of a training that is done all but its loss curve and, unless asked for, its weights."""
+    if folder.is_symlink():
+        yield Item(folder, "keep", "a link: what is behind it is not touched", 0)
+        return
     with reading(folder):
         names = {path.name for path in folder.iterdir()}
     if held(folder / "lock"):
@@ -141,7 +149,9 @@ def _work(folder: Path, weights: bool) -> Iterator[Item]:
         return
     for name in sorted(names):
         path = folder / name
-        if TEMPORARY.fullmatch(name):
+        if not OF_WORK.fullmatch(name) or path.is_symlink() or not path.is_file():
+            yield Item(path, "keep", "not detbench's", _size(path))
+        elif TEMPORARY.fullmatch(name):
             yield Item(path, "delete", "left by a writer that was killed", _size(path))
         elif "weights.pt" not in names:
             continue  # unfinished: it goes on from its checkpoint
@@ -152,7 +162,6 @@ def _work(folder: Path, weights: bool) -> Iterator[Item]:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file or of all files in a folder."""
-    if path.is_dir():
-        return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
-    return path.stat().st_size
+    """Bytes of a file; nothing of a folder or a link, which are not gone into."""
+    found = path.lstat()
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0

@@ -18,7 +18,6 @@ import gzip
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any, Literal
 from detbench.errors import CellFailed, StoreError
 from detbench.results import schema
 from detbench.results.files import read, reading, write_atomic, writing
+from detbench.results.inventory import OF_WORK
 from detbench.results.schema import KINDS, Kind, Measurement, Status
 
 log = logging.getLogger("detbench")
@@ -186,7 +186,16 @@ class Store:
         return found
 
     def discard(self, digest: str, work: str | None = None) -> None:
-        """Forget a cell's measurements and empty the folder ``work``, if one is named."""
+        """Forget a cell's measurements, and what detbench wrote into the folder ``work``, if one is
+        named; what else lies there stays.
+
+        Raises:
+            StoreError: that folder is a link.
+        """
+        if work is not None and self.work(work).is_symlink():
+            raise StoreError(
+                f"{self.work(work)} is a link, behind which nothing is removed: remove it"
+            )
         with writing(self.root):
             for kind in KINDS:
                 self._done(kind, digest).unlink(missing_ok=True)
@@ -195,9 +204,8 @@ class Store:
             if work is not None and self.work(work).is_dir():
                 for path in self.work(work).iterdir():
                     # The lock stays: another process may be waiting on this very file.
-                    if path.is_dir():
-                        shutil.rmtree(path)
-                    elif path.name != "lock":
+                    ours = OF_WORK.fullmatch(path.name) and path.name != "lock"
+                    if ours and (path.is_symlink() or path.is_file()):
                         path.unlink()
 
     def _done(self, kind: Kind, digest: str) -> Path:

@@ -27,7 +27,14 @@ from functools import partial
 from pathlib import Path
 
 from detbench import __version__
-from detbench.errors import CellFailed, DetbenchError, ProcessLost, RecipeError
+from detbench.errors import (
+    CellFailed,
+    DetbenchError,
+    ProcessLost,
+    RecipeError,
+    is_worker_death,
+    worker_lost,
+)
 from detbench.recipe.digest import training
 from detbench.results.files import Lock, writing
 from detbench.results.schema import Measurement
@@ -124,6 +131,11 @@ def main(argv: list[str], train: Train | None = None, cost: Cost | None = None) 
     except DetbenchError as error:
         channel.error(error, job.digest if isinstance(job, TrainJob) else None)
         return LOST if isinstance(error, ProcessLost) else MEND
+    except RuntimeError as error:
+        if not is_worker_death(error):
+            raise
+        channel.error(worker_lost(error), None)
+        return LOST
 
 
 def _compute_training(job: TrainJob, work: Path, report: Report) -> Measured:
@@ -204,6 +216,8 @@ def _settle(store: Store, failure: Measurement, compute: Callable[[], Measured],
     except DetbenchError:
         raise
     except Exception as error:
+        if is_worker_death(error):
+            raise worker_lost(error) from None
         reason = logged(error, log)
     provenance = {"detbench": __version__, "started": started, "ended": now()}
     reason = " ".join(reason.split())

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from detbench import errors
+from detbench import children, errors
 from detbench.errors import CellFailed, DetbenchError, ProcessLost
 from detbench.measure import device as devices
 from detbench.runner import process
@@ -100,7 +100,7 @@ class _Worker:
         self._said: dict[str, Any] = {}
         self._ending = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "detbench.runner.ddp_worker"],
+            children.command("detbench.runner.ddp_worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **_environment(job, rank, port)},

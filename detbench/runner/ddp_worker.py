@@ -23,7 +23,7 @@ def main() -> int:
     job = TrainJob.model_validate_json(sys.stdin.buffer.readline())
     process.watch_parent()
     # The first process hears of a stop, and tells.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

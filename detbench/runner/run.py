@@ -27,6 +27,7 @@ from detbench.runner.launchers.launcher import Heard, Launcher, Started
 from detbench.runner.options import Options
 from detbench.runner.plan import Task, standing
 from detbench.runner.signals import terminable
+from detbench.streams import outlast
 
 POLL_S = 0.2
 GRACE_S = 20.0
@@ -71,6 +72,7 @@ def run(
         DetbenchError: something is wrong for every cell: data, device, or the store.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once every cell has saved and stopped.
     """
+    outlast()
     if options.fresh:
         _forget(store, tasks, work=True)
     before = standing(store, tasks)

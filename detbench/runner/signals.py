@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def terminable() -> Iterator[list[int]]:
-    """SIGTERM and SIGHUP stop a run as Ctrl-C does; yields the signals that came.
+    """SIGTERM and SIGHUP (a closed terminal) stop a run as Ctrl-C does; yields the signals that
+    came. One that is ignored, as by ``nohup``, stays so.
 
     The exception alone can be lost: Python drops what is raised in a finaliser it happens to be in.
     """
@@ -19,10 +20,9 @@ def terminable() -> Iterator[list[int]]:
         came.append(signum)
         raise KeyboardInterrupt
 
-    numbers = [signal.SIGTERM, signal.SIGHUP]
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        numbers.append(signal.SIGINT)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    heard = [one for one in numbers if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield came
     finally:

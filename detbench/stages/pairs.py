@@ -14,13 +14,17 @@ from torch.utils.checkpoint import checkpoint
 
 AT_ONCE = 2**20
 """Pairs of all images together that are computed at once; those of one object at least."""
+PAIRS = 2**24
+"""As many where a pair is a number or two that nothing is learnt through."""
 LITTLE = torch.finfo(torch.float32).tiny
 """The weight of a place that is an object's, but counts nothing as its positive."""
 
 
-def parts(images: int, objects: int, places: int) -> list[slice]:
-    """Objects to take at once, one after another; one empty part where there is none."""
-    size = max(1, AT_ONCE // max(1, images * places))
+def parts(images: int, objects: int, places: int, pairs: int | None = None) -> list[slice]:
+    """Objects to take at once, ``pairs`` with places (by default ``AT_ONCE``) or of one object at
+    least; one empty part where there is none.
+    """
+    size = max(1, (pairs or AT_ONCE) // max(1, images * places))
     return [slice(start, start + size) for start in range(0, max(1, objects), size)]
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detbench import children
 from detbench.errors import WeightsError
 from detbench.recipe import embedded
 from detbench.recipe.digest import digest
@@ -213,7 +214,7 @@ def misfits(cells: Sequence[Cell], root: Path) -> list[str]:
 
 def _asked(module: str, words: list[str], given: str = "") -> Any:
     """What a module answers in a process of its own, as JSON in the last line."""
-    command = [sys.executable, "-m", module, *words]
+    command = children.command(module, *words)
     try:
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     except OSError as error:

@@ -9,25 +9,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from detbench.progress import Progress, Report
+from detbench.streams import outlast
 from detbench.training.distributed import rank
 
 STOPPED = 128 + signal.SIGTERM
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def on_signals() -> Iterator[Report]:
-    """Turn SIGINT and SIGTERM into a stop at the next report, where the loop saves a checkpoint.
+    """Turn SIGINT, SIGTERM and SIGHUP (a closed terminal) into a stop at the next report, where the
+    loop saves a checkpoint. One that is ignored, as by ``nohup``, stays so.
 
-    Yields a report that raises ``KeyboardInterrupt`` after SIGINT and exits with 143 after
-    SIGTERM. A second signal acts at once. Only for a process's main thread.
+    Yields a report that raises ``KeyboardInterrupt`` after SIGINT and exits with 143 after the
+    others. A second signal acts at once. Only for a process's main thread.
     """
+    outlast()
     received: list[int] = []
-    old = {number: signal.getsignal(number) for number in SIGNALS}
+    now = {number: signal.getsignal(number) for number in SIGNALS}
+    old = {number: handler for number, handler in now.items() if handler is not signal.SIG_IGN}
 
     def restore() -> None:
-        for number in SIGNALS:
-            signal.signal(number, old[number])
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
     def remember(number: int, frame: types.FrameType | None) -> None:
         received.append(number)
@@ -40,7 +44,7 @@ def on_signals() -> Iterator[Report]:
         if received:
             raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(STOPPED)
 
-    for number in SIGNALS:
+    for number in old:
         signal.signal(number, remember)
     try:
         yield check

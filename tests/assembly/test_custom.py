@@ -101,6 +101,12 @@ def test_a_version_of_the_code_makes_another_cell() -> None:
         ("own_parts:Head", "{ inputs = 2 }", "arguments: inputs is given by the stage; drop it"),
         ("own_parts:Features", "{}", "argument: 'channels'; it is called with inputs"),
         ("own_parts:WithoutChannels", "{}", "no attribute 'channels', which this stage reads"),
+        ("subprocess:getoutput", "{}", "subprocess is Python's own: name a class or a function"),
+        ("os.path:join", "{}", "os.path is Python's own: name a class or a function of a module"),
+        ("broken_calls:getoutput", "{}", "is none that may be called: name a class or a function"),
+        ("torch:load", "{}", "is none that may be called: name a class or a function"),
+        ("numpy:load", "{}", "is none that may be called: name a class or a function"),
+        ("broken_calls:bound", "{}", "is none that may be called: name a class or a function"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -108,6 +114,7 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken_parts.py").write_text("import not_installed\n")
+    (tmp_path / "broken_calls.py").write_text("from subprocess import getoutput\nbound = {}.get\n")
     changed = (
         f'heads={{ both = {{ kind = "custom", target = "{target}", arguments = {arguments} }} }}'
     )
@@ -169,6 +176,12 @@ def test_a_module_of_the_current_folder_is_found(
     (tmp_path / "lying_here.py").write_text("from own_parts import Head\n")
     changed = 'heads={ both = { kind = "custom", target = "lying_here:Head" } }'
     assert build_detector(cell(changed).detector, 3) is not None
+
+
+def test_a_network_of_a_library_is_a_target() -> None:
+    changed = 'heads={ both = { kind = "custom", target = "torch.nn:Identity" } }'
+    with pytest.raises(RecipeError, match="no attribute 'channels', which this stage reads"):
+        build_detector(cell(changed).detector, 3)  # it is made, and then asked for its width
 
 
 def test_rules_that_are_modules_are_trained_and_kept(tmp_path: Path) -> None:

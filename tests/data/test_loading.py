@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from detbench import data
-from detbench.data import Category, Sample
+from detbench.data import Category, Sample, loading
 from detbench.data.kinds import Coco, Shapes
 from detbench.data.loading import EvalLoader, Processes, TrainLoader, worker_deaths
 from detbench.errors import DataError, ProcessLost
@@ -270,7 +270,7 @@ def _work_on(seconds):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_group_is_this_processs_to_handle(number):
     """As of Ctrl-C, ``timeout`` or a cluster's scheduler: it saves first, then ends its workers."""
     batches = loader(workers=1).batches(0)
@@ -328,3 +328,29 @@ def test_masks_stay_with_targets(tmp_path):
     more = targets.padded(targets.boxes.shape[1] + 3).to("cpu")
     assert all((a == b).all() for a, b in zip(more.masks, targets.masks, strict=True))
     assert targets.to("meta").masks[0].device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "reset"), BrokenPipeError(), EOFError()]
+)
+def test_a_process_that_dies_while_it_sends_is_lost(error: Exception) -> None:
+    """As one that was frozen and then killed: the batch comes by a socket of its."""
+
+    def batches():
+        yield []
+        raise error
+
+    stream = batches()
+    assert loading._next(stream) == []
+    with pytest.raises(ProcessLost, match="a process that loads data died"):
+        loading._next(stream)
+    assert loading._next(iter(())) is None
+
+
+def test_what_loading_itself_raises_is_no_death() -> None:
+    def batches():
+        yield from ()
+        raise ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0.")
+
+    with pytest.raises(ConnectionResetError):
+        loading._next(batches())

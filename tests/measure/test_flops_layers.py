@@ -132,12 +132,17 @@ class Mixed(nn.Module):
         self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
         self.batch = nn.BatchNorm2d(8)
         self.groups = nn.GroupNorm(2, 8)
+        instance = nn.InstanceNorm2d(8), nn.InstanceNorm2d(8, affine=True)
+        self.norms = nn.Sequential(*instance, nn.BatchNorm2d(8, track_running_stats=False))
+        self.across = nn.Linear(8, 8)
         self.up = nn.ConvTranspose2d(8, 6, 2, stride=2)
         self.grouped = nn.Conv2d(6, 6, 3, groups=3)
         self.linear = nn.Linear(6, 5)
 
     def forward(self, images):
-        x = self.groups(self.batch(self.first(images)).relu())
+        x = self.norms(self.groups(self.batch(self.first(images)).relu()))
+        # Of a view that does not lie in memory as it is read.
+        x = self.across(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
         x = functional.interpolate(self.grouped(self.up(x)), size=(9, 7), mode="bilinear")
         x = functional.interpolate(x, size=(5, 4))
         return self.linear(functional.adaptive_avg_pool2d(x, 1).flatten(1))

@@ -237,3 +237,16 @@ def test_masks_are_drawn_after_nms_in_the_colour_of_their_class() -> None:
     }
     assert tints <= colours(drawn)
     assert not tints & colours(plain)
+
+
+def test_names_of_any_letters_can_be_drawn() -> None:
+    """Line breaks (of lists with Windows' line ends), other scripts, what a terminal obeys."""
+    assert drawing.letters("traffic\nlight\r") == "trafficlight"
+    assert drawing.letters("café ñ Ω Жук") == "café ñ Ω Жук"
+    assert drawing.letters("猫 \x1b[31m🐈") == "\\u732b [31m\\U0001f408"
+    image = np.zeros((80, 100, 3), np.uint8)
+    marks = [Mark((10, 30, 60, 70), ORANGE, name) for name in ("a\nb\r", "猫", "\u200b\u2028")]
+    picture, left_out = drawing.annotated(image, marks, 2.0)
+    assert left_out == 0
+    legend = [drawing.Line("line\r", ORANGE)]
+    assert drawing.panel(picture, "title\rof 猫", legend).height > picture.height

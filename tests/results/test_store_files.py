@@ -262,6 +262,35 @@ def test_prune_leaves_what_is_needed(tmp_path: Path) -> None:
     assert Store(tmp_path).status(A) == "done"
 
 
+def test_what_is_not_detbenchs_is_named_and_kept(tmp_path: Path) -> None:
+    """The user's notes and folders in a training's, and whatever is behind a link."""
+    made = store(tmp_path, a=0.1, b=0.1)
+    users = work(tmp_path, A, "weights.pt", "checkpoint.pt", "notes.txt")
+    (users / "analysis").mkdir()
+    (users / "analysis" / "figure.svg").write_text("mine")
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    for name in ("weights.pt", "checkpoint.pt", "thesis.tex"):
+        (precious / name).write_text("mine")
+    (users / "log.txt").symlink_to(precious / "thesis.tex")
+    (tmp_path / "work" / B).symlink_to(precious)
+    assert planned(tmp_path, weights=True) == {
+        f"work/{A}/weights.pt": "delete",
+        f"work/{A}/checkpoint.pt": "delete",
+        f"work/{A}/notes.txt": "keep",
+        f"work/{A}/analysis": "keep",
+        f"work/{A}/log.txt": "keep",
+        f"work/{B}": "keep",
+    }
+    prune.carry_out(tmp_path, list(prune.plan(tmp_path, weights=True)))
+    made.discard(A, A)
+    with pytest.raises(StoreError, match="is a link, behind which nothing is removed"):
+        made.discard(B, B)
+    assert (users / "analysis" / "figure.svg").read_text() == "mine"
+    assert {path.name for path in users.iterdir()} >= {"notes.txt", "analysis"}
+    assert len(list(precious.iterdir())) == 3
+
+
 def test_prune_moves_damaged_files_aside(tmp_path: Path) -> None:
     made = store(tmp_path, a=0.1, b=0.2)
     path = tmp_path / "cells" / f"train-eval-{A}.parquet"

@@ -80,6 +80,8 @@ def _misbehave(how: str, step: int) -> None:
         raise RecipeError("target 'a:B' cannot be imported")
     if how == "lost":
         raise ProcessLost("a process that loads data died (it was killed)")
+    if how == "loader":  # as torch's signal handler does, in whatever runs
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
     if how == "killed":
         os.kill(os.getpid(), 9)
     if how == "print":

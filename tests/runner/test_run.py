@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pty
 import random
 import re
 import signal
@@ -252,6 +253,16 @@ def test_a_cell_that_lost_a_helper_goes_on_from_its_checkpoint(
     assert _counts(ledger, "resume")[_digest(2, 0)] == 3
 
 
+def test_a_lost_loader_is_lost_wherever_it_is_heard_of(
+    store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch tells of it from a signal handler: also where nothing of ours waits for it."""
+    monkeypatch.setenv("STUB_FAIL", json.dumps({"0": "loader"}))
+    [said] = _run(store, 1).failed.values()
+    assert said.startswith("a process that loads data died (DataLoader worker (pid 7) is killed by")
+    assert store.status(_digest(1, 0)) == "missing"
+
+
 def test_a_cell_that_ends_oddly_is_named_with_its_log(
     store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +378,26 @@ def test_a_stopped_run_saves_says_how_to_go_on_and_resumes(
     assert "Traceback" not in said
     assert _alive(ledger) == []
     assert store.status(_digest(2, 0)) == "missing"
+    monkeypatch.setenv("STUB_STEP_S", "0")
+    assert _run(store, 2).exit_code == 0
+    assert len(_counts(ledger, "resume")) == 2
+
+
+def test_closing_the_terminal_saves_too(
+    store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is printed to it afterwards."""
+    monkeypatch.setenv("STUB_STEP_S", "0.1")
+    monkeypatch.setenv("STUB_STEPS", "200")
+    process, terminal = pty.fork()
+    if not process:
+        os.execv(sys.executable, [sys.executable, SCRIPT, str(store.root), "2", "2"])
+    _await(ledger, "start", 3)
+    time.sleep(0.3)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert _alive(ledger) == []
     monkeypatch.setenv("STUB_STEP_S", "0")
     assert _run(store, 2).exit_code == 0
     assert len(_counts(ledger, "resume")) == 2

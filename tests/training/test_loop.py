@@ -270,10 +270,11 @@ def until_killed(work: Path, every: float, ready: Event) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 1), (signal.SIGKILL, -9)]
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 1), (signal.SIGKILL, -9)],
 )
 def test_killed_processes_resume_to_the_same_bits(tmp_path: Path, number: int, code: int) -> None:
-    """SIGTERM and SIGINT save first; SIGKILL loses what came after the last checkpoint."""
+    """SIGTERM, SIGHUP and SIGINT save first; SIGKILL loses what came after the last checkpoint."""
     torch.set_num_threads(1)
     every = 0.1 if number == signal.SIGKILL else 1e9
     ready = FORKS.Event()

@@ -7,19 +7,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from detbench import children
 from detbench.results.files import writing
 from detbench.runner import processors
 from detbench.runner.job import CostJob, TrainJob
 from detbench.runner.launchers.launcher import Heard, How, Inbox
 from detbench.runner.options import Options, gpus
 
-CELL_COMMAND = (sys.executable, "-m", "detbench.runner.cell")
+CELL_COMMAND = tuple(children.command("detbench.runner.cell"))
 
 PATIENCE_S = 5.0
 

@@ -10,6 +10,7 @@ from detbench.ops.candidates import Candidates
 from detbench.stages.assignment.assignment import BACKGROUND, Assignment, Normaliser
 from detbench.stages.assignment.center_sampling import in_center
 from detbench.stages.outputs import Outputs
+from detbench.stages.pairs import PAIRS, parts
 from detbench.structures import Targets
 
 
@@ -30,20 +31,25 @@ class FcosAssigner(nn.Module):
 
     def forward(self, outputs: Outputs, targets: Targets, epoch: float) -> Assignment:
         candidates = outputs.candidates
-        boxes = targets.boxes[:, :, None]
-        batch, count = targets.valid.shape
-        if count == 0:
-            shape = (batch, len(candidates.points))
-            return Assignment(targets.labels.new_full(shape, BACKGROUND))
-        distances = side_distances(candidates.points, boxes)
+        (batch, count), places = targets.valid.shape, len(candidates.points)
+        smallest = targets.boxes.new_full((batch, places), torch.inf)
+        index = targets.labels.new_full((batch, places), BACKGROUND)
+        order = torch.arange(count, device=index.device)
+        for part in parts(batch, count, places, PAIRS) if count else ():
+            usable = self._usable(candidates, targets.boxes[:, part]) & targets.valid[:, part, None]
+            size = areas(targets.boxes[:, part])[..., None].expand_as(usable)
+            here, which = size.masked_fill(~usable, torch.inf).min(dim=1)
+            index = torch.where(here < smallest, order[part][which], index)
+            smallest = torch.minimum(here, smallest)
+        return Assignment(index)
+
+    def _usable(self, candidates: Candidates, objects: Tensor) -> Tensor:
+        """Which places are in the centre of which object, and of its size: (B, G, N)."""
+        boxes = objects[:, :, None]
+        longest = side_distances(candidates.points, boxes).amax(dim=-1)
         inside = in_center(candidates.points, candidates.strides, boxes, self.radius)
-        longest = distances.amax(dim=-1)
         low_limit, high_limit = self._ranges(candidates)
-        usable = inside & (longest >= low_limit) & (longest <= high_limit)
-        usable &= targets.valid[..., None]
-        size = areas(targets.boxes)[..., None].expand_as(longest)
-        smallest, index = size.masked_fill(~usable, torch.inf).min(dim=1)
-        return Assignment(index.masked_fill(smallest.isinf(), BACKGROUND))
+        return inside & (longest >= low_limit) & (longest <= high_limit)
 
     def _ranges(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         """(N,) lowest and highest distance of every candidate's level."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from detbench.ops.boxes import pairwise_iou
 from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment, Normaliser
 from detbench.stages.outputs import Outputs
+from detbench.stages.pairs import PAIRS, parts
 from detbench.structures import Targets
 
 
@@ -50,23 +51,38 @@ class IouAssigner(nn.Module):
 
         Candidates that are not ``usable``, (B, N), are ignored and match nothing.
         """
-        count = targets.boxes.shape[1]
-        if count == 0:
+        if targets.boxes.shape[1] == 0:
             matched = boxes.new_full(boxes.shape[:2], BACKGROUND, dtype=torch.int64)
             return matched if usable is None else matched.masked_fill(~usable, IGNORE)
-        iou = pairwise_iou(targets.boxes, boxes)
-        pairs = targets.valid[..., None]
-        if usable is not None and not self.late:
-            pairs = pairs & usable[:, None]
-        iou = iou.masked_fill(~pairs, -1.0)
-        best, index = iou.max(dim=1)
+        best, index, low = self._best(boxes, targets, usable)
         matched = torch.full_like(index, IGNORE)
         matched = matched.masked_fill(best < self.negative, BACKGROUND)
         matched = torch.where(best >= self.positive, index, matched)
-        if self.match_low_quality:
-            highest = iou.max(dim=2, keepdim=True).values
-            enough = (highest >= self.min_positive) & (highest > 0)
-            order = torch.arange(count, device=iou.device)[:, None]
-            low = torch.where((iou == highest) & enough, order, -1).max(dim=1).values
-            matched = torch.where(low >= 0, index if self.own_best else low, matched)
+        matched = torch.where(low >= 0, index if self.own_best else low, matched)
         return matched if usable is None else matched.masked_fill(~usable, IGNORE)
+
+    def _best(
+        self, boxes: Tensor, targets: Targets, usable: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each candidate, (B, N): its highest IoU, of which object, and the last object whose
+        best it is, -1 for none. Objects are taken in parts, so that memory is bounded.
+        """
+        best = boxes.new_full(boxes.shape[:2], -1.0)
+        index = best.new_zeros(best.shape, dtype=torch.int64)
+        low = torch.full_like(index, -1)
+        order = torch.arange(targets.boxes.shape[1], device=boxes.device)
+        for part in parts(len(boxes), len(order), boxes.shape[1], PAIRS):
+            iou = pairwise_iou(targets.boxes[:, part], boxes)
+            pairs = targets.valid[:, part, None]
+            if usable is not None and not self.late:
+                pairs = pairs & usable[:, None]
+            iou = iou.masked_fill(~pairs, -1.0)
+            here, which = iou.max(dim=1)
+            index = torch.where(here > best, order[part][which], index)
+            best = torch.maximum(here, best)
+            if self.match_low_quality:
+                highest = iou.max(dim=2, keepdim=True).values
+                enough = (highest >= self.min_positive) & (highest > 0)
+                owner = torch.where((iou == highest) & enough, order[part, None], -1)
+                low = torch.maximum(low, owner.max(dim=1).values)
+        return best, index, low
