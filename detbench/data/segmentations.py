@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_TEXT_AT_ONCE = 1 << 22
+_TEXT_AT_ONCE = 1 << 16  # what follows stays in the processor's cache
 _LONGEST = 7  # characters of a run: 35 bits, far beyond any image
 _FIRST, _LAST = 48, 111  # characters of 6 bits: 5 of a number, and whether more follow
 _POLYGONS = "a polygon is [x, y, x, y, ...], in pixels, of three points or more"
@@ -319,18 +319,14 @@ def _run_lengths(numbers: Ints, starts: Ints) -> Ints:
     """The runs of RLEs whose text has their differences to the run but one before, from the fourth
     on; ``starts``, (r + 1,), is where each RLE begins.
     """
-    place = np.arange(len(numbers)) - np.repeat(starts[:-1], np.diff(starts))
-    series = np.where(place == 0, 0, 1 + place % 2)
-    owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    order = np.lexsort((series, owner))
-    summed = np.cumsum(numbers[order])
-    new = np.ones(len(numbers), np.bool_)
-    key = 3 * owner[order] + series[order]
-    new[1:] = key[1:] != key[:-1]
-    first = np.flatnonzero(new)
-    before = summed[first] - numbers[order][first]
-    found = np.empty_like(numbers)
-    found[order] = summed - np.repeat(before, np.diff(np.append(first, len(numbers))))
+    lengths = np.diff(starts)
+    place = np.arange(len(numbers)) - np.repeat(starts[:-1], lengths)
+    found = numbers.copy()
+    for at, counts in ((place % 2 == 1, lengths // 2), (place % 2 == 0, (lengths - 1) // 2)):
+        chosen = np.flatnonzero(at & (place > 0))
+        summed = np.cumsum(numbers[chosen])
+        before = np.concatenate((np.zeros(1, np.int64), summed))[np.cumsum(counts) - counts]
+        found[chosen] = summed - np.repeat(before, counts)
     return found
 
 
