@@ -9,7 +9,8 @@ places at one candidate each) and as many objects an image as ``--objects`` says
 pixels. Peak memory is what an assignment adds to what it is given: on a GPU that of the allocator,
 on the CPU the process's resident set (Linux). A training step is the whole detector's with
 ResNet-50, 20 objects an image, beside torchvision's FCOS in the same run (``speed.py``). The
-match of ``one-to-one`` is also solved by scipy on all pairs, which the assigner avoids.
+match of ``one-to-one`` is also solved by scipy on all pairs, which the assigner avoids. TOOD is
+past its first epochs. AutoAssign and DW choose nothing: what they weigh is in their criterion.
 
 All take turns in every round. Times are medians. ``--busy`` is for a machine that others use too:
 one thread, and CPU time in place of the wall's. Prints a markdown table and writes the raw samples
@@ -21,16 +22,14 @@ from __future__ import annotations
 import argparse
 import ctypes
 import itertools
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from time import process_time
 from typing import Any
 
+import options
 import speed
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -38,10 +37,10 @@ from torch import Tensor
 
 from detbench.assembly import build_detector
 from detbench.detectors.dense import DenseDetector
-from detbench.measure import machine
-from detbench.measure.device import resolve
 from detbench.measure.timing import Timing, interleaved, synchronize
+from detbench.ops.matching import OUTSIDE
 from detbench.recipe import load
+from detbench.stages.assignment.center_sampling import in_center
 from detbench.stages.assignment.one_to_one import OneToOneAssigner
 from detbench.stages.outputs import Outputs
 from detbench.stages.predictor import Predictions
@@ -49,7 +48,8 @@ from detbench.structures import Targets
 
 WIDTH, HEIGHT = 1280, 800
 STEP_OBJECTS = 20
-DETECTORS = ["retinanet", "fcos", "atss", "ddod", "ota", "defcn"]
+EPOCH = 6.0
+DETECTORS = ["retinanet", "fcos", "atss", "paa", "ddod", "tood", "ota", "defcn", "autoassign", "dw"]
 FULL = "scipy, all pairs"
 MEBIBYTE = 2**20
 M_MMAP_THRESHOLD = -3
@@ -105,7 +105,7 @@ def assignment(detector: DenseDetector, given: Outputs, targets: Targets) -> Cal
         with torch.no_grad():
             fresh = given.detached  # boxes and scores are remembered by the first that reads them
             return [
-                one.assigners.tasks.map(lambda assign: assign(fresh, targets, 0.0))
+                one.assigners.tasks.map(lambda assign: assign(fresh, targets, EPOCH))
                 for one in detector.supervisions
             ]
 
@@ -116,7 +116,9 @@ def all_pairs(assigner: OneToOneAssigner, given: Outputs, targets: Targets) -> C
     """scipy's solver on the whole (objects, places) matrix of each image."""
     count = len(given.candidates.points)
     places = torch.arange(count, device=targets.boxes.device).expand(*targets.valid.shape, -1)
-    quality = assigner._quality(given, targets, places)
+    points, strides = given.candidates.points, given.candidates.strides
+    inside = in_center(points, strides, targets.boxes[:, :, None], assigner.radius)
+    quality = assigner._quality(given, targets, places).masked_fill(~inside, OUTSIDE)
 
     def call() -> object:
         return [linear_sum_assignment(image, maximize=True) for image in quality.cpu().numpy()]
@@ -139,7 +141,9 @@ def peak(call: Callable[[], object], device: torch.device) -> int:
         call()
         synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**16)  # what is freed is no longer resident
+    memory = ctypes.CDLL(None)
+    memory.mallopt(M_MMAP_THRESHOLD, 2**16)  # what is freed is no longer resident,
+    memory.malloc_trim(0)  # nor what was freed before
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     call()
@@ -221,52 +225,32 @@ def markdown(records: list[dict[str, Any]], taken: dict[str, Timing]) -> str:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options.parser(__doc__ or "", "of the assigners", batch=2)
     parser.add_argument("--detectors", nargs="+", default=DETECTORS, help="names without -r50")
     parser.add_argument("--objects", nargs="+", type=int, default=[1, 20, 100, 300])
-    parser.add_argument("--rounds", type=int, default=5, help="of the assigners")
     parser.add_argument("--steps", nargs="*", help="of which detectors; by default of all")
     parser.add_argument("--step-warmup", type=int, default=1, help="rounds before the first")
     parser.add_argument("--step-rounds", type=int, default=3, help="0 leaves the steps out")
-    parser.add_argument("--batch", type=int, default=2, help="images at once")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--busy", action="store_true", help="one thread, CPU time")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     return parser.parse_args()
 
 
 def main() -> None:
-    options = parse()
-    if options.busy:
-        torch.set_num_threads(1)
-    device = resolve(options.device)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
-    clock = process_time if options.busy else None
-    plan = Plan(
-        options.batch, device, options.rounds, options.step_warmup, options.step_rounds, clock
-    )
-    print("assigners ...", file=sys.stderr, flush=True)
-    pairs = list(itertools.product(options.detectors, options.objects))
-    records = [Case(*pair, plan).times() for pair in pairs]
-    print("training steps ...", file=sys.stderr, flush=True)
-    named = options.detectors if options.steps is None else options.steps
-    taken = steps(named, plan) if options.step_rounds else {}
+    asked = parse()
+    device, clock = options.start(asked)
+    plan = Plan(asked.batch, device, asked.rounds, asked.step_warmup, asked.step_rounds, clock)
+    pairs = list(itertools.product(asked.detectors, asked.objects))
     print("memory ...", file=sys.stderr, flush=True)
-    for record, pair in zip(records, pairs, strict=True):
-        record["peak_bytes"] = peak(Case(*pair, plan).call, device)
+    peaks = [peak(Case(*pair, plan).call, device) for pair in pairs]
+    print("assigners ...", file=sys.stderr, flush=True)
+    records = [Case(*pair, plan).times() for pair in pairs]
+    for record, most in zip(records, peaks, strict=True):
+        record["peak_bytes"] = most
+    print("training steps ...", file=sys.stderr, flush=True)
+    named = asked.detectors if asked.steps is None else asked.steps
+    taken = steps(named, plan) if asked.step_rounds else {}
     print(markdown(records, taken))
-    options.output.mkdir(parents=True, exist_ok=True)
-    found = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(device),
-        "clock": "cpu" if options.busy else "wall",
-        "records": records,
-        "steps": {name: timing.summary() for name, timing in taken.items()},
-    }
-    path = options.output / f"assigners-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"\nwrote {path}")
+    summed = {name: timing.summary() for name, timing in taken.items()}
+    options.write(asked, "assigners", {"records": records, "steps": summed})
 
 
 if __name__ == "__main__":

@@ -26,16 +26,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
-from time import process_time
 from typing import Any
 
+import options
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
@@ -46,8 +43,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detbench.assembly import build_detector
-from detbench.measure import flops, machine
-from detbench.measure.device import resolve
+from detbench.measure import flops
 from detbench.measure.timing import Timing, interleaved
 from detbench.recipe import load
 from detbench.recipe.experiment import Sgd
@@ -354,55 +350,27 @@ def markdown(records: list[dict[str, Any]]) -> str:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options.parser(__doc__ or "", "of every variant", batch=1)
     parser.add_argument("--detectors", nargs="+", default=["fcos", "retinanet", "faster-rcnn"])
     parser.add_argument("--sizes", nargs="+", default=["1280x800", "256x256"], metavar="WxH")
     parser.add_argument("--modes", nargs="+", default=[INFERENCE, TRAINING])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=1, help="images at once")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--same-sgd", action="store_true", help="plain SGD for both")
-    parser.add_argument("--busy", action="store_true", help="one thread, CPU time")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     return parser.parse_args()
 
 
 def main() -> None:
-    options = parse()
-    if options.busy:
-        torch.set_num_threads(1)
-    clock = process_time if options.busy else None
-    device = resolve(options.device)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
+    asked = parse()
+    device, clock = options.start(asked)
     records = []
-    for size, name, mode in itertools.product(options.sizes, options.detectors, options.modes):
+    for size, name, mode in itertools.product(asked.sizes, asked.detectors, asked.modes):
         print(f"{name} {size} {mode} ...", file=sys.stderr, flush=True)
         width, height = map(int, size.split("x"))
         plan = Plan(
-            name,
-            width,
-            height,
-            options.batch,
-            device,
-            mode,
-            options.rounds,
-            options.same_sgd,
-            clock,
+            name, width, height, asked.batch, device, mode, asked.rounds, asked.same_sgd, clock
         )
         records += compare(plan)
     print(markdown(records))
-    options.output.mkdir(parents=True, exist_ok=True)
-    found = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(device),
-        "clock": "cpu" if options.busy else "wall",
-        "same_sgd": options.same_sgd,
-        "records": records,
-    }
-    path = options.output / f"speed-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"\nwrote {path}")
+    options.write(asked, "speed", {"same_sgd": asked.same_sgd, "records": records})
 
 
 if __name__ == "__main__":

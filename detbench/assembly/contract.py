@@ -306,11 +306,12 @@ def assigner(settings: Custom, made: Any, trial: Outputs) -> None:
     checked = Trial(settings, made)
     checked.module("outputs", "targets", "epoch")
     checked.one_of("normaliser", getattr(made, "normaliser", "batch"), *get_args(Normaliser))
-    if _on_meta():
+    if _without_values(made):
         return
     for count in (1, 0):
-        on, given, targets = f"2 images with {count} objects in the first", trial.made(), _targets
-        with checked.run(on):
+        on, targets = f"2 images with {count} objects in the first", _targets
+        with checked.run(on), torch.device("cpu"):
+            given = trial.made()
             found = made(given.detached, targets(count), 0.0)
         if not isinstance(found, Assignment):
             raise checked.fail(f"gives a {type(found).__name__} for {on}, and not an Assignment")
@@ -325,10 +326,11 @@ def loss(settings: Custom, made: Any, trial: Outputs, joint: bool) -> None:
     """A dense detector's outputs and what its task is taught, or both, to scalars by name."""
     checked = Trial(settings, made)
     checked.module("outputs", "assigned")
-    if _on_meta():
+    if _without_values(made):
         return
-    on, assigned = "2 images", trial.assigned()
-    with checked.run(on):
+    on = "2 images"
+    with checked.run(on), torch.device("cpu"):
+        assigned = trial.assigned()
         found = made(trial.made(), PerTask.both(assigned) if joint else assigned)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise checked.fail(f"gives a {type(found).__name__} for {on}, and not scalars by name")
@@ -380,6 +382,14 @@ def _targets(objects: int) -> Targets:
 def _on_meta() -> bool:
     """Whether nothing has values, as where costs are counted, which takes no assignment or loss."""
     return torch.get_default_device().type == "meta"
+
+
+def _without_values(made: Any) -> bool:
+    """Whether a module cannot be tried as its own tensors have no values, where costs are counted.
+
+    One without any is tried there too.
+    """
+    return _on_meta() and any(True for _ in (*made.parameters(), *made.buffers()))
 
 
 def _is_whole(value: Any) -> bool:

@@ -77,11 +77,8 @@ def _stages(
 ) -> list[Stage]:
     """The main stage and the rounds, each with what is beside it."""
     main = branches(settings.sampling, settings.heads, settings.supervision)
-    samplers, extras = proposals.map(lambda task: task.sampler), dict[str, Extra]()
-    if settings.sibling is not None:
-        beside, constraint = settings.sibling, _constraint(settings.supervision.constraint)
-        branch = branches(beside.sampling, beside.heads, beside.supervision)
-        extras["sibling"] = Sibling(branch, _losses(beside.supervision), constraint)
+    samplers = proposals.map(lambda task: task.sampler)
+    extras = _extras(settings.sibling, settings.supervision.constraint, branches)
     stages = [Stage(main, samplers, _losses(settings.supervision), extras=extras)]
     rounds = enumerate(settings.rounds, 2)
     stages += [_round(number, each, branches, proposals) for number, each in rounds]
@@ -95,6 +92,18 @@ def _stages(
     return stages
 
 
+def _extras(
+    sibling: option.Branch | None,
+    constraint: option.ProgressiveConstraint | None,
+    branches: _BranchMaker,
+) -> dict[str, Extra]:
+    """What is beside a stage's branch, by name."""
+    if sibling is None:
+        return {}
+    branch = branches(sibling.sampling, sibling.heads, sibling.supervision)
+    return {"sibling": Sibling(branch, _losses(sibling.supervision), _constraint(constraint))}
+
+
 def _round(
     number: int, settings: option.Round, branches: _BranchMaker, proposals: PerTask[TaskProposals]
 ) -> Stage:
@@ -105,9 +114,10 @@ def _round(
     return Stage(
         branch=branches.round(settings),
         samplers=samplers,
-        supervision=_losses(option.RoiSupervision(loc=settings.loc)),
+        supervision=_losses(settings.supervision),
         weight=settings.weight,
         prefix=f"round{number}_",
+        extras=_extras(settings.sibling, settings.constraint, branches),
     )
 
 
@@ -158,9 +168,9 @@ class _BranchMaker:
         )
 
     def round(self, settings: option.Round) -> Branch:
-        supervision = option.RoiSupervision(loc=settings.loc)
         sampled = settings.sampling or self.settings.sampling
-        return self(sampled, settings.heads, supervision, classifies=settings.tasks == "both")
+        classifies = settings.tasks == "both"
+        return self(sampled, settings.heads, settings.supervision, classifies)
 
     def mask(self, settings: masks.Mask, share: float) -> Mask:
         """A stage's mask head, of which ``share`` is taken at test."""
@@ -203,9 +213,14 @@ class _BranchMaker:
 
 def _check(settings: Roi) -> None:
     mistakes = list(_unfounded(settings))
-    constraint = settings.supervision.constraint
-    if constraint is not None and settings.sibling is None:
-        mistakes.append("supervision.constraint: compares with a sibling branch; give 'sibling'")
+    constraints = {"supervision": (settings.supervision.constraint, settings.sibling)}
+    for number, each in enumerate(settings.rounds):
+        constraints[f"rounds.{number}"] = each.constraint, each.sibling
+    mistakes += [
+        f"{path}.constraint: compares with a sibling branch; give 'sibling'"
+        for path, (constraint, sibling) in constraints.items()
+        if constraint is not None and sibling is None
+    ]
     if settings.supervision.unfocused is not None and settings.heads.shared:
         mistakes.append("supervision.unfocused: needs two heads; give heads.cls and heads.loc")
     two_heads = settings.supervision.unfocused is not None or settings.heads.shared
@@ -242,8 +257,8 @@ def _unfounded(settings: Roi) -> Iterator[str]:
         if not on_resnet:
             yield "features: 'own' copies stages of a backbone of kind 'resnet'"
     heads = [settings.heads, *(each.heads for each in settings.rounds)]
-    if settings.sibling is not None:
-        heads.append(settings.sibling.heads)
+    siblings = [settings.sibling, *(each.sibling for each in settings.rounds)]
+    heads += [each.heads for each in siblings if each is not None]
     on_c4 = on_resnet and isinstance(settings.neck, spec.C4)
     if not on_c4 and any(option.Res5 in per_task(pair, type) for pair in heads):
         yield "heads: 'res5' is the last stage of a ResNet, on a neck of kind 'c4'"

@@ -16,8 +16,10 @@ from typing import Any, Literal
 import timm
 import torch
 import torch.nn.functional as F
+from timm import layers
 from torch import Tensor, nn
 
+from detbench import sharding
 from detbench.backbones.resnet import DeformableConv, fix_statistics, freeze_norms
 from detbench.errors import RecipeError
 
@@ -83,6 +85,8 @@ class Timm(nn.Module):
             f"body.{name}": flat[name] for name, _ in self.body.named_children() if name in flat
         }
         self.not_read = tuple(_unread(flat.values(), self.from_backbone.values()))
+        self._kept = tuple(getattr(whole, "no_weight_decay", tuple)())
+        _replace_drop_paths(self.body)
         if settings.deformable != "none":
             _deform(self._stages(), settings)
         self._freeze()
@@ -96,6 +100,16 @@ class Timm(nn.Module):
             maps = [x.permute(0, 3, 1, 2) for x in maps]
         sizes = [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
         return [x[..., :h, :w] for x, (h, w) in zip(maps, sizes, strict=False)]
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that do not decay, as timm says: tables of positions, as Swin's."""
+        named = {
+            own + name.removeprefix(theirs)
+            for own, theirs in self.from_backbone.items()
+            for name in self._kept
+            if name == theirs or name.startswith(f"{theirs}.")
+        }
+        return named & {name for name, _ in self.named_parameters()}
 
     def _stages(self) -> list[list[nn.Module]]:
         """The modules of the stem, C2, and so on, by the order in which the network has them.
@@ -157,6 +171,33 @@ class Timm(nn.Module):
         if self.settings.norm != "batch":
             fix_statistics(self)
         return self
+
+
+class DropPath(nn.Module):
+    """Leave out a block for some images, with probability ``rate`` each (Huang et al. 2016).
+
+    Draws are of the whole batch: of several processes each has its images' own, as one would have
+    drawn them.
+    """
+
+    def __init__(self, rate: float, scale: bool) -> None:
+        super().__init__()
+        self.rate, self.scale = rate, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...), in evaluation as it is."""
+        if not self.training or self.rate == 0:
+            return x
+        kept = sharding.uniform((len(x), *[1] * (x.ndim - 1)), x.device) >= self.rate
+        return x * (kept / (1 - self.rate) if self.scale else kept.float()).to(x.dtype)
+
+
+def _replace_drop_paths(network: nn.Module) -> None:
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, layers.DropPath):
+                made = DropPath(float(child.drop_prob or 0.0), child.scale_by_keep)
+                setattr(module, name, made)
 
 
 def _whole(name: str) -> Any:

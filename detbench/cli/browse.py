@@ -30,8 +30,8 @@ def command(
         str | None,
         argument(
             "[DATASET]",
-            "shapes, coco, voc, widerface, or your own as coco:ANNOTATIONS.json:IMAGES; by default "
-            "that of --profile, else shapes.",
+            "shapes, coco, voc, widerface, openimages, or your own as "
+            "coco:ANNOTATIONS.json:IMAGES; by default that of --profile, else shapes.",
         ),
     ] = None,
     split: Annotated[Literal["train", "val"], typer.Option(help="Which images.")] = "val",

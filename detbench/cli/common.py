@@ -121,8 +121,8 @@ DatasetOption = Annotated[
     str | None,
     option(
         "NAME",
-        "In place of the profile's data set: shapes, coco, voc, widerface, or your own as "
-        "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate on.",
+        "In place of the profile's data set: shapes, coco, voc, widerface, openimages, or your "
+        "own as coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate on.",
     ),
 ]
 DataRootOption = Annotated[

@@ -51,7 +51,8 @@ def command(
         str,
         option(
             "NAME,NAME",
-            "AP, AP50 to AP95, APs, APm, APl, AR, ARs, ARm, ARl; of one class as AP[person].",
+            "AP, AP50 to AP95, APs, APm, APl, AR, ARs, ARm, ARl, and APs50 to APl95, of one size "
+            "at one IoU; of one class as AP[person].",
         ),
     ] = "AP,AP50,AP75",
     by_class: Annotated[

@@ -48,8 +48,8 @@ DatasetArgument = Annotated[
     str,
     argument(
         "DATASET",
-        "shapes, coco, voc, widerface, or your own as coco:ANNOTATIONS.json:IMAGES, then "
-        ":VAL.json:IMAGES.",
+        "shapes, coco, voc, widerface, openimages, or your own as "
+        "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES.",
     ),
 ]
 
@@ -62,7 +62,7 @@ def list_(
 ) -> None:
     """List the data sets: which are found and where, how many images and objects, what is missing.
 
-    Beside shapes, coco, voc and widerface, those below the data root in COCO's layout:
+    Beside shapes, coco, voc, widerface and openimages, those below the data root in COCO's layout:
     NAME/annotations/ instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
     """
     root = common.data_root(data_root)

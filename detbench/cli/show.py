@@ -75,6 +75,7 @@ def table_payload(table: Table) -> dict[str, Any]:
         "input": table.input,
         "schedules": _schedules(table),
         "notes": list(table.notes),
+        "claims": len(table.claims),
     }
 
 
@@ -106,6 +107,7 @@ def table_sheet(table: Table, results: Path, below: bool = False) -> Sheet:
         *table.notes,
         *(f"Training ({id}): {line}." for id, line in _schedules(table).items()),
         *cost_notes(table, results),
+        *claim_notes(table),
     )
     labels = [row.label for row in table.rows]
     breaks = frozenset(labels.index(label) for label in table.breaks if label in labels[1:])
@@ -140,6 +142,13 @@ def cost_notes(table: Table, results: Path) -> list[str]:
     """How much there is to run, per profile, and how long one cell took before."""
     guesses = {name: estimate.table(table, load.profile(name), results) for name in load.profiles()}
     return [f"Cost ({name}): {guess}." for name, guess in guesses.items()]
+
+
+def claim_notes(table: Table) -> list[str]:
+    """How many claims about it a table carries, if any."""
+    count = len(table.claims)
+    where = f"detbench claims {table.id}" if table.paper != "own" else "detbench claims FILE"
+    return [f"Claims: {count} ({where})."] if count else []
 
 
 def _detector(name: str) -> tuple[Sheet, dict[str, Any]]:

@@ -92,11 +92,8 @@ def settings(
     from detbench.recipe import resolve
 
     data = resolve.parse_dataset(dataset) if dataset else None
-    # Settings are changed in a whole cell; this detector's schedule changes nothing of a data set,
-    # as one of faces does.
-    cell = resolve.cell("atss-r50", profile or "paper", 0, overrides, data, whole=False).cell
-    assert cell is not None
-    return cell.data, cell.evaluation
+    found = resolve.scored(profile or "paper", overrides, data)
+    return found.data, found.evaluation
 
 
 def log_to_stderr() -> None:

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from detbench.data.coco_check import Table
     from detbench.data.kinds import Data
 
 Split = Literal["train", "val"]
@@ -61,7 +64,7 @@ class Dataset(Protocol):
     def categories(self) -> list[Category]: ...
 
     @property
-    def sizes(self) -> list[tuple[int, int]]: ...
+    def sizes(self) -> Sequence[tuple[int, int]]: ...
 
     @property
     def trainable(self) -> Sequence[int]: ...
@@ -73,6 +76,14 @@ class Dataset(Protocol):
 
     def sample(self, index: int) -> Sample:
         """Image ``index`` with its objects."""
+        ...
+
+    def objects(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Index of the image and label of each object to learn from, (n,) each."""
+        ...
+
+    def truth(self) -> dict[str, Any] | Table:
+        """What detections are scored against: ``ground_truth``, or the same in columns."""
         ...
 
     def ground_truth(self) -> dict[str, Any]:

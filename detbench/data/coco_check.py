@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,13 +43,16 @@ class Table:
             annotated; ordered by image; ``image_rows`` index the images, ``labels`` the categories.
         sources: the annotation file; or that of each image, where each has its own.
         marks: (n,), what the data set's own protocol tells objects apart by; none if nothing.
+        verified: (v, 2), rows of images and labels of classes that are known to be there or not to
+            be; none where all are.
+        ancestors: of each category those above it, by label; none where none is above another.
         masks: of the n objects; none unless they were asked for.
     """
 
     categories: list[tuple[int, str]]
     image_ids: Ints
     image_sizes: Ints
-    file_names: list[str]
+    file_names: Sequence[str]
     ids: Ints
     image_rows: Ints
     labels: Ints
@@ -58,11 +61,25 @@ class Table:
     crowd: Ints
     sources: tuple[Path, ...]
     marks: Ints | None = None
+    verified: Ints | None = None
+    ancestors: tuple[Ints, ...] | None = None
     masks: Segmentations | None = None
 
     def source(self, row: int) -> Path:
         """The file that annotates image ``row``."""
         return self.sources[row] if len(self.sources) > 1 else self.sources[0]
+
+    def first(self, images: int) -> Table:
+        """The first so many images and what is on them, without ``verified``."""
+        count = int(np.searchsorted(self.image_rows, images))
+        of_images = ("image_ids", "image_sizes", "file_names")
+        of_objects = ("ids", "image_rows", "labels", "boxes", "areas", "crowd", "marks")
+        ends = dict.fromkeys(of_images, images) | dict.fromkeys(of_objects, count)
+        columns = {name: getattr(self, name) for name in ends}
+        cut: dict[str, Any] = {
+            name: one if one is None else one[: ends[name]] for name, one in columns.items()
+        }
+        return replace(self, **cut, verified=None)
 
     def ground_truth(self, description: str) -> dict[str, Any]:
         """COCO's dictionary, with the boxes as annotated; with masks, these as compressed RLEs."""
@@ -189,7 +206,7 @@ def _segmentations(annotations: list[dict[str, Any]], sizes: Ints, path: Path) -
         _fail(path, f"{name} {error.problem}", error.advice)
 
 
-def check_files(folder: Path, names: list[str], annotations: Path) -> None:
+def check_files(folder: Path, names: Sequence[str], annotations: Path) -> None:
     """Every listed image is in the folder; they are not opened."""
     missing = missing_files(folder, names)
     if missing:
@@ -199,16 +216,21 @@ def check_files(folder: Path, names: list[str], annotations: Path) -> None:
         )
 
 
-def missing_files(folder: Path, names: list[str]) -> list[str]:
+def check_folder(folder: Path) -> None:
+    """The folder of images is there."""
+    if not folder.is_dir():
+        raise DataError(
+            f"image folder {folder} is not there; mend the path, or --data-root / DETBENCH_DATA"
+        )
+
+
+def missing_files(folder: Path, names: Sequence[str]) -> list[str]:
     """Those of the listed images that are not in the folder; they are not opened.
 
     Raises:
         DataError: there is no such folder.
     """
-    if not folder.is_dir():
-        raise DataError(
-            f"image folder {folder} is not there; mend the path, or --data-root / DETBENCH_DATA"
-        )
+    check_folder(folder)
     # One listing, as asking for 118287 files one by one takes minutes on a network disk.
     present = {entry.name for entry in os.scandir(folder)}
     return [n for n in names if n not in present and not (folder / n).is_file()]

@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detbench.data.kind import Entry
 from detbench.errors import DataError
+
+if TYPE_CHECKING:
+    from detbench.data.openimages_files import Files
 
 _IMAGE, _OBJECT = (re.compile(rb'"%s"\s*:' % key) for key in (b"file_name", b"category_id"))
 _CHUNK = 1 << 24
@@ -76,6 +80,28 @@ def of_faces(name: str, split: str, file: Path, folder: Path, lists: list[Path])
     away = f"image folder {folder}" if not folder.is_dir() else _some(lacking, "image")
     gone = next((f"ground truth list {path}" for path in lists if not path.is_file()), "")
     return Entry(name, split, str(file), len(found.names), len(found.boxes), away or gone)
+
+
+def of_open_images(name: str, split: str, files: Files) -> Entry:
+    """A split of OpenImages: its boxes, and the images that they are on."""
+    gone = next((path for path in files.annotations if not path.is_file()), None)
+    if gone is not None:
+        return Entry(name, split, str(files.boxes), None, None, f"annotation file {gone}")
+    import numpy as np
+
+    from detbench.data.openimages_csv import image_ids
+    from detbench.data.openimages_files import scan
+
+    try:
+        wanted, boxes = image_ids(files.boxes)
+        there = scan(files.images).ids if files.images.is_dir() else wanted[:0]
+    except DataError as error:
+        return Entry(name, split, str(files.boxes), None, None, str(error))
+    away = f"image folder {files.images}" if not files.images.is_dir() else ""
+    lacking = len(np.setdiff1d(wanted, there, assume_unique=True))
+    return Entry(
+        *(name, split, str(files.boxes), len(wanted), boxes), away or _some(lacking, "image")
+    )
 
 
 def _some(count: int, what: str) -> str:

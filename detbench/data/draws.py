@@ -66,3 +66,13 @@ def permutation(count: int, *key: int) -> NDArray[np.int64]:
     """A random order of 0..count-1, (count,), that ``key`` alone determines."""
     raw = np.random.PCG64(np.random.SeedSequence(key)).random_raw(count)
     return np.argsort(raw, kind="stable").astype(np.int64)
+
+
+def integers(counts: NDArray[np.int64], *key: int) -> NDArray[np.int64]:
+    """An integer in [0, count) for each of ``counts``, (n,), that ``key`` alone determines.
+
+    Args:
+        counts: at least 1 and far below 2^32.
+    """
+    raw = np.random.PCG64(np.random.SeedSequence(key)).random_raw(len(counts))
+    return ((raw >> np.uint64(32)) * counts.astype(np.uint64) >> np.uint64(32)).astype(np.int64)

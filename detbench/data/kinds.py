@@ -9,11 +9,14 @@ from pydantic import Field, TypeAdapter
 from detbench.data.coco import Coco
 from detbench.data.coco_json import CocoJson
 from detbench.data.kind import DataSet
+from detbench.data.openimages import OpenImages
 from detbench.data.shapes import Shapes
 from detbench.data.voc import Voc
 from detbench.data.widerface import WiderFace
 
-Data = Annotated[Shapes | Coco | CocoJson | Voc | WiderFace, Field(discriminator="kind")]
+Data = Annotated[
+    Shapes | Coco | CocoJson | Voc | WiderFace | OpenImages, Field(discriminator="kind")
+]
 
 KINDS: tuple[type[DataSet], ...] = get_args(get_args(Data)[0])
 

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from detbench.data import Dataset, Sample, transforms
+from detbench.data.by_class import ByClass
 from detbench.data.draws import Draws, permutation
 from detbench.errors import DataError, DetbenchError, is_worker_death, worker_lost
 from detbench.recipe.experiment import Input
@@ -55,7 +56,8 @@ class TrainLoader:
 
     Each epoch is a random order of the images, cut into batches of like aspect (w < h, w >= h) so
     that little is padded; the last batches of both kinds are put together, and the very last may
-    be smaller. An image's scale and flip depend on the seed, the epoch and the image alone.
+    be smaller. An image's scale and flip depend on the seed, the epoch and the image alone. Where
+    classes are sampled, an epoch is as many draws, and the number of the draw is in its place.
 
     Args:
         dataset: where samples come from.
@@ -93,7 +95,8 @@ class TrainLoader:
         self._pixels = pixels
         self._multiple = input.multiple
         self._workers, self._device = _workers(processes, dataset), processes.device
-        self._source = _Training(dataset, input, indices, batch, seed, processes)
+        classes = ByClass(dataset) if input.sampling == "classes" else None
+        self._source = _Training(dataset, input, indices, batch, seed, processes, classes)
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Batches ``start``, ``start`` + 1, and so on; close the iterator to end the workers."""
@@ -159,6 +162,10 @@ class _Image:
         return replace(self, sample=replace(one, image=one.image.pin_memory(), masks=masks))
 
 
+_Drawn = tuple[int, int]
+"""Index of an image to train on, and what its augmentation is drawn by."""
+
+
 class _Source(Protocol):
     def load(self, number: int) -> list[_Image]: ...
 
@@ -173,7 +180,8 @@ class _Training:
     batch: int
     seed: int
     processes: Processes
-    _epoch: tuple[int, list[list[int]]] = (-1, [])
+    classes: ByClass | None
+    _epoch: tuple[int, list[list[_Drawn]]] = (-1, [])
 
     def load(self, number: int) -> list[_Image]:
         epoch, place = divmod(number, -(-len(self.indices) // self.batch))
@@ -183,7 +191,7 @@ class _Training:
         whole = self._epoch[1][place]
         # Every rank gets an image, even of a last batch with fewer images than ranks: a spare one.
         share = whole[rank::world] or [whole[rank % len(whole)]]
-        return [self._image(epoch, index) for index in share]
+        return [self._image(epoch, *drawn) for drawn in share]
 
     def is_spare(self, number: int) -> bool:
         """Whether batch ``number`` has an image for this rank only because another lends it."""
@@ -191,23 +199,30 @@ class _Training:
         before = number % per_epoch * self.batch
         return min(self.batch, len(self.indices) - before) <= self.processes.rank
 
-    def _batches(self, epoch: int) -> list[list[int]]:
+    def _order(self, epoch: int) -> Iterable[_Drawn]:
+        """The epoch's images, each with what its augmentation is drawn by."""
+        count = len(self.indices)
+        if self.classes is None:
+            order = self.indices[permutation(count, self.seed, _ORDER, epoch)].tolist()
+            return zip(order, order, strict=True)
+        return zip(self.classes.draw(count, self.seed, epoch).tolist(), range(count), strict=True)
+
+    def _batches(self, epoch: int) -> list[list[_Drawn]]:
         """The epoch's images, cut into batches of like aspect."""
-        order = self.indices[permutation(len(self.indices), self.seed, _ORDER, epoch)]
-        groups: tuple[list[int], list[int]] = ([], [])
+        groups: tuple[list[_Drawn], list[_Drawn]] = ([], [])
         batches = []
-        for index in order.tolist():
-            height, width = self.dataset.sizes[index]
+        for drawn in self._order(epoch):
+            height, width = self.dataset.sizes[drawn[0]]
             group = groups[width >= height]
-            group.append(index)
+            group.append(drawn)
             if len(group) == self.batch:
                 batches.append(group.copy())
                 group.clear()
         rest = groups[0] + groups[1]
         return batches + [rest[i : i + self.batch] for i in range(0, len(rest), self.batch)]
 
-    def _image(self, epoch: int, index: int) -> _Image:
-        draws = Draws(self.seed, _AUGMENT, epoch, index)
+    def _image(self, epoch: int, index: int, key: int) -> _Image:
+        draws = Draws(self.seed, _AUGMENT, epoch, key)
         short = _short(self.input, draws)
         loaded = _scaled(self.dataset, index, short, self.input.long)
         if not draws.chance(self.input.flip):

@@ -20,7 +20,7 @@ from detbench.data.draws import Draws
 from detbench.data.segmentations import as_json, bitmaps
 from detbench.data.shapes_draw import Coverage, Part, background, cover, finish, paint
 from detbench.data.shapes_plan import Plan, plan
-from detbench.data.shapes_variants import CATEGORIES, VARIANTS, Variant
+from detbench.data.shapes_variants import CATEGORIES, FAMILIES, VARIANTS, Variant
 from detbench.errors import DataError
 
 VERSION = 1
@@ -140,6 +140,15 @@ class Shapes:
             self._annotations[index] = _annotate(kept, self.size if self.masks else None)
         return self._annotations[index]
 
+    def objects(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Index of the scene and label of each object, (n,) each; nothing is drawn for it."""
+        found = [self.annotations(index).labels for index in range(len(self))]
+        return np.repeat(np.arange(len(self)), list(map(len, found))), np.concatenate(found)
+
+    def truth(self) -> dict[str, Any]:
+        """What detections are scored against."""
+        return self.ground_truth()
+
     def ground_truth(self) -> dict[str, Any]:
         """COCO's dictionary of the whole split; nothing is drawn for it."""
         annotations: list[dict[str, Any]] = []
@@ -192,6 +201,11 @@ class OneClass(Shapes):
         found = super().sample(index)
         return replace(found, labels=found.labels.new_zeros(len(found.labels)))
 
+    def objects(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As of all classes, with label 0."""
+        scenes, labels = super().objects()
+        return scenes, np.zeros_like(labels)
+
     def ground_truth(self) -> dict[str, Any]:
         """COCO's dictionary of the whole split, with marks as ``coco_check.Table`` has them."""
         content = super().ground_truth()
@@ -200,6 +214,27 @@ class OneClass(Shapes):
             marks = (share >= least for least in self.shares)
             one["category_id"] = 1
             one["marks"] = sum(counts << bit for bit, counts in enumerate(marks))
+        return content
+
+
+class Families(Shapes):
+    """The same scenes with the three families as classes above the twelve, as OpenImages has some.
+
+    Nothing is annotated as of its family alone; OpenImages' protocol says that it is of that too.
+    """
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        names = (*CATEGORIES, *FAMILIES)
+        self.categories = [Category(index + 1, name) for index, name in enumerate(names)]
+
+    def ground_truth(self) -> dict[str, Any]:
+        """COCO's dictionary of the whole split; classes say what is above them (``ancestors``)."""
+        content = super().ground_truth()
+        for place, family in enumerate(FAMILIES, len(CATEGORIES) + 1):
+            for one in content["categories"]:
+                if one["name"] in FAMILIES[family]:
+                    one["ancestors"] = [place]
         return content
 
 

@@ -12,6 +12,9 @@ from detbench.recipe.model import Positive
 if TYPE_CHECKING:
     from detbench.data import Dataset
 
+_PROTOCOLS = {1: "detbench.evaluation.widerface", 15: "detbench.evaluation.openimages"}
+_SAID = {1: ", one class", 15: ", in families"}
+
 
 class Shapes(DataSet):
     """The embedded data set: scenes drawn on demand, the same on every machine.
@@ -24,7 +27,8 @@ class Shapes(DataSet):
         version: of the drawing code; a change of what is drawn changes it.
         scenes: ``by-seed`` draws the training scenes of each seed anew, so that what seeds differ
             by covers the data too; none trains every seed on the same. The val split has no seed.
-        classes: 1 makes all twelve one, scored by WIDER FACE's protocol too.
+        classes: 1 makes all twelve one, scored by WIDER FACE's protocol too; 15 adds their three
+            families above them, scored by OpenImages' protocol too.
     """
 
     title: ClassVar[str] = "shapes"
@@ -39,11 +43,11 @@ class Shapes(DataSet):
     variant: Literal["full", "easy", "covered"] = "full"
     version: Positive = 1
     scenes: Literal["by-seed"] | None = None
-    classes: Literal[1, 12] = 12
+    classes: Literal[1, 12, 15] = 12
 
     @property
     def protocol(self) -> str | None:
-        return "detbench.evaluation.widerface" if self.classes == 1 else None
+        return _PROTOCOLS.get(self.classes)
 
     @property
     def by_seed(self) -> bool:
@@ -57,7 +61,7 @@ class Shapes(DataSet):
 
         count = self.train if split == "train" else self.val
         drawn = seed if split == "train" and self.by_seed else None
-        kind = scenes.OneClass if self.classes == 1 else scenes.Shapes
+        kind = {1: scenes.OneClass, 15: scenes.Families}.get(self.classes, scenes.Shapes)
         opened = kind(split, count, self.size, self.variant, self.version, drawn)
         opened.masks = masks
         return opened
@@ -79,11 +83,11 @@ class Shapes(DataSet):
 
     def val_split(self, limit: int | None = None) -> str:
         count = self.val if limit is None else min(limit, self.val)
-        one = ", one class" if self.classes == 1 else ""
+        one = _SAID.get(self.classes, "")
         return f"shapes {self.variant} {self.size} px{one}, val {count}"
 
     def describe(self) -> str:
         drawn = " drawn by seed" if self.by_seed else ""
-        one = ", one class" if self.classes == 1 else ""
+        one = _SAID.get(self.classes, "")
         counts = f"{self.train} train{drawn}, {self.val} val"
         return f"shapes ({self.variant}, {self.size} px{one}, {counts})"

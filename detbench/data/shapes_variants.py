@@ -30,6 +30,9 @@ CATEGORIES = (
     "stemmed disc",
 )
 
+FAMILIES = {"outline": CATEGORIES[:6], "square": CATEGORIES[6:9], "disc": CATEGORIES[9:]}
+"""What the classes of a family have in common, and which they are."""
+
 
 @dataclass(frozen=True)
 class Variant:

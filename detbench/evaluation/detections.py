@@ -60,6 +60,8 @@ class Truth:
         areas: (G,), square pixels, as annotated.
         crowd: (G,).
         marks: (G,), as of ``Table``.
+        verified: (V, 2), positions of images and labels; none where all classes are.
+        ancestors: of each label, those above it; none as of ``Table``.
     """
 
     image_ids: Ints
@@ -71,10 +73,19 @@ class Truth:
     areas: Floats
     crowd: Flags
     marks: Ints | None = None
+    verified: Ints | None = None
+    ancestors: tuple[Ints, ...] | None = None
 
 
 GroundTruth = dict[str, Any] | Table
 """COCO instances: its dictionary, or a file's annotations as they were read and checked."""
+
+
+def image_ids(ground_truth: GroundTruth) -> list[int]:
+    """Ids of all images, in its order."""
+    if isinstance(ground_truth, Table):
+        return ground_truth.image_ids.tolist()
+    return [image["id"] for image in ground_truth["images"]]
 
 
 def truth_columns(ground_truth: GroundTruth, limit: int | None = None) -> Truth:
@@ -113,7 +124,15 @@ def truth_columns(ground_truth: GroundTruth, limit: int | None = None) -> Truth:
         np.array(areas, np.float64)[rows],
         np.array(crowd, np.bool_)[rows],
         _whole(item["marks"] for item in items)[rows] if marked else None,
+        ancestors=_ancestors(categories, category_ids),
     )
+
+
+def _ancestors(categories: list[dict[str, Any]], ids: Ints) -> tuple[Ints, ...] | None:
+    """Labels above each label, of ids under ``ancestors``."""
+    if not any("ancestors" in one for one in categories):
+        return None
+    return tuple(positions(ids, _whole(one.get("ancestors", ()))) for one in categories)
 
 
 def _of_table(table: Table, limit: int | None) -> Truth:
@@ -126,7 +145,14 @@ def _of_table(table: Table, limit: int | None) -> Truth:
         *(table.image_rows[rows], table.labels[rows], table.boxes[rows], table.areas[rows]),
         table.crowd[rows] != 0,
         None if table.marks is None else table.marks[rows],
+        None if table.verified is None else _up_to(table.verified, len(image_ids)),
+        table.ancestors,
     )
+
+
+def _up_to(verified: Ints, images: int) -> Ints:
+    """Those pairs that are about the first images, whatever their order."""
+    return verified[verified[:, 0] < images]
 
 
 def found_columns(results: list[dict[str, Any]], truth: Truth, boxes: bool = True) -> Found:

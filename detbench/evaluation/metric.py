@@ -1,8 +1,8 @@
 """Names of COCO's metrics, and what each is the mean of. No torch.
 
 ``AP`` is the mean over the IoU thresholds 0.50 to 0.95, ``AP75`` that at one, ``APs`` that of small
-objects; ``AR`` likewise. In brackets stands one class: ``AP50[person]``. Those of masks are
-``maskAP`` and so on.
+objects, ``APs75`` that of small objects at one; ``AR`` and ``ARs`` likewise. In brackets stands one
+class: ``AP50[person]``. Those of masks are ``maskAP`` and so on, but for one size at one IoU.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from detbench.errors import RecipeError
 from detbench.recipe import metrics
 from detbench.recipe.experiment import Evaluation
-from detbench.recipe.metrics import MASK_SCORES, SCORES
+from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED
 
 THRESHOLDS = tuple(range(50, 100, 5))
 AREAS = ("", "s", "m", "l")
 METRICS = SCORES
+"""What an evaluation gives; ``SIZED`` ones have names too."""
 MASK_METRICS = MASK_SCORES
 UNBOUNDED = 1e5**2  # COCO's largest area
 
@@ -55,11 +56,11 @@ def parse(name: str, categories: Sequence[str] = ()) -> Mean:
     # A class may have any name, one with line breaks too.
     match = re.fullmatch(r"([A-Za-z0-9]+)(?:\[(.+)\])?", name.strip(), re.DOTALL)
     base, category = (match[1], match[2]) if match else (name, None)
-    known = (*METRICS, *MASK_METRICS)
+    known = (*METRICS, *MASK_METRICS, *SIZED)
     if base not in known:
         close = difflib.get_close_matches(base, known, 1)
         hint = f", did you mean '{close[0]}'?" if close else ""
-        raise RecipeError(f"no metric '{name}'{hint} (choices: {', '.join(known)})")
+        raise RecipeError(f"no metric '{name}'{hint} (choices: {metrics.listed(known)})")
     if category is not None and category not in categories:
         close = difflib.get_close_matches(category, categories, 1)
         hint = f", did you mean '{close[0]}'?" if close else ""

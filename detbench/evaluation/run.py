@@ -13,6 +13,7 @@ from detbench.assembly import build_detector
 from detbench.data.loading import EvalLoader
 from detbench.evaluation import scoring
 from detbench.evaluation.coco import Evaluator
+from detbench.evaluation.detections import GroundTruth, image_ids
 from detbench.evaluation.predict import predict
 from detbench.evaluation.views import ViewLoader
 from detbench.recipe.experiment import Cell
@@ -61,7 +62,7 @@ def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "d
         loader = ViewLoader(dataset, cell, views, host.loading)
     last = cell.training.channels_last
     own = predict(detector, loader, dataset.categories, host.device, host.report, last)
-    truth = dataset.ground_truth()
+    truth = dataset.truth()
     found = _in_order(team.gather(own), truth)
     if not team.first:
         return Scored({}, [], loader.images)
@@ -70,13 +71,11 @@ def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "d
     return Scored(metrics, found, loader.images)
 
 
-def _in_order(
-    parts: list[list[dict[str, Any]]] | None, truth: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _in_order(parts: list[list[dict[str, Any]]] | None, truth: GroundTruth) -> list[dict[str, Any]]:
     """The detections of several processes in the order that one gives them: the data set's."""
     if parts is None or len(parts) == 1:
         return parts[0] if parts else []
-    place = {image["id"]: index for index, image in enumerate(truth["images"])}
+    place = {number: index for index, number in enumerate(image_ids(truth))}
     every = [one for part in parts for one in part]
     return sorted(every, key=lambda one: place[one["image_id"]])
 

@@ -124,12 +124,16 @@ def anchor_grid(
     offset: float,
     octaves: int,
     rounding: Rounding | None = None,
+    multiples: tuple[float, ...] | None = None,
 ) -> Grid:
-    """Anchors of ``size x 2^(i/scales)`` strides at each ratio (height / width), ratios first."""
+    """Anchors of ``size x 2^(i/scales)`` strides, or ``size`` times each of ``multiples``, at each
+    ratio (height / width), ratios first.
+    """
+    octave = multiples or [2 ** (index / scales) for index in range(scales * octaves)]
     shapes = []
     for ratio in ratios:
-        for index in range(scales * octaves):
-            side = size * 2 ** (index / scales)
+        for multiple in octave:
+            side = size * multiple
             shapes.append((side / ratio**0.5, side * ratio**0.5))
     return Grid(tuple(shapes), offset, rounding)
 

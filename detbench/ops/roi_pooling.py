@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import roi_align  # noqa: F401  registers the kernel
 
-from detbench.ops.constant import constant
+from detbench.ops.reading import read
 
 KERNEL: Any = torch.ops.torchvision.roi_align
 """Itself: on a GPU, where kernels are to repeat themselves, torchvision's function compiles another
@@ -187,7 +186,8 @@ def deformable(
 ) -> Tensor:
     """RoI pooling whose bins are shifted, differentiable in the shifts (TSD, eq. 6).
 
-    Work is vectorised over RoIs.
+    Work is vectorised over RoIs, its memory bounded (``ops.reading``). One synchronisation with the
+    device, to learn how many RoIs each level has of each image.
 
     Args:
         levels, strides: the pyramid.
@@ -200,14 +200,20 @@ def deformable(
     Returns:
         (K, C, size, size).
     """
-    if len(levels) == 1 or rois.is_meta:
-        return _deformable(levels[0], strides[0], rois, shares, bins)
-    groups = _by_level(assign_levels(rois, len(levels), finest), len(levels))
-    pooled = [
-        _deformable(x, stride, rois[group], shares[group], bins)
-        for x, stride, group in zip(levels, strides, groups, strict=True)
-    ]
-    return _merged(pooled, groups)
+    images = len(levels[0])
+    if rois.is_meta or (len(levels) == 1 and images == 1):
+        return _deformable(levels[0], strides[0], rois, shares, bins, [len(rois)])
+    level = assign_levels(rois, len(levels), finest)
+    # Those of a level together, and of an image among them.
+    groups = _by_level(level * images + rois[:, 0].long(), len(levels) * images)
+    pooled, of_levels = [], []
+    for number, (x, stride) in enumerate(zip(levels, strides, strict=True)):
+        own = groups[number * images : (number + 1) * images]
+        group = torch.cat(own)
+        counts = [len(each) for each in own]
+        pooled.append(_deformable(x, stride, rois[group], shares[group], bins, counts))
+        of_levels.append(group)
+    return _merged(pooled, of_levels)
 
 
 def present(flags: Tensor) -> tuple[Tensor, list[int]]:
@@ -264,8 +270,14 @@ class _Merge(torch.autograd.Function):
 
 
 def _deformable(
-    level: Tensor, stride: int, rois: Tensor, shares: Tensor, bins: ShiftedBins
+    level: Tensor,
+    stride: int,
+    rois: Tensor,
+    shares: Tensor,
+    bins: ShiftedBins,
+    counts: list[int],
 ) -> Tensor:
+    """Of RoIs in the order of their images, of which each has as many as ``counts`` says."""
     size, samples = bins.size, bins.samples
     boxes = rois[:, 1:].to(shares.dtype)
     nth = torch.arange(size * samples, device=level.device)
@@ -284,66 +296,12 @@ def _deformable(
     moved = shares.expand(-1, size, size, 2)
     moved = moved.repeat_interleave(samples, 1).repeat_interleave(samples, 2)
     points = low[:, None, None] + (grid + moved) * extent
-    return bilinear(level, rois[:, 0].long(), points, samples, edge, dropped)
+    return read(level, points, counts, samples, edge, dropped)
 
 
 def _whole(positions: Tensor) -> Tensor:
     """The nearest whole number, halves away from zero (``torch.round``: to the even one)."""
     return positions.sign() * (positions.abs() + 0.5).floor()
-
-
-def bilinear(
-    level: Tensor,
-    image: Tensor,
-    points: Tensor,
-    samples: int = 1,
-    edge: float = 1.0,
-    dropped: bool = False,
-) -> Tensor:
-    """Read a map at real-valued positions, differentiable in both; outside it is zero.
-
-    Positions are clamped to the map within ``edge`` cells of its outer centres, by default one as
-    in RoIAlign.
-
-    Args:
-        level: (B, C, H, W).
-        image: (K,), which image each group of points reads.
-        points: (K, h, w, 2), (x, y), 0 at the centre of the first cell.
-        samples: average squares of this many points a side; divides h and w.
-        dropped: points outside are no part of the average, instead of zeros.
-
-    Returns:
-        (K, C, h / samples, w / samples).
-    """
-    size = constant([level.shape[-1], level.shape[-2]], points.device, points.dtype)
-    inside = ((points >= -edge) & (points <= size - 1 + edge)).all(dim=-1, keepdim=True)
-    within = torch.minimum(points.clamp(min=0), size - 1)
-    # Torch's own sampler, whose corners are the outer cells' outer corners; at -3 it reads zeros.
-    grid = torch.where(inside, (2 * within + 1) / size - 1, -3.0)
-    if len(level) == 1:
-        read = _read(level, grid, samples)
-    else:
-        order = image.argsort(stable=True)
-        counts = torch.bincount(image, minlength=len(level)).tolist()
-        parts = zip(level.split(1), grid[order].split(counts), strict=True)
-        read = torch.cat([_read(one, where, samples) for one, where in parts])[order.argsort()]
-    if not dropped or len(read) == 0:
-        return read
-    share = F.avg_pool2d(inside.permute(0, 3, 1, 2).to(read.dtype), samples)
-    return read / share.clamp(min=1 / samples**2)
-
-
-def _read(level: Tensor, grid: Tensor, samples: int) -> Tensor:
-    """One image's map (1, C, H, W) at (K, h, w, 2) positions, whole in [-1, 1], averaged."""
-    count, height, width, _ = grid.shape
-    channels, h, w = level.shape[1], height // samples, width // samples
-    if count == 0:
-        return grid.new_zeros(0, channels, h, w)
-    flat = grid.reshape(1, count * height, width, 2)
-    read = F.grid_sample(
-        level.to(grid.dtype), flat, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
-    return F.avg_pool2d(read, samples).reshape(channels, count, h, w).transpose(0, 1)
 
 
 def scaled(rois: Tensor, factor: float) -> Tensor:

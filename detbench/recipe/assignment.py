@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from detbench.recipe.base import Custom, Option
+from detbench.recipe.base import Custom, Option, Revision
 from detbench.recipe.model import Fraction, Positive, Weight
 from detbench.recipe.scaling import Scaling, kept
 
@@ -70,12 +70,20 @@ class CostAssignment(Option):
             probability of its class.
         top_k: so many candidates of every level, over which the threshold is computed.
         among: which: those with the ``nearest`` anchors, or the ``best`` predictions (DDOD's text,
-            DeFCN's auxiliary loss).
+            DeFCN's auxiliary loss), of which a positive is anywhere inside, where of the others it
+            is by 0.01 pixels.
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.cost:CostAssigner"
     scaling: ClassVar[Scaling] = kept("alpha", "top_k")
     added: ClassVar[frozenset[str]] = frozenset({"among"})
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision(
+            "2026-11-27",
+            "among the best, places within 0.01 pixels of an object's edge were no positives",
+            lambda option: option.among == "best",
+        ),
+    )
 
     kind: Literal["cost"]
     alpha: Fraction = 0.8
@@ -86,19 +94,25 @@ class CostAssignment(Option):
 class TransportAssignment(Option):
     """Optimal transport of objects and background to places (OTA, section 3).
 
+    An object without a place in its centre may have any.
+
     Attributes:
         radius: half side of the square around an object's centre in strides, cut to the object; 0
             takes the whole object.
         top: an object supplies as many positives as the IoUs of so many best predictions add up to.
         loc_weight: what -log IoU counts beside the focal loss.
         alpha, gamma: of that focal loss.
-        epsilon: how much the entropy of the plan counts.
+        epsilon: how much the entropy of the plan counts; below 0.001 float32 does not tell the
+            plan's logarithms apart.
         iterations: of Sinkhorn's algorithm.
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.transport:TransportAssigner"
     scaling: ClassVar[Scaling] = kept(
         "radius", "top", "loc_weight", "alpha", "gamma", "epsilon", "iterations"
+    )
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision("2026-11-27", "an object without a candidate reached near places alone"),
     )
 
     kind: Literal["transport"]
@@ -107,7 +121,7 @@ class TransportAssignment(Option):
     loc_weight: Weight = 1.5
     alpha: Fraction = 0.25
     gamma: Weight = 2.0
-    epsilon: Annotated[float, Field(gt=0)] = 0.1
+    epsilon: Annotated[float, Field(ge=1e-3)] = 0.1
     iterations: Positive = 50
 
 
@@ -119,12 +133,19 @@ class OneToOneAssignment(Option):
         radius: half side of the square around an object's centre in strides, cut to the object; 0
             takes the whole object.
         match: ``hungarian`` is the best match in all, for which a training step waits for a GPU
-            once; ``argmax`` each object's best place, and of several objects the better one keeps
-            it.
+            once, and an object without a place in its centre has the first that is left; ``argmax``
+            each object's best place, and of several objects the better one keeps it.
     """
 
     target: ClassVar[str] = "detbench.stages.assignment.one_to_one:OneToOneAssigner"
     scaling: ClassVar[Scaling] = kept("alpha", "radius")
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision(
+            "2026-11-27",
+            "an object without a candidate had the nearest place, not the first that was left",
+            lambda option: option.match == "hungarian",
+        ),
+    )
 
     kind: Literal["one-to-one"]
     alpha: Fraction = 0.8
@@ -187,7 +208,8 @@ class CenterPrior(Option):
     the largest prior, and a positive counts by it (AutoAssign, eq. 5; DW, section 3.3).
 
     Attributes:
-        sigma: deviation, to start with.
+        sigma: deviation, to start with; below 0.001 strides only a place at the very centre counts,
+            and the code's least spread is reached.
         learnt: mean and deviation of each class are trained, which only a joint criterion does.
         threshold: priors above it are 1, all others next to nothing; none keeps them.
     """
@@ -196,7 +218,7 @@ class CenterPrior(Option):
     scaling: ClassVar[Scaling] = kept("sigma", "threshold")
 
     kind: Literal["center-prior"]
-    sigma: Annotated[float, Field(gt=0)] = 1.0
+    sigma: Annotated[float, Field(ge=1e-3)] = 1.0
     learnt: bool = True
     threshold: Fraction | None = None
 

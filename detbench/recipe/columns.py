@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detbench.errors import RecipeError
-from detbench.recipe.metrics import COLUMNS, GROUPS
+from detbench.recipe.metrics import COLUMNS, GROUPS, listed
 from detbench.recipe.table import Table
 from detbench.recipe.validate import suggest
 
@@ -21,7 +21,7 @@ def choose(table: Table, text: str) -> Table:
     parts = [part.strip().removeprefix("+").strip() for part in text.split(",")]
     mistakes = [
         f"--columns '{part}': no such metric{suggest(part, (*COLUMNS, *GROUPS))} "
-        f"(choices: {', '.join((*COLUMNS, *GROUPS))})"
+        f"(choices: {listed((*COLUMNS, *GROUPS))})"
         for part in parts
         if part not in COLUMNS and part not in GROUPS
     ]

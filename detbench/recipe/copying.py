@@ -163,7 +163,7 @@ def _header(source: Source, target: Path) -> str:
         "table": (
             "Its rows are the original's: what is stored of them is taken, nothing is trained "
             "twice. Change rows, take some out, add your own: an example is at the end. Where a "
-            "row is no longer the paper's, take its published numbers out.",
+            "row is no longer the paper's, take its published numbers out, and its claims.",
             (f"show {name}", f"check {name}", f"run {name} --profile smoke", f"report {name}"),
         ),
         "detector": (

@@ -132,6 +132,8 @@ def training(spec: Training) -> str:
         parts.append(f"warm-up {schedule.warmup_iterations} its from {schedule.warmup_ratio:.3g}")
     short = ", ".join(str(side) for side in spec.input.short)
     parts.append(f"sides {short} / {spec.input.long} px, flip {spec.input.flip:g}")
+    if spec.input.sampling == "classes":
+        parts.append("images drawn by class")
     if spec.precision != "fp32":
         parts.append(spec.precision)
     if spec.average is not None:

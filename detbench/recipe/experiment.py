@@ -22,19 +22,33 @@ class Input(Spec):
         short, long: images are scaled, keeping their aspect, so that the shorter side is
             ``short`` unless the longer one would pass ``long``. Several ``short`` sides: one is
             drawn per training image, the last is used for testing.
-        draw: ``listed`` draws one of the ``short`` sides, ``range`` any whole number from the
-            smallest of them to the largest.
+        draw: ``listed`` draws one of the ``short`` sides, ``range`` any whole number between two of
+            them; a third one, the last, is for testing.
         flip: probability of a horizontal flip in training.
         multiple: images are padded at right and bottom to a multiple of this.
+        sampling: which are trained on: all ``images``, each once an epoch, or as many draws, each
+            of a class with an object and then one of its images (``classes``, Shen et al. 2016).
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"draw"})
+    added: ClassVar[frozenset[str]] = frozenset({"draw", "sampling"})
 
     short: tuple[Positive, ...] = (800,)
     long: Positive = 1333
     draw: Literal["listed", "range"] = "listed"
     flip: Fraction = 0.5
     multiple: Positive = 32
+    sampling: Literal["images", "classes"] = "images"
+
+    @model_validator(mode="after")
+    def _ends_of_a_range(self) -> Self:
+        least, most = min(self.short, default=0), max(self.short, default=0)
+        beside = [side for side in self.short[:-1] if side not in (least, most)]
+        if self.draw == "range" and beside:
+            raise ValueError(
+                f"draw = 'range' draws between {least} and {most} and never reads {beside[0]}: "
+                "'short' takes the two ends, and after them the side at test"
+            )
+        return self
 
 
 class Sgd(Spec):
@@ -212,6 +226,13 @@ class Schedule(Spec):
     training: Training
     evaluation: Evaluation = Evaluation()
     notes: tuple[str, ...] = ()
+
+
+class Scored(Spec):
+    """What detections of any detector are scored on, and how."""
+
+    data: Data
+    evaluation: Evaluation
 
 
 class Cell(Spec):

@@ -17,7 +17,7 @@ from detbench.recipe.experiment import Cell, Cosine, Evaluation, Sgd, Steps, Tra
 from detbench.recipe.model import ResNet, Timm
 from detbench.recipe.override import split
 from detbench.recipe.predictor import Aligned, DistributionGuided, MaxFilter
-from detbench.recipe.roi import BoxLoss, Conv, Res5
+from detbench.recipe.roi import BoxLoss, Branch, Conv, Res5
 from detbench.recipe.stages import Convs, Deformable, Dpe, Sce, Ssh
 from detbench.recipe.supervision import AutoAssign, OverlapLoss, TaskAlignedFocal
 from detbench.recipe.table import Row
@@ -27,6 +27,7 @@ Findings = Iterator[tuple[Path, str]]
 TASKS = ("both", "cls", "loc")
 OF_A_SWEEP: Path = ("detector", "readout", "average")
 """A sweep over rounds states it in every row, and one of them averages over one round."""
+OF_A_BACKBONE: Path = ("detector", "backbone", "weights")
 
 
 def of_overrides(cell: Cell, overrides: Sequence[str]) -> list[tuple[str, str]]:
@@ -45,14 +46,15 @@ def of_overrides(cell: Cell, overrides: Sequence[str]) -> list[tuple[str, str]]:
 def of_row(cell: Cell, row: Row) -> list[tuple[str, str]]:
     """Of the settings that a row gives, those that do nothing in its cell, and why.
 
-    What is at its default claims nothing: grids, sweeps and copies write every setting out.
+    What is at its default claims nothing: grids, sweeps and copies write every setting out. Nor do
+    the weights of a backbone that a row brings, which are there for who asks for them.
     """
     reasons = _idle(cell)
     return [
         (f'row "{row.label}": {_shown(leaf)}', why)
         for leaf in _leaves(("detector",), row.replaced)
         if (why := _why(reasons, leaf)) is not None
-        and leaf != OF_A_SWEEP
+        and leaf not in (OF_A_SWEEP, OF_A_BACKBONE)
         and not _default(cell, leaf)
     ]
 
@@ -196,12 +198,20 @@ def _options(detector: Detector) -> Iterator[tuple[Path, Spec]]:
     if not isinstance(detector, Roi):
         return
     branches = [(("rounds", str(n)), one) for n, one in enumerate(detector.rounds)]
-    beside = [(("sibling",), detector.sibling)] if detector.sibling else []
-    for path, branch in (*beside, *branches):
+    for path, branch in (*_siblings(detector), *branches):
         for stage in ("sampling", "heads"):
             pair = getattr(branch, stage)
             if pair is not None:
                 yield from _of_pair((*path, stage), pair)
+
+
+def _siblings(detector: Roi) -> Iterator[tuple[Path, Branch]]:
+    """Every sibling branch with its key path."""
+    if detector.sibling is not None:
+        yield ("sibling",), detector.sibling
+    for number, each in enumerate(detector.rounds):
+        if each.sibling is not None:
+            yield ("rounds", str(number), "sibling"), each.sibling
 
 
 def _of_pair(path: Path, pair: PerTaskSpec[Any]) -> Iterator[tuple[Path, Spec]]:
@@ -322,8 +332,8 @@ def _roi(detector: Roi) -> Findings:
     if not detector.rounds:
         yield ("mask", "stages"), "the detector has one stage: it has no rounds"
     yield from _box_loss(("supervision", "loc"), detector.supervision.loc)
-    if detector.sibling is not None:
-        yield from _box_loss(("sibling", "supervision", "loc"), detector.sibling.supervision.loc)
+    for path, sibling in _siblings(detector):
+        yield from _box_loss((*path, "supervision", "loc"), sibling.supervision.loc)
     for number, each in enumerate(detector.rounds):
         path = ("rounds", str(number))
         yield from _box_loss((*path, "loc"), each.loc)

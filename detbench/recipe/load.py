@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from detbench.errors import RecipeError
-from detbench.recipe import file_kinds
+from detbench.recipe import claim_rows, file_kinds
 from detbench.recipe import grid as grids
 from detbench.recipe import sweep as sweeps
 from detbench.recipe.base import Spec
@@ -85,11 +85,12 @@ def table(name: str) -> Table:
             data["rows"] = [*_rows(data), *rows] or [{"label": name, "cited": f"see the {name}"}]
     parsed, found = parse(Table, data, shown(path))
     mistakes += found
-    mistakes += _check_rows(data, shown(path))
-    mistakes += _check_keys(data, shown(path))
-    mistakes += _check_baselines(data, shown(path))
+    for check in (_check_rows, _check_keys, _check_baselines):
+        mistakes += check(data, shown(path))
     if parsed is None or mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)))
+    if mistakes := claim_rows.check(parsed, shown(path)):
+        raise RecipeError(mistakes)
     return parsed
 
 
@@ -278,9 +279,9 @@ def _inherited(kind: Kind, path: Path, seen: tuple[Path, ...] = ()) -> dict[str,
     except RecipeError as error:
         raise RecipeError([f"{shown(path)}: extends: {line}" for line in error.mistakes]) from error
     base = _inherited(kind, source, (*seen, path.resolve()))
-    if kind != "detector":
-        return {**base, **data}
     # What is published about the parent is not about the child.
+    if kind != "detector":
+        return {**{key: value for key, value in base.items() if key != "claims"}, **data}
     kept = {key: base[key] for key in ("schedule",) if key in base}
     tables = data.get("detector", {})
     merged = {**base.get("detector", {}), **tables} if isinstance(tables, dict) else tables

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Block = Literal["score", "mask score", "own score", "cost", "cited", "error"]
+Block = Literal["score", "mask score", "sized", "own score", "cost", "cited", "error"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Metric:
     Attributes:
         key: in ``columns`` and ``published``; of a detector's scores also in the store.
         block: where it stands and what it needs. ``score``: a mean of COCO's arrays, on any data.
-            ``mask score``: the same of masks, where they are detected. ``own score``: of a data
-            set's own protocol alone. All three are fractions, printed in percent. ``cost``: of the
-            paper-size detector, without training. ``cited``: printed by papers, never measured by a
-            run. ``error``: AP50 that mending errors would gain, from stored detections, in points;
-            never in ``published``.
+            ``mask score``: the same of masks, where they are detected. ``sized``: one that is not
+            stored, but computed from stored detections. ``own score``: of a data set's own protocol
+            alone. All are fractions, printed in percent. ``cost``: of the paper-size detector,
+            without training. ``cited``: printed by papers, never measured by a run. ``error``: AP50
+            that mending errors would gain, from stored detections, in points; never in
+            ``published``.
         name: what its column is called; empty is the key.
         digits: decimals it is printed with.
         unit: of a stored number.
@@ -77,6 +78,12 @@ METRICS: dict[str, Metric] = {
     for one in (
         *_SCORES,
         *(replace(one, key=MASK + one.key, block="mask score") for one in _SCORES),
+        # Of objects of one size at one IoU threshold (TSD, Table 9).
+        *(
+            Metric(f"AP{area}{iou}", "sized", area=area, iou=iou)
+            for area in "sml"
+            for iou in range(50, 100, 5)
+        ),
         # Pascal VOC's mean AP: over 11 points of recall; the area below the curve.
         Metric("VOC07", "own score"),
         Metric("VOC", "own score"),
@@ -85,14 +92,19 @@ METRICS: dict[str, Metric] = {
             Metric(f"wider-{setting}", "own score", setting.capitalize())
             for setting in ("easy", "medium", "hard")
         ),
+        # OpenImages' mean AP at IoU 0.5.
+        Metric("openimages", "own score", "AP50 (OpenImages)", digits=2),
         _cost("gflops", "GFLOPs", "GFLOPs", 2, "gflops"),
         # Trainable parameters, and all of them.
         _cost("params_m", "Params (M)", "M", 2, "trainable"),
         _cost("total_params_m", "All params (M)", "M", 1, "parameters"),
         # Weights of the loc head's convolutions in units of 2^20, as Double-Head counts them.
         _cost("loc_convs_mi", "Conv head (Mi)", "Mi", 2, "loc_convolutions"),
-        # Seconds per image on the paper's GPU.
+        # OpenImages' AP on its challenge's private test set, by the public leaderboard.
+        Metric("openimages-lb", "cited", "AP50 (leaderboard)", 3),
+        # Seconds, or milliseconds, per image on the paper's GPU.
         Metric("runtime_s", "cited", "s / image", 3, "s", lower=True),
+        Metric("runtime_ms", "cited", "ms / image", 1, "ms", lower=True),
         # Images per second on it.
         Metric("fps", "cited", "FPS", 1, "1/s"),
         # TIDE's six types of errors (Bolya et al. 2020), then all false positives and negatives.
@@ -115,6 +127,7 @@ def find(key: str) -> Metric:
 
 
 SCORES = of("score")
+SIZED = of("sized")
 MASK_SCORES = of("mask score")
 COSTS = of("cost")
 CITED = of("cited")
@@ -130,6 +143,12 @@ GROUPS = {
     for group in dict.fromkeys(one.group for one in METRICS.values() if one.group)
 }
 """Words that stand for several columns."""
+
+
+def listed(keys: Iterable[str]) -> str:
+    """Keys by commas, for messages; the many ``SIZED`` ones by the first and the last."""
+    known = dict.fromkeys(f"{SIZED[0]} to {SIZED[-1]}" if key in SIZED else key for key in keys)
+    return ", ".join(known)
 
 
 def any_of(keys: Iterable[str], *blocks: Block) -> bool:

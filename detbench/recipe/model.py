@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from detbench.recipe.base import Custom, Option, Spec
+from detbench.recipe.base import Custom, Option, Revision, Spec
 from detbench.recipe.scaling import Scaling, kept
 
 Positive = Annotated[int, Field(gt=0)]
@@ -86,7 +86,9 @@ class Timm(Option):
         frozen_stages: 0 trains everything, 1 freezes the stem and C2, and so on; -1 too trains all.
         norm: of batch norms: ``frozen`` keeps statistics and affine parameters, ``eval`` trains the
             affine parameters on fixed statistics, ``batch`` is live. Other norms always train.
-        drop_path: probability by which its last block is left out in training; earlier ones less.
+        drop_path: probability by which its last block is left out for an image in training; earlier
+            ones less. Several processes draw as one does; parts (``training.accumulate``) draw one
+            after another, as their images go through the network.
         deformable: deformable 3x3 convolutions: ``v1`` offsets, ``v2`` also modulation.
         deformable_stages: where, as in [3, 4, 5] for C3 to C5.
         width, blocks: what its channels, and the numbers of blocks of C2 to C5, are multiplied by,
@@ -94,6 +96,13 @@ class Timm(Option):
     """
 
     target: ClassVar[str] = "detbench.backbones.timm:Timm"
+    revisions: ClassVar[tuple[Revision, ...]] = (
+        Revision(
+            "2026-11-27",
+            "tables of positions decayed, which timm says should not",
+            lambda option: any(one in option.name for one in ("swin", "vit", "coat", "twins")),
+        ),
+    )
     scaling: ClassVar[Scaling] = {
         "frozen_stages": "backbone",
         "width": "backbone",
@@ -196,6 +205,9 @@ class Pixels(Spec):
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
 
+Side = Annotated[float, Field(gt=0)]
+
+
 class Anchors(Option):
     """Anchor boxes: ``size x stride x 2^(i/scales)`` at each ratio (height / width).
 
@@ -203,6 +215,7 @@ class Anchors(Option):
         size: side of the smallest square anchor in strides.
         scales: anchors per octave.
         octaves: doublings of the size.
+        multiples: sides in units of ``size``, in place of ``scales`` and ``octaves``.
         ratios: height / width.
         offset: centre of the first anchor in strides (0 is the cell's corner, 0.5 its centre).
         rounding: to whole pixels: of their ``corners`` (MMDetection 1.x), or of half their sides,
@@ -211,18 +224,26 @@ class Anchors(Option):
     """
 
     target: ClassVar[str] = "detbench.ops.candidates:anchor_grid"
+    added: ClassVar[frozenset[str]] = frozenset({"multiples"})
     scaling: ClassVar[Scaling] = {
         "size": "anchors",
-        **kept("scales", "octaves", "ratios", "offset"),
+        **kept("scales", "octaves", "multiples", "ratios", "offset"),
     }
 
     kind: Literal["anchors"]
     size: Annotated[float, Field(gt=0)] = 8.0
     scales: Positive = 1
     octaves: Positive = 1
-    ratios: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    multiples: Annotated[tuple[Side, ...], Field(min_length=1)] | None = None
+    ratios: tuple[Side, ...] = (1.0,)
     offset: Fraction = 0.0
     rounding: Literal["corners", "halves", "cells"] | None = None
+
+    @model_validator(mode="after")
+    def _sides_are_said_once(self) -> Self:
+        if self.multiples and (self.scales, self.octaves) != (1, 1):
+            raise ValueError("give 'multiples', or 'scales' and 'octaves'")
+        return self
 
 
 class Points(Option):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from detbench.errors import RecipeError
 from detbench.recipe.base import PerTaskSpec, Spec
@@ -12,11 +12,13 @@ from detbench.recipe.experiment import Cell
 from detbench.recipe.table import REPLACEABLE
 from detbench.recipe.validate import descend, nullable, of_kind, parse, unknown
 
+T = TypeVar("T", bound=Spec)
 SECTIONS = ("detector", "data", "training", "evaluation")
 
 
-def apply(cell: Cell, overrides: Sequence[str]) -> tuple[Cell, list[str]]:
-    """The cell with the overrides in order, and sentences about what else they changed.
+def apply(cell: T, overrides: Sequence[str]) -> tuple[T, list[str]]:
+    """The cell, or a part of one, with the overrides in order, and sentences about what else they
+    changed.
 
     A key path starts at ``detector``, ``data``, ``training`` or ``evaluation``, or at a table of
     the detector (``heads.cls.depth``, ``rounds[0].weight``). Values are TOML; what is not TOML is a
@@ -36,11 +38,12 @@ def apply(cell: Cell, overrides: Sequence[str]) -> tuple[Cell, list[str]]:
         try:
             path, text = split(override)
             _set(data, path, text, override)
-            if path in (["training", "epochs"], ["training", "iterations"]):
+            length = path in (["training", "epochs"], ["training", "iterations"])
+            if length and isinstance(cell, Cell):
                 warnings += _switch_length(data["training"], path[1], cell)
         except RecipeError as error:
             mistakes += error.mistakes
-    parsed, found = parse(Cell, data, "--set")
+    parsed, found = parse(type(cell), data, "--set")
     if parsed is None or mistakes:
         raise RecipeError([*mistakes, *found])
     return parsed, warnings

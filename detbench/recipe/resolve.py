@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from detbench.data.coco_json import CocoJson
 from detbench.data.kinds import named
 from detbench.data.settle import settled
 from detbench.errors import RecipeError
-from detbench.recipe import embedded, idle, load
+from detbench.recipe import doubts, embedded, idle, load
 from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
     Data,
     Schedule,
+    Scored,
     Sgd,
     Training,
 )
 from detbench.recipe.light import lighten
-from detbench.recipe.override import apply, detector_only
+from detbench.recipe.override import apply, detector_only, split
+from detbench.recipe.rows import matches
 from detbench.recipe.table import Profile, Row, Table
 from detbench.recipe.validate import parse, suggest
 
@@ -123,12 +124,8 @@ def cell(
     seed: int = 0,
     overrides: Sequence[str] = (),
     data: Data | None = None,
-    whole: bool = True,
 ) -> ResolvedRow:
     """One detector by itself, as ``train`` and ``eval`` run it: a table's row of one.
-
-    Args:
-        whole: false where only parts of the cell are wanted, in which an override need do nothing.
 
     Raises:
         RecipeError: mistakes in the overrides, or one that does nothing here.
@@ -139,9 +136,29 @@ def cell(
     base = _base(recipe.detector, load.schedule(recipe.schedule), profile, data)
     base = base.model_copy(update={"seed": seed})
     made = _one(row, recipe.detector, profile, base, overrides)
-    if whole and made.idle:
+    if made.idle:
         raise RecipeError([idle.sentence(*one) for one in made.idle])
     return made
+
+
+def scored(
+    profile: Profile | str, overrides: Sequence[str] = (), data: Data | None = None
+) -> Scored:
+    """What is scored, and how, where no detector is named: the profile's, else COCO's.
+
+    Raises:
+        RecipeError: mistakes in the overrides, or one of anything else.
+    """
+    profile = load.profile(profile) if isinstance(profile, str) else profile
+    schedule = load.schedule("coco-1x")
+    other = [one for one in overrides if split(one)[0][0] not in Scored.model_fields]
+    if other:
+        raise RecipeError(
+            [f"--set '{one}': no detector is run here: data and evaluation apply" for one in other]
+        )
+    evaluation = profile.evaluation or schedule.evaluation
+    found = Scored(data=_data(schedule, profile, data), evaluation=evaluation)
+    return apply(found, overrides)[0]
 
 
 def paper_cell(row: Row, table: Table) -> Cell | None:
@@ -170,17 +187,17 @@ def select(table: Table, pattern: str | None) -> list[Row]:
         return list(table.rows)
     labels = [row.label for row in table.rows]
     parts = [pattern]
-    if not any(_matches(label, pattern) for label in labels):
+    if not any(matches(label, pattern) for label in labels):
         parts = [part.strip() for part in pattern.split(",")]
     mistakes = [
         f"--rows '{part}': no row of {table.id} matches{suggest(part, labels)} "
         f"(rows: {', '.join(labels)})"
         for part in parts
-        if not any(_matches(label, part) for label in labels)
+        if not any(matches(label, part) for label in labels)
     ]
     if mistakes:
         raise RecipeError(mistakes)
-    return [row for row in table.rows if any(_matches(row.label, part) for part in parts)]
+    return [row for row in table.rows if any(matches(row.label, part) for part in parts)]
 
 
 def paper_detector(row: Row) -> Detector | None:
@@ -273,10 +290,6 @@ def parse_dataset(text: str) -> Data:
     )
 
 
-def _matches(label: str, pattern: str) -> bool:
-    return fnmatchcase(label.lower(), pattern.lower()) or label.lower() == pattern.lower()
-
-
 def _resolve(
     row: Row,
     table: Table,
@@ -305,18 +318,21 @@ def _resolve(
 
 def _base(paper: Detector, schedule: Schedule, profile: Profile, data: Data | None) -> Cell:
     """The cell of a row before overrides; its seed is still to be said."""
-    if data is not None and data.drawn and profile.data and data.kind == profile.data.kind:
-        data = profile.data  # ``--dataset shapes`` by itself does not change the profile's scenes
-    data = data or profile.data or schedule.data
-    if data.drawn:
-        data = schedule.data.standing_in(data)
     return Cell(
         detector=lighten(paper, profile.light) if profile.light else paper,
-        data=data,
+        data=_data(schedule, profile, data),
         training=profile.training or schedule.training,
         evaluation=profile.evaluation or schedule.evaluation,
         seed=0,
     )
+
+
+def _data(schedule: Schedule, profile: Profile, data: Data | None) -> Data:
+    """What is given, else the profile's, else the schedule's."""
+    if data is not None and data.drawn and profile.data and data.kind == profile.data.kind:
+        data = profile.data  # ``--dataset shapes`` by itself does not change the profile's scenes
+    data = data or profile.data or schedule.data
+    return schedule.data.standing_in(data) if data.drawn else data
 
 
 def _one(
@@ -337,6 +353,7 @@ def _one(
     ratio = batch_warning(used.training, optimizer.lr, base.training.reference_batch)
     if ratio:
         warnings = [*warnings, ratio]
+    warnings = [*warnings, *doubts.of_cell(used)]
     changed = apply(base.model_copy(update={"detector": paper}), detector_only(overrides))[0]
     nothing = tuple(idle.of_overrides(used, overrides))
     return ResolvedRow(row, used, changed.detector, base.seed, "", tuple(warnings), nothing)

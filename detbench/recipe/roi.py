@@ -320,6 +320,9 @@ class Branch(Spec):
 class Round(Spec):
     """One more round on refined boxes (Cascade R-CNN; Decoupled R-CNN's cascaded regression).
 
+    A proposal that the round before has shifted (``translated``) is refined from where it is then,
+    as in TSD's code.
+
     Attributes:
         tasks: ``loc`` refines only; ``both`` classifies again.
         positive: IoU threshold of its proposals.
@@ -327,6 +330,8 @@ class Round(Spec):
         heads: as in the main branch; ``both`` is also given for a loc-only round.
         sampling: the main branch's where none is given.
         loc: loss of its boxes.
+        cls: loss of its classes; by default cross-entropy as it is.
+        sibling, constraint: as beside the main branch.
     """
 
     scaling: ClassVar[Scaling] = kept("positive", "weight")
@@ -337,6 +342,22 @@ class Round(Spec):
     heads: PerTaskSpec[RoiHead]
     sampling: PerTaskSpec[RoiSampling] | None = None
     loc: BoxLoss = BoxLoss(kind="box", class_agnostic=True)
+    cls: CrossEntropy | None = None
+    sibling: Branch | None = None
+    constraint: ProgressiveConstraint | None = None
+
+    @model_validator(mode="after")
+    def _classifies(self) -> Self:
+        for name in ("cls", "sibling", "constraint"):
+            if self.tasks == "loc" and getattr(self, name) is not None:
+                raise ValueError(f"'{name}' needs a round that classifies: tasks = 'both'")
+        return self
+
+    @property
+    def supervision(self) -> RoiSupervision:
+        """Its losses as a branch has them."""
+        cls = self.cls or CrossEntropy(kind="cross-entropy")
+        return RoiSupervision(cls=cls, loc=self.loc, constraint=self.constraint)
 
 
 class Readout(Spec):

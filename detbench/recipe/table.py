@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from detbench.recipe.base import Spec
+from detbench.recipe.claims import Claim
 from detbench.recipe.detector import Fidelity
 from detbench.recipe.experiment import Data, Evaluation, Training
 from detbench.recipe.model import Init, Positive
@@ -113,6 +114,7 @@ class Table(Spec):
         breaks: labels of the rows before which the paper draws a line.
         baseline: label of the row that the others are compared with, or ``none``; by default the
             first of each part between two lines.
+        claims: what the rows are said to show.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -126,6 +128,7 @@ class Table(Spec):
     breaks: tuple[str, ...] = ()
     baseline: str | None = None
     rows: tuple[Row, ...] = Field(min_length=1)
+    claims: tuple[Claim, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -9,29 +9,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from detbench.errors import DetbenchError
-from detbench.evaluation.accumulate import arrays
-from detbench.evaluation.matching import Matches, match
-from detbench.evaluation.metric import AREAS, THRESHOLDS
+from detbench.evaluation import accumulate
+from detbench.evaluation.matching import match
 from detbench.evaluation.truth import Truths
 from detbench.recipe.experiment import Cell
+from detbench.recipe.metrics import SIZED
 from detbench.results.cache import Cache
 from detbench.results.store import Store
-from detbench.runner.plan import Plan, Task
+from detbench.runner.plan import Plan, PlannedRow, Task
 
 SIZES = {"s": "small", "m": "medium", "l": "large"}
-METRICS = tuple(f"AP{percent}{size}" for size in SIZES for percent in THRESHOLDS)
+UNDEFINED = "no object of this size among the images"
 
 SizeMetrics = Mapping[str, float | None]
+"""All of ``SIZED`` in [0, 1]; none where no object has that size."""
+Sized = list[SizeMetrics] | str
+"""A mapping per seed; or why there is none."""
 CACHE: Cache[SizeMetrics] = Cache(
     folder="sizes",
-    method=1,
+    method=2,
     dump=dict,
-    load=lambda plain: {name: plain[name] for name in METRICS},
+    load=lambda plain: {name: plain[name] for name in SIZED},
 )
 
 
+def of_row(planned: PlannedRow, store: Store, truths: Truths) -> Sized:
+    """A row's metrics."""
+    try:
+        return [_of_task(store, task, truths) for task in planned.train]
+    except DetbenchError as error:
+        return " ".join(str(error).split())
+
+
+def values(found: Sized, metric: str) -> list[float] | str:
+    """One of ``SIZED`` of a row, a value per seed; or why there is none."""
+    if isinstance(found, str):
+        return found
+    known = [value for one in found if (value := one[metric]) is not None]
+    return known if len(known) == len(found) else UNDEFINED
+
+
 def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[SizeMetrics]], str]:
-    """Every done row's metrics, one mapping per seed, in [0, 1]; and why rows are left out.
+    """Every done row's metrics, one mapping per seed; and why rows are left out.
 
     A row without detections, or whose ground truth is not there, is left out; so is one that has
     the cells of a row above it.
@@ -43,10 +62,11 @@ def of_plan(plan: Plan, store: Store) -> tuple[dict[str, list[SizeMetrics]], str
             continue
         if any(store.status(t.digest) != "done" for t in planned.train):
             continue
-        try:
-            found[planned.row.label] = [_of_task(store, t, plan.truths) for t in planned.train]
-        except DetbenchError as error:
-            reason = reason or " ".join(str(error).split())
+        metrics = of_row(planned, store, plan.truths)
+        if isinstance(metrics, str):
+            reason = reason or metrics
+        else:
+            found[planned.row.label] = metrics
     return found, reason
 
 
@@ -56,18 +76,7 @@ def _of_task(store: Store, task: Task, truths: Truths) -> SizeMetrics:
 
     def compute() -> SizeMetrics:
         detections = store.detections_of(task.digest, task.label)
-        return _metrics(match(truths.of(cell.data), detections, cell.evaluation, task.label))
+        matches = match(truths.of(cell.data), detections, cell.evaluation, task.label)
+        return accumulate.values(matches, SIZED)
 
     return CACHE.of(store, task.digest, store.fingerprint(task.digest), compute)
-
-
-def _metrics(matches: Matches) -> dict[str, float | None]:
-    """All of ``METRICS``; none where no object has that size."""
-    precision, _ = arrays(matches)
-    found: dict[str, float | None] = {}
-    for size in SIZES:
-        for index, percent in enumerate(THRESHOLDS):
-            held = precision[index, :, :, AREAS.index(size)]
-            defined = held[held > -1]
-            found[f"AP{percent}{size}"] = float(defined.mean()) if len(defined) else None
-    return found

@@ -6,9 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from detbench.recipe.metrics import CITED, COSTS, ERRORS
-from detbench.report import error_columns
-from detbench.report.error_columns import Errors
+from detbench.recipe.metrics import CITED, COSTS, ERRORS, SIZED
 from detbench.results.store import Store, Stored
 from detbench.runner.plan import Plan, PlannedRow, Task
 
@@ -50,15 +48,18 @@ class RowNumbers:
     warnings: tuple[str, ...] = ()
 
 
-def row_numbers(
-    plan: Plan, planned: PlannedRow, store: Store, errors: Callable[[PlannedRow], Errors]
-) -> RowNumbers:
+Derived = Callable[[PlannedRow, str], list[float] | str]
+"""A row's value of a metric that is computed from its detections, as a fraction per seed; or why
+there is none."""
+
+
+def row_numbers(plan: Plan, planned: PlannedRow, store: Store, derived: Derived) -> RowNumbers:
     """Read one row's numbers, for the table's columns.
 
     Of rows that have the same cells the first alone has their numbers; costs are each one's own.
 
     Args:
-        errors: what each type of error costs a row; only called if the table prints that.
+        derived: only called for metrics that the table prints.
     """
     cells = [(task, store.get(task.digest)) for task in planned.train]
     reason = planned.reason or planned.same_cell or _why(cells, plan)
@@ -70,9 +71,8 @@ def row_numbers(
             measured[metric] = Number(None, reason="as printed; detbench latency measures here")
         elif metric in COSTS:
             measured[metric] = _cost(metric, cost, no_cost or planned.reason)
-        elif metric in ERRORS:
-            values = reason or error_columns.values(errors(planned), metric)
-            measured[metric] = _over_seeds(values)
+        elif metric in (*ERRORS, *SIZED):
+            measured[metric] = _over_seeds(reason or derived(planned, metric))
         else:
             measured[metric] = _mean(metric, [stored for _, stored in cells], reason)
     found = tuple(stored for _, stored in cells if stored)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from detbench.evaluation.metric import MASK_METRICS, METRICS
 from detbench.progress import Tell
 from detbench.recipe.experiment import Cell
+from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED
 from detbench.recipe.resolve import schedule_of
 from detbench.report import by_size, error_columns, other_profiles
 from detbench.report.differences import Change, differences
@@ -73,6 +73,7 @@ class TableResults:
         self.latency = latency or Latencies({}, "")
         self._changes: dict[str, Change] | None = None
         self._errors: dict[str, Errors] = {}
+        self._sized: dict[str, by_size.Sized] = {}
 
     @classmethod
     def of(cls, request: Request, store: Store) -> TableResults:
@@ -86,7 +87,16 @@ class TableResults:
     @cached_property
     def rows(self) -> list[RowNumbers]:
         """Every row's numbers, in the table's order."""
-        return [row_numbers(self.plan, one, self.store, self.errors) for one in self.plan.rows]
+        return [row_numbers(self.plan, one, self.store, self._derived) for one in self.plan.rows]
+
+    def _derived(self, planned: PlannedRow, metric: str) -> list[float] | str:
+        """A metric that detections give, a value per seed; or why there is none."""
+        if metric in SIZED:
+            name = planned.row.label
+            if name not in self._sized:
+                self._sized[name] = by_size.of_row(planned, self.store, self.plan.truths)
+            return by_size.values(self._sized[name], metric)
+        return error_columns.values(self.errors(planned), metric)
 
     def errors(self, planned: PlannedRow) -> Errors:
         """What each type of error costs a row: one record per seed, or why there is none."""
@@ -112,8 +122,8 @@ class TableResults:
     @property
     def main_metric(self) -> str | None:
         """The metric that rows are compared by: AP, else the first of COCO's that is printed."""
-        known = (*METRICS, *MASK_METRICS)
-        printed = [metric for metric in self.plan.table.columns if metric in known]
+        known = (*SCORES, *MASK_SCORES, *SIZED)
+        printed = [one for one in self.plan.table.columns if one in known]
         return "AP" if "AP" in printed else next(iter(printed), None)
 
     @cached_property

@@ -1,7 +1,8 @@
 """Whether weights files fit the networks that would start from them: asked before anything runs.
 
-``python -m detbench.training.fits`` answers ``lookup.misfits``, JSON on stdin, JSON on stdout.
-Networks are built without memory; a file is read once.
+``python -m detbench.training.fits`` answers ``lookup.misfits``, JSON on stdin, JSON on stdout, and
+``lookup.unknown_networks``, whether backbones can be made at all. Networks are built without
+memory; a file is read once.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 import torch
 
 from detbench.assembly import build_detector
-from detbench.errors import WeightsError
+from detbench.assembly.common import make
+from detbench.errors import RecipeError, WeightsError
 from detbench.recipe.experiment import Cell
+from detbench.recipe.model import Timm
 from detbench.training import files, lookup
 from detbench.training.weights import load_content
 
@@ -47,10 +50,23 @@ def misfit(cell: Cell, root: Path) -> str:
     return ""
 
 
+def unmade(backbone: Timm) -> str:
+    """Why timm's network cannot be this backbone; empty if it can."""
+    try:
+        with torch.device("meta"):
+            make(backbone)
+    except RecipeError as error:
+        return str(error)
+    return ""
+
+
 def main() -> None:
-    """Answer for the cells on stdin."""
+    """Answer for the cells, or the backbones, on stdin."""
     asked = json.load(sys.stdin)
     warnings.simplefilter("ignore")  # that nothing is copied to tensors without memory
+    if "backbones" in asked:
+        print(json.dumps([unmade(Timm.of_plain(one)) for one in asked["backbones"]]))
+        return
     found = [misfit(Cell.of_plain(cell), Path(asked["root"])) for cell in asked["cells"]]
     print(json.dumps(found))
 

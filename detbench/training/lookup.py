@@ -151,10 +151,18 @@ def check(cells: Iterable[Cell]) -> None:
 
 
 def unknown_networks(cells: Iterable[Cell]) -> list[str]:
-    """Sentences on backbones that timm does not have; seconds if any cell has one of timm's."""
+    """Sentences on backbones that timm does not have, or that cannot be made of its networks as
+    asked; seconds if any cell has one of timm's.
+    """
     backbones = (cell.detector.backbone for cell in cells)
-    names = [one.weights for one in backbones if isinstance(one, Timm)]
-    return [said for one in look_up(names).values() if (said := one.problem)]
+    timms = {one.model_dump_json(): one for one in backbones if isinstance(one, Timm)}
+    names = look_up([one.weights for one in timms.values()])
+    known = [one for one in timms.values() if not names[one.weights].problem]
+    said = [one.problem for one in names.values()]
+    if known:
+        asked = json.dumps({"backbones": [one.model_dump(mode="json") for one in known]})
+        said += _asked("detbench.training.fits", [], asked)
+    return [one for one in said if one]
 
 
 def other_pixels(start: str, pixels: Pixels, trained: Sequence[Sequence[float]]) -> str:

@@ -54,15 +54,19 @@ def parameter_groups(detector: nn.Module, settings: Sgd | AdamW) -> list[dict[st
 
     The order is that of the modules, so an optimiser's state fits the same detector again.
     SGD's settings say what norms and biases get. AdamW does not decay parameters of one dimension.
+    Nothing decays that a module's ``no_weight_decay()`` names, as timm's networks do of tables of
+    positions.
 
     Raises:
         CellFailed: rates are to fall by layer, and the backbone has no ``layers``.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     shares = _layer_shares(detector, settings.layer_decay)
+    kept = _not_decayed(detector)
     for module, name, parameter in _trainable(detector):
         factor, decay = _factor_and_decay(module, name, parameter, settings)
         share = shares.get(id(parameter), 1.0)
+        decay = 0.0 if id(parameter) in kept else decay
         groups.setdefault((factor * share, decay), []).append(parameter)
     return [
         {"params": parameters, "factor": factor, "weight_decay": decay}
@@ -88,6 +92,17 @@ def _layer_shares(detector: nn.Module, decay: float) -> dict[int, float]:
         for module in modules
         for parameter in module.parameters(recurse=False)
     }
+
+
+def _not_decayed(detector: nn.Module) -> set[int]:
+    """Ids of the parameters that some module says should not decay, by their names in it."""
+    found: set[int] = set()
+    for module in detector.modules():
+        named = getattr(module, "no_weight_decay", None)
+        if callable(named):
+            own = dict(module.named_parameters())
+            found |= {id(own[name]) for name in named() if name in own}
+    return found
 
 
 def _trainable(detector: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:

@@ -282,6 +282,7 @@ WRONG = [
     (CLS, "pass", "def forward(self, a): return 1", "its forward is called as forward(outputs"),
     (CLS, "pass", FORWARD + "{'cls': given[0].logits}", "for 2 images, where () is wanted"),
     (JOINT, "pass", FORWARD + "given[1].cls", "gives a Assigned for 2 images, and not scalars"),
+    (JOINT, "pass", FORWARD + "None", "gives a NoneType for 2 images, and not scalars by name"),
     (LEVELS, "pass", "def forward(self): pass", "called as forward(positives): too many"),
     (LEVELS, "pass", FORWARD + "given[0][:2]", "for positives of 5 levels, where (5) is wanted"),
     (LEVELS, "pass", FORWARD + "-given[0]", "gives [0, -1, -2, -3, -4] for positives of 5 lev"),
@@ -316,6 +317,9 @@ def test_what_breaks_the_contract_is_one_line_when_built(
     name = mistakes.module(tmp_path, monkeypatch, text)
     target = own("Mine").replace("own_parts", name)
     mistakes.assert_refused(cell(place % target), name, said)
+    if place in (ASSIGNMENT, CLS, JOINT, LOC):  # where costs are counted too
+        with torch.device("meta"):
+            mistakes.assert_refused(cell(place % target), name, said)
 
 
 def test_an_error_in_a_trial_says_what_it_was_tried_on() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detbench.assembly import build_detector
 from detbench.assembly.common import make
 from detbench.backbones.resnet import DeformableConv
-from detbench.backbones.timm import Timm
+from detbench.backbones.timm import DropPath, Timm
 from detbench.errors import RecipeError, WeightsError
 from detbench.recipe import load, resolve
 from detbench.recipe.light import lighten
@@ -133,11 +133,50 @@ def test_batch_norms(norm: str, moves: bool, learns: bool) -> None:
 
 def test_blocks_are_left_out_in_training_alone() -> None:
     made = small("convnext_tiny", drop_path=0.9, frozen_stages=0)
-    images = torch.randn(1, 3, 32, 32)
+    images = torch.randn(16, 3, 32, 32)
     with torch.no_grad():
         one, other = made.train()(images)[3], made(images)[3]
         assert not torch.equal(one, other)
         assert torch.equal(made.eval()(images)[3], made(images)[3])
+
+
+def test_processes_leave_out_the_blocks_that_one_would() -> None:
+    """Of the whole batch each has its own images' draws."""
+    from detbench.sharding import Shard, on_shard
+
+    made = small("convnext_atto", drop_path=0.6, frozen_stages=0).train()
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.manual_seed(5)
+        whole = made(images)[3]
+        assert not torch.equal(whole, made(images)[3])
+        for rank in range(2):
+            drawing = torch.Generator().manual_seed(5)
+            control: Any = None
+            with on_shard(Shard(rank, 2, 4, False, drawing, control)):
+                own = made(images[rank::2])[3]
+            torch.testing.assert_close(own, whole[rank::2], rtol=1e-5, atol=1e-6)
+        kept = [DropPath(0.25, True).train()(torch.ones(4000, 1)) for _ in range(2)]
+    assert set(kept[0].unique().tolist()) == {0.0, float(torch.tensor(1 / 0.75))}
+    assert kept[0].mean().item() == pytest.approx(1, abs=0.06)
+
+
+def test_tables_of_positions_do_not_decay() -> None:
+    """As timm says of Swin; whose other matrices do."""
+    from detbench.recipe.experiment import AdamW
+    from detbench.training.optimiser import parameter_groups
+
+    made = small(SWIN)
+    named = dict(made.named_parameters())
+    tables = {name for name in named if name.endswith("relative_position_bias_table")}
+    assert tables
+    assert made.no_weight_decay() == tables
+    groups = parameter_groups(made, AdamW(kind="adamw", lr=1e-3))
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    found = {name for name, p in named.items() if decay.get(id(p)) == 0.0 and p.ndim > 1}
+    assert found == tables & {name for name, p in named.items() if p.requires_grad}
+    assert found
+    assert small("convnext_atto").no_weight_decay() == set()
 
 
 def _deformable(module: nn.Module) -> list[DeformableConv]:

@@ -56,6 +56,7 @@ def store_one(results: Path, label: str, minutes: int) -> str:
         ("list", "datasets"),
         ("show", "tscode-table2"),
         ("show", "gfl-r50"),
+        ("claims", "tscode-table1", "ddod-table5"),
         ("check", "tscode-table3", "--profile", "smoke"),
     ],
 )
@@ -96,7 +97,7 @@ def test_list_counts_what_is_measured_in_every_table_that_shares_it(tmp_path: Pa
 
 
 def test_list_datasets_says_what_is_missing() -> None:
-    shapes, coco, voc, faces = as_json("list", "datasets")
+    shapes, coco, voc, faces, many = as_json("list", "datasets")
     assert (shapes["id"], shapes["found"]) == ("shapes", True)
     assert (coco["id"], coco["found"]) == ("coco", False)
     assert "instances_train2017.json" in coco["why"]
@@ -104,6 +105,8 @@ def test_list_datasets_says_what_is_missing() -> None:
     assert "VOC2007/ImageSets/Main/trainval.txt" in voc["why"]
     assert (faces["id"], faces["found"]) == ("widerface", False)
     assert "wider_face_train_bbx_gt.txt" in faces["why"]
+    assert (many["id"], many["found"]) == ("openimages", False)
+    assert "challenge-2019-train-detection-bbox.csv" in many["why"]
 
 
 def test_show_json_is_the_documented_form() -> None:
@@ -300,3 +303,49 @@ def test_durations(seconds: float, said: str) -> None:
     from detbench.cli import estimate
 
     assert estimate.words(seconds) == said
+
+
+def test_claims_json_says_what_was_compared() -> None:
+    found = as_json("claims", "tscode-table1")
+    assert [one["number"] for one in found] == list(range(1, len(found) + 1))
+    assert len({frozenset(one) for one in found}) == 1
+    third = found[3]
+    assert (third["table"], third["kind"], third["analysis"]) == ("tscode-table1", "better", None)
+    assert (third["borne_out"], third["place"]) == ("in part", "section 4.1, Table 1")
+    assert {
+        "what": "GFL + SCE",
+        "metrics": ["ARs"],
+        "share": False,
+        "low": 0.0,
+        "high": None,
+        "value": -0.3,
+        "outcome": "opposite",
+    } in third["printed"]
+    assert found[12]["analysis"] == "curves"
+    assert (found[12]["borne_out"], found[12]["printed"]) == ("not printed", [])
+
+
+def test_claims_of_all_tables_are_those_of_each() -> None:
+    whole = as_json("claims")
+    each = [len(load.table(name).claims) for name in load.tables()]
+    assert len(whole) == sum(each) > 200
+    assert [one["table"] for one in whole] == [
+        name for name, count in zip(load.tables(), each, strict=True) for _ in range(count)
+    ]
+
+
+def test_show_says_how_many_claims_there_are() -> None:
+    assert as_json("show", "tscode-table3")["claims"] == 7
+    assert "Claims: 7 (detbench claims tscode-table3)." in detbench("show", "tscode-table3").stdout
+    assert as_json("show", "beyond-gfl")["claims"] == 0
+    assert "Claims:" not in detbench("show", "beyond-gfl").stdout
+
+
+def test_a_table_without_claims_says_how_they_are_stated() -> None:
+    result = detbench("claims", "beyond-gfl")
+    assert "nothing is claimed: docs/recipes.md says how" in result.stderr
+    assert as_json("claims", "beyond-gfl") == []
+
+
+def test_claims_latex_has_no_character_that_latex_lacks() -> None:
+    assert detbench("claims", "--format", "latex").stdout.isascii()

@@ -36,6 +36,8 @@ def test_list(call: Call, tmp_path: Path) -> None:
         ("voc", "val", "yes", 3),
         ("widerface", "train", "no", None),
         ("widerface", "val", "no", None),
+        ("openimages", "train", "no", None),
+        ("openimages", "val", "no", None),
     ]
 
 

@@ -6,12 +6,14 @@ import time
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
 from detbench import data
 from detbench.data import Category, Sample, loading
+from detbench.data.by_class import ByClass
 from detbench.data.kinds import Coco, Shapes
 from detbench.data.loading import EvalLoader, Processes, TrainLoader, worker_deaths
 from detbench.errors import DataError, ProcessLost
@@ -299,6 +301,108 @@ def test_nothing_to_train_on():
         loader(world=5)
 
 
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "reset"), BrokenPipeError(), EOFError()]
+)
+def test_a_process_that_dies_while_it_sends_is_lost(error: Exception) -> None:
+    """As one that was frozen and then killed: the batch comes by a socket of its."""
+
+    def batches():
+        yield []
+        raise error
+
+    stream = batches()
+    assert loading._next(stream) == []
+    with pytest.raises(ProcessLost, match="a process that loads data died"):
+        loading._next(stream)
+    assert loading._next(iter(())) is None
+
+
+def test_what_loading_itself_raises_is_no_death() -> None:
+    def batches():
+        yield from ()
+        raise ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0.")
+
+    with pytest.raises(ConnectionResetError):
+        loading._next(batches())
+
+
+class Classy(Plain):
+    """Of three classes with an object: one image has class 0, six have class 2, all others 5."""
+
+    def objects(self):
+        """Image 1 has two objects of class 5, and its class counts once."""
+        every = [(1, 5), *((index, 5) for index in self.trainable), (3, 0)]
+        every += [(index, 2) for index in self.trainable[:6]]
+        return (np.array(column, np.int64) for column in zip(*every, strict=True))
+
+
+BY_CLASS = Input(short=(24, 30), long=60, sampling="classes")
+
+
+def sampled(dataset=None, seed=3, batch=4, **processes):
+    processes = Processes(**{"workers": 0, **processes})
+    return TrainLoader(dataset or Classy(), BY_CLASS, PIXELS, batch, seed, processes)
+
+
+def test_classes_are_drawn_alike_then_their_images():
+    dataset = Classy(2300)
+    images = ByClass(dataset).draw(18000, 3, 0)
+    shares = np.bincount(images, minlength=2300) / len(images)
+    few = dataset.trainable[:6]
+    assert shares[3] == pytest.approx(1 / 3 + 1 / 18, abs=0.02)  # the only one of class 0
+    assert shares[[i for i in few if i != 3]] == pytest.approx(np.full(5, 1 / 18), abs=0.01)
+    of_others = shares.sum() - shares[few].sum()
+    assert of_others == pytest.approx(1 / 3, abs=0.02)
+    assert len(set(images.tolist())) > 1700  # nearly all of class 5
+    assert sampled(dataset, batch=10).iterations_per_epoch == 184  # as images with an object
+
+
+def test_drawn_batches_need_nothing_of_those_before_and_ranks_share_them():
+    stream = list(islice(sampled().batches(0), 13))
+    for start in (1, 4, 5, 9):
+        for batch, expected in zip(sampled().batches(start), stream[start:], strict=False):
+            assert same(batch, expected)
+    parts = [list(islice(sampled(rank=rank, world=2).batches(0), 13)) for rank in range(2)]
+    for number, batch in enumerate(stream):
+        for rank in range(2):
+            assert parts[rank][number].image_ids == batch.image_ids[rank::2]
+    ids = [[i for batch in stream[5 * e : 5 * e + 5] for i in batch.image_ids] for e in range(2)]
+    assert ids[0] != ids[1]
+    other = [i for batch in islice(sampled(seed=4).batches(0), 5) for i in batch.image_ids]
+    assert other != ids[0]
+
+
+def test_an_image_that_is_drawn_twice_is_scaled_and_flipped_anew():
+    batches = islice(sampled().batches(0), 10)
+    seen = [
+        (batch.scales[row], batch.targets.boxes[row, 0, 0].item())
+        for batch in batches
+        for row, number in enumerate(batch.image_ids)
+        if number == 3
+    ]
+    assert len(seen) > 8
+    assert len(set(seen)) == 4  # two scales, each flipped and not
+
+
+@pytest.mark.parametrize("classes", [12, 1, 15])
+def test_objects_of_scenes_are_those_to_learn_from(classes):
+    made = data.load(SHAPES.model_copy(update={"classes": classes}), "train", Path())
+    images, labels = made.objects()
+    for index in range(len(made)):
+        assert labels[images == index].tolist() == made.sample(index).labels.tolist()
+
+
+def test_coco_by_class(tmp_path):
+    dataset = data.load(Coco(kind="coco"), "train", make_coco(tmp_path))
+    images, labels = dataset.objects()
+    for index in range(len(dataset)):
+        assert labels[images == index].tolist() == dataset.sample(index).labels.tolist()
+    setting = Input(short=(96,), long=160, sampling="classes")
+    batch = next(TrainLoader(dataset, setting, PIXELS, 4, 0, Processes(workers=0)).batches(0))
+    assert batch.targets.valid.any(dim=1).all()
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_masks_come_with_their_objects(workers, tmp_path):
     dataset = data.load(SHAPES, "train", tmp_path, masks=True)
@@ -328,29 +432,3 @@ def test_masks_stay_with_targets(tmp_path):
     more = targets.padded(targets.boxes.shape[1] + 3).to("cpu")
     assert all((a == b).all() for a, b in zip(more.masks, targets.masks, strict=True))
     assert targets.to("meta").masks[0].device.type == "meta"
-
-
-@pytest.mark.parametrize(
-    "error", [ConnectionResetError(104, "reset"), BrokenPipeError(), EOFError()]
-)
-def test_a_process_that_dies_while_it_sends_is_lost(error: Exception) -> None:
-    """As one that was frozen and then killed: the batch comes by a socket of its."""
-
-    def batches():
-        yield []
-        raise error
-
-    stream = batches()
-    assert loading._next(stream) == []
-    with pytest.raises(ProcessLost, match="a process that loads data died"):
-        loading._next(stream)
-    assert loading._next(iter(())) is None
-
-
-def test_what_loading_itself_raises_is_no_death() -> None:
-    def batches():
-        yield from ()
-        raise ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0.")
-
-    with pytest.raises(ConnectionResetError):
-        loading._next(batches())

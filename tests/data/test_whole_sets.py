@@ -87,7 +87,8 @@ def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
 
 def test_others_in_cocos_layout_are_found(root: Path, tmp_path: Path) -> None:
     convert(COCO, root, root / "mine", ("train", "val"), Choice(limit=2, copy=True), quiet)
-    [name] = {one.dataset for one in inventory.take(root)} - {"shapes", "coco", "voc", "widerface"}
+    known = {"shapes", "coco", "voc", "widerface", "openimages"}
+    [name] = {one.dataset for one in inventory.take(root)} - known
     assert name.startswith(f"coco:{root}/mine/annotations/instances_train.json:{root}/mine/train:")
     assert list(inventory.others(root / "nothing")) == []
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detbench.errors import DataError, RecipeError
-from detbench.evaluation import accumulate, matching
+from detbench.evaluation import accumulate, coco, matching
 from detbench.evaluation.coco import evaluate
-from detbench.evaluation.metric import METRICS, parse
+from detbench.evaluation.metric import AREAS, METRICS, THRESHOLDS, parse
 from detbench.recipe.experiment import Evaluation
+from detbench.recipe.metrics import SIZED
 
 CATEGORIES = (3, 1, 8)  # not sorted; 8 has no objects
 
@@ -72,6 +73,26 @@ def test_metrics_equal_pycocotools_bit_for_bit(
     setting = Evaluation(max_detections=maximum, area_scale=scale, limit=limit)
     expected = evaluate(truth, results, setting, "pycocotools")
     assert accumulate.metrics(matching.match(truth, results, setting)) == expected
+
+
+def test_a_size_at_one_iou_is_that_slice_of_pycocotools_arrays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth, results = crowded(7, images=20)
+    held = []
+    monkeypatch.setattr(coco, "summary", lambda precision, _: held.append(precision) or {})
+    setting = Evaluation(area_scale=0.5)
+    evaluate(truth, results, setting, "pycocotools")
+    matches = matching.match(truth, results, setting)
+    found = accumulate.values(matches, SIZED)
+    again = accumulate.replicate(matches, np.ones((20, 1), int), [*map(parse, SIZED)], np.float64)
+    assert len(found) == 30
+    for (name, value), drawn in zip(found.items(), again[:, 0], strict=True):
+        size, percent = name[2], int(name[3:])
+        part = held[0][THRESHOLDS.index(percent), :, :, AREAS.index(size)]
+        assert value == part[part > -1].mean(), name
+        assert drawn == pytest.approx(value, rel=0, abs=1e-12), name
+    assert len(set(found.values())) > 10
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -226,6 +247,8 @@ def test_replicates_in_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     [
         ("APxs", "no metric 'APxs', did you mean 'APs'?"),
         ("mAP", "no metric 'mAP'"),
+        ("AP60s", "ARm, ARl, APs50 to APl95)"),
+        ("APs61", "no metric 'APs61', did you mean 'APs6"),
         ("AP[class 33]", "no class 'class 33', did you mean 'class 3'?"),
         ("", "no metric ''"),
     ],

@@ -17,6 +17,7 @@ TABLES = [
     "decoupled-rcnn-table11",
     "double-head-table2",
     "tsd-table1",
+    "tsd-table5",
 ]
 ROWS = [
     pytest.param(table, row, id=f"{table} {row.label}")

@@ -43,3 +43,18 @@ def test_anchors_rounded_in_cells_by_stride():
 def test_anchors_are_not_rounded_unasked():
     first = anchors(4, 8.0, 0.5, rounding=None)[0]
     assert [round(value, 3) for value in first] == [-20.627, -9.314, 24.627, 13.314]
+
+
+def test_sides_and_ratios_of_ones_own():
+    """TSD's on OpenImages: 8, 11 and 14 strides at six ratios, 18 anchors a cell."""
+    ratios, sides = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0), (8.0, 11.0, 14.0)
+    grid = anchor_grid(1.0, 1, ratios, 0.5, 1, None, sides)
+    assert grid.per_cell == 18
+    boxes = grid.lay([(1, 1)], [16], torch.zeros(1)).boxes
+    width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)
+    expected = [(side * 16, ratio) for ratio in ratios for side in sides]
+    torch.testing.assert_close((width * height).sqrt(), torch.tensor([one for one, _ in expected]))
+    torch.testing.assert_close(height / width, torch.tensor([ratio for _, ratio in expected]))
+    eight = anchor_grid(8.0, 1, ratios, 0.5, 1, "corners")
+    scaled = anchor_grid(8.0, 1, ratios, 0.5, 1, "corners", (1.0, 1.375))
+    assert scaled.shapes[::2] == eight.shapes

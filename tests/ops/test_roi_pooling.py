@@ -2,7 +2,9 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
+from detbench.ops import reading
 from detbench.ops import roi_pooling as ops
+from detbench.ops.reading import bilinear
 from detbench.ops.roi_pooling import Bins, ShiftedBins
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -183,11 +185,54 @@ def test_gradients_reach_maps_and_shifts(pooling):
     assert torch.autograd.gradcheck(pool, (level, shares), eps=1e-6, atol=1e-4)
 
 
+@pytest.mark.parametrize("pooling", ["aligned", "whole-pixels"])
+def test_what_is_read_at_once_is_bounded_and_changes_nothing(pooling, monkeypatch):
+    """Both ways: the same means, and gradients of maps and shifts, but for the order of sums."""
+    shares = torch.randn(4, 7, 7, 2, generator=torch.Generator().manual_seed(1)) * 0.1
+    weights = torch.randn(4, 3, 7, 7, generator=torch.Generator().manual_seed(2))
+    found, sizes = [], []
+    kept = torch.nn.functional.grid_sample
+
+    def noted(*given, **settings):
+        read = kept(*given, **settings)
+        sizes.append(read.numel())
+        return read
+
+    monkeypatch.setattr(torch.nn.functional, "grid_sample", noted)
+    for at_once in (reading.AT_ONCE, 2 * 3 * 28**2):  # two regions of three channels
+        monkeypatch.setattr(reading, "AT_ONCE", at_once)
+        leaves = [level.clone().requires_grad_() for level in LEVELS]
+        moved = shares.clone().requires_grad_()
+        rois = torch.cat((ROIS, ROIS.flip(0)))
+        bins = ShiftedBins(7, 4, pooling)
+        pooled = ops.deformable(leaves, STRIDES, rois, torch.cat((moved, moved)), bins)
+        (pooled[:4] * weights).sum().backward()
+        found.append([pooled.detach(), moved.grad, *(leaf.grad for leaf in leaves)])
+        assert max(sizes) <= at_once
+    assert len(sizes) > 6
+    for whole, parts in zip(*found, strict=True):
+        assert whole.any()
+        assert torch.allclose(parts, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("image", [[0, 1, 0, 1], [1, 1, 1, 1], [1, 0, 0, 0]])
+def test_regions_may_be_of_any_image_in_any_order(image):
+    rois = ROIS.clone()
+    rois[:, 0] = torch.tensor(image)
+    shares = torch.randn(4, 7, 7, 2, generator=torch.Generator().manual_seed(1)) * 0.1
+    pooled = ops.deformable(LEVELS, STRIDES, rois, shares, SHIFTED)
+    for index, one in enumerate(rois):
+        alone = [level[image[index]][None] for level in LEVELS]
+        own = torch.cat((one.new_zeros(1), one[1:]))[None]
+        expected = ops.deformable(alone, STRIDES, own, shares[index][None], SHIFTED)
+        assert torch.allclose(pooled[index], expected[0], atol=1e-6)
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (4, 1)])
 def test_outside_is_zero_on_the_narrowest_maps_too(height, width):
     level = torch.arange(1.0, 1 + height * width).reshape(1, 1, height, width)
     points = torch.tensor([[-1.5, 0], [-0.5, 0], [0, 0], [width - 0.5, 0], [width + 0.5, 0]])
-    read = ops.bilinear(level, torch.tensor([0]), points[None, None])
+    read = bilinear(level, torch.tensor([0]), points[None, None])
     expected = torch.tensor([0.0, 1, 1, width, 0])
     assert torch.allclose(read.flatten(), expected, atol=1e-5)
 

@@ -1,5 +1,5 @@
-"""COCO JSON of annotations and results, VOC XML and lists, WIDER FACE's text and MATLAB lists:
-refused in one line, or scored.
+"""COCO JSON of annotations and results, VOC XML and lists, WIDER FACE's text and MATLAB lists,
+OpenImages' CSV and hierarchy: refused in one line, or scored.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from made_voc import IMAGE, OBJECT
 from made_widerface import as_text, write_lists
 from malformed import budget, changed, damaged, judge, junk, nested
+from PIL import Image
 
-from detbench.data import coco_check, widerface_files
+from detbench.data import coco_check, openimages_files, widerface_files
 from detbench.data import voc_xml as voc
-from detbench.evaluation import coco, results, truth
+from detbench.evaluation import coco, openimages, results, truth
 from detbench.evaluation.detections import check_results
 from detbench.recipe.experiment import Evaluation
 
@@ -285,7 +286,61 @@ def test_bytes_of_wider_lists(wider: Path, content: Any, part: str) -> None:
     _wider(wider, as_text(FACES).encode(), part, content.draw(damaged(sound)))
 
 
-def test_what_these_tests_damage_is_sound(file: Path, devkit: Path, wider: Path) -> None:
+RELEASED = {
+    "boxes.csv": (
+        "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\n"
+        "00000000000000aa,/m/0b,0.1,0.5,0.25,0.75,0\n"
+        "00000000000000ab,/m/0a,0,1,0,1,1\n"
+    ),
+    "labels.csv": (
+        "ImageID,LabelName,Confidence\n00000000000000aa,/m/0b,1\n00000000000000ac,/m/0a,0\n"
+    ),
+    "classes.csv": '/m/0a,Animal\n/m/0b,"Dog, small"\n',
+    "hierarchy.json": '{"LabelName": "/m/0", "Subcategory": [{"LabelName": "/m/0a", '
+    '"Subcategory": [{"LabelName": "/m/0b"}]}]}',
+}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("openimages")
+    for name in ("aa", "ab", "ac"):
+        Image.new("RGB", (40, 30)).save(root / f"{'0' * 14}{name}.jpg")
+    return root
+
+
+def _many(root: Path, part: str = "", damage: bytes = b"") -> bool:
+    paths = [root / name for name in RELEASED]
+    for path in paths:
+        path.write_bytes(damage if path.name == part else RELEASED[path.name].encode())
+    boxes, labels, classes, hierarchy = paths
+
+    def use() -> None:
+        files = openimages_files.Files(boxes, classes, root, labels, hierarchy)
+        found = openimages_files.require(openimages_files.read(files), files)
+        openimages.evaluate(found, [])
+
+    return judge(use, *RELEASED)
+
+
+@budget(80, 1500)
+@given(content=st.data(), part=st.sampled_from(list(RELEASED)))
+def test_bytes_of_openimages(many: Path, content: Any, part: str) -> None:
+    _many(many, part, content.draw(damaged(RELEASED[part].encode())))
+
+
+@pytest.mark.parametrize("part", RELEASED)
+@pytest.mark.parametrize(
+    "content", [b"\n", b"\x00" * 40, b'"' * 9, json.dumps(nested(900)).encode(), *BOMS]
+)
+def test_odd_openimages(many: Path, part: str, content: bytes) -> None:
+    assert not _many(many, part, content)
+
+
+def test_what_these_tests_damage_is_sound(
+    file: Path, devkit: Path, wider: Path, many: Path
+) -> None:
+    assert _many(many)
     assert _annotations(file, _as_json(TRUTH))
     assert _results(file, _as_json(FOUND))
     assert _voc(devkit, XML.encode())

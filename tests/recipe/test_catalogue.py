@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detbench.data.kinds import Coco, Shapes, Voc, WiderFace
+from detbench.data.kinds import Coco, OpenImages, Shapes, Voc, WiderFace
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cosine, Steps
@@ -143,10 +143,24 @@ DETECTORS = (
         "ddod-x101-32x4d-dcn": {},
         "fcos-r101": {},
         "gfl-x101-64x4d": {},
+        "paa-r101": {},
+        "paa-r101-dcn": {},
+        "paa-x101-64x4d": {},
+        "paa-x101-64x4d-dcn": {},
+        "gflv2-r101": {},
+        "gflv2-x101-32x4d": {},
+        "gflv2-x101-32x4d-dcn": {},
+        "ota-r101": {},
+        "ota-x101-64x4d": {},
+        "ota-x101-64x4d-dcn": {},
+        "retinanet-r101": {},
+        "tsd-r101": {},
         "gfl-x101-64x4d-dcn": {},
         "fcos-x101-64x4d": {},
         "tsd-baseline-r50": {"AP": 36.1},
         "tsd-r50": {"AP": 41.0},
+        "tsd-cascade-r50": {},
+        "tsd-cascade-baseline-r50": {},
         "mask-rcnn-r50": {"AP": 38.2, "maskAP": 34.7, "gflops": 260.14, "params_m": 44.17},
         "mask-rcnn-r101": {"AP": 40.0, "maskAP": 36.1},
         "tsd-mask-rcnn-r50": {"AP": 41.5, "maskAP": 35.8},
@@ -165,7 +179,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
-    assert [len(names) for names in counts] == [40, 63, 17, 3]
+    assert [len(names) for names in counts] == [46, 77, 25, 3]
 
 
 def _two_stage() -> dict[str, str]:
@@ -224,7 +238,7 @@ def test_every_row_resolves_under_every_profile(name: str, profile: str) -> None
         assert row.cell is not None
         assert row.paper_detector is not None
         assert row.cell.detector.skeleton == row.paper_detector.skeleton
-        kind: Any = (Coco, Voc, WiderFace) if profile == "paper" else Shapes
+        kind: Any = (Coco, Voc, WiderFace, OpenImages) if profile == "paper" else Shapes
         assert isinstance(row.cell.data, kind)
 
 
@@ -251,22 +265,34 @@ SCHEDULES = {
     "coco-90k-ota": ("coco", (None, 90_000), 16, 0.01, (60_000, 80_000), (1000, 0.001)),
     "coco-3x-defcn": ("coco", (None, 270_000), 16, 0.01, (210_000, 250_000), (1000, 0.001)),
     "coco-2x-decoupled-rcnn": ("coco", (24, None), 8, 0.01, (16, 22), (500, 0.001)),
+    "coco-18e": ("coco", (18, None), 16, 0.01, (12, 16), (500, 0.001)),
+    "coco-18e-frcnn": ("coco", (18, None), 16, 0.02, (12, 16), (500, 0.001)),
+    "coco-180k-ota": ("coco", (None, 180_000), 16, 0.01, (120_000, 160_000), (1000, 0.001)),
+    "coco-20e-tsd": ("coco", (20, None), 32, 0.04, (16, 19), (3665, 0.00125 / 0.04)),
+    "coco-2x-frcnn": ("coco", (24, None), 16, 0.02, (16, 22), (500, 0.001)),
     "coco-2x-ms": ("coco", (24, None), 16, 0.01, (16, 22), (500, 0.001)),
     "coco-2x-ms-640": ("coco", (24, None), 16, 0.01, (16, 22), (500, 0.001)),
+    "coco-2x-ms-960": ("coco", (24, None), 16, 0.01, (16, 22), (500, 0.001)),
     "coco-2x-ms-ddod": ("coco", (24, None), 32, 0.02, (16, 22), (500, 0.001)),
     "coco-double-head": ("coco", (None, 180_000), 8, 0.01, (120_000, 160_000), (500, 1 / 3)),
     "coco-tsd": ("coco", (13, None), 32, 0.04, (8, 11), (3665, 0.00125 / 0.04)),
+    "coco-3x-tsd": ("coco", (34, None), 32, 0.04, (24, 33), (3665, 0.00125 / 0.04)),
     "voc-decoupled-rcnn": ("voc", (12, None), 8, 0.005, (9,), (0, 0.001)),
     "voc07-double-head": ("voc", (None, 8750), 8, 0.008, (6250,), (500, 1 / 3)),
+    "openimages-tsd": ("openimages", (13, None), 32, 0.04, (8, 11), (52344, 0.00125 / 0.04)),
     "widerface-ddod": ("widerface", (600, None), 24, 0.0075, (30, 0.01), (500, 0.001)),
 }
 
 SHORT = {"coco-3x-defcn": (640, 672, 704, 736, 768, 800)}
 
 
-SEVERAL_SCALES = {  # the smallest and the largest of a range of sides
+LONG = {"coco-3x-tsd": 1600}
+SEVERAL_SCALES = {  # the smallest and the largest of a range of sides, and the test's if another
+    "coco-180k-ota": (640, 800),
+    "coco-3x-tsd": (400, 1400, 800),
     "coco-2x-ms": (480, 800),
     "coco-2x-ms-640": (640, 800),
+    "coco-2x-ms-960": (480, 960, 800),
     "coco-2x-ms-ddod": (480, 800),
 }
 
@@ -290,8 +316,9 @@ def test_schedule_is_the_papers(name: str) -> None:
     assert training.reference_batch == training.batch
     assert training.weights == "default"
     sides = (SHORT | SEVERAL_SCALES).get(name, (800,))
-    assert (training.input.short, training.input.long) == (sides, 1333)
+    assert (training.input.short, training.input.long) == (sides, LONG.get(name, 1333))
     assert (training.input.draw == "range") == (name in SEVERAL_SCALES)
+    assert (training.input.sampling == "classes") == (name == "openimages-tsd")
 
 
 def test_schedules_on_voc_name_the_papers_lists() -> None:

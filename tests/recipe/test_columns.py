@@ -27,6 +27,7 @@ TABLE = load.table("tscode-table1")
         (" +AP60 , errors", (*TABLE.columns, "AP60", *ERRORS)),
         ("+AP", TABLE.columns),
         ("gflops,AP95", ("gflops", "AP95")),
+        ("+APs60,APl90", (*TABLE.columns, "APs60", "APl90")),
     ],
 )
 def test_columns_replace_or_come_after_the_tables(text: str, columns: tuple[str, ...]) -> None:

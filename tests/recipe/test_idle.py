@@ -233,6 +233,13 @@ def test_rows_of_ones_own_table_are_looked_at() -> None:
         'row "1": features.loc.norm does nothing here: levels without -1 need no convolution'
     ]
     assert resolve.cells(_rows({"features": features}, paper="tscode"), SMOKE)
+    # A backbone comes with its weights, whether a run asks for them or not.
+    brought = {"kind": "resnet", "depth": 101, "deformable_stages": [5], "weights": "some.pth"}
+    with pytest.raises(RecipeError) as caught:
+        resolve.cells(_rows({"backbone": brought}), SMOKE)
+    assert caught.value.mistakes == [
+        "row \"0\": backbone.deformable_stages does nothing here: backbone.deformable is 'none'"
+    ]
 
 
 def test_every_published_table_may_be_copied() -> None:
@@ -241,6 +248,38 @@ def test_every_published_table_may_be_copied() -> None:
         for profile in (PAPER, SMOKE):
             for row in resolve.cells(name, profile):
                 assert row.cell is None or idle.of_row(row.cell, row.row) == [], row.row.label
+
+
+def test_numbers_beyond_what_there_is_are_told_and_run() -> None:
+    def told(detector: str, *overrides: str) -> list[str]:
+        row = resolve.cell(detector, PAPER, 0, overrides)
+        return [one for one in row.warnings if "scratch" not in one and "rate" not in one[:9]]
+
+    cosine = "training.schedule={ kind = 'cosine', period = %s }"
+    (said,) = told("fcos-r50", cosine % "24")
+    assert said.startswith("training.schedule.period is 24 epochs, and the training ends at 12")
+    assert told("fcos-r50", cosine % "12") == []
+    (said,) = told("defcn-r50", "predictor.neighbours=10")
+    assert said.startswith("predictor.neighbours is 10, and a pyramid of 5 levels has 4")
+    assert told("defcn-r50", "predictor.neighbours=4") == []
+
+
+def test_numbers_too_small_for_float32_are_refused() -> None:
+    sigma = "assignment.both.sigma=%s"
+    (mistake,) = refused("dw-r50", PAPER, sigma % "1e-30")
+    assert "assignment.both.sigma" in mistake
+    assert refused("dw-r50", PAPER, sigma % "0.001") == []
+    (mistake,) = refused("ota-r50", PAPER, "assignment.both.epsilon=1e-30")
+    assert "assignment.both.epsilon" in mistake
+
+
+def test_sides_that_a_range_never_reads() -> None:
+    """Between its ends; the last one is that of testing."""
+    asked = "training.input={ short = [%s], draw = 'range' }"
+    (mistake,) = refused("fcos-r50", PAPER, asked % "480, 640, 800")
+    assert "draws between 480 and 800 and never reads 640" in mistake
+    assert refused("fcos-r50", PAPER, asked % "480, 800, 640") == []
+    assert refused("fcos-r50", PAPER, asked.replace("range", "listed") % "480, 640, 800") == []
 
 
 def test_options_of_a_run_that_would_do_nothing() -> None:

@@ -53,7 +53,7 @@ def test_all_mistakes_at_once(write: Write) -> None:
         'mine.toml: rows[0].fidelity: given the string "good" '
         "(choices: official-config, official-code, text-only)",
         "mine.toml: titel: unknown key 'titel', did you mean 'title'? (choices: id, title, paper, "
-        "columns, schedule, input, published_on, notes, breaks, baseline, rows)",
+        "columns, schedule, input, published_on, notes, breaks, baseline, rows, claims)",
         'mine.toml: rows[1] "A": label: another row has it too',
     ]
 
@@ -103,6 +103,10 @@ def test_all_mistakes_at_once(write: Write) -> None:
         (
             'heads.both = { kind = "custom", target = "mymodule" }',
             "heads.both.target: given the string \"mymodule\", expected 'package.module:Class'",
+        ),
+        (
+            'candidates = { kind = "anchors", scales = 3, multiples = [1.5] }',
+            "candidates: give 'multiples', or 'scales' and 'octaves'",
         ),
         (
             'heads.both = "tower"',

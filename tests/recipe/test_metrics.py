@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from detbench.evaluation import accumulate, coco, metric, voc, widerface
+from detbench.evaluation import accumulate, coco, metric, openimages, voc, widerface
 from detbench.evaluation.error_types import ErrorTypes
 from detbench.measure import figures
 from detbench.recipe import columns, load, metrics
@@ -17,14 +17,14 @@ from detbench.report import scores
 def test_every_metric_is_given_by_what_its_block_says() -> None:
     errors = {field.name for field in fields(ErrorTypes)}
     assert {METRICS[key].source for key in metrics.of("error")} == errors - {"ap50"}
-    assert metrics.of("own score") == (*voc.METRICS, *widerface.METRICS)
+    assert metrics.of("own score") == (*voc.METRICS, *widerface.METRICS, *openimages.METRICS)
     for key in metrics.of("cost"):
         module, _, name = METRICS[key].source.partition(":")
         assert module == figures.__name__
         assert callable(getattr(figures, name))
-    for key in metrics.of("score"):
+    for key in metrics.of("score", "sized"):
         metric.parse(key)
-    assert metrics.of("cited") == ("runtime_s", "fps")
+    assert metrics.of("cited") == ("openimages-lb", "runtime_s", "runtime_ms", "fps")
 
 
 def test_order_titles_digits_and_direction() -> None:
@@ -32,13 +32,15 @@ def test_order_titles_digits_and_direction() -> None:
         *("AP", "AP50", "AP55", "AP60", "AP65", "AP70", "AP75", "AP80", "AP85", "AP90", "AP95"),
         *("APs", "APm", "APl", "AR", "ARs", "ARm", "ARl"),
     ) == metrics.SCORES
+    assert tuple(f"AP{s}{iou}" for s in "sml" for iou in range(50, 100, 5)) == metrics.SIZED
+    assert metrics.listed(("AP", *metrics.SIZED, "AR")) == "AP, APs50 to APl95, AR"
     assert metrics.COSTS == ("gflops", "params_m", "total_params_m", "loc_convs_mi")
     assert metrics.GROUPS == {"errors": ("E_cls", "E_loc", "E_both", "E_dupe", "E_bkg", "E_miss")}
     assert metrics.COLUMNS[-2:] == ("E_fp", "E_fn")
     shown = {key: (METRICS[key].title, METRICS[key].digits) for key in ("AP", "gflops", "E_dupe")}
     assert shown == {"AP": ("AP", 1), "gflops": ("GFLOPs", 2), "E_dupe": ("Dupe", 1)}
     lower = {key for key, one in METRICS.items() if one.lower}
-    assert lower == set(metrics.of("cost", "cited", "error")) - {"fps"}
+    assert lower == set(metrics.of("cost", "cited", "error")) - {"fps", "openimages-lb"}
 
 
 def test_a_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,13 @@ ROWS = {
     "tsd-table2": 2,
     "tsd-table3": 4,
     "tsd-table4": 6,
+    "tsd-table5": 10,
+    "tsd-table6": 8,
+    "tsd-table7": 4,
+    "tsd-table8": 25,
+    "tsd-table9": 2,
     "tsd-figure4": 15,
+    "tsd-figure6": 2,
     "decoupled-rcnn-table1": 5,
     "decoupled-rcnn-table2": 4,
     "decoupled-rcnn-table3": 6,
@@ -130,7 +136,17 @@ def test_a_row_without_a_detector_says_why(name: str) -> None:
             ("tsd-table3", "TSD + M_cls + M_loc"),
             ("tsd-table4", "PC Point.w, Prop.w"),
             ("tsd-figure4", "M_cls and M_loc 0.2"),
+            ("tsd-table5", "ResNet-50 + TSD"),
+            ("tsd-table9", "TSD"),
+            ("tsd-figure6", "TSD"),
         ],
+        [
+            ("tsd-table1", "ResNet-50"),
+            ("tsd-table5", "ResNet-50"),
+            ("tsd-table9", "Faster R-CNN"),
+            ("tsd-figure6", "Faster R-CNN"),
+        ],
+        [("tsd-table8", "TSD† ResNet-101"), ("tsd-table8", "TSD ResNet-101")],
     ],
 )
 def test_what_tables_share_has_one_identity(same: list[tuple[str, str]]) -> None:
@@ -140,7 +156,8 @@ def test_what_tables_share_has_one_identity(same: list[tuple[str, str]]) -> None
 def test_different_rows_are_different_cells() -> None:
     for name in TABLES:
         found = cells(name)
-        assert len({digest(cell) for cell in found.values()}) == len(found), name
+        on_two_sets = name == "tsd-table8"  # one model, on minival and on test-dev
+        assert len({digest(cell) for cell in found.values()}) == len(found) - on_two_sets, name
 
 
 # --- one training, several readouts ---------------------------------------------------------------

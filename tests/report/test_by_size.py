@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from report.made_store import make
 
 from detbench.recipe.experiment import Cell
-from detbench.report import by_size
+from detbench.recipe.metrics import SIZED
+from detbench.report import ablation, by_size
+from detbench.report.results import TableResults
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.plan import Plan
@@ -14,8 +17,6 @@ SIDES = {"s": 32, "m": 96, "l": 1e5}
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    from dataclasses import replace
-
     return replace(make("smoke", overrides=("data.variant=easy",)), data_root=tmp_path)
 
 
@@ -52,19 +53,32 @@ def test_sizes_and_thresholds_part(plan: Plan, tmp_path: Path) -> None:
     assert reason == ""
     [seeds] = found.values()
     [one] = seeds
-    assert set(one) == set(by_size.METRICS)
+    assert set(one) == set(SIZED)
     # A neighbour of another size may lie close by.
-    assert one["AP50m"] is not None
-    assert one["AP50m"] < 0.01
-    assert one["AP50l"] is not None
-    assert one["AP50l"] > 0.5
-    assert one["AP55l"] is not None
-    assert one["AP55l"] < 0.2
+    assert one["APm50"] is not None
+    assert one["APm50"] < 0.01
+    assert one["APl50"] is not None
+    assert one["APl50"] > 0.5
+    assert one["APl55"] is not None
+    assert one["APl55"] < 0.2
     # The second time it is read.
     assert by_size.of_plan(plan, store) == (found, "")
     [kept] = (store.work("sizes")).iterdir()
     kept.write_text("garbled")
     assert by_size.of_plan(plan, store) == (found, "")
+
+
+def test_they_are_columns_and_what_rows_are_compared_by(plan: Plan, tmp_path: Path) -> None:
+    store = _store(plan, tmp_path, "m")
+    table = plan.table.model_copy(update={"columns": ("gflops", "APm50", "APl50")})
+    results = TableResults(replace(plan, table=table), store)
+    first, second, *_ = ablation.payload(results)["rows"]
+    [[one]] = by_size.of_plan(plan, store)[0].values()
+    for name in ("APm50", "APl50"):
+        assert first["measured"][name] == pytest.approx(100 * (one[name] or 0))
+    assert second["reasons"]["APl50"] == "not run with profile smoke"
+    assert results.main_metric == "APm50"
+    assert by_size.values([{"APs50": 0.5}, {"APs50": None}], "APs50") == by_size.UNDEFINED
 
 
 def test_why_there_is_none(plan: Plan, tmp_path: Path) -> None:

@@ -119,6 +119,16 @@ def test_latency_is_drawn_where_it_is_known(store: Store) -> None:
     assert points.get_xydata().tolist() == [[12.5, 30.0]]
 
 
+def test_printed_milliseconds_are_drawn_as_seconds_are(store: Store) -> None:
+    plan = plans.choose(plans.Request("tsd-table5", "smoke", Path("data"), (0,), "ResNet-50*"))
+    [picture] = figures.pictures(TableResults(plan, store)).found
+    [ax] = picture.draw().axes
+    assert ax.get_xlabel() == "ms / image, as the paper prints it"
+    points = [line for line in ax.lines if line.get_gid() == "points"]
+    drawn = sorted(float(x) for line in points for x in line.get_xdata())
+    assert drawn == [159.4, 174.9]
+
+
 def test_rows_on_different_data_share_no_axes(store: Store) -> None:
     fcos, atss, *_ = TABLE.rows
     other = atss.model_copy(update={"schedule": "voc-decoupled-rcnn"})

@@ -11,6 +11,7 @@ import pytest
 from report.made_store import all_metrics, curve, fail, fill
 
 from detbench.recipe import load
+from detbench.recipe.metrics import SIZED
 from detbench.recipe.table import Row, Table
 from detbench.report import ablation, best, by_size, differences, figures
 from detbench.report.figures.rows import of_grid
@@ -184,7 +185,7 @@ def test_a_cell_has_one_mark_in_every_plot(store: Store) -> None:
 
 def test_plots_from_detections_leave_copies_out(store: Store, monkeypatch: Any) -> None:
     plan = done(store, planned(), 0.4, 0.3)
-    metrics = dict.fromkeys(by_size.METRICS, 0.5)
+    metrics = dict.fromkeys(SIZED, 0.5)
     monkeypatch.setattr(by_size, "_of_task", lambda store, task, truths: metrics)
     assert list(by_size.of_plan(plan, store)[0]) == ["FCOS", "deeper"]
     monkeypatch.setattr("detbench.report.error_columns.values", lambda *rest: [0.1])

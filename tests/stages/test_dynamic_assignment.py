@@ -108,8 +108,34 @@ def test_a_match_is_the_best_of_all_pairs() -> None:
     assert (places >= 0).all()
     mine = quality.gather(1, places[:, None]).sum()
     assert mine.item() == pytest.approx(float(quality[rows, columns].sum()), abs=1e-4)
-    within = inside[rows, columns]
-    assert places[within].tolist() == columns[within.numpy()].tolist()
+    assert not inside[rows, columns].all()
+    assert places.tolist() == columns.tolist()
+
+
+def test_a_transport_with_objects_out_of_reach_is_that_of_all_pairs() -> None:
+    """Against OTA's cost matrix and its arg-max, with 1e6 where a place is not in the centre."""
+    given, wanted = outputs(seed=3), targets(torch.cat((objects(12), SCENES["tiny"])))
+    assigner = make(MATCH["transport"])
+    problem, anywhere = assigner.problem(given, wanted)
+    count, total = len(wanted.boxes[0]), len(given.candidates.points)
+    assert 0 < len(anywhere[0]) < count
+    cost = torch.full((count, total), 1e6)
+    finite = problem.cost[0].isfinite()
+    rows = torch.arange(count)[:, None].expand_as(finite)
+    cost[rows[finite], problem.places[0][finite]] = problem.cost[0][finite]
+    cost[anywhere[0]] = 1e6 + problem.far[0, :-1]
+    cost = torch.cat((cost, problem.far[0, -1:])).double()
+    supply = problem.supply.scatter_add(1, anywhere, problem.given)[0].double()
+    supply = torch.cat((supply, total - supply.sum(dim=0, keepdim=True)))
+    row, epsilon = torch.zeros(count + 1, 1, dtype=torch.float64), assigner.solver.epsilon
+    for _ in range(assigner.solver.iterations):
+        column = -(row - cost / epsilon).logsumexp(dim=0)
+        row = (supply + 1e-8).log()[:, None] - (column - cost / epsilon).logsumexp(1, True)
+    plan = (row - cost / epsilon + column).exp()
+    best = (plan / plan.amax(dim=1, keepdim=True)).argmax(dim=0)
+    mine = assigner(given, wanted, 0.0).matched[0]
+    assert mine.tolist() == best.masked_fill(best == count, -1).tolist()
+    assert set(anywhere[0].tolist()) <= set(mine.tolist())
 
 
 def test_two_objects_that_want_one_place() -> None:
@@ -154,6 +180,22 @@ def test_the_best_predictions_may_be_far_from_the_object() -> None:
     nearest = make(assignment.CostAssignment(kind="cost"))(given, targets(box), 0.0).matched[0]
     assert best[far] == 0
     assert nearest[far] == -1
+
+
+def test_the_best_predictions_may_be_right_at_an_objects_edge() -> None:
+    """By less than the 0.01 pixels that nearest anchors need; on the edge they are outside."""
+    given = outputs()
+    place = int((given.candidates.points - torch.tensor([68.0, 68.0])).square().sum(1).argmin())
+    x, y = given.candidates.points[place].tolist()
+    given.logits[0, place, 0] = 9.0
+    for margin, kinds in ((0.005, {"best"}), (0.02, {"best", "nearest"}), (0.0, set())):
+        box = torch.tensor([[x - margin, y - 6.0, x + 12.0, y + 6.0]])
+        sides = torch.cat((torch.tensor([x, y]) - box[0, :2], box[0, 2:] - torch.tensor([x, y])))
+        given.code[0, place] = sides / given.candidates.strides[place]
+        for among in ("best", "nearest"):
+            option = assignment.CostAssignment(kind="cost", among=among)
+            matched = make(option)(given.detached, targets(box), 0.0).matched[0]
+            assert (matched[place] == 0) == (among in kinds), (margin, among)
 
 
 def test_best_predictions_are_the_same_a_few_objects_at_a_time(

@@ -107,6 +107,7 @@ CASES = {
     "learnt prior": ("autoassign-r50", "data.train=10", *STEADY),
     "weights": ("dw-r50", "data.train=10", *STEADY),
     "matched": ("defcn-r50", "data.train=10", *STEADY),
+    "guided": ("gflv2-r50", "training.iterations=2", *STEADY),
     "transported": ("ota-r50", "training.iterations=2", *STEADY),
     "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
     "rest": ("retinanet-r50", "data.train=10", *STEADY),

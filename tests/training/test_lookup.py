@@ -39,6 +39,26 @@ def test_a_process_of_its_own_tells_of_names(found: dict[str, Answer]) -> None:
     assert (found["resnet50.a1_in1k"].origin, found["resnet50.a1_in1k"].cached) == ("timm", False)
 
 
+def test_networks_of_timms_that_cannot_be_made_are_said_before_anything_runs() -> None:
+    """All in one process, and those that can be are not."""
+    cells = []
+    for settings in (
+        'name = "vit_tiny_patch16_224"',
+        'name = "vgg11", drop_path = 0.1',
+        'name = "swin_tiny_patch4_window7_224", deformable = "v1"',
+        'name = "convnext_atto", frozen_stages = 0',
+        'name = "resnet51"',
+    ):
+        row = resolve.cell("fcos-r50", "paper", 0, [f'backbone={{ kind = "timm", {settings} }}'])
+        assert row.cell is not None
+        cells.append(row.cell)
+    odd, strides, drops, deformable = lookup.unknown_networks(cells)
+    assert "has maps at strides 16, and not 4, 8, 16 and 32" in strides
+    assert "'vgg11' cannot leave out blocks" in drops
+    assert "has no 3x3 convolution" in deformable
+    assert "resnet51" in odd
+
+
 def test_names_without_need_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup.subprocess, "run", lambda *_, **__: pytest.fail("started"))
     assert lookup.look_up([]) == {}

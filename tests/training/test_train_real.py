@@ -61,6 +61,7 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
         ("tood-r50", ("detector.assignment.both.warmup=0.25",)),  # before
         ("paa-r50", ()),
         ("gflv2-r50", ()),
+        ("ota-r50", ()),
     ],
 )
 def test_resume_is_exact(

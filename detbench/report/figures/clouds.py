@@ -35,7 +35,8 @@ def of_cost(source: Source) -> Picture | str:
 def of_latency(source: Source) -> Picture | str:
     """AP against latency, where it is known."""
     axis = "latency (median ms per image)"
-    clouds = _clouds(source, source.results.latency.ms, axis, "runtime_s")
+    printed = "runtime_ms" if "runtime_ms" in source.plan.table.columns else "runtime_s"
+    clouds = _clouds(source, source.results.latency.ms, axis, printed)
     what = "AP against latency"
     if not clouds:
         return (

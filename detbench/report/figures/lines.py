@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from detbench.evaluation.metric import THRESHOLDS
 from detbench.report import by_size
 from detbench.report.figures.source import MOST_ROWS, Picture, Source, mean
 from detbench.report.numbers import PERCENT
@@ -15,7 +16,7 @@ from detbench.report.results import Curve
 
 def of_thresholds(source: Source) -> Picture | str:
     """TSD, Figure 6: AP at every IoU threshold, a line per row."""
-    metrics = tuple(f"AP{percent}" for percent in range(50, 100, 5))
+    metrics = tuple(f"AP{percent}" for percent in THRESHOLDS)
     panels, note = _panels(source, metrics)
     what = "AP over IoU thresholds"
     if not panels:
@@ -63,8 +64,8 @@ def _breaks(source: Source, labels: Sequence[str]) -> frozenset[int]:
 def _line(seeds: Sequence[by_size.SizeMetrics], size: str) -> tuple[float | None, ...]:
     """One size's APs in percent, means over the seeds."""
     line: list[float | None] = []
-    for percent in by_size.THRESHOLDS:
-        known = [value for one in seeds if (value := one[f"AP{percent}{size}"]) is not None]
+    for percent in THRESHOLDS:
+        known = [value for one in seeds if (value := one[f"AP{size}{percent}"]) is not None]
         line.append(PERCENT * statistics.fmean(known) if len(known) == len(seeds) else None)
     return tuple(line)
 

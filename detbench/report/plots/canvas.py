@@ -119,6 +119,18 @@ def caption(made: Figure, title: str, note: str) -> None:
         made.supxlabel("\n".join(lines), fontsize=7.5, color=GREY, x=0.02, ha="left")
 
 
+def legend_below(ax: Axes, width: float) -> None:
+    """The legend below a panel, where it covers nothing, in as many columns as fit.
+
+    Args:
+        width: of the panel, in inches.
+    """
+    labels = ax.get_legend_handles_labels()[1]
+    fitting = int(width / (0.07 * max(map(len, labels)) + 0.6))
+    columns = max(1, min(fitting, len(labels)))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)
+
+
 def line_style(index: int) -> dict[str, Any]:
     """Colour, marker and line style of series ``index``; eight of them differ in each."""
     return {

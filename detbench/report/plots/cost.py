@@ -64,6 +64,10 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return sorted(front, key=lambda point: (point.cost, point.ap))
 
 
+WIDTH = 6.0
+"""Of a panel, in inches."""
+
+
 def draw(clouds: Sequence[Cloud], title: str, note: str = "") -> Figure:
     """Clouds side by side, each on axes of its own, with its Pareto front.
 
@@ -72,7 +76,7 @@ def draw(clouds: Sequence[Cloud], title: str, note: str = "") -> Figure:
         note: what was measured on what, printed below.
     """
     groups = list(dict.fromkeys(one.group for cloud in clouds for one in cloud.points))
-    with canvas.panels(len(clouds), (6.0, 4.4), (title, note), len(clouds)) as (made, axes, _):
+    with canvas.panels(len(clouds), (WIDTH, 4.4), (title, note), len(clouds)) as (made, axes, _):
         for ax, cloud in zip(axes, clouds, strict=True):
             _draw(ax, cloud, groups)
     return made
@@ -108,7 +112,7 @@ def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
     ax.set_xlabel(cloud.x)
     ax.set_ylabel(cloud.y)
     ax.margins(x=0.16, y=0.14)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=len(groups) + 1)
+    canvas.legend_below(ax, WIDTH)
 
 
 SHIFTS = ((6, 5), (6, -11), (-6, 5), (-6, -11), (6, 14), (6, -20), (-6, 14), (-6, -20))

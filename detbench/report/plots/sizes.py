@@ -48,7 +48,7 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
             ax.set_title(panel.title)
             ax.margins(y=0.12)
             ax.tick_params(labelleft=True)
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+            canvas.legend_below(ax, 4.8)
         for ax in left:
             ax.set_ylabel("AP (%)")
     return made

@@ -32,7 +32,7 @@ def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Fi
                     **canvas.line_style(index),
                 )
             ax.set_title(panel.title)
-            ax.legend(loc="lower left")
+            canvas.legend_below(ax, 4.4)
             ax.tick_params(labelbottom=True, labelleft=True)
             ax.set_xlabel(x or "IoU that a box needs with its object")
         # After all lines: the axes share one scale.

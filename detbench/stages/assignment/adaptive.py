@@ -12,6 +12,8 @@ from detbench.ops.candidates import Candidates
 from detbench.stages.assignment.assignment import BACKGROUND, IGNORE, Assignment
 from detbench.structures import Targets
 
+NOBODY = 2**31 - 1
+
 
 def adaptive(
     candidates: Candidates,
@@ -23,17 +25,20 @@ def adaptive(
     """An object's positives are its nearby candidates above the mean + deviation of their quality.
 
     Nearby are the ``top_k`` candidates of each level whose centres are closest. A positive's centre
-    must lie inside the object by more than 0.01 pixels; a candidate that is positive for several
-    objects goes to that for which its quality is highest. Without objects, all are background.
+    must lie inside the object; a candidate that is positive for several objects goes to that for
+    which its quality is highest. Without objects, all are background.
 
     Args:
         quality: (B, G, K) indices of candidates to their quality for each object, (B, G, K), not
             negative.
-        nearby: (B, G, K) others in place of the nearest, places in the padding of an image too.
+        nearby: (B, G, K) others in place of the nearest, places in the padding of an image too; of
+            these a positive is anywhere inside (DeFCN's code), of the nearest by more than 0.01
+            pixels (MMDetection's).
     """
     batch, count = targets.valid.shape
     shape = (batch, len(candidates.points))
     within = candidates.within(targets.extents) if nearby is None else None
+    edge = 0.01 if nearby is None else 0.0
     matched = targets.labels.new_full(shape, BACKGROUND)
     if count:
         if nearby is None:
@@ -41,7 +46,7 @@ def adaptive(
         value = quality(nearby)
         usable = None if within is None else _at(within, nearby)
         boxes = targets.boxes[:, :, None]
-        inside = side_distances(candidates.points[nearby], boxes).amin(dim=-1) > 0.01
+        inside = side_distances(candidates.points[nearby], boxes).amin(dim=-1) > edge
         positive = (value >= _threshold(value, usable)) & inside & targets.valid[..., None]
         if usable is not None:
             positive = positive & usable
@@ -92,13 +97,21 @@ def resolve(shape: tuple[int, int], nearby: Tensor, value: Tensor, positive: Ten
         shape: (B, N).
         nearby, value, positive: (B, G, K) candidate indices, their quality, and which pairs count.
     """
-    batch, count, _ = nearby.shape
-    index = nearby.flatten(1)
-    value = value.masked_fill(~positive, -1.0).flatten(1)
+    owner = torch.arange(nearby.shape[1], device=nearby.device)[:, None].expand_as(nearby)
+    value = value.masked_fill(~positive, -1.0)
+    return strongest(shape, nearby.flatten(1), owner.flatten(1), value.flatten(1))
+
+
+def strongest(shape: tuple[int, int], index: Tensor, owner: Tensor, value: Tensor) -> Tensor:
+    """(B, N): the object with the highest claim on each candidate, then the lowest index.
+
+    Args:
+        shape: (B, N).
+        index, owner, value: (B, P), of claims: on which candidate, of which object, and how high; a
+            negative one is none.
+    """
     best = value.new_full(shape, -1.0).scatter_reduce(1, index, value, "amax")
-    owner = torch.arange(count, device=value.device)[:, None].expand_as(nearby[0])
-    owner = owner.expand(batch, -1, -1).flatten(1)
-    wins = positive.flatten(1) & (value == best.gather(1, index))
-    owner = torch.where(wins, owner, count)
-    matched = owner.new_full(shape, count).scatter_reduce(1, index, owner, "amin")
-    return matched.masked_fill(matched == count, BACKGROUND)
+    wins = (value >= 0) & (value == best.gather(1, index))
+    owner = torch.where(wins, owner, NOBODY)
+    matched = owner.new_full(shape, NOBODY).scatter_reduce(1, index, owner, "amin")
+    return matched.masked_fill(matched == NOBODY, BACKGROUND)

@@ -27,7 +27,8 @@ class CostAssigner(nn.Module):
         alpha: 0.8 for cls and 0.5 for loc in the paper (Table 5).
         top_k: so many candidates of each level.
         among: which: those whose anchors' centres are ``nearest``, as in DDOD's code, or the
-            ``best`` predictions anywhere, as in its text and in DeFCN's auxiliary loss.
+            ``best`` predictions anywhere, as in its text and in DeFCN's auxiliary loss, whose
+            inside test has no margin.
     """
 
     normaliser: Normaliser = "images"

@@ -26,9 +26,9 @@ class OneToOneAssigner(nn.Module):
         alpha: 0.8 in the paper.
         radius: half side of the square around an object's centre in strides, cut to the object; 0
             takes the whole object.
-        match: ``hungarian`` finds the best match in all, in memory (see ``ops.matching``); an
-            object without a place in its centre has one of those nearest to it, where the code has
-            any. ``argmax`` takes each object's best place: without one it has none, and of several
+        match: ``hungarian`` finds the best match in all, in memory (see ``ops.matching``), and an
+            object without a place in its centre has one that is left, as in the code: the first.
+            ``argmax`` takes each object's best place: without one it has none, and of several
             objects the better one keeps a place.
     """
 
@@ -48,10 +48,9 @@ class OneToOneAssigner(nn.Module):
             best, at = quality.masked_fill(~inside, OUTSIDE).max(dim=-1, keepdim=True)
             positive = (best >= 0) & targets.valid[..., None]
             return Assignment(resolve(shape, places.gather(-1, at), best, positive))
-        # Those outside count alike but for next to nothing, by which nearer ones come first.
-        farther = torch.linspace(0, 1e-4, quality.shape[-1], device=quality.device)
-        quality = torch.where(inside, quality, OUTSIDE - farther)
-        return Assignment(self._matched(shape, one_to_one(quality, places, targets.valid)))
+        quality = quality.masked_fill(~inside, OUTSIDE)
+        found = one_to_one(quality, places, targets.valid, shape[1])
+        return Assignment(self._matched(shape, found))
 
     def _quality(self, outputs: Outputs, targets: Targets, places: Tensor) -> Tensor:
         """(B, G, K), in [0, 1]; only the score of the object's class is read."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from detbench.ops import focal
-from detbench.ops.boxes import aligned_iou, side_distances
+from detbench.ops.boxes import aligned_iou, pairwise_iou, side_distances
 from detbench.ops.transport import Sinkhorn, Transport, sinkhorn
-from detbench.stages.assignment.adaptive import resolve
+from detbench.stages.assignment.adaptive import strongest
 from detbench.stages.assignment.assignment import BACKGROUND, Assignment, Normaliser
 from detbench.stages.assignment.center_sampling import around
 from detbench.stages.outputs import Outputs
@@ -18,6 +18,9 @@ from detbench.structures import Targets
 
 LEAST_IOU = 1.1920929e-07
 """Whose logarithm is taken where a box does not overlap its object, as in OTA's code."""
+OUTSIDE = 1e6
+"""What being outside an object's centre costs. An object that is outside everywhere is left with
+what float32 keeps of its other costs beside it, steps of 1/16, as in the code."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,7 @@ class TransportAssigner(nn.Module):
     to places in its centre alone; background costs the focal loss against no class. A place takes
     the row that gives it most, each in parts of the most that the row gives anywhere, as in the
     authors' code, so that positives are not exactly as many. An object without a place in its
-    centre has those nearest to it; there the code has all, next to which the term for the outside
-    leaves no digits.
+    centre gives one to any, as being outside costs it the same everywhere.
 
     Args:
         radius: half side of the square around an object's centre in strides, cut to the object; 0
@@ -62,15 +64,28 @@ class TransportAssigner(nn.Module):
         shape = (len(targets.valid), len(outputs.candidates.points))
         if targets.valid.shape[1] == 0:
             return Assignment(targets.labels.new_full(shape, BACKGROUND))
-        problem = self.problem(outputs, targets)
-        plan, rest = sinkhorn(problem, self.solver)
-        share = plan / plan.amax(dim=-1, keepdim=True)
-        left = (rest / rest.amax(dim=1, keepdim=True)).gather(1, problem.places.flatten(1))
-        takes = (share >= left.view_as(share)) & (share > 0) & targets.valid[..., None]
-        return Assignment(resolve(shape, problem.places, share, takes))
+        problem, anywhere = self.problem(outputs, targets)
+        near, far = (_share(plan) for plan in sinkhorn(problem, self.solver))
+        index, left = problem.places.flatten(1), far[:, -1]
+        claims = _claims(near.flatten(1), left.gather(1, index))
+        owner = torch.arange(near.shape[1], device=near.device)[:, None].expand_as(near).flatten(1)
+        if anywhere.shape[1]:
+            most, which = far[:, :-1].max(dim=1)
+            every = torch.arange(shape[1], device=index.device).expand(shape)
+            index, owner = (
+                torch.cat((index, every), 1),
+                torch.cat((owner, anywhere.gather(1, which)), 1),
+            )
+            claims = torch.cat((claims, _claims(most, left)), dim=1)
+        return Assignment(strongest(shape, index, owner, claims))
 
-    def problem(self, outputs: Outputs, targets: Targets) -> Transport:
-        """What is to be transported, and at which cost; at least one object in the batch."""
+    def problem(self, outputs: Outputs, targets: Targets) -> tuple[Transport, Tensor]:
+        """What is to be transported, and at which cost; at least one object in the batch.
+
+        Returns:
+            The problem, and the objects (B, U) that reach all places, in their order: those
+            without a candidate. Others behind them give nothing.
+        """
         candidates, boxes = outputs.candidates, targets.boxes[:, :, None]
         places, inside = around(candidates, targets.boxes, self.radius)
         inside &= side_distances(candidates.points[places], boxes).amin(dim=-1) > 0.01
@@ -78,10 +93,48 @@ class TransportAssigner(nn.Module):
         iou = aligned_iou(outputs.boxes[image, places], boxes)
         best = (iou * inside).topk(min(self.top, iou.shape[-1]), dim=-1).values
         supply = best.sum(dim=-1).floor().clamp(min=1) * targets.valid
-        cost, (alpha, gamma) = self.cost, (self.cost.alpha, self.cost.gamma)
-        rest = (1 - alpha) * focal.background(outputs.logits.float(), gamma).sum(dim=-1)
-        at = outputs.logits[image, places, targets.labels[..., None]].float()
-        pair = rest[image, places] + focal.as_positive(at, alpha, gamma)
-        pair = pair - cost.loc_weight * iou.clamp(min=LEAST_IOU).log()
-        usable = inside | ~inside.any(dim=-1, keepdim=True)
-        return Transport(pair.masked_fill(~usable, torch.inf), places, rest, supply)
+        logits = outputs.logits.float()
+        rest = (1 - self.cost.alpha) * focal.background(logits, self.cost.gamma).sum(dim=-1)
+        at = logits[image, places, targets.labels[..., None]]
+        cost = self._pair(rest[image, places], at, iou).masked_fill(~inside, torch.inf)
+
+        covered = inside.any(dim=-1)
+        anywhere, real = _first(~covered & targets.valid)
+        iou = pairwise_iou(_at(targets.boxes, anywhere), outputs.boxes)
+        own = _at(targets.labels[..., None], anywhere).expand_as(iou)
+        far = self._pair(rest[:, None], logits.mT.gather(1, own), iou)
+        far = torch.cat(((far + OUTSIDE) - OUTSIDE, rest[:, None]), dim=1)
+        given = supply.gather(1, anywhere) * real
+        return Transport(cost, places, supply * covered, far, given), anywhere
+
+    def _pair(self, rest: Tensor, logit: Tensor, iou: Tensor) -> Tensor:
+        """What pairs cost of whose places the background costs ``rest``."""
+        cost = rest + focal.as_positive(logit, self.cost.alpha, self.cost.gamma)
+        return cost - self.cost.loc_weight * iou.clamp(min=LEAST_IOU).log()
+
+
+def _share(plan: Tensor) -> Tensor:
+    """Of what each row gives at most; 0 of a row that gives nothing."""
+    most = plan.amax(dim=-1, keepdim=True)
+    return plan / torch.where(most > 0, most, 1.0)
+
+
+def _claims(share: Tensor, left: Tensor) -> Tensor:
+    """Shares that are not below the background's at the same place, -1 elsewhere."""
+    return share.masked_fill((share < left) | (share == 0), -1.0)
+
+
+def _first(which: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices (B, U) of flags (B, G) that are set, in order, others behind them; and the flags.
+
+    U is the most of any image; on a GPU, which one would have to wait for, it is G.
+    """
+    order = which.int().argsort(dim=1, descending=True, stable=True)
+    if which.device.type == "cpu":
+        order = order[:, : int(which.sum(dim=1).amax())]
+    return order, which.gather(1, order)
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """(B, G, D) values at (B, U)."""
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))

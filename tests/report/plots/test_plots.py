@@ -191,6 +191,25 @@ def test_panels_are_cut_at_breaks_and_when_full() -> None:
     assert cut(count=0) == []
 
 
+def test_legends_cover_no_line_and_are_not_cut() -> None:
+    """Of six rows that stay low, as those of hard data do, and of as many groups of one cloud."""
+    names = [f"ResNet-101-DCN, number {n}" for n in range(6)]
+    falling = tuple(Series(name, tuple(float(9 - k) for k in range(10))) for name in names)
+    bars = tuple(Series(name, (3.0, 2.0, 1.0)) for name in names)
+    points = tuple(Point(name, 100.0 + n, 30.0 + n, name) for n, name in enumerate(names))
+    for made in (
+        thresholds.draw([Panel("", falling)] * 3, "A title"),
+        sizes.draw([Panel("", bars)], "A title"),
+        cost.draw([Cloud("published", "ms", "AP", points, published=True)], "A title"),
+    ):
+        canvas.save(made, "png")
+        for ax in made.axes:
+            legend, panel = ax.get_legend().get_window_extent(), ax.get_window_extent()
+            assert legend.y1 < panel.y0
+            assert made.bbox.x0 <= legend.x0 < legend.x1 <= made.bbox.x1
+            assert made.bbox.y0 - 1 < legend.y0
+
+
 def test_a_picture_is_the_same_file_each_time_and_has_searchable_words() -> None:
     panels = [Panel("", (Series("a $1 & <b>", tuple(range(10))),))]
     files = {

@@ -1,0 +1,290 @@
+"""OpenImages' released files as columns of numbers (Kuznetsova et al. 2020). No torch.
+
+Boxes are CSV with a header, of which ImageID, LabelName, XMin, XMax, YMin, YMax and IsGroupOf are
+read and any others are not: sides are shares of the image's, IsGroupOf is 1 for a box of several
+objects, 0, or -1 where nobody said. Image-level labels are CSV with ImageID, LabelName and
+Confidence: 1 where a human says that the class is there, 0 where it is not. Classes are pairs
+``/m/...,name`` in the order of their labels.
+
+Files are read in blocks and checked as columns; only where pyarrow cannot read one, or something is
+wrong in it, line by line, to say which.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detbench.data.coco_check import Floats, Ints
+from detbench.data.columns import distinct
+from detbench.errors import DataError
+
+Ids = NDArray[np.uint64]
+Flags = NDArray[np.bool_]
+
+ID_DIGITS = 16
+EXCESS = 0.01
+"""By how much of an image's side a box may leave it; released ones do by rounding."""
+
+_SIDES = ("XMin", "XMax", "YMin", "YMax")
+_BLOCK = 1 << 24
+_RESTORE = "restore the file"
+_HEX = np.full(256, 255, np.uint8)
+_HEX[[ord(digit) for digit in "0123456789abcdef"]] = range(16)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A file of boxes, in its order.
+
+    Attributes:
+        images: (n,), their ids.
+        labels: (n,), positions of classes.
+        sides: (n, 4), XMin, XMax, YMin, YMax as shares.
+        group: (n,), whether of a group of objects.
+    """
+
+    images: Ids
+    labels: Ints
+    sides: Floats
+    group: Flags
+
+
+def boxes(path: Path, classes: dict[str, int]) -> Boxes:
+    """Read a file of boxes.
+
+    Args:
+        classes: position of each class by its LabelName.
+
+    Raises:
+        DataError: the first thing that is wrong, with its line.
+    """
+    kinds = {"ImageID": str, "LabelName": str, **dict.fromkeys(_SIDES, float), "IsGroupOf": int}
+    parts: list[list[NDArray[Any]]] = [[], [], [], []]
+    for first, batch in _batches(path, kinds):
+        fail = _Failing(path, first)
+        parts[0].append(_ids(batch.column("ImageID"), fail))
+        parts[1].append(_labels(batch.column("LabelName"), classes, fail))
+        parts[2].append(_sides(batch, fail))
+        group: Ints = batch.column("IsGroupOf").to_numpy()
+        fail.where(np.abs(group) > 1, "IsGroupOf is {}, not 0, 1 or -1", group)
+        parts[3].append(group == 1)
+    if not parts[0]:
+        _fail(path, 1, "there is no box after it")
+    return Boxes(*(_joined(part) for part in parts))
+
+
+def image_ids(path: Path) -> tuple[Ids, int]:
+    """The images that a file of boxes is about, ascending, and how many boxes it has.
+
+    Raises:
+        DataError: the first thing that is wrong, with its line.
+    """
+    found, count = list[Ids](), 0
+    for first, batch in _batches(path, {"ImageID": str}):
+        found.append(distinct(_ids(batch.column("ImageID"), _Failing(path, first))))
+        count += batch.num_rows
+    return distinct(np.concatenate(found)) if found else np.zeros(0, np.uint64), count
+
+
+def image_labels(path: Path, classes: dict[str, int]) -> tuple[Ids, Ints, Flags]:
+    """Image, position of the class, and whether it is there, (v,) each, in the file's order.
+
+    Raises:
+        DataError: the first thing that is wrong, with its line.
+    """
+    images, labels, there = list[Ids](), list[Ints](), list[Flags]()
+    for first, batch in _batches(path, {"ImageID": str, "LabelName": str, "Confidence": float}):
+        fail = _Failing(path, first)
+        images.append(_ids(batch.column("ImageID"), fail))
+        labels.append(_labels(batch.column("LabelName"), classes, fail))
+        sure: Floats = batch.column("Confidence").to_numpy()
+        fail.where((sure != 0) & (sure != 1), "Confidence is {}, not 1 or 0, as humans say", sure)
+        there.append(sure == 1)
+    if not images:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, bool)
+    return np.concatenate(images), np.concatenate(labels), np.concatenate(there)
+
+
+def class_names(path: Path) -> dict[str, str]:
+    """LabelName -> name of each class, in the order of the file; a header is passed over.
+
+    Raises:
+        DataError: the first thing that is wrong, with its line.
+    """
+    found: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.reader(file), 1):
+                if number == 1 and row[:1] == ["LabelName"]:
+                    continue
+                if len(row) != 2 or not row[0].startswith("/") or not row[1].strip():
+                    _fail(path, number, f"{_shown(','.join(row))} is no class as in /m/0bt9lr,Dog")
+                if row[0] in found:
+                    _fail(path, number, f"{row[0]} occurs twice")
+                found[row[0]] = row[1].strip()
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        _unreadable(path, error)
+    if not found:
+        _fail(path, 1, "there is no class")
+    return found
+
+
+def line_of(path: Path, image: str) -> int:
+    """The first line of a CSV file that is about an image; 1 if none is."""
+    with path.open("rb") as file:
+        wanted = image.encode()
+        return next((number for number, line in enumerate(file, 1) if wanted in line), 1)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def _batches(path: Path, kinds: dict[str, type]) -> Iterator[tuple[int, Any]]:
+    """Blocks of a CSV file's columns, each with the number of its first line.
+
+    Raises:
+        DataError: it cannot be read, lacks a column, or a line is none of the format.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    header = _header(path, kinds)
+    types = {str: pa.string(), float: pa.float64(), int: pa.int64()}
+    convert = arrow.ConvertOptions(
+        column_types={name: types[kind] for name, kind in kinds.items()},
+        include_columns=list(kinds),
+        null_values=[],
+    )
+    try:
+        first = 2
+        with arrow.open_csv(
+            path,
+            read_options=arrow.ReadOptions(block_size=_BLOCK),
+            parse_options=arrow.ParseOptions(ignore_empty_lines=False, quote_char=False),
+            convert_options=convert,
+        ) as file:
+            for batch in file:
+                if batch.num_rows:
+                    yield first, batch
+                first += batch.num_rows
+    except pa.ArrowInvalid as error:
+        _find_fault(path, header, kinds)
+        _unreadable(path, error)
+    except OSError as error:
+        _unreadable(path, error)
+
+
+def _header(path: Path, kinds: dict[str, type]) -> list[str]:
+    """The names of all columns."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            names = file.readline().strip().split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        _unreadable(path, error)
+    if missing := [name for name in kinds if name not in names]:
+        _fail(path, 1, f"there is no column {missing[0]}")
+    return names
+
+
+def _find_fault(path: Path, header: list[str], kinds: dict[str, type]) -> None:
+    """Raise over the first line that is none of the format."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            parts = line.rstrip("\r\n").split(",")
+            if len(parts) != len(header):
+                _fail(path, number, f"{_shown(line)} has {len(parts)} fields, not {len(header)}")
+            for name, kind in kinds.items() if number > 1 else ():
+                text = parts[header.index(name)]
+                try:
+                    kind(text)
+                except ValueError:
+                    _fail(path, number, f"{name} is {_shown(text)}, not a number")
+
+
+@dataclass(frozen=True)
+class _Failing:
+    """Errors of a block whose first line is ``first``."""
+
+    path: Path
+    first: int
+
+    def where(self, bad: Flags, said: str, *columns: Any) -> None:
+        """Raise over the first row that is bad, if any is.
+
+        Args:
+            bad: (n,).
+            said: with a pair of braces for the row's value in each of the columns.
+        """
+        if bad.any():
+            row = int(bad.argmax())
+            values = (column[row] for column in columns)
+            texts = (_shown(one.as_py()) if hasattr(one, "as_py") else f"{one:g}" for one in values)
+            _fail(self.path, self.first + row, said.format(*texts))
+
+
+def _ids(column: Any, fail: _Failing) -> Ids:
+    """Numbers of image ids, which are 16 hexadecimal digits."""
+    import pyarrow.compute as pc
+
+    said = f"{{}} is no image's id of {ID_DIGITS} hexadecimal digits"
+    lengths: Ints = pc.binary_length(column).to_numpy(zero_copy_only=False)
+    fail.where(lengths != ID_DIGITS, said, column)
+    _, offsets, content = column.buffers()
+    start = int(np.frombuffer(offsets, np.int32)[column.offset])
+    text = np.frombuffer(content, np.uint8, ID_DIGITS * len(column), start)
+    digits = _HEX[text].reshape(-1, ID_DIGITS)
+    fail.where(digits.max(axis=1) > 15, said, column)
+    return (digits[:, ::2] << 4 | digits[:, 1::2]).view(">u8")[:, 0].astype(np.uint64)
+
+
+def _labels(column: Any, classes: dict[str, int], fail: _Failing) -> Ints:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: Ints = pc.fill_null(pc.index_in(column, pa.array(list(classes))), -1).to_numpy()
+    fail.where(found < 0, f"LabelName {{}} is none of the {len(classes)} classes", column)
+    return found.astype(np.int64)
+
+
+def _sides(batch: Any, fail: _Failing) -> Floats:
+    found: Floats = np.stack([batch.column(name).to_numpy() for name in _SIDES], axis=1)
+    for name, own in zip(_SIDES, found.T, strict=True):
+        outside = ~((own >= -EXCESS) & (own <= 1 + EXCESS))  # not a number too
+        fail.where(outside, f"{name} is {{}}, no share of the image's side from 0 to 1", own)
+    for low, high in ((0, 1), (2, 3)):
+        ends: tuple[Floats, Floats] = (found[:, high], found[:, low])
+        turned: Flags = np.less(*ends)
+        fail.where(turned, f"{_SIDES[high]} {{}} is less than {_SIDES[low]} {{}}", *ends)
+    return found
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Blocks as one; they are forgotten."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
+
+
+def _shown(text: str) -> str:
+    text = text.rstrip("\r\n")
+    return repr(text if len(text) <= 40 else text[:40] + "...")
+
+
+def _fail(path: Path, line: int, problem: str) -> NoReturn:
+    raise DataError(f"annotation file {path}: line {line}: {problem}; {_RESTORE}")
+
+
+def _unreadable(path: Path, error: Exception) -> NoReturn:
+    if isinstance(error, FileNotFoundError):
+        raise DataError(
+            f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA"
+        ) from None
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    raise DataError(f"annotation file {path} cannot be read ({said}); {_RESTORE}") from None

@@ -1,0 +1,135 @@
+"""Claims as a table to print, and for scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+from detbench.recipe import metrics
+from detbench.recipe.claims import Figure
+from detbench.report.claims import Compared, Finding
+from detbench.report.table import Entry, Sheet, columns, fixed, plain
+
+SHOWN = 3
+"""So many comparisons are printed each by itself; of more, the range."""
+
+LEGEND = (
+    "Printed: differences between the paper's own numbers, as gains; of a sum, what is gained "
+    "beyond it; of costs in per cent, what is saved. Borne out: whether these numbers say what is "
+    "claimed; off: they are equal, or differ by less or more than is claimed; opposite: they say "
+    "the reverse."
+)
+
+
+def sheet(findings: Sequence[Finding]) -> Sheet:
+    """A row for each claim, tables apart, with the totals below."""
+    rows = [
+        (
+            one.table,
+            Entry(str(one.number), one.number),
+            one.claim.says,
+            one.claim.kind,
+            one.claim.place,
+            _printed(one),
+            _borne_out(one),
+        )
+        for one in findings
+    ]
+    heads = columns(
+        table="Table",
+        number=">#",
+        claim="Claim",
+        kind="Kind",
+        place="Place",
+        printed="Printed",
+        borne_out="Borne out",
+    )
+    breaks = [i for i in range(1, len(findings)) if findings[i].table != findings[i - 1].table]
+    made = plain(heads, rows, [totals(findings), LEGEND] if findings else [])
+    return Sheet(made.title, made.columns, made.rows, made.notes, frozenset(breaks))
+
+
+def payload(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """What ``--format json`` prints; the same keys for every claim."""
+    return [
+        {
+            "table": one.table,
+            "number": one.number,
+            "kind": one.claim.kind,
+            "claim": one.claim.says,
+            "place": one.claim.place,
+            "analysis": one.claim.analysis if isinstance(one.claim, Figure) else None,
+            "borne_out": one.status,
+            "printed": [
+                {
+                    "what": each.contrast.name,
+                    "metrics": list(each.contrast.metrics),
+                    "share": each.contrast.share_of is not None,
+                    "low": each.contrast.low,
+                    "high": None if each.contrast.high == inf else each.contrast.high,
+                    "value": None if each.value is None else round(each.value, 6),
+                    "outcome": each.outcome,
+                }
+                for each in one.compared
+            ],
+        }
+        for one in findings
+    ]
+
+
+def totals(findings: Sequence[Finding]) -> str:
+    """How many claims there are, and how many of them their paper's numbers bear out."""
+    counts: Counter[str] = Counter(one.status for one in findings)
+    said = [
+        f"{counts[status]} {words}"
+        for status, words in (
+            ("in full", "borne out in full by the printed numbers"),
+            ("in part", "in part"),
+            ("contradicted", "contradicted"),
+            ("not printed", "of which nothing is printed"),
+        )
+        if counts[status]
+    ]
+    plural = "claim" if len(findings) == 1 else "claims"
+    return f"{len(findings)} {plural}: {', '.join(said)}."
+
+
+def _printed(finding: Finding) -> Entry:
+    """The comparisons' numbers, or the analysis whose figure would say."""
+    if isinstance(finding.claim, Figure):
+        return Entry(f"figure: {finding.claim.analysis}", finding.claim.analysis)
+    known = finding.known
+    if len(known) > SHOWN:
+        ordered = sorted(known, key=lambda one: one.value or 0.0)
+        text = f"{_number(ordered[0])} to {_number(ordered[-1])} ({len(known)})"
+    else:
+        text = ", ".join(map(_number, known))
+    return Entry(text, text or None)
+
+
+def _borne_out(finding: Finding) -> Entry:
+    """The verdict of the printed numbers, with what does not bear the claim out."""
+    failing = finding.failing
+    if not failing:
+        return Entry(finding.status, finding.status)
+    said = [f"{one.contrast.name}{_metric(one)} {_number(one)} ({one.outcome})" for one in failing]
+    if len(said) > SHOWN:
+        said = [*said[: SHOWN - 1], f"{len(said) - SHOWN + 1} more"]
+    return Entry(f"{finding.status}, not: {'; '.join(said)}", finding.status)
+
+
+def _metric(one: Compared) -> str:
+    titles = [metrics.find(key).title for key in one.contrast.metrics]
+    return f", {' against '.join(reversed(titles))}"
+
+
+def _number(one: Compared) -> str:
+    """A difference with its sign, in points or per cent."""
+    value = one.value or 0.0
+    share = one.contrast.share_of is not None
+    digits = 1 if share else metrics.find(one.contrast.metrics[-1]).digits
+    text = fixed(round(100.0 * value if share else value, 6), digits)
+    sign = "+" if value > 0 and not text.startswith("-") else ""
+    return f"{sign}{text} %" if share else f"{sign}{text}"
