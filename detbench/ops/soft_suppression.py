@@ -18,8 +18,7 @@ def soft_suppress(detections: Detections, iou: float, lowest: float, limit: int)
     for every box of the most frequent class at most, all classes at once.
     """
     # What is not above that falls no further and decays nothing that is.
-    above = detections.scores > lowest
-    detections = Detections(*(each[above] for each in vars(detections).values()))
+    detections = detections.taken((detections.scores > lowest).nonzero()[:, 0])
     if len(detections) == 0:
         return detections
     boxes, labels = detections.boxes, detections.labels
