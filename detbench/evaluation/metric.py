@@ -56,7 +56,7 @@ def parse(name: str, categories: Sequence[str] = ()) -> Mean:
     # A class may have any name, one with line breaks too.
     match = re.fullmatch(r"([A-Za-z0-9]+)(?:\[(.+)\])?", name.strip(), re.DOTALL)
     base, category = (match[1], match[2]) if match else (name, None)
-    known = (*METRICS, *MASK_METRICS, *SIZED)
+    known = (*METRICS, *SIZED, *MASK_METRICS)
     if base not in known:
         close = difflib.get_close_matches(base, known, 1)
         hint = f", did you mean '{close[0]}'?" if close else ""

@@ -146,9 +146,9 @@ GROUPS = {
 
 
 def listed(keys: Iterable[str]) -> str:
-    """Keys by commas, for messages; the many ``SIZED`` ones by the first and the last."""
-    known = dict.fromkeys(f"{SIZED[0]} to {SIZED[-1]}" if key in SIZED else key for key in keys)
-    return ", ".join(known)
+    """Keys by commas, for messages; of many of a kind the first and the last."""
+    many = {key: f"{kind[0]} to {kind[-1]}" for kind in (SIZED, MASK_SCORES) for key in kind}
+    return ", ".join(dict.fromkeys(many.get(key, key) for key in keys))
 
 
 def any_of(keys: Iterable[str], *blocks: Block) -> bool:

@@ -21,9 +21,9 @@ from detbench.data.coco_check import check
 from detbench.data.segmentations import bitmaps
 from detbench.errors import DataError
 from detbench.evaluation import accumulate, coco, matching, scoring
-from detbench.evaluation.bootstrap import difference
 from detbench.evaluation.metric import MASK_METRICS, METRICS, bounds, by_kind
 from detbench.recipe.experiment import Evaluation
+from detbench.statistics.bootstrap import difference
 
 
 def theirs(
@@ -193,7 +193,7 @@ def test_weights_and_differences_go_through_the_same_means() -> None:
     doubled = theirs(twice, copies, Evaluation())
     for name, value in accumulate.metrics(a, 2 * once).items():
         assert value == pytest.approx(doubled[name], abs=1e-12)
-    found = difference([a], [b], ["maskAP", "maskAP50"], replicates=50)
+    found = difference([a], [b], ["maskAP", "maskAP50"], replicates=200)
     other = coco.evaluate(truth, worse, Evaluation(), masks=True)
     for name, one in found.items():
         assert (one.a, one.b) == (plain[name], other[name])

@@ -80,7 +80,7 @@ def test_a_size_at_one_iou_is_that_slice_of_pycocotools_arrays(
 ) -> None:
     truth, results = crowded(7, images=20)
     held = []
-    monkeypatch.setattr(coco, "summary", lambda precision, _: held.append(precision) or {})
+    monkeypatch.setattr(coco, "summary", lambda precision, *_: held.append(precision) or {})
     setting = Evaluation(area_scale=0.5)
     evaluate(truth, results, setting, "pycocotools")
     matches = matching.match(truth, results, setting)
@@ -247,7 +247,7 @@ def test_replicates_in_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     [
         ("APxs", "no metric 'APxs', did you mean 'APs'?"),
         ("mAP", "no metric 'mAP'"),
-        ("AP60s", "ARm, ARl, APs50 to APl95)"),
+        ("AP60s", "ARm, ARl, APs50 to APl95, maskAP to maskARl)"),
         ("APs61", "no metric 'APs61', did you mean 'APs6"),
         ("AP[class 33]", "no class 'class 33', did you mean 'class 3'?"),
         ("", "no metric ''"),

@@ -105,10 +105,10 @@ def test_cited_rows_share_nothing() -> None:
 
 
 def test_numbers_stand_once_and_are_never_bold_twice(store: Store) -> None:
-    plan = done(store, planned(), 0.4, 0.3)
+    plan = done(store, planned((0, 1)), 0.4, 0.41, 0.3, 0.31)
     sheet = best.mark(ablation.sheet(TableResults(plan, store)))
     ap = _entries(sheet, "AP")
-    assert [entry.text for entry in ap] == ["40.0", "", "", "30.0"]
+    assert [entry.text for entry in ap] == ["40.5 ± 0.7", "", "", "30.5 ± 0.7"]
     assert [entry.note for entry in ap] == [None, SAID, SAID, None]
     assert [entry.strong for entry in ap] == [True, False, False, False]
     # Costs are of the paper-size detector, each row's own; a copy is not the cheapest too.
@@ -122,7 +122,7 @@ def test_numbers_stand_once_and_are_never_bold_twice(store: Store) -> None:
         False,
         False,
     ]
-    assert "Cells: 4 of 4 done. 2 rows have the same cell as another row." in sheet.notes
+    assert "Cells: 6 of 6 done. 2 rows have the same cell as another row." in sheet.notes
 
 
 def test_every_format_says_so(store: Store) -> None:
