@@ -16,6 +16,8 @@ breaks and what a terminal would obey are written as escapes. Anything that is n
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 CHANGED_SINCE = "changed since this was planned: the same command plans again"
@@ -29,6 +31,19 @@ def visible(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+# Control characters, ends of lines and paragraphs, marks and overrides of direction.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def shown(text: str, escape: Callable[[str], str] = visible) -> str:
+    """A text of any origin as one line of what can be seen.
+
+    Args:
+        escape: what stands for a character that cannot.
+    """
+    return _OBEYED.sub(lambda found: escape(found[0]), text)
 
 
 def is_worker_death(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detbench.errors import RecipeError, StoreError
+from detbench.errors import RecipeError, StoreError, shown
 from detbench.report.formats import FORMATS, SHEET_FORMATS, render, terminal
 from detbench.report.formats.json import to_json
 from detbench.report.table import Sheet
@@ -239,7 +239,7 @@ def before_torch() -> None:
 def say(message: str) -> None:
     """One line of progress or advice, to stderr, from the first process of several."""
     if rank() == 0:
-        print(message, file=sys.stderr, flush=True)
+        print(shown(message), file=sys.stderr, flush=True)
 
 
 def request(

@@ -2,6 +2,8 @@
 
 An entry has the text that is printed and the raw value that json and csv carry, so that scripts
 never parse rounded text. An entry's note becomes a numbered footnote; equal notes share a number.
+Names are data: what a terminal would obey, or what turns the direction of text, is shown, as in
+``\\x1b``.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 from typing import Any
+
+from detbench.errors import shown
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class Entry:
     strong: bool = False
     more: tuple[tuple[str, Any], ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", shown(self.text))
+        if self.note is not None:
+            object.__setattr__(self, "note", shown(self.note))
+
 
 @dataclass(frozen=True)
 class Column:
@@ -47,6 +56,9 @@ class Column:
     title: str
     group: str = ""
     right: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", shown(self.title))
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,8 @@ class Sheet:
     leaders: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "title", shown(self.title))
+        object.__setattr__(self, "notes", tuple(map(shown, self.notes)))
         keys = [column.key for column in self.columns]
         if len(set(keys)) != len(keys):
             raise ValueError(f"column keys repeat: {keys}")

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from detbench.errors import shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -111,7 +113,7 @@ class Plain:
         self.say(f"{state} {text}{state.eta}")
 
     def say(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        print(shown(text), file=self._out, flush=True)
 
     def close(self) -> None:
         self._out.flush()
@@ -143,7 +145,7 @@ class Bars:
 
     def progress(self, key: str, label: str, event: dict[str, Any], state: State) -> None:
         if key not in self._bars:
-            self._bars[key] = self._progress.add_task(label, total=None, left="")
+            self._bars[key] = self._progress.add_task(shown(label), total=None, left="")
         loss = f"loss {event['loss']:.3f}  " if event.get("loss") is not None else ""
         left = f"ETA {duration(event['eta_s'])}" if event.get("eta_s") is not None else ""
         self._progress.update(
@@ -166,7 +168,7 @@ class Bars:
         self._progress.update(self._whole, completed=state.finished, total=state.total, left=left)
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False)
+        self._progress.console.print(shown(text), markup=False)
 
     def close(self) -> None:
         self._progress.stop()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Call
 from made_coco import make_coco
 from typer.testing import CliRunner, Result
 
@@ -349,3 +350,15 @@ def test_a_table_without_claims_says_how_they_are_stated() -> None:
 
 def test_claims_latex_has_no_character_that_latex_lacks() -> None:
     assert detbench("claims", "--format", "latex").stdout.isascii()
+
+
+def test_a_table_of_ones_own_is_shown_as_it_is(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        'id = "own"\ntitle = "T \\u001b[31m"\npaper = "own"\ncolumns = ["AP"]\n[[rows]]\n'
+        'label = "a \\u001b[31mred\\u0007"\ncited = "said \\u001b[0m"\n'
+    )
+    for format in ("terminal", "markdown", "csv", "latex"):
+        code, out, err = call("show", "own.toml", "--format", format)
+        assert code == 0
+        assert "\x1b" not in out + err
+        assert "\x07" not in out + err

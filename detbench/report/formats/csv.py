@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from typing import Any
 
+from detbench.errors import shown
 from detbench.report.table import Sheet
 
 
 def render(sheet: Sheet) -> str:
-    """Keys as header, then raw values; blanks are empty. Notes do not fit and are left out."""
+    """Keys as header, then raw values; blanks are empty. Notes do not fit and are left out.
+
+    A text that a spreadsheet would compute, as ``=cmd|...``, begins with an apostrophe.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     # A column's own values, then those that any of its entries has more.
@@ -22,12 +28,20 @@ def render(sheet: Sheet) -> str:
         for column, some in zip(sheet.columns, names, strict=True)
         for name in some
     ]
-    writer.writerow(heads)
+    writer.writerow([_plain(head) for head in heads])
     for row in sheet.rows:
         values = [
             {"": entry.value, **dict(entry.more)}.get(name)
             for entry, some in zip(row, names, strict=True)
             for name in some
         ]
-        writer.writerow(["" if value is None else value for value in values])
+        writer.writerow(["" if value is None else _plain(value) for value in values])
     return out.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = shown(value)
+    computed = text[:1] in ("=", "@") or (text[:1] in ("+", "-") and re.search(r"[(|!=]", text))
+    return f"'{text}" if computed else text

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+from detbench.errors import shown
 from detbench.report.formats import Report
 from detbench.report.table import Sheet
 
@@ -24,9 +25,10 @@ def render(sheet: Sheet) -> str:
 
 
 def to_json(payload: Any) -> str:
-    """Any plain value, paths among them, as the JSON that commands print."""
+    """Any plain value, paths among them, as the JSON that commands print, in what can be seen."""
     text = json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
-    return text + "\n"
+    lines = text.split("\n")  # its own; those of strings are escaped, as all below a blank are
+    return "\n".join(shown(line, lambda each: f"\\u{ord(each):04x}") for line in lines) + "\n"
 
 
 def report(asked: Report) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from detbench.report.table import Sheet, footnote
 
 
@@ -9,7 +11,7 @@ def render(sheet: Sheet) -> str:
     """A GitHub table with its footnotes as a list."""
 
     def safe(value: str) -> str:
-        return value.replace("|", "\\|").replace("\n", " ")
+        return _text(value).replace("|", "\\|").replace("\n", " ")
 
     lines = [f"**{safe(sheet.title)}**", ""] if sheet.title else []
     lines.append(
@@ -26,7 +28,12 @@ def render(sheet: Sheet) -> str:
         lines.append("| " + " | ".join(entries) + " |")
     if sheet.footnotes:
         lines.append("")
-        lines += [f"{index}. {note}" for index, note in enumerate(sheet.footnotes, 1)]
+        lines += [f"{index}. {_text(note)}" for index, note in enumerate(sheet.footnotes, 1)]
     for note in sheet.notes:
-        lines += ["", note]
+        lines += ["", _text(note)]
     return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    """Neither HTML nor a link."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", value).replace("](", "]\\(")
