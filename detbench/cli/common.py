@@ -298,8 +298,6 @@ def emit(sheet: Sheet, format: FormatName = "terminal", payload: Any = None) -> 
     """Print a table to stdout; json prints ``payload`` where that is not the sheet's own rows."""
     if FORMATS[format].payload and payload is not None:
         write(to_json(payload))
-    elif format == "terminal" and not sheet.rows and sheet.notes:
-        write("".join(f"{note}\n" for note in sheet.notes))  # no headings over nothing
     elif format == "terminal" and sys.stdout.isatty():
         write(terminal.render(sheet, terminal_width(), colour=not os.environ.get("NO_COLOR")))
     else:

@@ -24,9 +24,10 @@ from detbench.report.judgement import Terms
 from detbench.report.results import TableResults
 from detbench.results.store import Store
 from detbench.runner.plan import Request
-from detbench.statistics import corrections, looks, randomisation
+from detbench.statistics import corrections, randomisation
 from detbench.statistics.bootstrap import Difference, between
 from detbench.statistics.estimate import Rule
+from detbench.statistics.looks import look as planned_look
 from detbench.statistics.replicates import OTHERS, Resampling
 from detbench.statistics.small import FEWEST
 
@@ -97,7 +98,7 @@ def command(
     replicates: Annotated[int, option("N", "Bootstrap replicates, at least 200.")] = 1000,
     profile: common.ProfileOption = None,
     seeds: common.SeedsOption = "0",
-    looks_: common.LooksOption = None,
+    looks: common.LooksOption = None,
     seed_sd: common.SeedSdOption = None,
     set_: common.SetOption = None,
     dataset: common.DatasetOption = None,
@@ -116,7 +117,7 @@ def command(
     """
     asked = Asked(_wanted(metrics, replicates, margin, equivalent), by_class, swap, replicates)
     root, numbers = common.data_root(data_root), common.parse_seeds(seeds)
-    terms = common.terms(looks_, seed_sd)
+    terms = common.terms(looks, seed_sd)
     request = common.request("", profile, root, numbers, set_, dataset=dataset)
     store = Store(common.results_root(results))
     if factor is not None or b is None:
@@ -289,7 +290,7 @@ def _compared(
     classes = [f"{metrics[0].partition('[')[0]}[{name}]" for name in names]
     classes = [one for one in classes if one not in metrics] if asked.by_class else []
     seeds = [len(one.read) for one in pair]
-    look = looks.look(min(seeds), terms.looks)
+    look = planned_look(min(seeds), terms.looks)
     sd = None if terms.seed_sd is None else terms.seed_sd / 100
     found = _differences(pair, scene, [*metrics, *classes], asked, Rule(1 - look.alpha, sd))
     known = [one for one in classes if found[one].p is not None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 from own_roi_parts import Centre, Overlapping, Proposals
 from torch import Tensor, nn
@@ -44,3 +46,7 @@ class Noisy(Centre):
     def forward(self, pyramid: RoiPyramid, rois: Tensor, embedding: Tensor | None) -> Pooled:
         pooled = super().forward(pyramid, rois, embedding)
         return Pooled(self.norm(pooled.features + torch.rand(1)), pooled.boxes)
+
+
+class Plain(SimpleNamespace):
+    """What it is given, and nothing else."""

@@ -97,6 +97,13 @@ PLACES: dict[str, tuple[str, ...]] = {
         "faster-rcnn-r50",
         ROUND.format("loc", f"both = {own('Centre')}", f"both = {own('Head')}"),
     ),
+    "siblings of rounds": (
+        "faster-rcnn-r50",
+        'rounds=[{ tasks = "both", positive = 0.4, heads = { both = '
+        f"{FC} }}, "
+        + SIBLING.format(f"both = {own('Centre')}", f"both = {own('Head')}").replace("=", " = ", 1)
+        + " }]",
+    ),
     "rounds that classify": (
         "faster-rcnn-r50",
         ROUND.format("both", f"both = {own('Centre')}", f"cls = {own('Head')}, loc = {FC}"),
@@ -146,6 +153,7 @@ def test_every_place_of_a_custom_module_is_tried() -> None:
     assert customs(Roi) == {
         *((name,) for name in ("assignment", "backbone", "features", "heads", "sampling")),
         *((table, name) for table in ("rounds", "sibling") for name in ("heads", "sampling")),
+        *(("rounds", "sibling", name) for name in ("heads", "sampling")),
     }
 
 
@@ -229,7 +237,7 @@ def test_what_breaks_the_contract_is_one_line_when_built(
 )
 def test_an_assignment_of_another_shape(table: str, kind: str, said: str) -> None:
     arguments = "{ " + kind.replace("True", "true") + " }"
-    changed = f"{table}={{ both = {own('SimpleNamespace', arguments, 'types')} }}"
+    changed = f"{table}={{ both = {own('Plain', arguments, 'own_roi_mistakes')} }}"
     with pytest.raises(RecipeError) as caught:
         build_detector(cell("faster-rcnn-r50", changed).detector, 3)
     assert said in caught.value.mistakes[0]

@@ -316,7 +316,8 @@ def settings(profile: str) -> dict[tuple[str, str], tuple[str, str, str]]:
 def does_something(cell: Cell, other: Detector, path: str) -> bool:
     if path == "inference.views":
         return evaluated_apart(cell, other)
-    if path.endswith((".init", ".bias")):
+    # A round whose class loss is given starts its class layer as that says.
+    if path.endswith((".init", ".bias")) or re.fullmatch(r"rounds\.\d+\.cls", path):
         return start_apart(cell.detector, other)
     return differ(cell.detector, other, path.startswith(("readout", "inference")))
 

@@ -55,6 +55,7 @@ def test_help_lists_the_commands_in_workflow_order(arguments: list[str]) -> None
         "latency",
         "compare",
         "claims",
+        "power",
         "report",
         "data",
         "weights",

@@ -87,7 +87,7 @@ def test_eval_says_what_is_damaged_in_one_line(call: Call, files: Path) -> None:
 def test_compare_takes_metrics_of_masks_beside_those_of_boxes(call: Call, files: Path) -> None:
     truth = json.loads((files / "val.json").read_text())
     metrics = "maskAP,AP,maskAP50[class 1]"
-    words = ("--annotations", "val.json", "--replicates", "50", "--format", "json")
+    words = ("--annotations", "val.json", "--replicates", "200", "--format", "json")
     code, out, _ = call("compare", "both.json", "both.json", *words, "--metrics", metrics)
     assert code == 0
     found = json.loads(out)["metrics"]

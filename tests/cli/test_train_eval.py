@@ -22,6 +22,7 @@ SETTINGS = (
     "training.input.long=64",
     "inference.score_threshold=0.0",
 )
+SCENES = ["--profile", "smoke", *(x for s in SETTINGS if s[:4] == "data" for x in ("--set", s))]
 SMALL = ["--profile", "smoke", *(part for one in SETTINGS for part in ("--set", one))]
 
 
@@ -56,7 +57,7 @@ def test_train_then_eval_give_the_same_numbers(call: Call, tmp_path: Path) -> No
     assert kept == results.read(tmp_path / "here" / "detections.json.gz")
     assert len(kept) > 0
 
-    code, out, _ = call("eval", "--results", "again.json", *SMALL, "--format", "json")
+    code, out, _ = call("eval", "--results", "again.json", *SCENES, "--format", "json")
     again = json.loads(out)["rows"][0]
     assert (code, again | {"name": ""}) == (0, trained | {"name": ""})
 

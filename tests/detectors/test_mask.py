@@ -230,7 +230,7 @@ def test_a_head_learns_one_image_by_heart() -> None:
     masks = (torch.stack((disc, corner)).byte(),)
     batch = replace(Targets.pad([boxes], [torch.tensor([1, 3])]), masks=masks)
     optimiser = torch.optim.AdamW(detector.parameters(), 2e-3)
-    for _ in range(30):
+    for _ in range(60):
         loss = detector.losses(given, batch)["mask"]
         optimiser.zero_grad()
         loss.backward()

@@ -70,7 +70,7 @@ def _command(folder: Path, *words: str) -> bool:
 
 
 ON_ANNOTATIONS = (
-    ("compare", "found.json", "found.json", "--annotations", "own.json", "--replicates", "20"),
+    ("compare", "found.json", "found.json", "--annotations", "own.json", "--replicates", "200"),
     ("eval", "--results", "found.json", "--annotations", "own.json"),
     ("data", "check", "coco:own.json:images"),
     ("data", "convert", "coco:own.json:images", "converted", "--limit", "1", "--force"),
@@ -89,7 +89,7 @@ def test_annotations(folder: Path, words: tuple[str, ...], content: Any) -> None
 
 
 ON_RESULTS = (
-    ("compare", "own.json", "found.json", "--annotations", "truth.json", "--replicates", "20"),
+    ("compare", "own.json", "found.json", "--annotations", "truth.json", "--replicates", "200"),
     ("eval", "--results", "own.json", "--annotations", "truth.json", "--evaluator", "faster"),
     ("eval", "--results", "own.json", "--annotations", "truth.json", "--evaluator", "pycocotools"),
 )

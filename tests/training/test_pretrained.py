@@ -40,8 +40,8 @@ CLASSES = 3
 OWN_START = {
     "fpn": r"neck\.(lateral|output|extra|down|second)\.\d+\.(weight|bias)",
     "deformable backbone": r"backbone\.layer[234]\.\d+\.conv2\.conv_offset\.(weight|bias)",
-    "deformable backbone of timm's": r"backbone\.body\.layer[234]\.\d+\.convs\.\d+"
-    r"\.conv_offset\.(weight|bias)",
+    "deformable backbone of timm's": r"backbone\.body\.layer[234]\.\d+"
+    r"\.(convs\.\d+|conv2|downsample\.0)\.conv_offset\.(weight|bias)",
     "dense predictor": r"predictor\.((cls|loc|quality)\.(weight|bias)|scales)",
     "objectness": r"predictor\.objectness\.(weight|bias)",
     "distribution-guided": r"predictor\.guide\.\d+\.(weight|bias)",
@@ -124,6 +124,9 @@ def options(detector: Detector) -> set[tuple[str, str]]:
             found |= {(detector.mask.head.kind, "mask.")}
         for number, each in enumerate(detector.rounds):
             pairs[f"rounds.{number}."] = (each.sampling or detector.sampling, each.heads)
+            if each.sibling is not None:
+                beside = each.sibling.sampling, each.sibling.heads
+                pairs[f"round{number + 2}_sibling."] = beside
         found |= {("branch outputs", at) for at in pairs}
     for at, several in pairs.items():
         found |= {(each.kind, at) for pair in several for each in _both(pair)}

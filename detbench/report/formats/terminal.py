@@ -16,8 +16,11 @@ LONGEST = 30
 def render(sheet: Sheet, width: int | None = None, colour: bool = False) -> str:
     """For reading in a terminal; ``colour`` sets headings and strong entries bold.
 
-    Where the table is wider than ``width``, its widest columns of words wrap; numbers never do.
+    Where the table is wider than ``width``, its widest columns of words wrap; numbers never do. Of
+    one without rows only the notes are written, if it has some: no headings over nothing.
     """
+    if not sheet.rows and sheet.notes:
+        return "".join(f"{note}\n" for note in sheet.notes)
     texts = [
         [entry.text + footnote(sheet, entry, lambda n: f"[{n}]") for entry in row]
         for row in sheet.rows
