@@ -117,25 +117,37 @@ def _in_whole_cells(width: float, height: float, stride: int) -> tuple[float, fl
     return scale * whole, scale * round(whole * ratio)
 
 
-def anchor_grid(
-    size: float,
-    scales: int,
-    ratios: tuple[float, ...],
-    offset: float,
-    octaves: int,
-    rounding: Rounding | None = None,
-    multiples: tuple[float, ...] | None = None,
-) -> Grid:
-    """Anchors of ``size x 2^(i/scales)`` strides, or ``size`` times each of ``multiples``, at each
-    ratio (height / width), ratios first.
+@dataclass(frozen=True)
+class AnchorShapes:
+    """Sides and ratios of the anchors of a cell.
+
+    Attributes:
+        size: of the smallest, in strides.
+        scales: in an octave.
+        ratios: height / width.
+        octaves: how many.
+        multiples: of ``size``, in place of ``2^(i/scales)``.
     """
-    octave = multiples or [2 ** (index / scales) for index in range(scales * octaves)]
-    shapes = []
-    for ratio in ratios:
-        for multiple in octave:
-            side = size * multiple
-            shapes.append((side / ratio**0.5, side * ratio**0.5))
-    return Grid(tuple(shapes), offset, rounding)
+
+    size: float
+    scales: int
+    ratios: tuple[float, ...]
+    octaves: int
+    multiples: tuple[float, ...] | None = None
+
+    @property
+    def sides(self) -> list[float]:
+        """In strides, ascending with octaves."""
+        octave = [2 ** (index / self.scales) for index in range(self.scales * self.octaves)]
+        return [self.size * multiple for multiple in self.multiples or octave]
+
+
+def anchor_grid(shapes: AnchorShapes, offset: float, rounding: Rounding | None = None) -> Grid:
+    """Anchors of every side at each ratio, ratios first."""
+    found = [
+        (side / ratio**0.5, side * ratio**0.5) for ratio in shapes.ratios for side in shapes.sides
+    ]
+    return Grid(tuple(found), offset, rounding)
 
 
 def point_grid(offset: float) -> Grid:

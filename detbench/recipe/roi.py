@@ -320,8 +320,7 @@ class Branch(Spec):
 class Round(Spec):
     """One more round on refined boxes (Cascade R-CNN; Decoupled R-CNN's cascaded regression).
 
-    A proposal that the round before has shifted (``translated``) is refined from where it is then,
-    as in TSD's code.
+    A proposal that the round before has shifted is refined from where it is then (TSD's code).
 
     Attributes:
         tasks: ``loc`` refines only; ``both`` classifies again.

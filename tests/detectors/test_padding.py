@@ -16,7 +16,7 @@ from detbench.assembly import build_detector
 from detbench.assembly.common import make
 from detbench.data.loading import TrainLoader
 from detbench.detectors.roi import RoiDetector
-from detbench.ops.candidates import Candidates, anchor_grid
+from detbench.ops.candidates import AnchorShapes, Candidates, anchor_grid
 from detbench.recipe import resolve
 from detbench.recipe.assignment import AtssAssignment, IouAssignment
 from detbench.recipe.experiment import Input
@@ -29,7 +29,7 @@ SIZES = [(60, 150), (150, 70), (33, 33)]
 EXTENTS = [(64, 160), (160, 96), (64, 64)]
 WHOLE = (160, 160)
 STRIDES = [8, 16, 32, 64, 128]
-GRID = anchor_grid(4.0, 3, (0.5, 1.0, 2.0), 0.0, 1)
+GRID = anchor_grid(AnchorShapes(4.0, 3, (0.5, 1.0, 2.0), 1), 0.0)
 OBJECTS = [
     torch.tensor([[2.1, 2.7, 50.6, 58.9], [99.3, 10.2, 148.8, 59.9], [60.1, 20.3, 70.4, 31.7]]),
     torch.tensor([[0.0, 0.3, 69.2, 149.1]]),

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from detbench.ops.candidates import Rounding, anchor_grid
+from detbench.ops.candidates import AnchorShapes, Rounding, anchor_grid
 
 
 def anchors(stride: int, size: float, ratio: float, rounding: Rounding | None) -> list[list[float]]:
-    grid = anchor_grid(size, 1, (ratio,), 0.5, 1, rounding)
+    grid = anchor_grid(AnchorShapes(size, 1, (ratio,), 1), 0.5, rounding)
     return grid.lay([(1, 2)], [stride], torch.zeros(1)).boxes.tolist()
 
 
@@ -29,7 +29,7 @@ def test_anchors_rounded_in_cells_are_the_first_faster_rcnns(ratio, printed):
 
     Pixels are counted from 1 there: the box about the cell is 1, 1, 16, 16; here 0, 0, 16, 16.
     """
-    grid = anchor_grid(8.0, 1, (ratio,), 0.5, octaves=3, rounding="cells")
+    grid = anchor_grid(AnchorShapes(8.0, 1, (ratio,), 3), 0.5, rounding="cells")
     boxes = grid.lay([(1, 1)], [16], torch.zeros(1)).boxes
     torch.testing.assert_close(boxes, torch.tensor(printed) - torch.tensor([1.0, 1, 0, 0]))
 
@@ -48,13 +48,13 @@ def test_anchors_are_not_rounded_unasked():
 def test_sides_and_ratios_of_ones_own():
     """TSD's on OpenImages: 8, 11 and 14 strides at six ratios, 18 anchors a cell."""
     ratios, sides = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0), (8.0, 11.0, 14.0)
-    grid = anchor_grid(1.0, 1, ratios, 0.5, 1, None, sides)
+    grid = anchor_grid(AnchorShapes(1.0, 1, ratios, 1, sides), 0.5)
     assert grid.per_cell == 18
     boxes = grid.lay([(1, 1)], [16], torch.zeros(1)).boxes
     width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)
     expected = [(side * 16, ratio) for ratio in ratios for side in sides]
     torch.testing.assert_close((width * height).sqrt(), torch.tensor([one for one, _ in expected]))
     torch.testing.assert_close(height / width, torch.tensor([ratio for _, ratio in expected]))
-    eight = anchor_grid(8.0, 1, ratios, 0.5, 1, "corners")
-    scaled = anchor_grid(8.0, 1, ratios, 0.5, 1, "corners", (1.0, 1.375))
+    eight = anchor_grid(AnchorShapes(8.0, 1, ratios, 1), 0.5, "corners")
+    scaled = anchor_grid(AnchorShapes(8.0, 1, ratios, 1, (1.0, 1.375)), 0.5, "corners")
     assert scaled.shapes[::2] == eight.shapes

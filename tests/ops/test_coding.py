@@ -2,7 +2,7 @@ import pytest
 import torch
 from made_boxes import random_boxes
 
-from detbench.ops.candidates import anchor_grid, point_grid
+from detbench.ops.candidates import AnchorShapes, anchor_grid, point_grid
 from detbench.ops.coding import Delta, Distance, Distribution
 
 
@@ -27,7 +27,7 @@ def test_distances_count_in_strides():
 
 
 def test_distribution_is_the_mean_of_its_bins():
-    anchors = anchor_grid(8, 1, (1.0,), 0.0, 1).lay([(1, 1)], [8], torch.zeros(1))
+    anchors = anchor_grid(AnchorShapes(8, 1, (1.0,), 1), 0.0).lay([(1, 1)], [8], torch.zeros(1))
     logits = torch.full((1, 4, 17), -50.0)
     logits[0, :, 2] = logits[0, :, 3] = 0.0
     box = Distribution(16).decode(logits.flatten(1), anchors.boxes, anchors.strides)
@@ -44,7 +44,7 @@ def test_distribution_loss_splits_between_the_neighbouring_bins():
 
 
 def test_anchor_shapes_and_order():
-    grid = anchor_grid(4, 3, (0.5, 1.0, 2.0), 0.0, 1)
+    grid = anchor_grid(AnchorShapes(4, 3, (0.5, 1.0, 2.0), 1), 0.0)
     anchors = grid.lay([(2, 2), (1, 1)], [8, 16], torch.zeros(1))
     assert anchors.counts == [36, 9]
     width, height = (anchors.boxes[0, 2:] - anchors.boxes[0, :2]).tolist()

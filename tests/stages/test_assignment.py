@@ -3,7 +3,7 @@ import torch
 from made_outputs import outputs
 
 from detbench.assembly.common import make
-from detbench.ops.candidates import anchor_grid, point_grid
+from detbench.ops.candidates import AnchorShapes, anchor_grid, point_grid
 from detbench.recipe.assignment import Assignment, AtssAssignment, FcosAssignment, IouAssignment
 from detbench.recipe.base import Custom
 from detbench.recipe.reference import kind_of, schemas_of
@@ -13,7 +13,7 @@ from detbench.stages.assignment.mixture import MixtureAssigner
 from detbench.structures import Targets
 
 SIZES, STRIDES = [(16, 16), (8, 8), (4, 4)], [8, 16, 32]
-ANCHORS = anchor_grid(4, 1, (1.0,), 0.5, 1).lay(SIZES, STRIDES, torch.zeros(1))
+ANCHORS = anchor_grid(AnchorShapes(4, 1, (1.0,), 1), 0.5).lay(SIZES, STRIDES, torch.zeros(1))
 POINTS = point_grid(0.5).lay(SIZES, STRIDES, torch.zeros(1))
 IOU, FCOS, ATSS = (
     make(IouAssignment(kind="iou")),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detbench.assembly.common import make
-from detbench.ops.candidates import anchor_grid
+from detbench.ops.candidates import AnchorShapes, anchor_grid
 from detbench.ops.coding import Delta
 from detbench.recipe.assignment import CostAssignment
 from detbench.stages.outputs import Outputs
@@ -17,7 +17,7 @@ from detbench.structures import Targets
 
 CASE = reference.case("ddod")
 SIZES, STRIDES = [tuple(size) for size in CASE["feature_sizes"]], CASE["strides"]
-ANCHORS = anchor_grid(8.0, 1, (1.0,), 0.0, 1).lay(SIZES, STRIDES, torch.zeros(()))
+ANCHORS = anchor_grid(AnchorShapes(8.0, 1, (1.0,), 1), 0.0).lay(SIZES, STRIDES, torch.zeros(()))
 SCENE = CASE["scene"]["images"]
 TARGETS = Targets.pad(
     [torch.tensor(image["boxes"]).reshape(-1, 4) for image in SCENE],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detbench.assembly.common import make
 from detbench.ops.boxes import centers
-from detbench.ops.candidates import anchor_grid, point_grid
+from detbench.ops.candidates import AnchorShapes, anchor_grid, point_grid
 from detbench.ops.coding import Distance
 from detbench.recipe import assignment
 from detbench.stages.assignment.center_sampling import around, in_center
@@ -156,7 +156,7 @@ def test_two_objects_that_want_one_place() -> None:
 @pytest.mark.parametrize("radius", [0.0, 1.5, 2.5])
 @pytest.mark.parametrize("cells", [1, 3])
 def test_no_place_in_a_centre_is_left_out(radius: float, cells: int) -> None:
-    grid = point_grid(0.0) if cells == 1 else anchor_grid(4.0, 3, (1.0,), 0.5, 1)
+    grid = point_grid(0.0) if cells == 1 else anchor_grid(AnchorShapes(4.0, 3, (1.0,), 1), 0.5)
     candidates = grid.lay(SIZES, STRIDES, torch.zeros(1))
     boxes = torch.cat((objects(40), SCENES["tiny"], SCENES["outside"]))[None]
     places, inside = around(candidates, boxes, radius)

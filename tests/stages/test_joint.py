@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from detbench.assembly.common import make
 from detbench.detectors.supervision import Supervision
-from detbench.ops.candidates import Candidates, anchor_grid, point_grid
+from detbench.ops.candidates import AnchorShapes, Candidates, anchor_grid, point_grid
 from detbench.ops.coding import Distance
 from detbench.pertask import PerTask
 from detbench.recipe import assignment as option
@@ -32,7 +32,7 @@ ASSIGNERS = {
     "center-prior": option.CenterPrior(kind="center-prior"),
 }
 SIZES, STRIDES = [(12, 16), (6, 8)], [8, 16]
-ANCHORS = anchor_grid(4.0, 1, (1.0,), 0.5, 1).lay(SIZES, STRIDES, torch.zeros(()))
+ANCHORS = anchor_grid(AnchorShapes(4.0, 1, (1.0,), 1), 0.5).lay(SIZES, STRIDES, torch.zeros(()))
 
 
 def supervision(joint: Any, assigner: Any, levels: Any = None) -> Supervision:

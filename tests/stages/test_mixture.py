@@ -9,7 +9,7 @@ import pytest
 import torch
 from made_outputs import outputs
 
-from detbench.ops.candidates import anchor_grid
+from detbench.ops.candidates import AnchorShapes, anchor_grid
 from detbench.ops.mixture import fitted
 from detbench.stages.assignment.mixture import MixtureAssigner, lower
 from detbench.structures import Targets
@@ -110,7 +110,7 @@ def test_few_and_equal_losses(row: list[float]) -> None:
 
 def test_positives_are_among_the_least_losses_of_each_level() -> None:
     """Predicted boxes are the anchors: of an object's anchors, at most nine of a level."""
-    candidates = anchor_grid(4, 1, (1.0,), 0.5, 1).lay(
+    candidates = anchor_grid(AnchorShapes(4, 1, (1.0,), 1), 0.5).lay(
         [(16, 16), (8, 8), (4, 4)], [8, 16, 32], torch.zeros(1)
     )
     boxes = torch.tensor([[8.0, 8.0, 60.0, 64.0], [60.0, 60.0, 124.0, 120.0]])

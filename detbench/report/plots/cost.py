@@ -109,24 +109,29 @@ def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
             label=group or "rows",
             gid="points",
         )
-    barred = [point for point in cloud.points if point.half is not None]
-    if barred:
-        ax.errorbar(
-            [point.cost for point in barred],
-            [point.ap for point in barred],
-            [point.half or 0.0 for point in barred],
-            fmt="none",
-            ecolor=canvas.GREY,
-            elinewidth=0.8,
-            capsize=2,
-            gid="bars",
-        )
+    _bars(ax, [point for point in cloud.points if point.half is not None])
     _name(ax, cloud.points, front)
     ax.set_title(cloud.title)
     ax.set_xlabel(cloud.x)
     ax.set_ylabel(cloud.y)
     ax.margins(x=0.16, y=0.14)
     canvas.legend_below(ax, WIDTH)
+
+
+def _bars(ax: Axes, points: Sequence[Point]) -> None:
+    """The intervals of those that have one."""
+    if not points:
+        return
+    ax.errorbar(
+        [point.cost for point in points],
+        [point.ap for point in points],
+        [point.half or 0.0 for point in points],
+        fmt="none",
+        ecolor=canvas.GREY,
+        elinewidth=0.8,
+        capsize=2,
+        gid="bars",
+    )
 
 
 SHIFTS = ((6, 5), (6, -11), (-6, 5), (-6, -11), (6, 14), (6, -20), (-6, 14), (-6, -20))
