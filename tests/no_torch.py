@@ -88,4 +88,13 @@ class NoTorch:
         return self.run(COMMAND, *words, folder=folder)
 
     def close(self) -> None:
-        self._server.communicate()
+        """End the server; its end is not waited for, should something else hold its input open."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.close()
+        try:
+            self._server.wait(10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        self._server.stdout.close()
