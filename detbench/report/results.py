@@ -22,7 +22,7 @@ from detbench.report import (
     other_profiles,
     signature,
 )
-from detbench.report.differences import Bench, Change, differences
+from detbench.report.differences import Bench, Change
 from detbench.report.effects import Effects
 from detbench.report.error_columns import Errors
 from detbench.report.judgement import TERMS, Power, Terms
@@ -135,8 +135,7 @@ class TableResults:
     def compare(self, progress: Tell | None = None) -> dict[str, Change]:
         """``changes``; what is not cached is computed, which takes seconds on a large data set."""
         if self._changes is None:
-            how = (self.plan, self.store, self.scores, REPLICATES, self.rule)
-            self._changes = differences(*how, progress=progress) if self.scores else {}
+            self._changes = self.bench.changes(self.rule, progress) if self.scores else {}
         return self._changes
 
     @property
