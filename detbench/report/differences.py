@@ -78,23 +78,6 @@ class Change:
     reason: str = ""
 
 
-def differences(
-    plan: Plan,
-    store: Store,
-    metrics: Sequence[str] = ("AP",),
-    replicates: int = REPLICATES,
-    rule: Rule = RULE,
-    progress: Tell | None = None,
-) -> dict[str, Change]:
-    """Every row's change against its baseline, in the plan's order, seeds together.
-
-    Args:
-        metrics: names as in ``evaluation.metric``.
-        progress: told how many of how many rows are done, before each that is not cached.
-    """
-    return Bench(plan, store, metrics, replicates).changes(rule, progress)
-
-
 class Bench:
     """A table's trainings in every replicate, each made once.
 
@@ -114,7 +97,13 @@ class Bench:
         self.metrics, self.how = tuple(metrics), Resampling(replicates)
 
     def changes(self, rule: Rule = RULE, progress: Tell | None = None) -> dict[str, Change]:
-        """``differences``; those of one metric are adjusted for each other."""
+        """Every row's change against its baseline, in the plan's order, seeds together.
+
+        The differences of one metric are adjusted for each other.
+
+        Args:
+            progress: told how many of how many rows are done, before each that is not cached.
+        """
         rows = {planned.row.label: planned for planned in self.plan.rows}
         found: dict[str, Change] = {}
         for number, planned in enumerate(self.plan.rows):

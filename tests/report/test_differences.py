@@ -16,7 +16,7 @@ from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
 from detbench.report import ablation, differences, intervals
-from detbench.report.differences import Change
+from detbench.report.differences import Bench, Change
 from detbench.report.formats import csv
 from detbench.report.formats.json import to_json
 from detbench.report.results import TableResults
@@ -139,7 +139,7 @@ def test_a_baseline_that_is_no_row_is_an_error(tmp_path: Path) -> None:
 def test_values_are_the_differences_of_the_aps(tmp_path: Path, store: Store) -> None:
     plan = planned(tmp_path)
     aps = fill_all(store, plan)
-    found = differences.differences(plan, store, ("AP", "AP50"), replicates=200)
+    found = Bench(plan, store, ("AP", "AP50"), 200).changes()
     assert tuple(found) == ROWS
     for label, baseline in TABLE.baselines.items():
         change = found[label]
@@ -171,7 +171,7 @@ def test_the_sheet_has_a_column_of_them_and_says_what_they_cover(
     )
     texts = [row[at].text for row in sheet.rows]
     assert (texts[0], texts[2]) == ("baseline", "baseline")
-    one = differences.differences(plan, store, ("AP", "APs"))["GFL"].found["AP"]
+    one = Bench(plan, store, ("AP", "APs")).changes()["GFL"].found["AP"]
     assert one.wide is not None
     assert texts[4] == intervals.with_interval(one, 1)
     assert texts[4].startswith("+")
@@ -215,7 +215,7 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     plan = planned(tmp_path)
     fill_all(store, plan)
     told: list[Any] = []
-    first = differences.differences(plan, store, progress=lambda *at: told.append(at))
+    first = Bench(plan, store).changes(progress=lambda *at: told.append(at))
     assert told == [(1, 5), (3, 5), (4, 5)]
     # One for each training, whatever it is compared with.
     assert len(list(store.work("replicates").iterdir())) == 5
@@ -223,7 +223,7 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     monkeypatch.setattr(differences, "of_results", None)
     # The data set need not be there any more.
     elsewhere = replace(plan, data_root=None)
-    again = differences.differences(elsewhere, store, progress=lambda *at: told.append(at))
+    again = Bench(elsewhere, store).changes(progress=lambda *at: told.append(at))
     assert again == first
     assert len(told) == 3
 
@@ -237,12 +237,12 @@ def alone(change: Change) -> dict[str, Any]:
 def test_other_detections_are_compared_anew(tmp_path: Path, store: Store) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    before = differences.differences(plan, store, replicates=200)
+    before = Bench(plan, store, replicates=200).changes()
     fill(store, plan.rows[1].train[0], 0.2, 99)
-    after = differences.differences(plan, store, replicates=200)
+    after = Bench(plan, store, replicates=200).changes()
     assert before["FCOS, deeper"] != after["FCOS, deeper"]
     assert alone(before["ATSS, deeper"]) == alone(after["ATSS, deeper"])
-    other = differences.differences(plan, store, replicates=201)
+    other = Bench(plan, store, replicates=201).changes()
     assert alone(other["ATSS, deeper"]) != alone(after["ATSS, deeper"])
 
 
@@ -250,11 +250,11 @@ def test_other_detections_are_compared_anew(tmp_path: Path, store: Store) -> Non
 def test_a_damaged_cache_is_computed_again(tmp_path: Path, store: Store, content: bytes) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    first = differences.differences(plan, store, replicates=200)
+    first = Bench(plan, store, replicates=200).changes()
     for path in store.work("replicates").iterdir():
         path.write_bytes(content)
     differences.CACHE.memory.clear()
-    assert differences.differences(plan, store, replicates=200) == first
+    assert Bench(plan, store, replicates=200).changes() == first
 
 
 def test_a_store_that_cannot_be_written_is_reported_all_the_same(
@@ -263,7 +263,7 @@ def test_a_store_that_cannot_be_written_is_reported_all_the_same(
     plan = planned(tmp_path)
     fill_all(store, plan)
     (store.root / "work").write_text("in the way")
-    assert differences.differences(plan, store, replicates=200)["GFL"].found
+    assert Bench(plan, store, replicates=200).changes()["GFL"].found
 
 
 def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> None:
@@ -272,7 +272,7 @@ def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> Non
         for number, task in enumerate(row.train):
             if (row.row.label, number) != ("ATSS", 2):
                 fill(store, task, noise, number)
-    found = differences.differences(plan, store, replicates=200)
+    found = Bench(plan, store, replicates=200).changes()
     one = found["FCOS, deeper"].found["AP"]
     assert (one.seeds_a, one.seeds_b, one.sources) == (3, 3, "images and seeds")
     assert found["ATSS, deeper"].reason == "ATSS, seed 2: not run"
@@ -292,14 +292,14 @@ def test_reasons_for_none(tmp_path: Path, store: Store) -> None:
     plan = planned(tmp_path)
     fill(store, plan.rows[0].train[0], 0.1, detections=False)
     fill(store, plan.rows[1].train[0], 0.1)
-    found = differences.differences(plan, store)
+    found = Bench(plan, store).changes()
     assert found["FCOS, deeper"].reason == "FCOS: no detections are stored"
     assert found["ATSS, deeper"].reason == "ATSS, deeper: not run"
     assert all(not change.found for change in found.values())
     keys = [column.key for column in ablation.sheet(TableResults(plan, store)).columns]
     assert "change_AP" not in keys  # a column without anything is not printed
     part = plans.make(TABLE, load.profile("smoke"), (0,), "FCOS, deeper", ("data.val=15",))
-    only = differences.differences(part, store)["FCOS, deeper"]
+    only = Bench(part, store).changes()["FCOS, deeper"]
     assert only.reason == "its baseline FCOS is not among these rows"
 
 

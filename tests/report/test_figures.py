@@ -8,8 +8,8 @@ from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
 from detbench.data.kinds import CocoJson
 from detbench.recipe import load
-from detbench.report import error_columns, figures, results
-from detbench.report.differences import Change
+from detbench.report import error_columns, figures
+from detbench.report.differences import Bench, Change
 from detbench.report.figures import Pictures
 from detbench.report.results import Latencies, TableResults
 from detbench.results.store import Store
@@ -159,7 +159,7 @@ def test_differences_are_drawn_in_points_beside_their_baseline(
         "ATSS": Change("FCOS", {"AP": _difference(0.05)}),
         "GFL": Change("FCOS", reason="GFL: not run"),
     }
-    monkeypatch.setattr(results, "differences", lambda *plan, progress=None: known)
+    monkeypatch.setattr(Bench, "changes", lambda *rule: known)
     figure = _named(figures.pictures(TableResults(make(), store)))["differences"].draw()
     [ax] = figure.axes
     [bars] = ax.containers

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
-from detbench.report import results
-from detbench.report.differences import Change
+from detbench.report.differences import Bench, Change
 from detbench.report.formats import Report, html
 from detbench.report.results import TableResults
 from detbench.results.store import Store
@@ -138,7 +137,7 @@ def test_a_difference_names_its_baseline_and_both_sides(
     one = Difference(**{**known, "sources": "images", "seeds_a": 1, "seeds_b": 1})
     found = {label: Change("FCOS", reason="not run") for label in ("GFL", "Cited")}
     found |= {"FCOS": Change(None), "ATSS": Change("FCOS", {"AP": one})}
-    monkeypatch.setattr(results, "differences", lambda *plan, progress=None: found)
+    monkeypatch.setattr(Bench, "changes", lambda *rule: found)
     facts = Page(_page(store, make())).facts
     numbers = [_whole(facts, number) for number in facts["numbers"]]
     [change] = [
