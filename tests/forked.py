@@ -23,11 +23,12 @@ SUBREAPER = 36
 """``prctl``'s PR_SET_CHILD_SUBREAPER: descendants without a parent become one's own children."""
 
 SERVER = """
-import contextlib, importlib, json, os, runpy, signal, socket, sys
+import atexit, contextlib, gc, importlib, json, os, runpy, signal, socket, sys, threading, traceback
 
 sys.dont_write_bytecode = True
 for name in sys.argv[2:]:
     importlib.import_module(name)
+gc.freeze()
 us = socket.socket(fileno=int(sys.argv[1]))
 job = None
 while job is None:
@@ -61,13 +62,32 @@ sys.path[:0] = [path for path in paths if path and path not in sys.path]
 with contextlib.suppress(ImportError):
     import sitecustomize
 sys.dont_write_bytecode = False
-module, *sys.argv[1:] = job["words"]
-runpy.run_module(module, run_name="__main__", alter_sys=True)
+name, *sys.argv[1:] = job["words"]
+code = 0
+try:
+    if name.endswith(".py"):
+        runpy.run_path(name, run_name="__main__")
+    else:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+except SystemExit as ended:
+    code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    if isinstance(ended.code, str):
+        print(ended.code, file=sys.stderr)
+except BaseException:
+    code = 1
+    traceback.print_exc()
+# To tear down torch takes longer than most of what is run.
+threading._shutdown()
+atexit._run_exitfuncs()
+for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+os._exit(code)
 """
 
 
 class Server:
-    """Forks the processes of detbench's modules, as children of this process."""
+    """Forks processes in Python, as children of this process."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -86,14 +106,22 @@ class Server:
         self._process.wait(20)
 
 
+def _words(args: Any) -> list[str]:
+    """A module's name, or a script's, and its arguments; none of what is started otherwise."""
+    words = [args] if isinstance(args, str) else [str(word) for word in args]
+    if words[:3] == [sys.executable, "-P", "-m"]:
+        return words[3:]
+    script = words[:1] == [sys.executable] and words[1].endswith(".py")
+    return words[1:] if script else []
+
+
 @contextmanager
 def modules_forked(server: Server) -> Iterator[None]:
-    """What ``children.command`` starts is forked, by whatever of ``subprocess``; all else of it is
-    as it is: pipes, sessions, signals, environment and ``sitecustomize``. ``psutil`` sees the
-    server's command line.
+    """What ``children.command`` starts is forked, and scripts are, by whatever of ``subprocess``;
+    all else of it is as it is: pipes, sessions, signals, environment and ``sitecustomize``.
+    ``psutil`` sees the server's command line.
     """
     plain = subprocess.Popen
-    fresh = [sys.executable, "-P", "-m"]
 
     class Popen(plain):  # type: ignore[type-arg,misc,valid-type]
         def __init__(self, args: Any, *more: Any, **how: Any) -> None:
@@ -101,12 +129,12 @@ def modules_forked(server: Server) -> Iterator[None]:
             super().__init__(args, *more, **how)
 
         def _execute_child(self, args: Any, *more: Any) -> None:
-            words, pipes = list(args), more[9:15]
-            if words[:3] != fresh:
+            words, pipes = _words(args), more[9:15]
+            if not words:
                 super()._execute_child(args, *more)  # type: ignore[misc]
                 return
             job = {
-                "words": words[3:],
+                "words": words,
                 "environment": dict(self._how.get("env") or os.environ),
                 "folder": str(self._how.get("cwd") or os.getcwd()),
                 "session": bool(self._how.get("start_new_session")),
