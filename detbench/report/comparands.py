@@ -5,7 +5,6 @@ No torch.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 import zlib
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detbench import inputs
 from detbench.errors import DataError, RecipeError, StoreError
 from detbench.evaluation import results as files
 from detbench.evaluation import truth
@@ -23,12 +23,12 @@ from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell, Data, Evaluation
 from detbench.report.results import TableResults
+from detbench.results.detections import STORED
 from detbench.results.store import Store
 from detbench.statistics.replicates import Replicates, Resampling, of_results
 
 Read = Callable[[str], TableResults]
 DIGEST = re.compile(r"[0-9a-f]{6,64}")
-STORED = re.compile(r"train-eval-([0-9a-f]{64})\.detections\.json\.gz")
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ def _no_twins(paths: Sequence[Path]) -> None:
 
 def _content(path: Path) -> str:
     """Hash of what a file holds, unpacked; of one that does not unpack, of its bytes."""
-    data = path.read_bytes()
-    with suppress(OSError, EOFError, zlib.error):
-        data = gzip.decompress(data)
+    data = files.raw(path)
+    with suppress(OSError, EOFError, zlib.error, inputs.TooLarge):
+        data = inputs.unpacked(data)
     return hashlib.sha256(data).hexdigest()
 
 

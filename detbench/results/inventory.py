@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detbench.errors import StoreError
+from detbench.results import detections as boxes
 from detbench.results import schema
 from detbench.results.files import read, reading
 from detbench.results.schema import Damaged, Kind, Measurement
@@ -93,17 +95,27 @@ def rows(path: Path, cell: CellFiles) -> list[Measurement]:
     return found
 
 
-def detections(path: Path) -> list[dict[str, Any]]:
+def detections(path: Path, bound: Sequence[Measurement] = ()) -> list[dict[str, Any]]:
     """A cell's detections, as COCO results.
 
+    Args:
+        bound: the cell's rows.
+
     Raises:
-        Damaged: it is truncated, garbled, or holds something else.
+        Damaged: it is truncated, garbled, holds something else, or is not what these rows are of.
         StoreError: it cannot be read.
     """
-    found = schema.unpacked(read(path))
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise Damaged("it holds no list of detections")
-    return found
+    content = read(path)
+    boxes.check(bound, content)
+    return boxes.unpacked(content)
+
+
+def check_detections(path: Path, bound: Sequence[Measurement]) -> None:
+    """As ``detections``; those that rows are bound to are what was written, and not unpacked."""
+    if boxes.is_bound(bound):
+        boxes.check(bound, read(path))
+    else:
+        detections(path)
 
 
 def existing(root: Path) -> Path:

@@ -113,7 +113,7 @@ def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool)
     try:
         given = inventory.rows(cell.measured, cell)
         if cell.detections is not None:
-            inventory.detections(cell.detections)
+            inventory.check_detections(cell.detections, given)
     except (Damaged, StoreError) as error:
         there = "damaged there: " if isinstance(error, Damaged) else ""
         return merged("refused", f"{there}{error}")

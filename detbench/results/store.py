@@ -14,8 +14,6 @@ all of a cell or nothing, whatever is killed when. They may be committed and cop
 
 from __future__ import annotations
 
-import gzip
-import json
 import logging
 import os
 from collections.abc import Iterable
@@ -23,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from detbench.errors import CellFailed, StoreError
+from detbench.errors import StoreError
+from detbench.results import detections as boxes
 from detbench.results import schema
 from detbench.results.files import read, reading, write_atomic, writing
 from detbench.results.inventory import OF_WORK
@@ -135,12 +134,9 @@ class Store:
         if any((row.kind, row.digest, row.status) != (kind, digest, status) for row in rows):
             raise ValueError("the rows of one file belong to one cell and share its status")
         if detections is not None:
-            try:
-                text = json.dumps(detections, separators=(",", ":"), allow_nan=False)
-            except ValueError as error:
-                raise CellFailed("a detection is not finite, and no such is stored") from error
-            # No time in the header: the same detections give the same file.
-            write_atomic(self._detections(digest), gzip.compress(text.encode(), 6, mtime=0))
+            packed = boxes.packed(detections)
+            rows = boxes.bound(rows, packed)
+            write_atomic(self._detections(digest), packed)
         if status == "failed":
             write_atomic(self._failed(kind, digest), schema.to_bytes(rows))
             return
@@ -152,18 +148,20 @@ class Store:
         """A cell's detections as COCO results; none if none are stored.
 
         Raises:
-            StoreError: the file is damaged.
+            StoreError: the file is damaged, or is not the one that the cell's numbers are of.
         """
         path = self._detections(digest)
         if not path.exists():
             return None
         try:
-            found: list[dict[str, Any]] = schema.unpacked(read(path))
+            content = read(path)
+            stored = self.get(digest)
+            boxes.check(stored.rows if stored else (), content)
+            return boxes.unpacked(content)
         except schema.Damaged as error:
             raise StoreError(
                 f"{path} is damaged ({error}): delete it and run the table again with --fresh"
             ) from error
-        return found
 
     def fingerprint(self, digest: str) -> str | None:
         """A checksum of a cell's detections, without reading them; none if none are stored."""

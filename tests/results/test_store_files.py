@@ -54,7 +54,7 @@ def cut(path: Path) -> None:
 
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    place = content.index(b"PAR1", 4) // 2  # amid the values
+    place = content.index(b"\x28\xb5\x2f\xfd") + 8  # amid the first values, packed by zstd
     content[place] ^= 0xFF
     path.write_bytes(bytes(content))
 
