@@ -188,7 +188,7 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     first = Bench(plan, store).changes(progress=lambda *at: told.append(at))
     assert told == [(1, 5), (3, 5), (4, 5)]
     # One for each training, whatever it is compared with.
-    assert len(list(store.work("replicates").iterdir())) == 5
+    assert len(list(store.derived("replicates").iterdir())) == 5
     differences.CACHE.memory.clear()
     monkeypatch.setattr(differences, "of_results", None)
     # The data set need not be there any more.
@@ -196,6 +196,22 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     again = Bench(elsewhere, store).changes(progress=lambda *at: told.append(at))
     assert again == first
     assert len(told) == 3
+
+
+def test_detections_are_not_needed_for_what_is_kept(tmp_path: Path, store: Store) -> None:
+    """As in a store that is committed without them; what else a table asks for, it lacks."""
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    Bench(plan, store, ("AP", "APs")).changes()
+    more = Bench(plan, store, ("AP75", "AP")).changes()
+    [only] = store.derived("replicates").glob(f"{plan.rows[0].train[0].digest}-*")
+    assert json.loads(only.read_bytes())["kept"]["value"]["draws"].keys() == {"AP", "APs", "AP75"}
+    for path in store.cells.glob("*.detections.json.gz"):
+        path.unlink()
+    differences.CACHE.memory.clear()
+    assert Bench(plan, store, ("AP75", "AP")).changes() == more
+    lacking = Bench(plan, store, ("AP90",)).changes()["FCOS, deeper"]
+    assert lacking.reason == "FCOS, deeper: no detections are stored"
 
 
 def alone(change: Change) -> dict[str, Any]:
@@ -221,7 +237,7 @@ def test_a_damaged_cache_is_computed_again(tmp_path: Path, store: Store, content
     plan = planned(tmp_path)
     fill_all(store, plan)
     first = Bench(plan, store, replicates=200).changes()
-    for path in store.work("replicates").iterdir():
+    for path in store.derived("replicates").iterdir():
         path.write_bytes(content)
     differences.CACHE.memory.clear()
     assert Bench(plan, store, replicates=200).changes() == first
