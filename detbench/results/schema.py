@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = ("train-eval", "cost")
 STATUSES: tuple[Status, ...] = ("done", "failed", "skipped")
 PROVENANCE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("recipe", "first"), (dict,)),
-    **dict.fromkeys(("started", "ended", "device", "git", "detections", "weights"), (str,)),
+    **dict.fromkeys(("started", "ended", "device", "git", "detections"), (str,)),
 }
 """Parts of the provenance that are read -> the types they have."""
 
