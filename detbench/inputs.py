@@ -38,9 +38,14 @@ def opened(path: Path) -> BinaryIO:
     Raises:
         OSError: it is none, is not there, or cannot be read; ``strerror`` says it in words.
     """
+    check(path)
+    return path.open("rb")
+
+
+def check(path: Path) -> None:
+    """Raise as ``opened`` does, unless it is a file or a folder."""
     if said := _other(path.stat().st_mode):
         raise OSError(errno.EINVAL, said, str(path))
-    return path.open("rb")
 
 
 def why_no_file(path: Path) -> str:
@@ -59,16 +64,16 @@ def _other(mode: int) -> str:
 
 def content(path: Path) -> bytes:
     """All bytes of a plain file; raises as ``opened`` does."""
-    with opened(path) as file:
-        return file.read()
+    check(path)
+    return path.read_bytes()
 
 
 def text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
     """All of a plain text file, with ends of lines as ``\\n``; raises as ``opened`` does, and
     ``UnicodeDecodeError``.
     """
-    with opened(path) as file, io.TextIOWrapper(file, encoding, errors) as lines:
-        return lines.read()
+    check(path)
+    return path.read_text(encoding, errors)
 
 
 def is_packed(data: bytes) -> bool:

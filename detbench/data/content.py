@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from detbench import inputs
+from detbench import inputs, temporary
 from detbench.errors import DataError
 
 _SETTLED_S = 2.0
@@ -106,6 +106,6 @@ def _remember(part: str, key: str, value: Any) -> None:
         path, memory = _file(), _read()
         memory[part][key] = value
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}")
+        aside = temporary.beside(path)
         aside.write_text(json.dumps(memory), encoding="utf-8")
         aside.replace(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell, Data, Evaluation
 from detbench.report.results import TableResults
 from detbench.results.detections import STORED
-from detbench.results.store import Store
+from detbench.results.store import Store, Stored
 from detbench.statistics.replicates import Replicates, Resampling, of_results
 
 Read = Callable[[str], TableResults]
@@ -42,6 +42,7 @@ class Comparand:
         cell: what made them; none of files from elsewhere.
         digests: of the stored cells they are from, one for each seed; empty if any is from
             elsewhere.
+        stored: what else is known of them; of rows and digests alone.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Comparand:
     where: tuple[str, ...]
     cell: Cell | None = None
     digests: tuple[str, ...] = ()
+    stored: tuple[Stored, ...] = ()
 
 
 def find(name: str, store: Store, read: Read) -> Comparand:
@@ -154,9 +156,12 @@ def _digest(beginning: str, store: Store) -> Comparand:
     cell = _cell(store, key)
     if cell is None:
         raise StoreError(f"digest '{beginning}': its measurements are missing in {store.root}")
-    return Comparand(
-        key[:12], (lambda: store.detections(key),), (f"cell {key[:12]}",), cell, (key,)
-    )
+    read, where = (lambda: store.detections(key),), (f"cell {key[:12]}",)
+    return Comparand(key[:12], read, where, cell, (key,), _stored(store, (key,)))
+
+
+def _stored(store: Store, keys: Iterable[str]) -> tuple[Stored, ...]:
+    return tuple(one for one in map(store.get, keys) if one is not None)
 
 
 def _row(results: TableResults, label: str) -> Comparand:
@@ -182,7 +187,8 @@ def _row(results: TableResults, label: str) -> Comparand:
     cell = planned.train[0].cell
     assert isinstance(cell, Cell)
     where = tuple(f"{plan.table.id}:{task.label}" for task in planned.train)
-    return Comparand(planned.row.label, readers, where, cell, planned.digests)
+    stored = _stored(store, planned.digests)
+    return Comparand(planned.row.label, readers, where, cell, planned.digests, stored)
 
 
 def same(a: Comparand, b: Comparand) -> str:

@@ -17,9 +17,10 @@ from typing import Literal
 
 from detbench.errors import StoreError
 from detbench.results import inventory
-from detbench.results.files import Lock, held, orphaned, reading, writing
+from detbench.results.files import Lock, held, reading, writing
 from detbench.results.inventory import OF_WORK, TEMPORARY, CellFiles
 from detbench.results.schema import Damaged, Measurement
+from detbench.temporary import orphaned
 
 ASIDE = "damaged"
 """Folder below the store's root for files that cannot be read."""
@@ -154,7 +155,8 @@ def _work(folder: Path, weights: bool) -> Iterator[Item]:
         if not OF_WORK.fullmatch(name) or path.is_symlink() or not path.is_file():
             yield Item(path, "keep", "not detbench's", _size(path))
         elif TEMPORARY.fullmatch(name):
-            yield Item(path, "delete", "left by a writer that was killed", _size(path))
+            if orphaned(path):
+                yield Item(path, "delete", "left by a writer that was killed", _size(path))
         elif "weights.pt" not in names:
             continue  # unfinished: it goes on from its checkpoint
         elif name == "weights.pt" and weights:

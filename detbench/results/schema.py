@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = ("train-eval", "cost")
 STATUSES: tuple[Status, ...] = ("done", "failed", "skipped")
 PROVENANCE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("recipe", "first"), (dict,)),
-    **dict.fromkeys(("started", "ended", "device", "git", "detections", "weights"), (str,)),
+    **dict.fromkeys(("started", "ended", "device", "git", "detections"), (str,)),
 }
 """Parts of the provenance that are read -> the types they have."""
 
@@ -184,8 +184,24 @@ def _version(metadata: dict[bytes, bytes]) -> int:
 
 
 def _checksum(records: list[Record]) -> str:
-    # A garbled file may hold types that JSON does not know; those are not what was written.
-    text = json.dumps(records, sort_keys=True, separators=(",", ":"), default=repr)
+    """Of the rows as JSON: keys sorted, no spaces. Their long texts are mostly the same, so each is
+    written once.
+    """
+    known: dict[str, str] = {}
+
+    def written(value: Any) -> str:
+        if not isinstance(value, str):
+            # A garbled file may hold types that JSON does not know; they are not what was written.
+            return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr)
+        if value not in known:
+            known[value] = json.dumps(value)
+        return known[value]
+
+    rows = (
+        ",".join(f"{written(name)}:{written(value)}" for name, value in sorted(one.items()))
+        for one in records
+    )
+    text = "[{" + "},{".join(rows) + "}]"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

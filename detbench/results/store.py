@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from detbench import inputs
 from detbench.errors import StoreError
 from detbench.results import detections as boxes
-from detbench.results import schema
-from detbench.results.files import read, reading, write_atomic, writing
+from detbench.results import inventory, schema
+from detbench.results.files import cells_lock, locked, read, reading, write_atomic, writing
 from detbench.results.inventory import OF_WORK
 from detbench.results.schema import KINDS, Kind, Measurement, Status
 
@@ -111,7 +112,7 @@ class Store:
         if not self.cells.is_dir():
             return found
         with reading(self.cells):
-            names = sorted(entry.name for entry in os.scandir(self.cells))
+            names = sorted(os.path.basename(path) for path in inventory.entries(self.cells))
         for name in names:
             digest, _, ending = name.partition(".")
             digest = digest.rpartition("-")[2]
@@ -139,16 +140,18 @@ class Store:
         kind, digest, status = rows[0].kind, rows[0].digest, rows[0].status
         if any((row.kind, row.digest, row.status) != (kind, digest, status) for row in rows):
             raise ValueError("the rows of one file belong to one cell and share its status")
-        if detections is not None:
-            packed = boxes.packed(detections)
+        packed = None if detections is None else boxes.packed(detections)
+        if packed is not None:
             rows = boxes.bound(rows, packed)
-            write_atomic(self._detections(digest), packed)
-        if status == "failed":
-            write_atomic(self._failed(kind, digest), schema.to_bytes(rows))
-            return
-        write_atomic(self._done(kind, digest), schema.to_bytes(rows))
-        with writing(self.cells):
-            self._failed(kind, digest).unlink(missing_ok=True)
+        with locked(cells_lock(self.root)):
+            if packed is not None:
+                write_atomic(self._detections(digest), packed)
+            if status == "failed":
+                write_atomic(self._failed(kind, digest), schema.to_bytes(rows))
+                return
+            write_atomic(self._done(kind, digest), schema.to_bytes(rows))
+            with writing(self.cells):
+                self._failed(kind, digest).unlink(missing_ok=True)
 
     def detections(self, digest: str) -> list[dict[str, Any]] | None:
         """A cell's detections as COCO results; none if none are stored.
@@ -235,7 +238,7 @@ class Store:
         """Rows of one file, empty if there is none; a damaged one is warned of, once."""
         with reading(path):
             try:
-                content = path.read_bytes()
+                content = inputs.content(path)
             except FileNotFoundError:
                 return []
         try:

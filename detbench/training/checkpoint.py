@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from detbench import inputs
+from detbench import inputs, temporary
 from detbench.errors import WeightsError
 from detbench.results.files import writing
 from detbench.training import pickled
@@ -64,21 +64,21 @@ def save(path: Path, content: dict[str, Any], keep: bool = False) -> None:
     Raises:
         StoreError: no space left, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        aside = temporary.beside(path)
         try:
-            with open(temporary, "wb") as file:
+            with open(aside, "wb") as file:
                 _save(content | {"format": FORMAT, "version": VERSION}, file)
                 file.flush()
                 os.fsync(file.fileno())
             if keep and path.exists():
                 os.replace(path, previous(path))
-            os.replace(temporary, path)
+            os.replace(aside, path)
             if not keep:
                 previous(path).unlink(missing_ok=True)
         finally:
-            temporary.unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

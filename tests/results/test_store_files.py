@@ -13,7 +13,8 @@ import pytest
 from detbench.errors import StoreError
 from detbench.results import inventory, prune, verify
 from detbench.results.files import Lock
-from detbench.results.merge import merge, merge_work
+from detbench.results.merge import merge
+from detbench.results.merge_work import merge_work
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 
