@@ -10,12 +10,15 @@ import numpy as np
 from made_detectors import Made, detect, scenes
 
 from detbench.recipe import load, resolve
+from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Table
+from detbench.report.differences import Bench
 from detbench.report.results import TableResults
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 from detbench.runner.plan import DataSource, Plan
+from detbench.statistics.small import FEWEST
 
 HOSTS = {"fcos": 0.13, "atss": 0.11}
 """Host -> how far its boxes are off, as a share of their sides."""
@@ -115,7 +118,9 @@ def results(
     plan = plans.make(made, load.profile("smoke"), tuple(range(seeds)), source=source)
     store = Store(root / "results")
     _fill(store, plan, rng, (ground, hard))
-    return TableResults(plan, store)
+    found = TableResults(plan, store)
+    found.bench = Bench(plan, store, found.scores, FEWEST)
+    return found
 
 
 def _fill(store: Store, plan: Plan, rng: np.random.Generator, scene: tuple[Any, Any]) -> None:
@@ -125,5 +130,6 @@ def _fill(store: Store, plan: Plan, rng: np.random.Generator, scene: tuple[Any, 
         for task in row.train:
             off = HOSTS[host] * PARTS[part] * float(np.exp(rng.normal(0, SPREAD)))
             found = detect(rng, *scene, Made(misplaces=off))
-            kept = (task.digest, "train-eval", "AP", 0.4, "fraction", {"images": 0})
-            store.add([Measurement(*kept, task.cell.seed)], found)
+            assert isinstance(task.cell, Cell)
+            kept = Measurement(task.digest, task.kind, "AP", 0.4, "fraction", {}, task.cell.seed)
+            store.add([kept], found)

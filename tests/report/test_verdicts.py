@@ -18,7 +18,7 @@ from detbench.report.results import TableResults
 from detbench.report.verdict_sheet import Board
 from detbench.report.verdicts import Judged
 from detbench.results.store import Store
-from detbench.statistics.claims import ONE_SEED, Ruling
+from detbench.statistics.claims import ONE_SEED, Ruling, Verdict
 from detbench.statistics.estimate import combine
 from detbench.statistics.replicates import part
 
@@ -196,7 +196,7 @@ def test_check_tells_overturned_verdicts(board: Board, tmp_path: Path) -> None:
     path = tmp_path / "was.json"
     path.write_text(json.dumps(verdict_sheet.payload([board])))
     assert claims_page.changed(claims_page.stated(path), [board]) == ([], [])
-    rulings = ("contradicted", "undecided", "equivalent", "supported")
+    rulings: tuple[Verdict, ...] = ("contradicted", "undecided", "equivalent", "supported")
     now = tuple(
         replace(one, ruling=Ruling(verdict))
         for one, verdict in zip(board.judged, rulings, strict=True)
@@ -238,7 +238,8 @@ def test_the_page_holds_what_is_kept_and_can_be_read_back(board: Board, tmp_path
         "scores": verdict_sheet.score_payload([board]),
     }
     page = claims_page.page(kept)
-    assert markdown.render(verdict_sheet.scoreboard(kept["scores"])) in page
+    scores = verdict_sheet.score_payload([board])
+    assert markdown.render(verdict_sheet.scoreboard(scores)) in page
     (tmp_path / "claims.md").write_text(page)
     (tmp_path / "claims.json").write_text(json.dumps(kept))
     stated = claims_page.stated(tmp_path / "claims.md")
