@@ -17,15 +17,16 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from detbench.errors import DataError
 from detbench.recipe import load
-from detbench.report import agreement, verdict_sheet, verdicts
+from detbench.report import ablation, agreement, scoreboard_plot, verdict_sheet, verdicts
 from detbench.report.formats import markdown
 from detbench.report.results import TableResults
-from detbench.report.table import Column, Entry, Sheet
+from detbench.report.table import Column, Entry, Sheet, narrowed
 from detbench.report.verdict_sheet import Board
 from detbench.results.files import write_atomic
 from detbench.results.store import Store
@@ -36,7 +37,20 @@ METHOD = 1
 """Of the rules of verdicts: another makes what is kept stale."""
 PROFILE, SEEDS = "smoke", (0, 1, 2)
 """Of the committed measurements."""
+PICTURE = "scoreboard.svg"
+"""Beside the page."""
 DECIDED = ("supported", "contradicted", "equivalent")
+
+SHOWN, SHOWN_ROWS = "tscode-table1", "FCOS*"
+"""The table of the first page."""
+FIRST = (
+    *("paper", "claims", "supported", "contradicted", "equivalent", "undecided"),
+    *("not_measured", "pairs_agree", "pairs_contradict"),
+)
+"""Columns of the first page's scoreboard."""
+HONEST = """What embedded data can show: whether an effect is general enough to appear with small
+networks on drawn scenes of 128 pixels, and with how many seeds one would know. It can neither
+confirm nor refute what a paper measured on COCO."""
 
 Stated = Mapping[tuple[str, str], str]
 """Table and claim, in words -> verdict."""
@@ -76,7 +90,17 @@ def make(store: Store, names: Sequence[str], data_root: Path) -> dict[str, Any]:
         "notes": list(whole.notes),
         "verdicts": [one.ruling.verdict for board in boards for one in board.judged],
         "scores": verdict_sheet.score_payload(boards),
+        "table": _printed(snapshot, data_root),
     }
+
+
+def _printed(store: Store, data_root: Path) -> str | None:
+    """One table for the first page, as markdown; none until every row of it is measured."""
+    some = Request(SHOWN, PROFILE, data_root, SEEDS, rows=SHOWN_ROWS, columns="AP,gflops")
+    found = TableResults.of(some, store)
+    if found.standing.missing or found.standing.failed:
+        return None
+    return markdown.render(replace(ablation.marked(found), title="", notes=()))
 
 
 def claimed() -> list[str]:
@@ -109,7 +133,7 @@ def page(kept: Mapping[str, Any]) -> str:
     """The page of what is kept."""
     parts = [
         INTRODUCTION.format(profile=kept["profile"], seeds=", ".join(map(str, kept["seeds"]))),
-        "## Scoreboard\n",
+        f"## Scoreboard\n\n![Verdicts by paper]({PICTURE})\n",
         markdown.render(verdict_sheet.scoreboard(kept["scores"])),
         *(f"{note}\n" for note in kept["notes"]),
     ]
@@ -122,6 +146,28 @@ def page(kept: Mapping[str, Any]) -> str:
         parts += [f"## {table}\n", f"{load.table(table).title}.\n"]
         parts.append(markdown.render(Sheet("", heads, lines)))
     return "\n".join(parts)
+
+
+def filled(readme: str, kept: Mapping[str, Any]) -> str:
+    """The first page, whose marks ``<!-- verdicts -->`` and ``<!-- table -->`` to ``<!-- end -->``
+    hold the scoreboard and one table; a table that is not measured stays as it was.
+    """
+    for mark, text in (("verdicts", first_page(kept["scores"])), ("table", kept["table"])):
+        start, found, rest = readme.partition(f"<!-- {mark} -->\n")
+        if not found or text is None:
+            continue
+        _, end, rest = rest.partition("<!-- end -->")
+        readme = f"{start}{found}{text}{end}{rest}"
+    return readme
+
+
+def first_page(scores: Sequence[Mapping[str, Any]]) -> str:
+    """The scoreboard in ten lines: a sentence, a line for each paper, and what it can show."""
+    whole = verdict_sheet.scoreboard(scores)
+    sheet = narrowed(whole, [i for i, one in enumerate(whole.columns) if one.key in FIRST])
+    plain = tuple(replace(one, group="") for one in sheet.columns)
+    table = markdown.render(replace(sheet, columns=plain, notes=()))
+    return f"{table}\n{HONEST}\n"
 
 
 def stated(path: Path) -> Stated:
@@ -205,18 +251,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--page", type=Path, default=Path("docs/claims.md"))
+    parser.add_argument("--readme", type=Path, default=Path("README.md"))
     given = parser.parse_args(arguments)
-    file, root = given.results / "claims.json", Path("data")
+    file, root, drawing = given.results / "claims.json", Path("data"), given.page.parent / PICTURE
     store = committed(given.results)
     if not given.check:
         kept = make(store, claimed(), root)
         write_atomic(file, (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode())
-        write_atomic(given.page, page(kept).encode())
+    else:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    pages = {given.page: page(kept), drawing: scoreboard_plot.draw(kept["scores"])}
+    if given.readme.is_file():
+        pages[given.readme] = filled(given.readme.read_text(encoding="utf-8"), kept)
+    if not given.check:
+        for path, text in pages.items():
+            write_atomic(path, text.encode())
         return 0
-    kept = json.loads(file.read_text(encoding="utf-8"))
     wrong = [f"{one}: its verdicts are stale" for one in stale(kept, store, root)]
-    if given.page.read_text(encoding="utf-8") != page(kept):
-        wrong.append(f"{given.page} is not what {file} says")
+    wrong += [
+        f"{path} is not what {file} says"
+        for path, text in pages.items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
     for line in wrong:
         print(f"{line}: python -m detbench.report.claims_page", file=sys.stderr)
     return 1 if wrong else 0
