@@ -38,7 +38,7 @@ COMMANDS = {
     "flops": "GFLOPs and parameters beside the published figures.",
     "latency": "Measure how long a detector takes per image.",
     "compare": "Is the difference between two detectors real?",
-    "claims": "What is claimed of tables, and whether the printed numbers bear it out.",
+    "claims": "What is claimed of tables, what was printed, and the verdict of what is measured.",
     "power": "How many seeds and images a gain needs, before training.",
     "report": "Print tables from stored measurements.",
     "data": "List, check, convert and browse data sets.",

@@ -212,5 +212,5 @@ def _protocol(task: Task) -> tuple[str, str]:
     """What two cells must share to be compared image by image."""
     if not isinstance(task.cell, Cell):
         raise TypeError(f"{task.label} is no training")
-    evaluation = task.cell.evaluation.model_copy(update={"batch": 1})
+    evaluation = task.cell.evaluation.model_copy(update={"batch": 1, "compile": False})
     return digest(task.cell.data), digest(evaluation)
