@@ -93,3 +93,67 @@ def _stacked(name: str) -> str:
 def wrapped(label: str, width: int = SHORT) -> str:
     """A row's label in lines of about ``width`` letters."""
     return "\n".join(textwrap.wrap(label, width)) or label
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A panel of lines: of one group, the numbers of these names in order."""
+
+    title: str
+    group: str
+    names: Sequence[str]
+
+
+def lines_of_parts(
+    analysis: Analysis,
+    numbers: Sequence[Number],
+    data: tuple[Sequence[float], Sequence[Curve | None]],
+    parts: Sequence[str],
+    words: tuple[str, str],
+) -> Figure:
+    """A panel for each curve: a line of every row and part, shaded by its deviation.
+
+    Args:
+        data: places along x, and the panels, four in a row; the first empty one has the legend.
+    """
+    xs, curves = data
+    known = {(one.row, one.baseline, one.part, one.group, one.name): one.value for one in numbers}
+    seen = {(key[0], key[2]) for key in known}
+    pairs = ((row.label, part) for row in analysis.rows for part in parts)
+    lines = [one for one in pairs if one in seen]
+    with canvas.panels(len(curves), (PAGE / 4, 1.75), words, most=4) as (made, axes, _):
+        for ax, curve in zip(axes, curves, strict=True):
+            if curve is None:
+                ax.axis("off")
+                continue
+            for place, (row, part) in enumerate(lines):
+                label = wrapped(row if len(parts) == 1 else f"{row}, {part}")
+                heights, spread = (
+                    [known.get((row, "", part, curve.group, before + name)) for name in curve.names]
+                    for before in ("", "deviation of ")
+                )
+                _line(ax, (xs, heights, spread), label, place)
+            ax.set_title(curve.title, fontsize=7.5)
+            ax.set_xlim(0, 1)
+            ax.set_ylim(-0.02, 1.05)
+            ax.tick_params(labelsize=6.5)
+        empty = axes[list(curves).index(None)]
+        handles, labels = axes[0].get_legend_handles_labels()
+        empty.legend(handles, labels, loc="center left", fontsize=6.5, borderaxespad=0)
+    return made
+
+
+def _line(
+    ax: Axes,
+    data: tuple[Sequence[float], Sequence[float | None], Sequence[float | None]],
+    label: str,
+    place: int,
+) -> None:
+    import numpy as np
+
+    xs, heights, spread = (np.array(one, np.float64) for one in data)
+    style = canvas.line_style(place)
+    ax.plot(xs, heights, label=label, markevery=(place, 4), markersize=3.5, linewidth=1.1, **style)
+    ax.fill_between(
+        xs, heights - spread, heights + spread, color=style["color"], alpha=0.12, linewidth=0
+    )

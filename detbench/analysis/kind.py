@@ -126,8 +126,9 @@ class Quantity:
     Attributes:
         name, part, group: what it is, of which part of the detector, of which objects.
         lines: which lines of a table count.
-        sums, statistic: of those lines.
+        sums, statistic: of those lines; the first sum counts what ``n`` says.
         differs: rows are compared in it.
+        detail: of many alike; for scripts and the picture alone.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Quantity:
     sums: Sums
     statistic: Statistic
     differs: bool = True
+    detail: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,9 @@ class Number:
         baseline: empty where it is no difference.
         value: none where nothing counts.
         low, high: of its 95 % interval; none with a ``reason``.
-        n: lines that count, over the seeds; ``images``: that hold any.
+        n: what counts, over the seeds; ``images``: that hold any.
         sd: over the seeds; none with one.
+        detail: as of its ``Quantity``.
     """
 
     row: str
@@ -164,6 +167,7 @@ class Number:
     images: int
     sd: float | None = None
     reason: str = ""
+    detail: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from detbench.recipe.validate import unknown
 KINDS = {
     "alignment": "Score against IoU before and after NMS: who wins, the best placed or the best "
     "scored box?",
+    "sliding-window": "Class score and regressed IoU over windows of known IoU around each object, "
+    "per head",
+    "curves": "Training losses side by side, seeds as a band",
 }
 
 

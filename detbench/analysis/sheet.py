@@ -11,8 +11,8 @@ from detbench.report.table import Entry, Sheet, columns, fixed, number, plain
 
 DIGITS = 3
 COVERS = (
-    "95 %: a bootstrap over images, the same draws for all rows; with one seed of {} trainings "
-    "alone, not of methods."
+    "95 %: a bootstrap over images, the same draws for all rows: of these trainings, not of "
+    "methods, which takes several --seeds."
 )
 OVER_SEEDS = "95 %: Student's t over the seeds."
 WITH_SEEDS = "95 %: over images (the same draws for all rows) and seeds, see docs/statistics.md."
@@ -20,12 +20,13 @@ WITH_SEEDS = "95 %: over images (the same draws for all rows) and seeds, see doc
 
 def sheet(kind: Kind, analysis: Analysis, numbers: Sequence[Number], title: str) -> Sheet:
     """A line for each number; differences name the row that they are less than."""
+    shown = [one for one in numbers if not one.detail]
     several = max(len(row.seeds) for row in analysis.rows) > 1
     heads = columns(
         row="Row",
         baseline="less",
         part="Part",
-        group="Objects",
+        group="Of",
         name="What",
         value=">value",
         interval=">95 %",
@@ -46,13 +47,15 @@ def sheet(kind: Kind, analysis: Analysis, numbers: Sequence[Number], title: str)
             one.n,
             one.images or None,
         )
-        for one in numbers
+        for one in shown
     ]
     looks = any(one.images for one in numbers)
-    covers = COVERS.format("these") if looks else OVER_SEEDS
+    covers = COVERS if looks else OVER_SEEDS
     notes = [f"{analysis.note} {WITH_SEEDS if several and looks else covers}", kind.explain]
     if analysis.groups.reason and looks:
         notes.append(f"Not parted by difficulty: {analysis.groups.reason}.")
+    if hidden := len(numbers) - len(shown):
+        notes.append(f"{hidden} numbers of single points more: --format json has them.")
     return plain(heads, rows, [one for one in notes if one], title)
 
 

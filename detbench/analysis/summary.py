@@ -7,7 +7,7 @@ All rows are looked at on the same images, which are drawn for all of them alike
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from detbench.analysis.kind import (
 from detbench.statistics.estimate import Part, combine, quantile
 from detbench.statistics.replicates import REPLICATES, draw
 
+Lines = Callable[[Columns], Flags]
 _Names = tuple[str, str, str, str, str]
 
 
@@ -40,14 +41,17 @@ class _Side:
 def numbers(analysis: Analysis, quantities: Iterable[Quantity]) -> list[Number]:
     """Every quantity of every row, then of every row but the first its difference to that."""
     weights = draw(len(analysis.images), REPLICATES, 0).T.astype(np.float64)
+    alone = analysis.images.tolist() == [0]
     found: list[Number] = []
     for one in quantities:
         sides = [_side(row, one, analysis.images, weights) for row in analysis.rows]
-        found += [_number(row.label, "", one, (side,)) for row, side in _pairs(analysis, sides)]
+        found += [
+            _number((row.label, ""), one, (side,), alone) for row, side in _pairs(analysis, sides)
+        ]
         if one.differs:
             base = analysis.rows[0].label
             found += [
-                _number(row.label, base, one, (sides[0], side))
+                _number((row.label, base), one, (sides[0], side), alone)
                 for row, side in _pairs(analysis, sides)[1:]
             ]
     return found
@@ -62,9 +66,9 @@ def _side(row: Measured, of: Quantity, images: Ints, weights: Floats) -> _Side:
     held: set[int] = set()
     for table in row.tables:
         lines = of.lines(table)
-        count += int(np.count_nonzero(lines))
         held |= set(np.unique(table["image"][lines]).tolist())
         per_image = by_image(table, of, lines, images)
+        count += round(float(per_image[:, 0].sum()))
         values.append(float(of.statistic(per_image.sum(axis=0))))
         draws.append(of.statistic(weights @ per_image))
     known = bool(values) and not np.isnan(values).any()
@@ -80,13 +84,22 @@ def by_image(table: Columns, of: Quantity, lines: Flags, images: Ints) -> Floats
     return found
 
 
-def _number(label: str, baseline: str, of: Quantity, sides: tuple[_Side, ...]) -> Number:
-    names: _Names = (label, baseline, of.part, of.group, of.name)
+def _number(rows: tuple[str, str], of: Quantity, sides: tuple[_Side, ...], alone: bool) -> Number:
+    """Of a row, or of a row and its baseline.
+
+    Args:
+        alone: no image was looked at.
+    """
+    names: _Names = (*rows, of.part, of.group, of.name)
+    return replace(_estimate(names, sides, alone), detail=of.detail)
+
+
+def _estimate(names: _Names, sides: tuple[_Side, ...], alone: bool) -> Number:
     n, images = sum(side.n for side in sides), min(side.images for side in sides)
     parts = [side.part for side in sides if side.part is not None]
     if len(parts) < len(sides):
         return Number(*names, None, None, None, n, images, reason="nothing of this kind was seen")
-    if all(side.images <= 1 for side in sides):
+    if alone:
         return _over_seeds(names, parts, n)
     signs = (1.0,) if len(parts) == 1 else (-1.0, 1.0)
     found = combine(parts, signs, images)
