@@ -13,6 +13,8 @@ KINDS = {
     "scored box?",
     "sliding-window": "Class score and regressed IoU over windows of known IoU around each object, "
     "per head",
+    "weights": "Correlation of the first fc layer's weights between the cells of the region",
+    "features": "Likeness of the cells of each head's input and output maps",
     "curves": "Training losses side by side, seeds as a band",
 }
 

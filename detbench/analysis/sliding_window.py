@@ -93,8 +93,10 @@ def _tried(rng: np.random.Generator, box: Floats, size: tuple[int, int], lacking
 
 def overlaps(boxes: Floats, box: Floats) -> Floats:
     """(K,): the IoU of each with an object, xyxy."""
-    both = (np.concatenate((one[..., :2], one[..., 2:] - one[..., :2]), -1) for one in (boxes, box))
-    return iou(*both)
+    first, second = (
+        np.concatenate((one[..., :2], one[..., 2:] - one[..., :2]), -1) for one in (boxes, box)
+    )
+    return iou(first, second)
 
 
 def measure(asked: Asked) -> Columns:

@@ -39,26 +39,25 @@ class _Side:
 
 
 def numbers(analysis: Analysis, quantities: Iterable[Quantity]) -> list[Number]:
-    """Every quantity of every row, then of every row but the first its difference to that."""
+    """Every quantity of every row, then of every row but the first its difference to that.
+
+    A row that lacks the part of the detector which another has is left out.
+    """
     weights = draw(len(analysis.images), REPLICATES, 0).T.astype(np.float64)
     alone = analysis.images.tolist() == [0]
     found: list[Number] = []
     for one in quantities:
         sides = [_side(row, one, analysis.images, weights) for row in analysis.rows]
-        found += [
-            _number((row.label, ""), one, (side,), alone) for row, side in _pairs(analysis, sides)
-        ]
-        if one.differs:
-            base = analysis.rows[0].label
+        some = any(side.n for side in sides)
+        pairs = [(row.label, side) for row, side in zip(analysis.rows, sides, strict=True)]
+        pairs = [pair for pair in pairs if pair[1].n or not some]
+        found += [_number((label, ""), one, (side,), alone) for label, side in pairs]
+        base, first = pairs[0]
+        if one.differs and base == analysis.rows[0].label:
             found += [
-                _number((row.label, base), one, (sides[0], side), alone)
-                for row, side in _pairs(analysis, sides)[1:]
+                _number((label, base), one, (first, side), alone) for label, side in pairs[1:]
             ]
     return found
-
-
-def _pairs(analysis: Analysis, sides: Sequence[_Side]) -> list[tuple[Measured, _Side]]:
-    return list(zip(analysis.rows, sides, strict=True))
 
 
 def _side(row: Measured, of: Quantity, images: Ints, weights: Floats) -> _Side:
