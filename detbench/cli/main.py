@@ -40,6 +40,7 @@ COMMANDS = {
     "compare": "Is the difference between two detectors real?",
     "claims": "What is claimed of tables, what was printed, and the verdict of what is measured.",
     "power": "How many seeds and images a gain needs, before training.",
+    "analyze": "The papers' analyses: what their figures ask, of any detectors.",
     "report": "Print tables from stored measurements.",
     "data": "List, check, convert and browse data sets.",
     "weights": "List, fetch and import weights.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -160,12 +160,14 @@ def _latencies(path: Path | None) -> dict[str, Latencies]:
     return {table: Latencies(rows, how[table]) for table, rows in found.items()}
 
 
-def _write_plots(found: Iterable[TableResults], folder: Path, format: PictureFormat) -> None:
+def _write_plots(found: Sequence[TableResults], folder: Path, format: PictureFormat) -> None:
+    from detbench.analysis import stored
     from detbench.report.figures import pictures
     from detbench.report.plots import canvas
 
-    for drawn in map(pictures, found):
-        for picture in drawn.found:
+    for results, drawn in zip(found, map(pictures, found), strict=True):
+        analyses = [one.picture for one in stored.of_table(results)]
+        for picture in (*drawn.found, *analyses):
             path = folder / f"{picture.name}.{format}"
             write_atomic(path, canvas.save(picture.draw(), format))
             common.say(str(path))
