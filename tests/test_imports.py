@@ -41,6 +41,7 @@ LAYERS = (
         "inputs",
         "temporary",
         "streams",
+        "wrapping",
         "errors",
     },
 )
