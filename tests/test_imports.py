@@ -32,7 +32,18 @@ LAYERS = (
     {"backbones"},
     {"ops"},
     {"recipe"},
-    {"sharding", "structures", "progress", "pertask", "children", "streams", "errors"},
+    {
+        "sharding",
+        "structures",
+        "progress",
+        "pertask",
+        "children",
+        "inputs",
+        "temporary",
+        "streams",
+        "wrapping",
+        "errors",
+    },
 )
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 # A recipe's data is one of the kinds, which need no more of recipes than their bases.

@@ -61,8 +61,12 @@ def command(
     looks: common.LooksOption = None,
     seed_sd: common.SeedSdOption = None,
     format: Annotated[
-        ReportFormat, typer.Option(help="How tables are written; html is one page with plots.")
-    ] = "markdown",
+        ReportFormat | None,
+        typer.Option(
+            help="How tables are written: by default terminal on one, else markdown; html is one "
+            "page with plots."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, option("FILE", "Where tables go; by default, or with -, to stdout.")
     ] = None,
@@ -83,6 +87,8 @@ def command(
     html is one page without links to anything: tables to sort and
     filter, protocol and provenance of each number, plots.
     """
+    if format is None:
+        format = "terminal" if output is None and sys.stdout.isatty() else "markdown"
     if format == "html" and output is None and sys.stdout.isatty():
         raise RecipeError("--format html: name a file, as in --output report.html")
     store = Store(common.results_root(results))
