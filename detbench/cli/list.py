@@ -16,26 +16,29 @@ EXAMPLES = (
     "detbench list detectors",
     "detbench list datasets --data-root /data",
     "detbench list analyses",
+    "detbench list figures",
     "detbench list tables --format json",
 )
 
 
 def command(
     what: Annotated[
-        Literal["tables", "detectors", "datasets", "analyses"],
-        argument("[tables|detectors|datasets|analyses]", "What to list."),
+        Literal["tables", "detectors", "datasets", "analyses", "figures"],
+        argument("[tables|detectors|datasets|analyses|figures]", "What to list."),
     ] = "tables",
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
-    """List what there is: tables and what is measured of them, detectors, data sets, analyses."""
+    """List tables with what is measured so far, detectors, data sets, analyses, or figures."""
     if what == "tables":
         sheet, payload = _tables(common.results_root(results))
     elif what == "detectors":
         sheet, payload = _detectors()
     elif what == "analyses":
         sheet, payload = _analyses()
+    elif what == "figures":
+        sheet, payload = _figures()
     else:
         sheet, payload = _datasets(common.data_root(data_root))
     common.emit(sheet, format, payload)
@@ -166,4 +169,18 @@ def _analyses() -> tuple[Sheet, Any]:
         id="Analysis", what="What", figures="Figures", needs="Measured from", settings="Settings"
     )
     note = "detbench analyze ANALYSIS ROW...; a setting by --option NAME=NUMBER."
+    return plain(heads, rows, [note]), payload
+
+
+def _figures() -> tuple[Sheet, Any]:
+    from detbench.recipe import figures
+
+    rows, payload = [], []
+    for one in figures.figures().values():
+        kinds = ", ".join(each.kind for each in one.analyses)
+        how = kinds or (f"a table: {one.table}" if one.table else f"a drawing: {one.drawing}")
+        rows.append((one.id, one.title, how, None if one.drawing else f"detbench run {one.id}"))
+        payload.append({**one.model_dump(mode="json"), "runs": not one.drawing})
+    heads = columns(id="Figure", title="Title", how="Made by", run="Run")
+    note = "Figures that are not listed have no analysis here yet."
     return plain(heads, rows, [note]), payload
