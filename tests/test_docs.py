@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from detbench.cli.main import COMMANDS
 from detbench.recipe import load, resolve
 
 ROOT = Path(__file__).parent.parent
@@ -45,3 +46,15 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     paths = re.findall(r"`((?:detbench|recipes|tests|docs|benchmarks)/[\w./-]+)`", text)
     missing += [path for path in paths if not (ROOT / path).exists()]
     assert not missing
+
+
+def test_every_command_and_package_has_its_line_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    everyday = text.split("## Everyday")[1].split("\n\n")[1]
+    told = {name for line in everyday.splitlines() for name in re.findall(r"`(\w+)`", line)}
+    assert told == set(COMMANDS)
+    tree = text.split("## Where things are")[1].split("```")[1].splitlines()
+    places = [found[0] for line in tree if (found := re.match(r"(  )?[\w.]+", line))]
+    packages = {f"  {path.parent.name}" for path in (ROOT / "detbench").glob("*/__init__.py")}
+    assert packages <= set(places)
+    assert len(places) == len(set(places))

@@ -14,24 +14,27 @@ EXAMPLES = (
     "detbench list",
     "detbench list detectors",
     "detbench list datasets --data-root /data",
+    "detbench list analyses",
     "detbench list tables --format json",
 )
 
 
 def command(
     what: Annotated[
-        Literal["tables", "detectors", "datasets"],
-        argument("[tables|detectors|datasets]", "What to list."),
+        Literal["tables", "detectors", "datasets", "analyses"],
+        argument("[tables|detectors|datasets|analyses]", "What to list."),
     ] = "tables",
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
-    """List what there is: tables with what is measured so far, detectors, or data sets."""
+    """List what there is: tables and what is measured of them, detectors, data sets, analyses."""
     if what == "tables":
         sheet, payload = _tables(common.results_root(results))
     elif what == "detectors":
         sheet, payload = _detectors()
+    elif what == "analyses":
+        sheet, payload = _analyses()
     else:
         sheet, payload = _datasets(common.data_root(data_root))
     common.emit(sheet, format, payload)
@@ -119,3 +122,24 @@ def _datasets(root: Path) -> tuple[Sheet, Any]:
     ]
     note = "Any other in COCO's JSON: --dataset coco:ANNOTATIONS.json:IMAGES_DIR"
     return plain(columns(id="Data set", title="What", found="Found"), rows, [note]), payload
+
+
+def _analyses() -> tuple[Sheet, Any]:
+    from detbench.analysis import kinds
+
+    rows, payload = [], []
+    for name, what in kinds.KINDS.items():
+        one = kinds.kind(name)
+        settings = [
+            {"name": each.name, "default": each.default, "low": each.low, "high": each.high}
+            for each in one.settings
+        ]
+        told = "; ".join(f"{each.name} {each.default:g}: {each.help}" for each in one.settings)
+        rows.append((name, what, one.figures, one.needs, told or None))
+        more = {"needs": one.needs, "images": one.images, "settings": settings}
+        payload.append({"id": name, "what": what, "figures": one.figures, **more})
+    heads = columns(
+        id="Analysis", what="What", figures="Figures", needs="Measured from", settings="Settings"
+    )
+    note = "detbench analyze ANALYSIS ROW...; a setting by --option NAME=NUMBER."
+    return plain(heads, rows, [note]), payload

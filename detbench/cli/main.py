@@ -22,6 +22,7 @@ from detbench import __version__
 from detbench.cli import common
 from detbench.cli.groups import HELP, Group, epilog, unknown
 from detbench.errors import DetbenchError, visible
+from detbench.wrapping import fit_messages
 
 THE_SYSTEMS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EIO)
 """What the system says of a path that the user gave, wherever a command comes upon it."""
@@ -40,6 +41,7 @@ COMMANDS = {
     "compare": "Is the difference between two detectors real?",
     "claims": "What is claimed of tables, what was printed, and the verdict of what is measured.",
     "power": "How many seeds and images a gain needs, before training.",
+    "analyze": "The papers' analyses: what their figures ask, of any detectors.",
     "report": "Print tables from stored measurements.",
     "data": "List, check, convert and browse data sets.",
     "weights": "List, fetch and import weights.",
@@ -160,6 +162,7 @@ def _start(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``detbench`` script; always ends in ``SystemExit``."""
+    fit_messages()
     try:
         app(args=arguments, prog_name="detbench")
     finally:

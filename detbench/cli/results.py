@@ -39,7 +39,7 @@ VERIFY_EXAMPLES = (
 )
 MERGE_EXAMPLES = (
     "detbench results merge /mnt/other/results",
-    "detbench results merge node1/results node2/results --results results --dry-run",
+    "detbench results merge node1/results node2/results --dry-run",
     "detbench results merge new/results --theirs --work",
 )
 PRUNE_EXAMPLES = (
@@ -140,7 +140,7 @@ def merge(
     code 1 if any cell was kept so, or was refused as damaged.
     """
     from detbench.results.merge import merge as cells
-    from detbench.results.merge import merge_work
+    from detbench.results.merge_work import merge_work
 
     root = common.results_root(results)
     for other in others:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detbench.recipe.metrics import CITED, COSTS, ERRORS, find
-from detbench.report import best, effects, error_columns, other_profiles, planning, signature
+from detbench.report import (
+    best,
+    conditions,
+    effects,
+    error_columns,
+    other_profiles,
+    planning,
+    signature,
+)
 from detbench.report.differences import Change
 from detbench.report.intervals import (
     ends,
@@ -24,7 +32,7 @@ from detbench.report.intervals import (
 )
 from detbench.report.numbers import PERCENT, Number, RowNumbers
 from detbench.report.results import TableResults
-from detbench.report.table import Column, Entry, Sheet, fixed, narrowed, text
+from detbench.report.table import Column, Entry, Sheet, fixed, text
 from detbench.runner.plan import Plan
 
 
@@ -87,26 +95,6 @@ def effects_sheet(results: TableResults) -> Sheet | None:
         return None
     title = f"{results.plan.table.id}: main effects and interactions"
     return effects.sheet(found, title, _digits(found.metric))
-
-
-def parts(whole: Sheet) -> list[Sheet]:
-    """The sheet as narrower ones, one per block, for a terminal too small for all of it."""
-    places = [_place(column) if column.right else "" for column in whole.columns]
-    right = [column.right for column in whole.columns]
-    found = [
-        narrowed(whole, [i for i, one in enumerate(places) if one == place or not right[i]])
-        for place in dict.fromkeys(one for one, number in zip(places, right, strict=True) if number)
-    ]
-    last = len(found) - 1
-    return [
-        replace(one, title=whole.title if not n else "", notes=whole.notes if n == last else ())
-        for n, one in enumerate(found)
-    ]
-
-
-def _place(column: Column) -> str:
-    """Cost columns stay together, whoever counted."""
-    return "cost" if column.key.endswith(COSTS) else column.group
 
 
 def _blocks(results: TableResults) -> list[Block]:
@@ -263,6 +251,7 @@ def _notes(results: TableResults) -> list[str]:
     notes += planning.bold(results)
     if results.signature:
         notes.append(f"Signature: {signature.line(results.signature)}")
+    notes += conditions.notes(results.conditions)
     seen = {cell.data.seen_in_training for cell in results.cells} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
     told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
@@ -318,6 +307,7 @@ def payload(results: TableResults) -> dict[str, Any]:
             "missing": len(stand.missing),
         },
         "signature": results.signature,
+        "conditions": results.conditions,
         "statistics": planning.plain(results),
         "effects": effects.plain(results.effects),
         "rows": [_json_row(plan, row, found.get(row.planned.row.label)) for row in results.rows],

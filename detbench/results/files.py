@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from detbench import inputs, temporary
 from detbench.errors import StoreError
 
 
@@ -26,9 +25,6 @@ def write_atomic(path: Path, content: bytes) -> None:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            if orphaned(leftover):
-                leftover.unlink(missing_ok=True)
         with replacing(path) as aside, open(aside, "wb") as file:
             file.write(content)
             file.flush()
@@ -39,18 +35,12 @@ def write_atomic(path: Path, content: bytes) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path``, which takes its place once it is written, or goes."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = temporary.beside(path)
     try:
         yield aside
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def orphaned(temporary: Path) -> bool:
-    """Whether the process that wrote a temporary file, as its name tells, is gone."""
-    owner = temporary.name.split(".")[-2]
-    return not owner.isdigit() or not psutil.pid_exists(int(owner))
 
 
 @contextmanager
@@ -85,7 +75,7 @@ def reading(path: Path) -> Iterator[None]:
 def read(path: Path) -> bytes:
     """A file's bytes; an ``OSError`` is a ``StoreError`` of one line."""
     with reading(path):
-        return path.read_bytes()
+        return inputs.content(path)
 
 
 def parse_json(content: bytes) -> Any:
@@ -161,6 +151,32 @@ class Lock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+CELLS_PATIENCE_S = 60.0
+
+
+def cells_lock(root: Path) -> Lock:
+    """What is held while the files of a cell, which belong together, are written to a store."""
+    return Lock(root / "work" / "cells.lock")
+
+
+@contextmanager
+def locked(lock: Lock) -> Iterator[None]:
+    """Hold the lock of ``cells_lock``, which is held for moments.
+
+    Raises:
+        StoreError: another process does not let it go.
+    """
+    if not lock.acquire(CELLS_PATIENCE_S):
+        raise StoreError(
+            f"{lock.path}: another process has been writing to this store for a minute: wait for "
+            "it, or stop it"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def held(path: Path) -> bool:

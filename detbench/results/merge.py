@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from detbench import temporary
 from detbench.errors import StoreError
 from detbench.results import inventory
-from detbench.results.files import Lock, read, reading, replacing, write_atomic, writing
-from detbench.results.inventory import CellFiles
+from detbench.results.files import cells_lock, locked, read, write_atomic, writing
+from detbench.results.inventory import CellFiles, different
+from detbench.results.merge_work import set_aside
 from detbench.results.schema import Damaged, Measurement
 
+WRITTEN = ("copied", "replaced")
 Action = Literal["copied", "same", "kept", "replaced", "refused"]
-KEPT_OF_WORK = ("weights.pt", "curve.jsonl", "first.json", "log.txt")
 
 
 @dataclass(frozen=True)
@@ -53,53 +55,47 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
     if into.resolve() == source.resolve():
         raise StoreError(f"{source}: this is the folder to merge into: name another store")
     own = {(cell.kind, cell.digest): cell for cell in inventory.scan(into).cells}
+    lock = cells_lock(into)
     for cell in inventory.scan(source).cells:
         ours = own.get((cell.kind, cell.digest))
+        before = _facts(ours)
         merged = _decide(source, cell, ours, theirs)
-        if merged and not dry and merged.action in ("copied", "replaced"):
-            _copy(into / "cells", cell, ours)
+        if merged and not dry and merged.action in WRITTEN:
+            with locked(lock):
+                # Another process may have written the cell since it was looked at.
+                ours = inventory.cell(into, cell.kind, cell.digest)
+                if _facts(ours) != before:
+                    merged = _decide(source, cell, ours, theirs)
+                merged = _carry_out(into, cell, ours, merged)
         if merged:
             yield merged
 
 
-def merge_work(into: Path, source: Path, dry: bool = False) -> Iterator[Path]:
-    """Copy weights, loss curves and logs of trainings that this store has none of.
-
-    Yields:
-        The files that are new here.
-
-    Raises:
-        StoreError: a folder cannot be read or written.
-    """
-    folder = source / "work"
-    if not folder.is_dir():
-        return
-    with reading(folder):
-        names = sorted(path.name for path in folder.iterdir() if (path / "weights.pt").is_file())
-    for name in names:
-        target = into / "work" / name
-        if (target / "weights.pt").exists():
-            continue
-        if dry:
-            yield from (target / one for one in KEPT_OF_WORK if (folder / name / one).is_file())
-            continue
-        lock = Lock(target / "lock")
-        if not lock.acquire():
-            continue  # a run here trains it just now
-        # The weights last, as they make the training done.
-        for one in reversed(KEPT_OF_WORK):
-            if (folder / name / one).is_file():
-                yield _copy_file(folder / name / one, target / one)
-        lock.release()
+def _carry_out(
+    into: Path, cell: CellFiles, ours: CellFiles, merged: Merged | None
+) -> Merged | None:
+    """Copy what was decided to be; the lock is held."""
+    if merged is None or merged.action not in WRITTEN:
+        return merged
+    trained = merged.action == "replaced" and cell.kind == "train-eval"
+    if trained and ours.measured is not None:
+        said = set_aside(into, inventory.rows(ours.measured, ours))
+        if said:
+            return replace(merged, action="kept", message=said)
+    _copy(into / "cells", cell, ours)
+    return merged
 
 
-def different(ours: list[Measurement], theirs: list[Measurement]) -> list[str]:
-    """Metrics of two measurements of one cell that do not have the same number."""
-    values: list[dict[str, Any]] = [
-        {row.metric: (row.value, row.unit) for row in rows} for rows in (ours, theirs)
-    ]
-    names = dict.fromkeys([*values[0], *values[1]])
-    return [name for name in names if values[0].get(name) != values[1].get(name)]
+def _facts(cell: CellFiles | None) -> list[tuple[int, int]]:
+    """What changes when one of a cell's files does."""
+    paths = (cell.done, cell.failed, cell.detections) if cell else ()
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if path is not None:
+                stat = path.stat()
+                found.append((stat.st_ino, stat.st_mtime_ns))
+    return found
 
 
 def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool) -> Merged | None:
@@ -113,7 +109,7 @@ def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool)
     try:
         given = inventory.rows(cell.measured, cell)
         if cell.detections is not None:
-            inventory.detections(cell.detections)
+            inventory.check_detections(cell.detections, given)
     except (Damaged, StoreError) as error:
         there = "damaged there: " if isinstance(error, Damaged) else ""
         return merged("refused", f"{there}{error}")
@@ -153,7 +149,7 @@ def _copy(folder: Path, cell: CellFiles, ours: CellFiles | None) -> None:
         for path in (cell.detections, cell.measured):
             if path is not None:
                 content = read(path)
-                staged.append((folder / f".{path.name}.{os.getpid()}.tmp", folder / path.name))
+                staged.append((temporary.beside(folder / path.name), folder / path.name))
                 write_atomic(staged[-1][0], content)
         with writing(folder):
             for path in (ours.done, ours.failed, ours.detections) if ours else ():
@@ -164,10 +160,3 @@ def _copy(folder: Path, cell: CellFiles, ours: CellFiles | None) -> None:
     finally:
         for aside, _ in staged:
             aside.unlink(missing_ok=True)
-
-
-def _copy_file(source: Path, target: Path) -> Path:
-    """Copy a file that may be too big for memory; it appears whole or not at all."""
-    with writing(target), replacing(target) as aside:
-        shutil.copyfile(source, aside)
-    return target

@@ -78,7 +78,7 @@ def _detections(
             yield Finding(cell.done, "warning", said, cell.digest)
         return
     try:
-        found = inventory.detections(path)
+        found = inventory.detections(path, rows or ())
     except (Damaged, StoreError) as error:
         yield _bad(path, cell, error)
         return

@@ -68,9 +68,11 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
     seeds = sorted({rows[0].seed or 0 for _, rows, _ in measured if rows})
     if not measured:
         return []
-    known = Names(seeds, own)
-    order = {digest: index for index, digest in enumerate(known.places)}
+    digests = [cell.digest for cell, _, _ in measured]
+    known = Names(digests, seeds, own, root / "work" / "names.json")
     listed = [_listed(cell, rows, said, known, wanted) for cell, rows, said in measured]
+    known.save()
+    order = known.order
     return sorted(listed, key=lambda one: (not one.names, order.get(one.digest, 0), one.digest))
 
 
@@ -104,7 +106,10 @@ def _listed(
     origin = first.provenance if first else {}
     values = {row.metric: row.value for row in rows}
     places = known.places.get(cell.digest, [])
-    near, mended = (None, "") if places else _near(known, cell, origin)
+    near, mended = (None, "")
+    if not places:
+        about = [cell.kind, cell.digest, origin.get("recipe")]
+        near, mended = known.remembered(about, lambda: _near(known, cell, origin))
     return Listed(
         digest=cell.digest,
         kind=cell.kind,
@@ -133,8 +138,10 @@ def _near(known: Names, cell: CellFiles, origin: dict[str, Any]) -> tuple[Near |
         return None, ""
     mended = former(recipe).get(cell.digest, "")
     near = known.near(recipe) if isinstance(recipe, Cell) else None
-    if mended and (places := known.places.get(digest(recipe))):
-        near = Near(places[0], ())
+    if mended:
+        again = digest(recipe)
+        places = known.find({again}, (recipe.seed if isinstance(recipe, Cell) else 0,))
+        near = Near(places[again][0], ()) if again in places else near
     if mended and near:
         near = replace(near, differs=(*near.differs, f"what was mended since: {mended}"))
     return near, mended

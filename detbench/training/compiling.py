@@ -47,7 +47,7 @@ def compiled(detector: nn.Module, wanted: bool, device: torch.device) -> Iterato
     finally:
         for module in chosen:
             # What ``Module.compile`` sets, and nothing takes back.
-            module._compiled_call_impl = None  # type: ignore[assignment]
+            module._compiled_call_impl = None
 
 
 def check(device: torch.device) -> None:

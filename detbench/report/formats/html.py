@@ -208,14 +208,27 @@ def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
         "effects": _effects(results),
         "pictures": drawn,
         "absent": [*pictures.absent, *left_out],
+        "analyses": _analyses(results),
     }
+
+
+def _analyses(results: TableResults) -> list[dict[str, Any]]:
+    """What is stored of the rows in analyses: pictures, each with its numbers."""
+    from detbench.analysis import stored
+
+    return [
+        {"picture": _picture(one.picture), **_plain_table(one.sheet)}
+        for one in stored.of_table(results)
+    ]
 
 
 def _effects(results: TableResults) -> dict[str, Any] | None:
     """The table of main effects and interactions; none where the rows are no grid."""
     sheet = ablation.effects_sheet(results)
-    if sheet is None:
-        return None
+    return None if sheet is None else _plain_table(sheet)
+
+
+def _plain_table(sheet: Sheet) -> dict[str, Any]:
     return {
         "columns": [(f"{one.group} {one.title}".strip(), _kind(one)) for one in sheet.columns],
         "rows": [[(entry.text, entry.note) for entry in row] for row in sheet.rows],
