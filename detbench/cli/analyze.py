@@ -13,9 +13,13 @@ from detbench.cli import common, single
 from detbench.cli.common import argument, option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from detbench.analysis.engine import Request
+    from detbench.analysis.files import Looked
     from detbench.analysis.kind import Analysis, Kind
     from detbench.analysis.subjects import Subject
+    from detbench.results.store import Store
 
     KindName = str
 else:
@@ -69,28 +73,37 @@ def command(
     """
     common.before_torch()
     from detbench.analysis import kinds
+    from detbench.analysis.files import Looked
+    from detbench.results.store import Store
 
     asked = common.request(
         "", profile, common.data_root(data_root), common.parse_seeds(seeds), set_, dataset=dataset
     )
     of = kinds.kind(kind)
     given = kinds.settings(of, option_ or [])
-    drawn = of.images if images is None else images
-    request = _request(of, rows, asked, given, (drawn, image_seed), common.results_root(results))
-    analysis = _run(request, device, asked.data_root)
+    looked = Looked(of.images if images is None or of.images == 0 else images, image_seed)
+    request = requested(of, rows, asked, (given, looked), Store(common.results_root(results)))
+    analysis = analysed(request, device, asked.data_root)
     _show(of, analysis, plots, plot_format, format)
 
 
-def _request(
-    of: Kind, rows: list[str], asked: Any, given: dict[str, float], drawn: Any, results: Path
+def requested(
+    of: Kind,
+    rows: Sequence[str],
+    asked: Any,
+    how: tuple[dict[str, float], Looked],
+    store: Store,
 ) -> Request:
-    """The rows, found in the store; what is missing of them is said."""
-    from detbench.analysis import engine, subjects
-    from detbench.analysis.files import Looked
-    from detbench.evaluation.truth import Truths
-    from detbench.results.store import Store
+    """What is to be measured: the rows, found in the store.
 
-    store, told = Store(results), set()
+    Args:
+        asked: profile, seeds and data, as of ``common.request``.
+        how: settings of the kind, and which images.
+    """
+    from detbench.analysis import engine, subjects
+    from detbench.evaluation.truth import Truths
+
+    told: set[str] = set()
     found: list[tuple[Subject, ...]] = []
     for name in rows:
         row, said = subjects.find(name, of, asked, store)
@@ -98,12 +111,12 @@ def _request(
             common.say(said)
         told.add(said)
         found.append(tuple(row))
-    looked = Looked(0 if of.images == 0 else drawn[0], drawn[1])
-    truths = Truths(asked.data_root)
-    return engine.Request(of, tuple(engine.named_apart(found)), given, looked, store, truths)
+    named = tuple(engine.named_apart(found))
+    return engine.Request(of, named, *how, store, Truths(asked.data_root))
 
 
-def _run(request: Request, device: str, root: Path) -> Analysis:
+def analysed(request: Request, device: str, root: Path) -> Analysis:
+    """The analysis; what is missing of it is measured, and progress told."""
     from dataclasses import replace
 
     from detbench.analysis import engine

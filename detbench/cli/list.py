@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,26 +16,29 @@ EXAMPLES = (
     "detbench list detectors",
     "detbench list datasets --data-root /data",
     "detbench list analyses",
+    "detbench list figures",
     "detbench list tables --format json",
 )
 
 
 def command(
     what: Annotated[
-        Literal["tables", "detectors", "datasets", "analyses"],
-        argument("[tables|detectors|datasets|analyses]", "What to list."),
+        Literal["tables", "detectors", "datasets", "analyses", "figures"],
+        argument("[tables|detectors|datasets|analyses|figures]", "What to list."),
     ] = "tables",
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
-    """List what there is: tables and what is measured of them, detectors, data sets, analyses."""
+    """List tables with what is measured so far, detectors, data sets, analyses, or figures."""
     if what == "tables":
         sheet, payload = _tables(common.results_root(results))
     elif what == "detectors":
         sheet, payload = _detectors()
     elif what == "analyses":
         sheet, payload = _analyses()
+    elif what == "figures":
+        sheet, payload = _figures()
     else:
         sheet, payload = _datasets(common.data_root(data_root))
     common.emit(sheet, format, payload)
@@ -44,7 +48,9 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
     from detbench.recipe import catalogue, load
 
     done = Store(results).done()
-    known = catalogue.digests(results / "work" / "catalogue.json") if done else {}
+    below = {one: found for one in _stores(results) if (found := Store(one).done())}
+    cached = results / "work" / "catalogue.json"
+    known = catalogue.digests(cached) if done or below else {}
     rows, payload = [], []
     for table in map(load.table, load.tables()):
         counts = {
@@ -71,7 +77,28 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
         measured="Measured",
     )
     note = f"Measured: cells per profile with seed 0 in {results}; rows may share one."
-    return plain(heads, rows, [note]), payload
+    return plain(heads, rows, [note, *_elsewhere(below, known)]), payload
+
+
+def _stores(results: Path) -> list[Path]:
+    """Stores that are folders of the results folder, as those that come with the project."""
+    return sorted(one.parent for one in results.glob("*/cells") if one.is_dir())
+
+
+def _elsewhere(
+    stores: Mapping[Path, set[str]], known: Mapping[str, Mapping[str, Collection[str]]]
+) -> list[str]:
+    """A sentence for each further store: of which tables it has trainings, and how to read it."""
+    said = []
+    for path, done in stores.items():
+        tables = [
+            f"{table} ({', '.join(f'{name} {count}' for name, count in counts.items())})"
+            for table, profiles in known.items()
+            if (counts := {n: c for n, ds in profiles.items() if (c := len(done.intersection(ds)))})
+        ]
+        what = ", ".join(tables) or "costs and trainings of none of these tables"
+        said.append(f"Stored too, {len(done)} cells: {what}: read them with --results {path}.")
+    return said
 
 
 def _detectors() -> tuple[Sheet, Any]:
@@ -142,4 +169,18 @@ def _analyses() -> tuple[Sheet, Any]:
         id="Analysis", what="What", figures="Figures", needs="Measured from", settings="Settings"
     )
     note = "detbench analyze ANALYSIS ROW...; a setting by --option NAME=NUMBER."
+    return plain(heads, rows, [note]), payload
+
+
+def _figures() -> tuple[Sheet, Any]:
+    from detbench.recipe import figures
+
+    rows, payload = [], []
+    for one in figures.figures().values():
+        kinds = ", ".join(each.kind for each in one.analyses)
+        how = kinds or (f"a table: {one.table}" if one.table else f"a drawing: {one.drawing}")
+        rows.append((one.id, one.title, how, None if one.drawing else f"detbench run {one.id}"))
+        payload.append({**one.model_dump(mode="json"), "runs": not one.drawing})
+    heads = columns(id="Figure", title="Title", how="Made by", run="Run")
+    note = "Figures that are not listed have no analysis here yet."
     return plain(heads, rows, [note]), payload

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import gc
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        _sync(path.parent)
 
 
 @contextmanager
@@ -196,8 +197,28 @@ def held(path: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+FEW = 32
+
+
+def sync(folder: Path, paths: Sequence[Path]) -> None:
+    """Have files that were written to a folder on the disk, and the folder; of many, by one call
+    for its file system.
+    """
+    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    if call is None or len(paths) <= FEW:
+        for path in (*paths, folder):
+            _sync(path)
+        return
     handle = os.open(folder, os.O_RDONLY)
+    try:
+        if call(handle) != 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+    finally:
+        os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

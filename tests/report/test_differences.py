@@ -248,7 +248,7 @@ def test_a_store_that_cannot_be_written_is_reported_all_the_same(
 ) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    (store.root / "work").write_text("in the way")
+    (store.root / "derived").write_text("in the way")
     assert Bench(plan, store, replicates=200).changes()["GFL"].found
 
 
