@@ -1,7 +1,7 @@
 """What a store can do without: leftovers of killed writers, damaged files, work that is done.
 
-Measurements are never removed, nor, unless asked for, their detections, nor what an unfinished training goes on from,
-nor what detbench has not written, nor anything behind a link.
+Measurements are never removed, nor their detections unless asked for, nor what an unfinished
+training goes on from, nor what detbench has not written, nor anything behind a link.
 """
 
 from __future__ import annotations
