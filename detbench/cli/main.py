@@ -22,6 +22,7 @@ from detbench import __version__
 from detbench.cli import common
 from detbench.cli.groups import HELP, Group, epilog, unknown
 from detbench.errors import DetbenchError, visible
+from detbench.streams import showable
 
 THE_SYSTEMS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EIO)
 """What the system says of a path that the user gave, wherever a command comes upon it."""
@@ -160,6 +161,7 @@ def _start(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``detbench`` script; always ends in ``SystemExit``."""
+    showable()
     try:
         app(args=arguments, prog_name="detbench")
     finally:
