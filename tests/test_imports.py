@@ -18,7 +18,7 @@ ROOT = Path(detbench.__file__).parent
 # A package may import itself and what stands on the lines below it.
 LAYERS = (
     {"cli"},
-    {"report"},
+    {"report", "analysis"},
     {"runner"},
     {"measure"},
     {"statistics"},
@@ -41,6 +41,7 @@ LAYERS = (
         "inputs",
         "temporary",
         "streams",
+        "wrapping",
         "errors",
     },
 )

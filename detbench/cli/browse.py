@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "detbench data browse shapes --count 24",
-    "detbench data browse coco --data-root /data --classes person,dog --out sheets",
+    "detbench data browse coco --data-root /data --classes dog --out sheets",
     "detbench data browse coco:instances.json:images --split train --start 1000",
     "detbench data browse --profile smoke",
 )
@@ -69,7 +69,7 @@ def command(
         title = f"{_title(data, split)}: page {page} of {pages}"
         path = out / f"{data.kind}-{split}-{page:03d}.png"
         drawing.save(path, pictures.sheet(shown, names, title, min(columns, len(chosen))))
-        common.write(f"{path}\n")
+        common.write_line(str(path))
 
 
 def _data(dataset: str | None, profile: str | None) -> Data:

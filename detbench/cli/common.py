@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from detbench import wrapping
 from detbench.errors import RecipeError, StoreError, shown
 from detbench.report.formats import FORMATS, SHEET_FORMATS, render, terminal
 from detbench.report.formats.json import to_json
@@ -299,7 +299,8 @@ def emit(sheet: Sheet, format: FormatName = "terminal", payload: Any = None) -> 
     if FORMATS[format].payload and payload is not None:
         write(to_json(payload))
     elif format == "terminal" and sys.stdout.isatty():
-        write(terminal.render(sheet, terminal_width(), colour=not os.environ.get("NO_COLOR")))
+        colour = not os.environ.get("NO_COLOR")
+        write(terminal.render(sheet, wrapping.width(sys.stdout), colour))
     else:
         write(render(sheet, format))
     if not FORMATS[format].notes:
@@ -307,5 +308,7 @@ def emit(sheet: Sheet, format: FormatName = "terminal", payload: Any = None) -> 
             say(note)
 
 
-def terminal_width() -> int:
-    return shutil.get_terminal_size((100, 24)).columns
+def write_line(text: str) -> None:
+    """A line to stdout; on a terminal, lines that fit it."""
+    lines = wrapping.wrap(text, wrapping.width(sys.stdout)) if sys.stdout.isatty() else [text]
+    write("".join(f"{line}\n" for line in lines))

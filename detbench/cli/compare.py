@@ -211,7 +211,7 @@ def _say_same(a: str, b: str, said: str, margin: float | None, format: common.Fo
     """Print that two names are one cell's: a line, or what scripts read."""
     sheet, payload = comparison.of_one_cell(a, b, said, margin)
     if FORMATS[format].notes and not FORMATS[format].payload:
-        common.write(f"{said}\n")
+        common.write_line(said)
     else:
         common.emit(sheet, format, payload)
 

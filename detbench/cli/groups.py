@@ -7,12 +7,19 @@ A group's file has ``app``, made by :func:`group`, on which each subcommand is a
 from __future__ import annotations
 
 import difflib
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from detbench.wrapping import width
+
+GOES_ON = " \\"
+MARGIN = 4
+"""Cells to the left of an example in help."""
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -20,7 +27,19 @@ def epilog(examples: Sequence[str]) -> str | None:
     """What ends a help: command lines under a heading; none without any."""
     if not examples:
         return None
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples)
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for one in examples for line in _fitting(one))
+
+
+def _fitting(example: str) -> list[str]:
+    """A command line; on a terminal too narrow for it, lines that a shell reads as one."""
+    lines: list[str] = []
+    room = width(sys.stdout) - MARGIN if sys.stdout.isatty() else len(example) + len(GOES_ON)
+    for word in re.findall(r"(?:--[\w-]+ )?(?:'[^']*'|\S)+", example):
+        if lines and len(lines[-1]) + 1 + len(word) + len(GOES_ON) <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"{'    ' if lines else ''}{word}")
+    return [line + GOES_ON * (place < len(lines)) for place, line in enumerate(lines, 1)]
 
 
 def unknown(ctx: Any, name: str, choices: Sequence[str]) -> Any:

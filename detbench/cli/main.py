@@ -23,6 +23,7 @@ from detbench.cli import common
 from detbench.cli.groups import HELP, Group, epilog, unknown
 from detbench.errors import DetbenchError, visible
 from detbench.streams import showable
+from detbench.wrapping import fit_messages
 
 THE_SYSTEMS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EIO)
 """What the system says of a path that the user gave, wherever a command comes upon it."""
@@ -39,8 +40,9 @@ COMMANDS = {
     "flops": "GFLOPs and parameters beside the published figures.",
     "latency": "Measure how long a detector takes per image.",
     "compare": "Is the difference between two detectors real?",
-    "claims": "What is claimed of tables, and whether the printed numbers bear it out.",
+    "claims": "What is claimed of tables, what was printed, and the verdict of what is measured.",
     "power": "How many seeds and images a gain needs, before training.",
+    "analyze": "The papers' analyses: what their figures ask, of any detectors.",
     "report": "Print tables from stored measurements.",
     "data": "List, check, convert and browse data sets.",
     "weights": "List, fetch and import weights.",
@@ -162,6 +164,7 @@ def _start(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``detbench`` script; always ends in ``SystemExit``."""
     showable()
+    fit_messages()
     try:
         app(args=arguments, prog_name="detbench")
     finally:

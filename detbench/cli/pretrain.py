@@ -18,7 +18,7 @@ from detbench.runner import processors
 
 EXAMPLES = (
     "detbench weights pretrain",
-    "detbench weights pretrain --profile smoke --only resnet14-w0.25-062c3681 --threads 1",
+    "detbench weights pretrain --only resnet14-w0.25-062c3681 --threads 1",
     "detbench weights pretrain my-table.toml --set backbone.width=0.5",
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -49,7 +50,9 @@ def _of_file(name: str) -> Iterator[str]:
         return
     yield f"## detbench {name}\n\n{COMMANDS[name]}\n"
     for info in module.app.registered_commands:
-        lines = [line.strip() for line in (info.epilog or "").splitlines()]
+        # Help parts long ones.
+        whole = re.sub(r" \\\n +", " ", info.epilog or "")
+        lines = [line.strip() for line in whole.splitlines()]
         examples = [line for line in lines if line.startswith("detbench ")]
         yield from _section(f"detbench {name} {info.name}", info.callback, examples, 3)
 

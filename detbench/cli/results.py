@@ -39,7 +39,7 @@ VERIFY_EXAMPLES = (
 )
 MERGE_EXAMPLES = (
     "detbench results merge /mnt/other/results",
-    "detbench results merge node1/results node2/results --results results --dry-run",
+    "detbench results merge node1/results node2/results --dry-run",
     "detbench results merge new/results --theirs --work",
 )
 PRUNE_EXAMPLES = (

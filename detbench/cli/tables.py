@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from detbench.cli import common
 from detbench.cli.progress_lines import progress_lines
 from detbench.report import ablation, signature
-from detbench.report.formats import FORMATS, terminal
+from detbench.report.formats import FORMATS
 from detbench.report.results import TableResults
 
 
@@ -23,19 +22,10 @@ def prepare(tables: Sequence[TableResults]) -> None:
 
 
 def emit(results: TableResults, format: common.FormatName) -> None:
-    """Print a table to stdout; in parts where it is too wide for the terminal."""
+    """Print a table to stdout, and its effects where its rows are a grid."""
     prepare([results])
     payload = ablation.payload(results) if FORMATS[format].payload else None
-    whole = ablation.marked(results)
-    if format == "terminal" and sys.stdout.isatty():
-        # The rule under the headings is as wide as the table; notes are not.
-        rules = [line for line in terminal.render(whole).split("\n") if set(line) == {"─"}]
-        if max(map(len, rules), default=0) > common.terminal_width():
-            for part in ablation.parts(whole):
-                common.emit(part, format)
-                common.write("\n")
-            return
-    common.emit(whole, format, payload)
+    common.emit(ablation.marked(results), format, payload)
     if payload is None and (found := ablation.effects_sheet(results)):
         common.write("\n")
         common.emit(found, format)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "detbench weights list",
     "detbench weights fetch ResNet50_Weights.IMAGENET1K_V1",
-    "detbench weights import fcos_r50_caffe_fpn.pth --detector fcos-r50 --output fcos.pt",
+    "detbench weights import fcos_r50.pth --detector fcos-r50 --output fcos.pt",
     "detbench weights pretrain --profile smoke",
 )
 
@@ -79,9 +79,9 @@ def fetch(
     "import",
     epilog=epilog(
         (
-            "detbench weights import fcos_r50_caffe_fpn.pth --detector fcos-r50 --output fcos.pt",
-            "detbench weights import faster_rcnn.pth --detector faster-rcnn-r50 --format json",
-            "detbench weights import own.pth --detector my-fcos.toml --classes 20 --allow-partial",
+            "detbench weights import fcos_r50.pth --detector fcos-r50 --output fcos.pt",
+            "detbench weights import frcnn.pth --detector faster-rcnn-r50 --format json",
+            "detbench weights import own.pth --detector my.toml --allow-partial",
         )
     ),
 )

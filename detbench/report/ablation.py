@@ -32,7 +32,7 @@ from detbench.report.intervals import (
 )
 from detbench.report.numbers import PERCENT, Number, RowNumbers
 from detbench.report.results import TableResults
-from detbench.report.table import Column, Entry, Sheet, fixed, narrowed, text
+from detbench.report.table import Column, Entry, Sheet, fixed, text
 from detbench.runner.plan import Plan
 
 
@@ -95,26 +95,6 @@ def effects_sheet(results: TableResults) -> Sheet | None:
         return None
     title = f"{results.plan.table.id}: main effects and interactions"
     return effects.sheet(found, title, _digits(found.metric))
-
-
-def parts(whole: Sheet) -> list[Sheet]:
-    """The sheet as narrower ones, one per block, for a terminal too small for all of it."""
-    places = [_place(column) if column.right else "" for column in whole.columns]
-    right = [column.right for column in whole.columns]
-    found = [
-        narrowed(whole, [i for i, one in enumerate(places) if one == place or not right[i]])
-        for place in dict.fromkeys(one for one, number in zip(places, right, strict=True) if number)
-    ]
-    last = len(found) - 1
-    return [
-        replace(one, title=whole.title if not n else "", notes=whole.notes if n == last else ())
-        for n, one in enumerate(found)
-    ]
-
-
-def _place(column: Column) -> str:
-    """Cost columns stay together, whoever counted."""
-    return "cost" if column.key.endswith(COSTS) else column.group
 
 
 def _blocks(results: TableResults) -> list[Block]:

@@ -145,7 +145,7 @@ def _cell(store: Store, key: str) -> Cell | None:
 
 def _digest(beginning: str, store: Store) -> Comparand:
     found = [key for key in store.listing() if key.startswith(beginning)]
-    found = [key for key in found if store.fingerprint(key) is not None]
+    found = [key for key in found if store.has_detections(key)]
     if len(found) != 1:
         what = "no cell with detections" if not found else f"{len(found)} cells"
         raise RecipeError(
@@ -176,7 +176,7 @@ def _row(results: TableResults, label: str) -> Comparand:
         status = store.status(task.digest)
         if status == "failed":
             raise StoreError(f"{plan.table.id}:{task.label} failed: --retry-failed runs it again")
-        if status != "done" or store.fingerprint(task.digest) is None:
+        if status != "done" or not store.has_detections(task.digest):
             seeds = ",".join(str(seed) for seed in plan.seeds)
             raise StoreError(
                 f"{plan.table.id}:{task.label} has no detections in {store.root}: detbench run "

@@ -69,13 +69,16 @@ def maps(grid: Grid, values: Mapping[str, float | None]) -> list[Map]:
     """
     found = []
     for panel in grid.panels:
-        numbers = tuple(
-            tuple(values.get(grid.labels.get((panel, row, column), "")) for column in grid.columns)
-            for row in grid.rows
-        )
+        labels = [
+            [grid.labels.get((panel, row, column)) for column in grid.columns] for row in grid.rows
+        ]
+        numbers = tuple(tuple(values.get(one or "") for one in line) for line in labels)
         if any(value is not None for row in numbers for value in row):
             title = f"{', '.join(grid.panel)} {panel}".strip()
-            found.append(Map(title, grid.x, grid.y, grid.columns, grid.rows, numbers))
+            absent = frozenset(
+                (i, j) for i, line in enumerate(labels) for j, one in enumerate(line) if one is None
+            )
+            found.append(Map(title, grid.x, grid.y, grid.columns, grid.rows, numbers, absent))
     return found
 
 

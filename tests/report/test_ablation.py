@@ -10,8 +10,9 @@ from detbench.recipe import load
 from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
 from detbench.report import ablation
-from detbench.report.formats import SHEET_FORMATS, markdown, render
+from detbench.report.formats import SHEET_FORMATS, markdown, render, terminal
 from detbench.report.results import TableResults
+from detbench.report.table import narrowed
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -214,11 +215,15 @@ def test_narrow_parts_hold_every_column_once(store: Store) -> None:
     plan = _plan()
     _fill_all(store, plan)
     whole = ablation.sheet(TableResults(plan, store))
-    parts = ablation.parts(whole)
+    assert terminal.parts(whole, 200) == [list(range(len(whole.columns)))]
+    parts = [narrowed(whole, chosen) for chosen in terminal.parts(whole, 42)]
     assert len(parts) == 3
+    assert all(part.columns[0].key == "row" for part in parts)
     numbers = [column for part in parts for column in part.columns if column.right]
     assert numbers == [column for column in whole.columns if column.right]
-    assert [bool(part.notes) for part in parts] == [False, False, True]
+    rules = [line for line in terminal.render(whole, 42).split("\n") if set(line) == {"─"}]
+    assert len(rules) == 2 * len(parts)
+    assert terminal.render(whole, 42).count(whole.notes[0][:20]) == 1
     assert whole.breaks == frozenset({1})
 
 

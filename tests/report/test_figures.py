@@ -39,8 +39,10 @@ def _half(store: Store) -> None:
 def test_of_an_empty_store_only_what_is_printed_is_drawn(store: Store) -> None:
     found = figures.pictures(TableResults(make(), store))
     assert list(_named(found)) == ["gflops"]
-    [ax] = _named(found)["gflops"].draw().axes
+    figure = _named(found)["gflops"].draw()
+    [ax] = figure.axes
     assert ax.get_title() == "published"
+    assert figure.get_supxlabel() == "As the paper prints it, on COCO."
     assert "AP over IoU thresholds: no row is done." in found.absent
     assert any(reason.startswith("Loss curves: no curve is kept in ") for reason in found.absent)
 
@@ -177,8 +179,8 @@ def test_error_types_are_drawn_in_points(store: Store, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         error_columns, "values", lambda found, name: [0.1 if name == "E_loc" else 0.02]
     )
-    [ax] = _named(figures.pictures(TableResults(make(), store)))["errors"].draw().axes
-    widths = [group[0].get_width() for group in ax.containers]
+    axes = _named(figures.pictures(TableResults(make(), store)))["errors"].draw().axes
+    widths = [group[0].get_width() for ax in axes for group in ax.containers]
     assert widths == pytest.approx([2, 10, 2, 2, 2, 2])
     monkeypatch.setattr(error_columns, "values", lambda found, name: "no detections")
     assert "Error types: no detections." in figures.pictures(TableResults(make(), store)).absent

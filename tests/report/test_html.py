@@ -105,6 +105,17 @@ def test_a_full_table(store: Store) -> None:
     assert len(page.of("p", "notice")) == 1  # of a browser without JavaScript
 
 
+def test_columns_names_are_listed_and_headings_stay_in_sight(store: Store) -> None:
+    _fill(store)
+    page = _page(store, make())
+    for key in ("row", "AP", "published_AP", "gflops"):
+        assert f"<code>{key}</code>" in page
+    rules = page.partition("</style>")[0]
+    assert "thead { position: sticky; top: 0;" in rules
+    assert "tbody th { position: sticky; left: 0;" in rules
+    assert ".scroll { overflow: auto;" in rules
+
+
 def test_each_number_has_its_provenance(store: Store) -> None:
     _fill(store)
     facts = Page(_page(store, make())).facts
@@ -267,7 +278,17 @@ window.addEventListener("load", () => {
   out.word = type("atss");
   out.number = type("AP>=35 published_AP<40");
   out.nothing = [...type("nonsense"), document.querySelector(".none").hidden];
+  type("AP51>=35");
+  out.unknown = document.querySelector(".unknown").textContent;
   out.all = type("");
+  out.silent = document.querySelector(".unknown").hidden;
+  const box = document.querySelector(".scroll");
+  box.style.cssText = "width: 120px; height: 90px";
+  box.scrollTo(60, 60);
+  const frame = box.getBoundingClientRect();
+  const corner = document.querySelector("thead tr:last-child th").getBoundingClientRect();
+  const name = document.querySelector("tbody tr:last-child th").getBoundingClientRect();
+  out.stays = [corner.left - frame.left, name.left - frame.left, corner.bottom < frame.bottom];
   const buttons = [...document.querySelectorAll("button.number")];
   out.stops = buttons.filter((button) => button.tabIndex === 0).length;
   buttons[0].focus();
@@ -314,6 +335,10 @@ def test_in_a_real_browser(store: Store, tmp_path: Path) -> None:
     assert out["number"] == ["ATSS"]
     assert out["nothing"] == [False]
     assert out["all"] == out["start"]
+    assert out["unknown"].startswith("No column is called AP51; there are row, ")
+    assert "published_AP" in out["unknown"]
+    assert out["silent"]
+    assert out["stays"] == [0, 0, True]
     assert out["stops"] == 1
     assert out["below"] == "40.0"
     assert out["open"]

@@ -24,7 +24,7 @@ def of_cost(source: Source) -> Picture | str:
     what = "AP against GFLOPs"
     if not clouds:
         return f"{what}: no row has both, measured or printed."
-    note = source.note + (source.bars if not clouds[0].published else "")
+    note = _note(source, clouds)
     if plan.profile.light and not clouds[0].published:
         note += (
             " The measured APs are of light networks, the GFLOPs of the detectors they stand for."
@@ -43,10 +43,14 @@ def of_latency(source: Source) -> Picture | str:
             f"{what}: no latency is known: give what detbench latency {source.plan.table.id} "
             "--format json prints as --latency."
         )
-    note = source.note + (source.bars if not clouds[0].published else "")
+    note = _note(source, clouds)
     if source.results.latency.ms:
         note += f" Latency of the paper-size detectors: {source.results.latency.how}."
     return source.picture("latency", what, cost.draw, clouds, note)
+
+
+def _note(source: Source, clouds: list[cost.Cloud]) -> str:
+    return source.printed if clouds[0].published else source.note + source.bars
 
 
 def _clouds(source: Source, costs: Mapping[str, float], axis: str, metric: str) -> list[cost.Cloud]:
@@ -65,7 +69,7 @@ def _clouds(source: Source, costs: Mapping[str, float], axis: str, metric: str) 
             printed.append(cost.Point(recipe.label, numbers[metric], numbers["AP"], group))
     clouds = []
     if measured:
-        y = f"AP (%) on {source.results.measured_on}"
+        y = f"AP (%) on {source.results.measured_kind}"
         clouds.append(cost.Cloud(f"measured, profile {plan.profile.id}", axis, y, tuple(measured)))
     if printed:
         x = f"{METRICS[metric].title}, as the paper prints it"

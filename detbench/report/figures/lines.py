@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from detbench.evaluation.metric import THRESHOLDS
 from detbench.report import by_size
-from detbench.report.figures.source import MOST_ROWS, Picture, Source, half, mean
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, half, half_of, mean
 from detbench.report.numbers import PERCENT
 from detbench.report.plots import canvas, losses, sizes, thresholds
 from detbench.report.plots.canvas import Panel, Series
 from detbench.report.results import Curve
-from detbench.statistics.estimate import quantile
 
 
 def of_thresholds(source: Source) -> Picture | str:
@@ -40,19 +40,19 @@ def of_sizes_and_thresholds(source: Source) -> Picture | str:
     found, reason = source.results.sizes
     if not found:
         return f"{what}: {reason or 'no row is done'}."
-    parts = canvas.split(
-        [Series(label, ()) for label in found][:MOST_ROWS], _breaks(source, list(found))
-    )
+    chosen = source.chosen(list(found), MOST_ROWS)
+    parts = canvas.split([Series(label, ()) for label in chosen], _breaks(source, chosen))
     panels = [
         Panel(
             f"{name} objects",
-            tuple(_with_bars(one.label, found[one.label], size) for one in part.series),
+            tuple(_with_bars(one, found[one.label], size) for one in part.series),
         )
         for part in parts
         for size, name in by_size.SIZES.items()
     ]
     return source.picture(
-        "sizes-thresholds", what, thresholds.draw, panels, source.note + source.bars
+        *("sizes-thresholds", what, thresholds.draw, panels),
+        source.note + source.bars + source.first(MOST_ROWS, len(found)),
     )
 
 
@@ -73,37 +73,30 @@ def _line(seeds: Sequence[by_size.SizeMetrics], size: str) -> tuple[float | None
     return tuple(line)
 
 
-def _with_bars(label: str, seeds: Sequence[by_size.SizeMetrics], size: str) -> Series:
+def _with_bars(row: Series, seeds: Sequence[by_size.SizeMetrics], size: str) -> Series:
     """``_line`` with half the 95 % interval of each mean over the seeds."""
     line = _line(seeds, size)
-    if len(seeds) < 2:
-        return Series(label, line)
-    ratio = PERCENT * quantile(len(seeds) - 1, 0.975) / len(seeds) ** 0.5
     values = [[one[f"AP{size}{percent}"] or 0.0 for one in seeds] for percent in THRESHOLDS]
-    halves = (ratio * statistics.stdev(one) for one in values)
-    return Series(
-        label,
-        line,
-        tuple(None if mid is None else end for mid, end in zip(line, halves, strict=True)),
-    )
+    halves = (half_of(one) for one in values)
+    bars = tuple(None if mid is None else end for mid, end in zip(line, halves, strict=True))
+    return replace(row, values=line, halves=bars)
 
 
 def _panels(source: Source, metrics: tuple[str, ...]) -> tuple[list[Panel], str]:
     """Rows that have any of some metrics, in panels, and the note below them."""
-    series, breaks = _series(source, metrics)
+    series = {one.label: one for one in _series(source, metrics)}
     note = source.note + source.bars + source.first(MOST_ROWS, len(series))
-    return canvas.split(series[:MOST_ROWS], breaks), note
+    chosen = source.chosen(list(series), MOST_ROWS)
+    return canvas.split([series[label] for label in chosen], _breaks(source, chosen)), note
 
 
-def _series(source: Source, metrics: tuple[str, ...]) -> tuple[list[Series], frozenset[int]]:
-    """Rows that have any of some metrics, and where among them the table draws a line."""
-    found: list[Series] = []
+def _series(source: Source, metrics: tuple[str, ...]) -> Iterator[Series]:
+    """Rows that have any of some metrics."""
     for row in source.rows:
         values = tuple(mean(row, metric) for metric in metrics)
         if any(value is not None for value in values):
             halves = tuple(half(row, metric) for metric in metrics)
-            found.append(Series(row.planned.row.label, values, halves))
-    return found, _breaks(source, [one.label for one in found])
+            yield Series(row.planned.row.label, values, halves)
 
 
 def of_losses(source: Source) -> Picture | str:
@@ -114,16 +107,17 @@ def of_losses(source: Source) -> Picture | str:
         return f"{what}: no curve is kept in {source.results.store.root / 'work'}."
     note = f"Profile {source.plan.profile.id}; seed {source.plan.seeds[0]}; data set of "
     note += f"{source.results.measured_on}.{source.first(MOST_ROWS, len(curves), 'trainings')}"
-    chosen = list(curves)[:MOST_ROWS]
+    chosen = source.chosen(list(curves), MOST_ROWS)
     split = canvas.split([Series(name, ()) for name in chosen], _breaks(source, chosen))
-    panels = [[curves[one.label] for one in panel.series] for panel in split]
+    panels = [[replace(curves[one.label], place=one.place) for one in p.series] for p in split]
     return source.picture("losses", what, losses.draw, panels, note)
 
 
 def _curve(label: str, found: Curve) -> losses.Curve:
     """The losses of a training; one that is not done says so in its label."""
     shown = label if found.status == "done" else f"{label} ({_STANDS[found.status]})"
-    return losses.Curve(shown, *zip(*found.points, strict=True))
+    iterations, values = zip(*found.points, strict=True)
+    return losses.Curve(shown, iterations, values)
 
 
 _STANDS = {"missing": "not finished", "failed": "failed", "skipped": "skipped"}

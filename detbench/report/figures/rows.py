@@ -7,7 +7,7 @@ from functools import partial
 
 from detbench.recipe.metrics import GROUPS, METRICS
 from detbench.report import error_columns, grids, intervals
-from detbench.report.figures.source import MOST_ROWS, Picture, Source, of_cells
+from detbench.report.figures.source import MOST_ROWS, Picture, Source, half_of, of_cells
 from detbench.report.numbers import PERCENT
 from detbench.report.plots import differences, errors, heatmap
 
@@ -40,28 +40,33 @@ def of_differences(source: Source) -> Picture | str:
 
 
 def of_errors(source: Source) -> Picture | str:
-    """What each type of error costs every row, stacked."""
+    """What each type of error costs every row."""
     what = "Error types"
     found: dict[str, dict[str, float]] = {}
+    halves: dict[str, dict[str, float]] = {}
     reason = "no row is done"
     for row in source.rows:
         if row.status != "done" or row.planned.same:
             continue
-        costs = {}
+        costs: dict[str, list[float]] = {}
         for column in GROUPS["errors"]:
             values = error_columns.values(source.results.errors(row.planned), column)
             if isinstance(values, str):
                 reason = values
                 break
-            costs[METRICS[column].source] = PERCENT * statistics.fmean(values)
+            costs[METRICS[column].source] = values
         else:
-            found[row.planned.row.label] = costs
+            label = row.planned.row.label
+            found[label] = {key: PERCENT * statistics.fmean(one) for key, one in costs.items()}
+            known = {key: half_of(one) for key, one in costs.items()}
+            halves[label] = {key: one for key, one in known.items() if one is not None}
     if not found:
         return f"{what}: {reason}."
-    shown = dict(list(found.items())[:MOST_ROWS])
-    note = f"{source.note} After TIDE (Bolya et al. 2020): each type mended alone."
+    shown = {label: found[label] for label in source.chosen(list(found), MOST_ROWS)}
+    note = f"{source.note} After TIDE (Bolya et al. 2020): what AP50 gains where one type of error "
+    note += f"alone is mended; these gains do not add up.{source.bars}"
     note += source.first(MOST_ROWS, len(found))
-    return source.picture("errors", what, errors.draw, shown, note)
+    return source.picture("errors", what, partial(errors.draw, halves=halves), shown, note)
 
 
 def of_grid(source: Source) -> list[Picture | str]:
@@ -74,7 +79,7 @@ def of_grid(source: Source) -> list[Picture | str]:
     made: list[Picture | str] = []
     for name, values, note in (
         ("grid", measured, source.note),
-        ("grid-published", published, f"As the paper prints it, on {source.results.published_on}."),
+        ("grid-published", published, source.printed),
     ):
         maps = grids.maps(grid, values)
         known = sum(value is not None for value in values.values())
@@ -84,7 +89,8 @@ def of_grid(source: Source) -> list[Picture | str]:
         elif name == "grid" or 2 * known >= len(values):
             whose = "measured" if name == "grid" else "published"
             what = f"AP over {grid.x} and {grid.y}, {whose}"
-            made.append(source.picture(name, what, heatmap.draw, maps, note))
+            draw = partial(heatmap.draw, verb="measured" if name == "grid" else "printed")
+            made.append(source.picture(name, what, draw, maps, note))
     return made
 
 

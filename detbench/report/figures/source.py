@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -68,10 +68,30 @@ class Source:
         )
 
     def first(self, most: int, count: int, what: str = "rows") -> str:
-        """What a note ends in where only the first ``most`` of ``count`` are drawn."""
+        """What a note ends in where only ``chosen`` ones of ``count`` are drawn."""
         if count <= most:
             return ""
         return f" The first {most} of {count} {what}: --rows chooses others."
+
+    def chosen(self, labels: Sequence[str], most: int) -> list[str]:
+        """At most so many of some rows, in order: the first ones, and what they are compared with
+        in place of the last.
+        """
+        few = list(labels[:most])
+        if len(labels) <= most:
+            return few
+        against = {
+            change.baseline
+            for label in few
+            if (change := self.results.changes.get(label)) and change.baseline in labels
+        }
+        lacking = [label for label in labels if label in against and label not in few]
+        return few[: most - len(lacking)] + lacking
+
+    @property
+    def printed(self) -> str:
+        """What is said of a picture of printed numbers alone."""
+        return f"As the paper prints it, on {self.results.published_on}."
 
     def picture(
         self, name: str, what: str, draw: Callable[..., Figure], data: Any, note: str = ""
@@ -101,7 +121,12 @@ def of_cells(row: RowNumbers, metric: str) -> float | None:
 def half(row: RowNumbers, metric: str) -> float | None:
     """Half the 95 % interval of ``mean`` over the seeds in percent; none with one seed."""
     values = [value for stored in row.stored if (value := stored.value(metric)) is not None]
-    if mean(row, metric) is None or len(values) < 2:
+    return None if mean(row, metric) is None else half_of(values)
+
+
+def half_of(values: Sequence[float]) -> float | None:
+    """Half the 95 % interval of a mean over seeds in percent, of fractions; none of one."""
+    if len(values) < 2:
         return None
     error = PERCENT * statistics.stdev(values) / len(values) ** 0.5
     return quantile(len(values) - 1, 0.975) * error

@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -60,11 +60,13 @@ class Series:
     Attributes:
         values: one per position; none is left out.
         halves: of their intervals, one per position; none has no bar, empty is none at all.
+        place: among all rows of a plot, which its look goes by in every panel.
     """
 
     label: str
     values: tuple[float | None, ...]
     halves: tuple[float | None, ...] = ()
+    place: int = 0
 
     @property
     def bars(self) -> list[float] | None:
@@ -134,18 +136,41 @@ def legend_below(ax: Axes, width: float) -> None:
     Args:
         width: of the panel, in inches.
     """
-    labels = ax.get_legend_handles_labels()[1]
-    fitting = int(width / (0.07 * max(map(len, labels)) + 0.6))
+    from matplotlib.transforms import ScaledTranslation
+
+    handles, labels = ax.get_legend_handles_labels()
+    if not labels:
+        return
+    room = int((width - 0.6) / 0.07)
+    wrapped = ["\n".join(textwrap.wrap(label, room)) or label for label in labels]
+    fitting = int(width / (0.07 * min(room, max(map(len, labels))) + 0.6))
     columns = max(1, min(fitting, len(labels)))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)
+    made = ax.get_figure(root=True)
+    if made is None:
+        return
+    # Below ticks and label, which are as high in a panel of any height.
+    below = ax.transAxes + ScaledTranslation(0, -0.45, made.dpi_scale_trans)
+    where: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "bbox_transform": below}
+    ax.legend(handles, wrapped, ncols=columns, **where)
+    lines = -(-len(labels) // columns) * max(one.count("\n") + 1 for one in wrapped)
+    place = ax.get_subplotspec()
+    rows = place.get_gridspec().nrows if place else 1
+    made.set_figheight(max(made.get_figheight(), rows * (PANEL + LINE * lines)))
+
+
+PANEL, LINE = 2.9, 0.16
+"""Height in inches of a panel without its legend, and of a legend's line."""
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """Colour, marker and line style of series ``index``; eight of them differ in each."""
+    """Colour, marker and line style of series ``index``; eight of them differ in each, and any
+    two of sixty-four in one of them.
+    """
+    turned = index + index // len(COLOURS)
     return {
         "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": LINES[index % len(LINES)],
+        "marker": MARKERS[turned % len(MARKERS)],
+        "linestyle": LINES[turned % len(LINES)],
     }
 
 
@@ -158,14 +183,15 @@ def bar_style(index: int) -> dict[str, Any]:
     """Colour and hatch of bars ``index``, with a dark edge."""
     return {
         "facecolor": COLOURS[(index + 5) % len(COLOURS)],
-        "hatch": HATCHES[index % len(HATCHES)],
+        "hatch": HATCHES[(index + index // len(COLOURS)) % len(HATCHES)],
         "edgecolor": "black",
         "linewidth": 0.6,
     }
 
 
 def split(series: Sequence[Series], breaks: frozenset[int] = frozenset()) -> list[Panel]:
-    """Series in panels: cut at ``breaks``, and no more than ``LINES_PER_PANEL`` in one.
+    """Series in panels: cut at ``breaks``, and no more than ``LINES_PER_PANEL`` in one; each with
+    its place among all.
 
     Sections of one or two series are joined as long as they fit, so that they can be compared.
     """
@@ -173,7 +199,7 @@ def split(series: Sequence[Series], breaks: frozenset[int] = frozenset()) -> lis
     for index, one in enumerate(series):
         if not sections or index in breaks:
             sections.append([])
-        sections[-1].append(one)
+        sections[-1].append(replace(one, place=index))
     found: list[list[Series]] = []
     for section in sections:
         last = len(found[-1]) if found else LINES_PER_PANEL

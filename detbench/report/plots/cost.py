@@ -66,6 +66,15 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return sorted(front, key=lambda point: (point.cost, point.ap))
 
 
+def shown_front(points: Sequence[Point]) -> list[Point]:
+    """The front where it says something: of three points and more that differ, two of them on it;
+    else empty.
+    """
+    front = pareto(points)
+    some = len({(one.cost, one.ap) for one in points})
+    return front if some > 2 and len({(one.cost, one.ap) for one in front}) > 1 else []
+
+
 WIDTH = 6.0
 """Of a panel, in inches."""
 
@@ -85,14 +94,15 @@ def draw(clouds: Sequence[Cloud], title: str, note: str = "") -> Figure:
 
 
 def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
-    front = pareto(cloud.points)
-    costs, aps = [point.cost for point in front], [point.ap for point in front]
-    line: Any = {
-        "color": canvas.GREY,
-        "linestyle": "--" if cloud.published else "-",
-        "linewidth": 1.0,
-    }
-    ax.plot(costs, aps, **line, zorder=1, label="Pareto front", gid="front")
+    front = shown_front(cloud.points)
+    if front:
+        line: Any = {
+            "color": canvas.GREY,
+            "linestyle": "--" if cloud.published else "-",
+            "linewidth": 1.0,
+        }
+        costs, aps = [point.cost for point in front], [point.ap for point in front]
+        ax.plot(costs, aps, **line, zorder=1, label="Pareto front", gid="front")
     for index, group in enumerate(groups):
         points = [point for point in cloud.points if point.group == group]
         if not points:
@@ -106,7 +116,7 @@ def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
             color=look["color"],
             markerfacecolor="white" if cloud.published else look["color"],
             markeredgewidth=1.4,
-            label=group or "rows",
+            label=group or "_rows",
             gid="points",
         )
     _bars(ax, [point for point in cloud.points if point.half is not None])

@@ -1,14 +1,17 @@
-"""Error types, stacked (Bolya et al. 2020)."""
+"""Error types beside each other (Bolya et al. 2020): what mending them gains does not add up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detbench.report.plots import canvas
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Gains = Mapping[str, float]
 
 TYPES = {
     "cls": "Cls: wrong class",
@@ -20,35 +23,44 @@ TYPES = {
 }
 
 
-def draw(rows: Mapping[str, Mapping[str, float]], title: str, note: str = "") -> Figure:
-    """A horizontal bar per row: what AP50 would gain if one type of error were mended, stacked.
+def draw(
+    rows: Mapping[str, Gains], title: str, note: str = "", halves: Mapping[str, Gains] | None = None
+) -> Figure:
+    """A panel per type of error with a bar per row: what AP50 would gain if it were mended.
 
     Args:
         rows: label -> error type of ``TYPES`` -> ΔAP50 in percent; at least one row. Gains below
-            nothing, which TIDE can give, are drawn as none.
+            nothing, which TIDE can give, point to the left.
+        halves: of their intervals, alike, where there are some.
     """
-    size = (8.0, 1.5 + 0.36 * max(4, len(rows)))
-    with canvas.panels(1, size, (title, note)) as (made, [ax], _):
-        labels = list(rows)
-        starts = [0.0] * len(rows)
-        # Digits need room: four hundredths of the longest bar.
-        least = 0.04 * max(sum(max(0.0, gain) for gain in row.values()) for row in rows.values())
-        for index, (key, name) in enumerate(TYPES.items()):
-            gains = [max(0.0, rows[label].get(key, 0.0)) for label in labels]
-            bars = ax.barh(labels, gains, 0.68, left=starts, label=name, **canvas.bar_style(index))
-            # White behind the digits, since the bars are hatched.
-            ax.bar_label(
-                bars,
-                [f"{gain:.1f}" if gain > least else "" for gain in gains],
-                label_type="center",
-                fontsize=7,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-            )
-            starts = [start + gain for start, gain in zip(starts, gains, strict=True)]
-        for text in ax.texts:
-            text.set_visible(bool(text.get_text()))
-        ax.invert_yaxis()
-        ax.grid(axis="y", visible=False)
-        ax.set_xlabel("ΔAP50 if one type alone were mended (points; end to end, they are no total)")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    size = (3.4, 1.1 + 0.3 * max(3, len(rows)))
+    shared = {"sharex": True, "sharey": True}
+    with canvas.panels(len(TYPES), size, (title, note), **shared) as (made, axes, _):
+        for index, (ax, (key, name)) in enumerate(zip(axes, TYPES.items(), strict=True)):
+            gains = {label: one.get(key, 0.0) for label, one in rows.items()}
+            ends = {label: one[key] for label, one in (halves or {}).items() if key in one}
+            _bars(ax, gains, ends, canvas.bar_style(index))
+            ax.set_title(name)
+        axes[0].invert_yaxis()
+        for ax in axes[-3:]:
+            ax.set_xlabel("ΔAP50 (points)")
     return made
+
+
+def _bars(ax: Axes, gains: Gains, halves: Gains, look: dict[str, Any]) -> None:
+    bars = ax.barh(list(gains), list(gains.values()), 0.68, **look)
+    ends = [halves.get(label, 0.0) for label in gains]
+    if halves:
+        thin = canvas.bars("black")
+        ax.errorbar(list(gains.values()), list(gains), xerr=ends, gid="bars", **thin)
+    for place, (bar, end) in enumerate(zip(bars, ends, strict=True)):
+        ax.annotate(
+            f"{bar.get_width():.1f}",
+            (max(0.0, bar.get_width()) + end, place),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+        )
+    ax.margins(x=0.18)
+    ax.grid(axis="y", visible=False)

@@ -25,6 +25,7 @@ class Map:
         x, y: titles of the settings.
         columns, rows: their values, as printed.
         values: AP in percent, one list per row from the top; none is blank.
+        absent: rows and columns whose combination does not exist; their values are none.
     """
 
     title: str
@@ -33,26 +34,31 @@ class Map:
     columns: tuple[str, ...]
     rows: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
+    absent: frozenset[tuple[int, int]] = frozenset()
 
 
-def draw(maps: Sequence[Map], title: str, note: str = "", unit: str = "AP (%)") -> Figure:
-    """Maps side by side with one scale of colours; the best of each is framed, blanks hatched.
+def draw(maps: Sequence[Map], title: str, note: str = "", verb: str = "measured") -> Figure:
+    """Maps side by side with one scale of colours; the best of each is framed, blanks hatched,
+    what does not exist empty.
 
     Args:
         maps: at least one number among them, all of one protocol.
+        verb: what a blank is not.
     """
-    values = [value for one in maps for row in one.values for value in row]
-    known = [value for value in values if value is not None]
+    known = [value for one in maps for row in one.values for value in row if value is not None]
     low, high = min(known), max(known)
     wide = max(len(one.columns) for one in maps)
     tall = max(len(one.rows) for one in maps)
     size = (max(3.4, 1.2 + 0.62 * wide), max(2.8, 1.2 + 0.5 * tall))
-    key = "Framed: the best of a map." + (" Hatched: not measured." if None in values else "")
+    places = sum(len(one.columns) * len(one.rows) - len(one.absent) for one in maps)
+    key = "Framed: the best of a map."
+    key += f" Hatched: not {verb}." if places > len(known) else ""
+    key += " Empty: no such row in the table." if any(one.absent for one in maps) else ""
     words = (title, f"{note} {key}".strip())
     with canvas.panels(len(maps), size, words, most=2) as (made, axes, _):
         for ax, one in zip(axes, maps, strict=True):
             image = _draw(ax, one, low, high if high > low else low + 1.0)
-        made.colorbar(image, ax=axes, label=unit, shrink=0.8)
+        made.colorbar(image, ax=axes, label="AP (%)", shrink=0.8)
     return made
 
 
@@ -65,6 +71,8 @@ def _draw(ax: Axes, one: Map, low: float, high: float) -> AxesImage:
     best = None if np.isnan(numbers).all() else round(float(np.nanmax(numbers)), 1)
     for (i, j), value in np.ndenumerate(numbers):
         corner = (j - 0.5, i - 0.5)
+        if (i, j) in one.absent:
+            continue
         if np.isnan(value):
             ax.add_patch(
                 Rectangle(corner, 1, 1, facecolor="white", edgecolor="#B0B0B0", hatch="///", lw=0)

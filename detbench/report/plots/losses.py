@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curve:
-    """The losses of one training: iterations from 1, and the total loss of each."""
+    """The losses of one training: iterations from 1, and the total loss of each.
+
+    Attributes:
+        place: among all trainings of a plot, which its look goes by in every panel.
+    """
 
     label: str
     iterations: tuple[int, ...]
     losses: tuple[float, ...]
+    place: int = 0
 
 
 POINTS = 600
@@ -54,11 +59,11 @@ def draw(panels: Sequence[Sequence[Curve]], title: str, note: str = "") -> Figur
                     losses,
                     label=curve.label,
                     markevery=(index * every // max(1, len(panel)), every),
-                    **canvas.line_style(index),
+                    **canvas.line_style(curve.place),
                 )
             ax.set_xlabel("iteration")
             ax.set_ylim(bottom=0)
-            ax.legend(loc="upper right")
+            canvas.legend_below(ax, 4.6)
         for ax in left:
             ax.set_ylabel(f"total loss (mean of {window})" if window > 1 else "total loss")
     return made

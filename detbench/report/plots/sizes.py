@@ -32,7 +32,7 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
                     for size in range(len(SIZES))
                 ]
                 heights = [value or 0.0 for value in one.values]
-                ax.bar(places, heights, width, label=one.label, **canvas.bar_style(index))
+                ax.bar(places, heights, width, label=one.label, **canvas.bar_style(one.place))
                 if one.bars:
                     look = canvas.bars("black")
                     ax.errorbar(places, heights, one.bars, gid="bars", **look)

@@ -24,9 +24,9 @@ def draw(panels: Sequence[Panel], title: str, note: str = "", x: str = "") -> Fi
     empty = canvas.panels(len(panels), (4.4, 3.6), (title, note), sharex=True, sharey=True)
     with empty as (made, axes, left):
         for ax, panel in zip(axes, panels, strict=True):
-            for index, one in enumerate(panel.series):
+            for one in panel.series:
                 values = [float("nan") if value is None else value for value in one.values]
-                look = canvas.line_style(index)
+                look = canvas.line_style(one.place)
                 ax.plot(THRESHOLDS, values, label=one.label, **look)
                 if one.bars:
                     thin = canvas.bars(look["color"])

@@ -42,8 +42,18 @@
     "=": (a, b) => Math.abs(a - b) < 1e-9,
   };
 
+  function names(table) {
+    return [...table.querySelectorAll("th[data-key]")].map((th) => th.dataset.key);
+  }
+
+  function unknown(table, text) {
+    const keys = names(table).map((name) => name.toLowerCase());
+    const asked = text.split(/\s+/).map((word) => CONDITION.exec(word)).filter(Boolean).map((parts) => parts[1]);
+    return asked.filter((name) => !keys.includes(name.toLowerCase()));
+  }
+
   function conditions(table, text) {
-    const keys = [...table.querySelectorAll("th[data-key]")].map((th) => th.dataset.key.toLowerCase());
+    const keys = names(table).map((name) => name.toLowerCase());
     return text.toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
       const parts = CONDITION.exec(word);
       const index = parts ? keys.indexOf(parts[1]) : -1;
@@ -65,6 +75,10 @@
     const all = table.rowsAsPrinted.length;
     section.querySelector(".count").textContent = count === all ? `${all} rows` : `${count} of ${all} rows`;
     section.querySelector(".none").hidden = count > 0;
+    const strange = unknown(table, text), said = section.querySelector(".unknown");
+    said.hidden = strange.length === 0;
+    said.textContent = strange.length
+      ? `No column is called ${strange.join(" or ")}; there are ${names(table).join(", ")}.` : "";
     rove(table);
   }
 

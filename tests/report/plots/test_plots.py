@@ -98,7 +98,8 @@ def test_thresholds_share_a_scale_that_holds_every_line() -> None:
 
 
 def test_sizes_are_bars_with_their_numbers_and_a_dash_for_none() -> None:
-    figure = sizes.draw([Panel("", (Series("a", (1.5, None, 3.0)), Series("b", (4, 5, 6))))], "t")
+    series = (Series("a", (1.5, None, 3.0)), Series("b", (4, 5, 6)))
+    figure = sizes.draw(canvas.split(series), "t")
     [ax] = figure.axes
     assert [bar.get_height() for bar in ax.patches] == [1.5, 0.0, 3.0, 4, 5, 6]
     assert {"1.5", "–", "3.0", "6.0"} <= set(_texts(figure))
@@ -131,7 +132,18 @@ def test_a_map_writes_its_numbers_frames_the_best_and_hatches_blanks() -> None:
     # Equal as printed: both are best.
     assert [patch.get_xy() for patch in frames] == [(0.5, -0.5), (0.5, 0.5)]
     assert [patch.get_xy() for patch in ax.patches if patch.get_hatch()] == [(-0.5, 0.5)]
+    assert "Hatched: not measured." in figure.get_supxlabel()
+    assert "Empty" not in figure.get_supxlabel()
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0.1", "0.2"]
+
+
+def test_what_does_not_exist_is_empty_and_not_hatched() -> None:
+    made = heatmap.Map("m", "x", "y", ("1", "2"), ("a",), ((30.0, None),), frozenset({(0, 1)}))
+    figure = heatmap.draw([made], "t")
+    assert not [patch for patch in figure.axes[0].patches if patch.get_hatch()]
+    key = figure.get_supxlabel()
+    assert "Empty: no such row in the table." in key.replace("\n", " ")
+    assert "Hatched" not in key
 
 
 def test_a_map_of_one_value_has_a_scale() -> None:
@@ -139,13 +151,42 @@ def test_a_map_of_one_value_has_a_scale() -> None:
     canvas.save(figure, "png")
 
 
-def test_error_types_are_stacked() -> None:
+def test_error_types_stand_beside_each_other_since_they_do_not_add_up() -> None:
     gains = {"cls": 1.0, "loc": 2.0, "both": 0.5, "dupe": -0.2, "bkg": 3.0, "miss": 4.0}
-    figure = errors.draw({"FCOS": gains, "ATSS": gains}, "t")
-    bars = [list(group) for group in figure.axes[0].containers]
-    assert [bar[0].get_width() for bar in bars] == [1.0, 2.0, 0.5, 0.0, 3.0, 4.0]
-    assert [bar[1].get_x() for bar in bars] == [0.0, 1.0, 3.0, 3.5, 3.5, 6.5]
+    halves = {"ATSS": dict.fromkeys(gains, 0.25)}
+    figure = errors.draw({"FCOS": gains, "ATSS": gains}, "t", halves=halves)
+    bars = [list(ax.patches) for ax in figure.axes]
+    assert [bar[0].get_width() for bar in bars] == [1.0, 2.0, 0.5, -0.2, 3.0, 4.0]
+    assert [bar[1].get_x() for bar in bars] == [0.0] * 6
     assert len({bar[0].get_hatch() for bar in bars}) == 6
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1
+    [ends] = [one for one in figure.axes[0].collections if one.get_gid() == "bars"]
+    assert ends.get_segments()[1][:, 0].tolist() == [0.75, 1.25]
+
+
+def test_a_row_keeps_its_look_in_every_panel() -> None:
+    """Fourteen rows in three panels: no two look alike, nor does the first of each."""
+    series = [Series(str(i), tuple(map(float, range(10)))) for i in range(14)]
+    panels = canvas.split(series)
+    assert len(panels) == 3
+    figure = thresholds.draw(panels, "t")
+    lines = [line for ax in figure.axes for line in ax.lines]
+    looks = {(one.get_color(), one.get_marker(), str(one.get_linestyle())) for one in lines}
+    assert len(looks) == 14
+    again = thresholds.draw(panels[1:], "t").axes[0].lines[0]
+    assert (again.get_color(), again.get_marker()) == (lines[6].get_color(), lines[6].get_marker())
+    curves = [losses.Curve(str(i), (1, 2), (2.0, 1.0), place=i) for i in (0, 6)]
+    drawn = losses.draw([[one] for one in curves], "t")
+    assert drawn.axes[0].lines[0].get_color() != drawn.axes[1].lines[0].get_color()
+
+
+def test_copies_and_two_points_have_no_front() -> None:
+    for points in (POINTS[:2], POINTS[2:4], (*POINTS[2:4], POINTS[2]), POINTS[1:3]):
+        [ax] = cost.draw([Cloud("m", "x", "y", points)], "t").axes
+        assert "front" not in [line.get_gid() for line in ax.lines]
+    beaten = (Point("a", 1.0, 9.0), Point("b", 2.0, 8.0), Point("c", 3.0, 7.0))
+    assert cost.shown_front(beaten) == []
+    assert [one.label for one in cost.shown_front(POINTS)] == ["e", "a", "c", "d"]
 
 
 def test_differences_are_filled_where_the_interval_excludes_nothing() -> None:
@@ -196,10 +237,12 @@ def test_legends_cover_no_line_and_are_not_cut() -> None:
     names = [f"ResNet-101-DCN, number {n}" for n in range(6)]
     falling = tuple(Series(name, tuple(float(9 - k) for k in range(10))) for name in names)
     bars = tuple(Series(name, (3.0, 2.0, 1.0)) for name in names)
+    curves = [losses.Curve(f"{name}, {'wide ' * 12}", (1, 2), (2.0, 2.0)) for name in names]
     points = tuple(Point(name, 100.0 + n, 30.0 + n, name) for n, name in enumerate(names))
     for made in (
         thresholds.draw([Panel("", falling)] * 3, "A title"),
         sizes.draw([Panel("", bars)], "A title"),
+        losses.draw([curves], "A title"),
         cost.draw([Cloud("published", "ms", "AP", points, published=True)], "A title"),
     ):
         canvas.save(made, "png")
