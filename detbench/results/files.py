@@ -8,9 +8,10 @@ import fcntl
 import gc
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,24 @@ def locked(lock: Lock) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def private(folder: Path) -> Path:
+    """A folder of this user alone, under one that everybody writes to; made if it is not there.
+
+    Raises:
+        StoreError: somebody else made it, or it is a link or a file.
+    """
+    with writing(folder), suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise StoreError(
+            f"{folder} is not a folder of yours: remove it, or choose another place with $TMPDIR"
+        )
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)
+    return folder
 
 
 def held(path: Path) -> bool:

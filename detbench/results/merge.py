@@ -11,8 +11,17 @@ from typing import Literal
 
 from detbench import temporary
 from detbench.errors import StoreError
-from detbench.results import inventory
-from detbench.results.files import Lock, cells_lock, locked, read, sync, writing
+from detbench.results import cache, inventory
+from detbench.results.files import (
+    Lock,
+    cells_lock,
+    locked,
+    read,
+    reading,
+    sync,
+    write_atomic,
+    writing,
+)
 from detbench.results.inventory import CellFiles, different
 from detbench.results.merge_work import set_aside
 from detbench.results.schema import Damaged, Measurement
@@ -45,7 +54,8 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
 
     The rule: a cell that is not here, or is here failed or damaged and there done, is copied; one
     that has equal numbers is left; of two that are done with different numbers ours stays, unless
-    ``theirs``. Whatever is copied is copied byte for byte, numbers after their detections.
+    ``theirs``. Whatever is copied is copied byte for byte, numbers after their detections. What
+    reports computed from detections comes with them.
 
     Args:
         dry: copy nothing.
@@ -71,6 +81,23 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
             yield from _carry_out(into, lock, pending, theirs, dry)
             pending = []
     yield from _carry_out(into, lock, pending, theirs, dry)
+    if not dry:
+        _take_derived(into, source)
+
+
+def _take_derived(into: Path, source: Path) -> None:
+    """Copy what reports computed there and not here; a file's name says of which detections."""
+    folder = source / "derived"
+    if not folder.is_dir():
+        return
+    with reading(folder):
+        paths = sorted(folder.glob("*/*.json"))
+    for path in paths:
+        target = into / path.relative_to(source)
+        if target.exists() or path.is_symlink() or path.parent.is_symlink():
+            continue
+        if cache.read(path) is not None:
+            write_atomic(target, read(path))
 
 
 @dataclass
