@@ -3,9 +3,10 @@
     python benchmarks/evaluation.py                 5,000 images x 100 detections x 80 classes
     python benchmarks/evaluation.py --pycocotools   and whether the metrics equal pycocotools'
     python benchmarks/evaluation.py --masks         100 masks an image, beside pycocotools by itself
+    python benchmarks/evaluation.py --classes 1203 --detections 300       LVIS's size
 
 Made data: 7 objects an image in three sizes, 2 % of them crowds; each found about three times, the
-rest of the 100 detections false. Masks are ellipses in the boxes. Times are of whole processes; CPU
+rest of the detections false. Masks are ellipses in the boxes. Times are of whole processes; CPU
 time beside them, as the machine may be shared.
 """
 
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import numpy as np
 
 from detbench.data.segmentations import as_json, compressed
 
-CLASSES, PER_IMAGE, OBJECTS = 80, 100, 7
+OBJECTS = 7
 SCRIPT = """
 import json, sys
 from detbench.evaluation import matching
@@ -58,18 +60,31 @@ print(json.dumps(summary(engine.eval["precision"][..., 2], engine.eval["recall"]
 """
 
 
-def truth(images: int, rng: np.random.Generator) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Size:
+    """How many images, detections of each, and classes."""
+
+    images: int
+    detections: int
+    classes: int
+
+    def __str__(self) -> str:
+        return f"{self.images} images x {self.detections} detections x {self.classes} classes"
+
+
+def truth(size: Size, rng: np.random.Generator) -> dict[str, Any]:
     """COCO instances."""
-    owner = np.repeat(np.arange(images), rng.integers(0, 2 * OBJECTS + 1, images))
+    owner = np.repeat(np.arange(size.images), rng.integers(0, 2 * OBJECTS + 1, size.images))
     count = len(owner)
     sides = rng.choice([15.0, 60.0, 200.0], (count, 1)) * rng.uniform(0.6, 1.4, (count, 2))
     boxes = np.concatenate([rng.uniform(0, 300, (count, 2)), sides], axis=1).round(2)
-    columns = (owner, rng.integers(0, CLASSES, count), rng.random(count) < 0.02, boxes)
+    columns = (owner, rng.integers(0, size.classes, count), rng.random(count) < 0.02, boxes)
     return {
         "images": [
-            {"id": i, "width": 640, "height": 640, "file_name": f"{i}.jpg"} for i in range(images)
+            {"id": i, "width": 640, "height": 640, "file_name": f"{i}.jpg"}
+            for i in range(size.images)
         ],
-        "categories": [{"id": k, "name": f"class {k}"} for k in range(CLASSES)],
+        "categories": [{"id": k, "name": f"class {k}"} for k in range(size.classes)],
         "annotations": [
             {
                 "id": i + 1,
@@ -86,17 +101,19 @@ def truth(images: int, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def results(ground: dict[str, Any], noise: float, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """COCO results: ``PER_IMAGE`` detections of each image."""
+def results(
+    size: Size, ground: dict[str, Any], noise: float, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """COCO results."""
     held: dict[int, list[dict[str, Any]]] = {}
     for item in ground["annotations"]:
         held.setdefault(item["image_id"], []).append(item)
     found = []
-    for image in range(len(ground["images"])):
+    for image in range(size.images):
         mine = held.get(image, []) * 3
-        false = PER_IMAGE - len(mine)
-        boxes = rng.uniform([0, 0, 10, 10], [300, 300, 150, 150], (PER_IMAGE, 4))
-        labels = rng.integers(0, CLASSES, PER_IMAGE)
+        false = size.detections - len(mine)
+        boxes = rng.uniform([0, 0, 10, 10], [300, 300, 150, 150], (size.detections, 4))
+        labels = rng.integers(0, size.classes, size.detections)
         scores = np.concatenate([rng.beta(3, 2, len(mine)), rng.beta(1.2, 4, false)])
         if mine:
             true = np.array([item["bbox"] for item in mine])
@@ -143,18 +160,18 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
 
 
-def of_masks(images: int, rng: np.random.Generator) -> None:
+def of_masks(size: Size, rng: np.random.Generator) -> None:
     """Time ours and pycocotools on masks, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
-        ground = truth(images, rng)
-        found = masked(results(ground, 0.08, rng))
+        ground = truth(size, rng)
+        found = masked(results(size, ground, 0.08, rng))
         for one in found:
             del one["bbox"]  # so that pycocotools takes the sizes of masks
         ground["annotations"] = masked(ground["annotations"])
         files = [str(Path(folder) / name) for name in ("truth.json", "masks.json")]
         for name, content in zip(files, (ground, found), strict=True):
             Path(name).write_text(json.dumps(content))
-        print(f"{images} images x {PER_IMAGE} masks x {CLASSES} classes", flush=True)
+        print(f"{size}, with masks", flush=True)
         scored = ("-m", "detbench.cli.main", "eval", "--results", files[1], "--annotations")
         own, wall, cpu = timed(*scored, files[0], "--thresholds", "--format", "json")
         print(
@@ -170,21 +187,25 @@ def of_masks(images: int, rng: np.random.Generator) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--detections", type=int, default=100)
+    parser.add_argument("--classes", type=int, default=80)
     parser.add_argument("--pycocotools", action="store_true")
     parser.add_argument("--masks", action="store_true")
     options = parser.parse_args()
-    rng = np.random.default_rng(0)
+    size, rng = Size(options.images, options.detections, options.classes), np.random.default_rng(0)
     if options.masks:
-        of_masks(options.images, rng)
+        of_masks(size, rng)
         return
     with tempfile.TemporaryDirectory() as folder:
-        ground = truth(options.images, rng)
+        ground = truth(size, rng)
         files = [str(Path(folder) / name) for name in ("truth.json", "a.json", "b.json")]
         for name, content in zip(
-            files, (ground, results(ground, 0.08, rng), results(ground, 0.075, rng)), strict=True
+            files,
+            (ground, results(size, ground, 0.08, rng), results(size, ground, 0.075, rng)),
+            strict=True,
         ):
             Path(name).write_text(json.dumps(content))
-        print(f"{options.images} images x {PER_IMAGE} detections x {CLASSES} classes")
+        print(size, flush=True)
         scored = ("-m", "detbench.cli.main", "eval", "--results", files[1], "--annotations")
         command = (*scored, files[0], "--thresholds", "--format", "json")
         own, wall, cpu = timed(*command)

@@ -48,7 +48,7 @@ from detbench.measure.timing import Timing, interleaved
 from detbench.recipe import load
 from detbench.recipe.experiment import Sgd
 from detbench.structures import Targets
-from detbench.training import optimiser
+from detbench.training import compiling, optimiser
 from detbench.training.precision import autocast, memory_format
 
 CLASSES = 80
@@ -70,6 +70,7 @@ class Setting:
     name: str
     precision: str
     channels_last: bool
+    compiled: bool = False
 
 
 SETTINGS = (
@@ -77,6 +78,8 @@ SETTINGS = (
     Setting("fp32, channels-last", "fp32", True),
     Setting("bf16, channels-last", "bf16", True),
 )
+COMPILED = Setting("bf16, channels-last, compiled", "bf16", True, compiled=True)
+"""Both by ``torch.compile``: backbone, neck and a dense detector's towers (``--compile``)."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +269,12 @@ def matrix_product(setting: Setting, device: torch.device) -> tuple[Callable[[],
     return (lambda: torch.mm(a, b)), side**3 / 1e9
 
 
+def compile_parts(model: nn.Module) -> None:
+    """What ``training.compile`` compiles; torchvision's dense detectors have towers in ``head``."""
+    for part in (*compiling.parts(model), *filter(None, [getattr(model, "head", None)])):
+        part.compile()
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to compare, and how."""
@@ -279,6 +288,7 @@ class Plan:
     rounds: int
     same_sgd: bool
     clock: Callable[[], float] | None
+    settings: tuple[Setting, ...] = SETTINGS
 
     def timed(self, one: Ours | Theirs, sample: Scene) -> Callable[[], object]:
         if self.mode == INFERENCE:
@@ -291,13 +301,15 @@ def compare(plan: Plan) -> list[dict[str, Any]]:
     sample = scene(plan.width, plan.height, plan.batch, plan.device)
     calls: dict[str, Callable[[], object]] = {}
     work: dict[str, float] = {}
-    for setting in SETTINGS:
+    for setting in plan.settings:
         calls[setting.precision], work[setting.precision] = matrix_product(setting, plan.device)
         theirs = Theirs(plan.name, setting, plan.width, plan.height)
         for who, one in (("torchvision", theirs), ("detbench", Ours(plan.name, setting))):
             key = f"{who} {setting.name}"
             work[key] = plan.batch * multiply_adds(one, plan.width, plan.height, plan.mode)
             one.model.to(plan.device)
+            if setting.compiled:
+                compile_parts(one.model)
             calls[key] = plan.timed(one, sample)
     found = interleaved(calls, plan.device, WARMUP, plan.rounds, plan.clock)
     rates = {key: work[key] / timing.median_ms * 1e3 for key, timing in found.items()}
@@ -317,7 +329,7 @@ def compare(plan: Plan) -> list[dict[str, Any]]:
             "speedup_over_torchvision": speedup(found, setting.name, key),
             "speedup_over_torchvision_fp32": speedup(found, "fp32", key),
         }
-        for setting in SETTINGS
+        for setting in plan.settings
         for who in ("torchvision", "detbench")
         for key in (f"{who} {setting.name}",)
     ]
@@ -354,6 +366,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--detectors", nargs="+", default=["fcos", "retinanet", "faster-rcnn"])
     parser.add_argument("--sizes", nargs="+", default=["1280x800", "256x256"], metavar="WxH")
     parser.add_argument("--modes", nargs="+", default=[INFERENCE, TRAINING])
+    parser.add_argument("--compile", action="store_true", help="both by torch.compile too")
     parser.add_argument("--same-sgd", action="store_true", help="plain SGD for both")
     return parser.parse_args()
 
@@ -365,9 +378,8 @@ def main() -> None:
     for size, name, mode in itertools.product(asked.sizes, asked.detectors, asked.modes):
         print(f"{name} {size} {mode} ...", file=sys.stderr, flush=True)
         width, height = map(int, size.split("x"))
-        plan = Plan(
-            name, width, height, asked.batch, device, mode, asked.rounds, asked.same_sgd, clock
-        )
+        rest = (asked.batch, device, mode, asked.rounds, asked.same_sgd, clock)
+        plan = Plan(name, width, height, *rest, (*SETTINGS, *([COMPILED] * asked.compile)))
         records += compare(plan)
     print(markdown(records))
     options.write(asked, "speed", {"same_sgd": asked.same_sgd, "records": records})

@@ -18,6 +18,7 @@ STEPS = (
     ("mypy",),
     ("detbench.cli.reference", "--check", "docs/cli.md"),
     ("detbench.recipe.reference", "--check", "docs/stages.md"),
+    ("detbench.report.claims_page", "--check"),
     ("pytest", *sys.argv[1:]),
 )
 

@@ -18,7 +18,7 @@ ROOT = Path(detbench.__file__).parent
 # A package may import itself and what stands on the lines below it.
 LAYERS = (
     {"cli"},
-    {"report"},
+    {"report", "analysis"},
     {"runner"},
     {"measure"},
     {"statistics"},
@@ -32,7 +32,18 @@ LAYERS = (
     {"backbones"},
     {"ops"},
     {"recipe"},
-    {"sharding", "structures", "progress", "pertask", "children", "streams", "wrapping", "errors"},
+    {
+        "sharding",
+        "structures",
+        "progress",
+        "pertask",
+        "children",
+        "inputs",
+        "temporary",
+        "streams",
+        "wrapping",
+        "errors",
+    },
 )
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 # A recipe's data is one of the kinds, which need no more of recipes than their bases.

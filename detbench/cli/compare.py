@@ -17,7 +17,7 @@ from detbench.errors import RecipeError
 from detbench.evaluation.detections import GroundTruth
 from detbench.evaluation.metric import by_kind, of_masks, parse
 from detbench.recipe.experiment import Data, Evaluation
-from detbench.report import comparands, comparison, effects, signature
+from detbench.report import comparands, comparison, conditions, effects, signature
 from detbench.report.comparands import Comparand, ground_truth, matches, protocol
 from detbench.report.formats import FORMATS
 from detbench.report.judgement import Terms
@@ -307,6 +307,7 @@ def _compared(
         q=dict(zip(known, q, strict=True)),
         signature=signed,
         look=look,
+        conditions=conditions.differing([*pair[0].stored, *pair[1].stored]),
     )
 
 

@@ -53,13 +53,13 @@ def seconds(store: Store, cell: Cell, done: set[str]) -> list[float]:
     for name in sorted(done)[:LOOKED_AT]:
         stored = store.get(name)
         origin = stored.rows[0].provenance if stored else {}
-        past = origin.get("recipe", {}) if origin.get("trained", True) else {}
+        past = origin.get("recipe") or {} if origin.get("trained", True) else {}
         if not _alike(past, cell):
             continue
         started, ended = origin.get("started"), origin.get("ended")
         if started and ended:
-            span = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
-            found.append(span.total_seconds())
+            begin, end = (datetime.fromisoformat(at).astimezone() for at in (started, ended))
+            found.append((end - begin).total_seconds())
     return found
 
 

@@ -15,24 +15,30 @@ EXAMPLES = (
     "detbench list",
     "detbench list detectors",
     "detbench list datasets --data-root /data",
+    "detbench list analyses",
+    "detbench list figures",
     "detbench list tables --format json",
 )
 
 
 def command(
     what: Annotated[
-        Literal["tables", "detectors", "datasets"],
-        argument("[tables|detectors|datasets]", "What to list."),
+        Literal["tables", "detectors", "datasets", "analyses", "figures"],
+        argument("[tables|detectors|datasets|analyses|figures]", "What to list."),
     ] = "tables",
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
-    """List what there is: tables with what is measured so far, detectors, or data sets."""
+    """List tables with what is measured so far, detectors, data sets, analyses, or figures."""
     if what == "tables":
         sheet, payload = _tables(common.results_root(results))
     elif what == "detectors":
         sheet, payload = _detectors()
+    elif what == "analyses":
+        sheet, payload = _analyses()
+    elif what == "figures":
+        sheet, payload = _figures()
     else:
         sheet, payload = _datasets(common.data_root(data_root))
     common.emit(sheet, format, payload)
@@ -143,3 +149,38 @@ def _datasets(root: Path) -> tuple[Sheet, Any]:
     ]
     note = "Any other in COCO's JSON: --dataset coco:ANNOTATIONS.json:IMAGES_DIR"
     return plain(columns(id="Data set", title="What", found="Found"), rows, [note]), payload
+
+
+def _analyses() -> tuple[Sheet, Any]:
+    from detbench.analysis import kinds
+
+    rows, payload = [], []
+    for name, what in kinds.KINDS.items():
+        one = kinds.kind(name)
+        settings = [
+            {"name": each.name, "default": each.default, "low": each.low, "high": each.high}
+            for each in one.settings
+        ]
+        told = "; ".join(f"{each.name} {each.default:g}: {each.help}" for each in one.settings)
+        rows.append((name, what, one.figures, one.needs, told or None))
+        more = {"needs": one.needs, "images": one.images, "settings": settings}
+        payload.append({"id": name, "what": what, "figures": one.figures, **more})
+    heads = columns(
+        id="Analysis", what="What", figures="Figures", needs="Measured from", settings="Settings"
+    )
+    note = "detbench analyze ANALYSIS ROW...; a setting by --option NAME=NUMBER."
+    return plain(heads, rows, [note]), payload
+
+
+def _figures() -> tuple[Sheet, Any]:
+    from detbench.recipe import figures
+
+    rows, payload = [], []
+    for one in figures.figures().values():
+        kinds = ", ".join(each.kind for each in one.analyses)
+        how = kinds or (f"a table: {one.table}" if one.table else f"a drawing: {one.drawing}")
+        rows.append((one.id, one.title, how, None if one.drawing else f"detbench run {one.id}"))
+        payload.append({**one.model_dump(mode="json"), "runs": not one.drawing})
+    heads = columns(id="Figure", title="Title", how="Made by", run="Run")
+    note = "Figures that are not listed have no analysis here yet."
+    return plain(heads, rows, [note]), payload

@@ -140,7 +140,7 @@ def merge(
     code 1 if any cell was kept so, or was refused as damaged.
     """
     from detbench.results.merge import merge as cells
-    from detbench.results.merge import merge_work
+    from detbench.results.merge_work import merge_work
 
     root = common.results_root(results)
     for other in others:

@@ -16,6 +16,7 @@ EXAMPLES = (
     "detbench run tscode-table1 --set training.iterations=100 --format markdown",
     "detbench run tscode-table1 --columns AP,AP50,errors",
     "detbench run my-table.toml --retry-failed",
+    "detbench run double-head-figure2 --profile smoke",
     "detbench run tscode-table1 --profile paper --jobs 4 --gpus-per-cell 2",
     "detbench run tscode-table1 --profile paper --launcher ray --ray-address 10.0.0.1:6379",
 )
@@ -76,30 +77,22 @@ def command(
 ) -> None:
     """Run what is missing of TABLE and print it, measured beside published.
 
+    A figure (detbench list figures) is named likewise: its rows are trained, then analysed.
+
     Each row and seed is a process of its own and is stored when it is done. Ctrl-C, a crash or a
     power cut lose nothing: the same command goes on from there, and does nothing once all is done.
     """
-    from detbench.cli import tables
+    from detbench.cli import computing, tables
+    from detbench.recipe import figures
     from detbench.report.results import TableResults
     from detbench.results.store import Store
-    from detbench.runner import display, plan
     from detbench.runner.options import Options
-    from detbench.runner.run import run
 
     root, numbers = common.data_root(data_root), common.parse_seeds(seeds)
-    chosen = common.plan(
-        common.request(
-            table, profile, root, numbers, set_, rows=rows, dataset=dataset, columns=columns
-        )
+    asked = common.request(
+        table, profile, root, numbers, set_, rows=rows, dataset=dataset, columns=columns
     )
     store = Store(common.results_root(results))
-    missing = chosen.tasks if fresh else plan.standing(store, chosen.tasks).missing
-    if missing:
-        plan.check_data(chosen, root)
-        plan.check_weights(missing)
-        said = (*chosen.warnings, *plan.outdated(store, missing), *plan.misfits(missing, root))
-        for sentence in said:
-            common.say(sentence)
     options = Options(
         data_root=root,
         device=device,
@@ -110,12 +103,13 @@ def command(
         gpus_per_cell=gpus_per_cell,
         launcher=launcher,
         ray_address=ray_address,
-    ).settled(light=chosen.profile.light is not None)
-    outcome = run(chosen.tasks, store, options, display.display)
+    )
+    if figure := figures.analysed(table):
+        from detbench.cli import figure_run
+
+        figure_run.run(figure, asked, store, options, format)
+        return
+    chosen = common.plan(asked)
+    outcome = computing.compute(chosen, store, options)
     tables.emit(TableResults(chosen, store), format)
-    for task, reason in outcome.failed.items():
-        common.say(f"detbench: {task.label} failed: {reason}")
-    for message in outcome.to_mend:
-        common.say(f"detbench: {message}")
-    if outcome.exit_code:
-        raise typer.Exit(outcome.exit_code)
+    computing.told(outcome)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from detbench.cli import common, estimate
 from detbench.cli.common import argument
-from detbench.recipe import describe, load, resolve
+from detbench.recipe import describe, figures, load, resolve
 from detbench.recipe.metrics import METRICS
 from detbench.recipe.table import Row, Table
 from detbench.report.formats.json import to_json
@@ -19,6 +19,7 @@ EXAMPLES = (
     "detbench show fcos-r50",
     "detbench show tscode-table1 --format json",
     "detbench show my-table.toml",
+    "detbench show double-head-figure2",
 )
 
 
@@ -27,7 +28,7 @@ def command(
         str,
         argument(
             "TABLE|DETECTOR",
-            "Id of a table or a detector, or a file of your own.",
+            "Id of a table, a detector or a figure, or a file of your own.",
             complete=common.complete_any,
         ),
     ],
@@ -38,6 +39,10 @@ def command(
 
     Of a detector, show every setting and what is published about it.
     """
+    if figure := figures.analysed(name):
+        sheet, payload = _figure(figure)
+        common.emit(sheet, format, payload)
+        return
     if load.table_or_detector(name) == "detector":
         sheet, payload = _detector(name)
         common.emit(sheet, format, payload)
@@ -48,6 +53,23 @@ def command(
     else:
         below = format == "terminal"
         common.emit(table_sheet(table, common.results_root(results), below), format)
+
+
+def _figure(figure: figures.Figure) -> tuple[Sheet, dict[str, Any]]:
+    """What a figure states, and how it is made here."""
+    rows = [
+        (one.kind, row, ", ".join(f"{name} {value:g}" for name, value in one.options.items()))
+        for one in figure.analyses
+        for row in one.rows
+    ]
+    states = f"The paper: {figure.statement}" if figure.statement else ""
+    made = f"detbench run {figure.id}: trains what is missing of these rows, then analyses them."
+    if figure.drawing:
+        made = f"A drawing, with no data behind it: {figure.drawing}."
+    notes = [states, made, f"{figure.pictures}." if figure.pictures else ""]
+    heads = columns(kind="Analysis", row="Row", options="Settings")
+    title = f"{figure.id}: {figure.title}"
+    return plain(heads, rows, [one for one in notes if one], title), figure.model_dump(mode="json")
 
 
 def table_payload(table: Table) -> dict[str, Any]:

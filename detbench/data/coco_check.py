@@ -5,7 +5,6 @@ Columns, as COCO's 860 001 training annotations take gigabytes as dictionaries.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import zlib
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench import inputs
 from detbench.data.coco_boxes import check_boxes, is_number, read_boxes
 from detbench.data.faults import fail
 from detbench.data.segmentations import Damaged, Segmentations, as_json, parse
@@ -131,8 +131,7 @@ def parsed(path: Path) -> Any:
         DataError: it is not there, cannot be read, or is no JSON.
     """
     try:
-        content = path.read_bytes()
-        return json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+        return json.loads(inputs.unpacked(inputs.content(path)))
     except FileNotFoundError:
         raise DataError(
             f"annotation file {path} is not there; mend the path, or --data-root / DETBENCH_DATA"
@@ -140,6 +139,8 @@ def parsed(path: Path) -> Any:
     except OSError as error:
         said = error.strerror or one_line(error)
         raise DataError(f"annotation file {path} cannot be read: {said}") from None
+    except inputs.TooLarge as error:
+        raise DataError(f"annotation file {path}: {error}") from None
     except (ValueError, RecursionError, EOFError, zlib.error) as error:
         raise DataError(
             f"annotation file {path} is truncated or no JSON ({one_line(error)}); "

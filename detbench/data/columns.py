@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench import temporary
+
 Columns = dict[str, NDArray[Any]]
 N = TypeVar("N", bound=np.integer)
 _SUFFIX = ".arrow"
@@ -44,7 +46,7 @@ def keep(place: str, key: str, columns: Iterable[tuple[str, NDArray[Any]]]) -> C
         columns: names and numbers, (n,) or (n, m), each taken when it is written.
     """
     home, found, whole = _folder(place), Columns(), True
-    aside = home / f".{key[:16]}.{os.getpid()}"
+    aside = temporary.named(home / key[:16])
     with suppress(OSError):
         aside.mkdir(parents=True, exist_ok=True)
     for name, values in columns:
@@ -59,7 +61,7 @@ def keep(place: str, key: str, columns: Iterable[tuple[str, NDArray[Any]]]) -> C
         with suppress(OSError):  # another process kept the same
             aside.replace(home / key)
         for other in home.iterdir():
-            if other.name != key and not _living(other.name):
+            if other.name != key and (other.name[:1] != "." or temporary.orphaned(other)):
                 shutil.rmtree(other, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return found
@@ -77,14 +79,6 @@ def _folder(place: str) -> Path:
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     named = hashlib.sha256(str(Path(place).absolute()).encode()).hexdigest()[:16]
     return Path(state) / "detbench" / "columns" / named
-
-
-def _living(name: str) -> bool:
-    """Whether a folder is one that another process is writing to."""
-    import psutil
-
-    owner = name.rpartition(".")[2] if name.startswith(".") else ""
-    return owner.isdigit() and int(owner) != os.getpid() and psutil.pid_exists(int(owner))
 
 
 def _write(path: Path, values: NDArray[Any]) -> None:

@@ -14,16 +14,17 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from detbench import inputs, temporary
 from detbench.errors import DataError
 
 _SETTLED_S = 2.0
 _CHUNK = 1 << 22
-_MAGIC = b"\x1f\x8b"
 
 
 def of_files(paths: Iterable[Path]) -> str:
@@ -70,12 +71,15 @@ def _facts(path: Path) -> tuple[int, int, int, int]:
 def _hash(path: Path) -> str:
     hashed = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == _MAGIC
+        with inputs.opened(path) as file:
+            packed = path.stat().st_size if inputs.is_packed(file.read(2)) else 0
+        length = 0
         with gzip.open(path) if packed else path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 hashed.update(chunk)
-    except (OSError, EOFError) as error:
+                if packed:
+                    inputs.check_bound(length := length + len(chunk), packed)
+    except (OSError, EOFError, zlib.error, inputs.TooLarge) as error:
         said = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be read: {said}") from None
     return hashed.hexdigest()
@@ -102,6 +106,6 @@ def _remember(part: str, key: str, value: Any) -> None:
         path, memory = _file(), _read()
         memory[part][key] = value
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}")
+        aside = temporary.beside(path)
         aside.write_text(json.dumps(memory), encoding="utf-8")
         aside.replace(path)

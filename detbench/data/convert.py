@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from detbench import temporary
 from detbench.data import Dataset
 from detbench.data.coco_check import check_files
 from detbench.data.kind import Split
@@ -200,7 +201,7 @@ def _write_images(images: Images, tell: Tell) -> None:
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all; a link is replaced, not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = temporary.beside(path)
     try:
         aside.write_bytes(content)
         os.replace(aside, path)

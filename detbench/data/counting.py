@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detbench import inputs
 from detbench.data.kind import Entry
 from detbench.errors import DataError
 
@@ -50,12 +51,12 @@ def of_voc_list(name: str, split: str, problem: str | None, folder: Path, path: 
         what = problem.partition(" is not there")[0].replace(f" {path}", "")
         return Entry(name, split, str(path), None, None, what)
     try:
-        names = path.read_text(encoding="utf-8", errors="replace").split()
+        names = inputs.text(path, errors="replace").split()
         objects = 0
         lacking = 0
         for image in names:
             try:
-                text = (folder / "Annotations" / f"{image}.xml").read_bytes()
+                text = inputs.content(folder / "Annotations" / f"{image}.xml")
             except FileNotFoundError:
                 lacking += 1
                 continue
@@ -117,7 +118,7 @@ def count(file: Path) -> tuple[int, int]:
     """
     counts = [0, 0]
     tail = b""
-    with file.open("rb") as content:
+    with inputs.opened(file) as content:
         while chunk := content.read(_CHUNK):
             text = tail + chunk
             for which, pattern in enumerate((_IMAGE, _OBJECT)):

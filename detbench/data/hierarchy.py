@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from detbench import inputs
 from detbench.data.coco_check import Ints, one_line
 from detbench.errors import DataError
 
@@ -57,7 +58,7 @@ def read(path: Path, classes: dict[str, int]) -> Others:
 
 def _parsed(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(inputs.text(path, "utf-8-sig"))
     except FileNotFoundError:
         raise DataError(
             f"class hierarchy {path} is not there; mend --data-root / DETBENCH_DATA"

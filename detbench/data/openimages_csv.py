@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench import inputs
 from detbench.data.coco_check import Floats, Ints
 from detbench.data.columns import distinct
 from detbench.errors import DataError
@@ -120,7 +121,7 @@ def class_names(path: Path) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with inputs.opened(path), path.open(encoding="utf-8-sig", newline="") as file:
             for number, row in enumerate(csv.reader(file), 1):
                 if number == 1 and row[:1] == ["LabelName"]:
                     continue
@@ -184,7 +185,7 @@ def _batches(path: Path, kinds: dict[str, type]) -> Iterator[tuple[int, Any]]:
 def _header(path: Path, kinds: dict[str, type]) -> list[str]:
     """The names of all columns."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with inputs.opened(path), path.open(encoding="utf-8-sig") as file:
             names = file.readline().strip().split(",")
     except (OSError, UnicodeDecodeError) as error:
         _unreadable(path, error)

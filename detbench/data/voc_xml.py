@@ -29,6 +29,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from detbench import inputs
 from detbench.data.coco_boxes import EXCESS
 from detbench.data.coco_check import Table, one_line
 from detbench.errors import DataError
@@ -107,7 +108,7 @@ def _table(
 def listed(path: Path) -> list[str]:
     """The names in an image list."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = inputs.text(path).splitlines()
     except FileNotFoundError:
         raise DataError(
             f"image list {path} is not there; mend its name, or --data-root / DETBENCH_DATA"
@@ -131,7 +132,8 @@ def listed(path: Path) -> list[str]:
 def _annotation(path: Path) -> tuple[tuple[int, int], list[_Object]]:
     """Width and height of an image, and its objects."""
     try:
-        root = ET.parse(path).getroot()
+        with inputs.opened(path) as file:
+            root = ET.parse(file).getroot()
     except FileNotFoundError:
         raise DataError(
             f"annotation file {path} is not there, but an image list names it; restore the file"

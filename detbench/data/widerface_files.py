@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench import inputs
 from detbench.data import images
 from detbench.data.coco_check import Floats, Ints, Table
 from detbench.errors import DataError
@@ -39,6 +42,7 @@ SETTINGS = ("easy", "medium", "hard")
 _FIELDS = 10  # x, y, w, h, blur, expression, illumination, invalid, occlusion, pose
 _INVALID = 7
 _LARGEST = 10**9
+_MAT_HEADER, _MAT_PACKED = 128, 15  # bytes before the variables; the kind of packed ones
 _NAME = re.compile(r"[^/\\]+/[^/\\]+\.jpg", re.IGNORECASE)
 _APART = 1.0  # pixels between the text's and the lists' boxes, of which one may have rounded
 _FORMAT = "the format is a name, a number of faces, and a line of 10 whole numbers for each"
@@ -128,7 +132,7 @@ def parse(path: Path) -> Faces:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").rstrip().splitlines()
+        return inputs.text(path).rstrip().splitlines()
     except FileNotFoundError:
         raise DataError(
             f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA"
@@ -260,7 +264,7 @@ def _mat(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
     from scipy.io import loadmat
 
     try:
-        file = BytesIO(path.read_bytes())
+        data = inputs.content(path)
     except FileNotFoundError:
         raise DataError(
             f"ground truth list {path} is not there; unpack WIDER FACE's eval_tools.zip"
@@ -268,12 +272,27 @@ def _mat(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
     except OSError as error:
         raise DataError(f"ground truth list {path} cannot be read: {error.strerror}") from None
     try:
-        content = loadmat(file, variable_names=list(names))
+        _check_unpacked(data)
+        content = loadmat(BytesIO(data), variable_names=list(names))
+    except inputs.TooLarge as error:
+        _damaged(path, str(error))
     except Exception:  # over a damaged file scipy raises what comes
         _damaged(path, "it is no MATLAB file of version 5")
     if missing := [name for name in names if name not in content]:
         _damaged(path, f"it has no '{missing[0]}'")
     return {name: list(np.asarray(content[name]).ravel()) for name in names}
+
+
+def _check_unpacked(data: bytes) -> None:
+    """Raise ``TooLarge`` if the packed variables of a MATLAB file come to more than is read."""
+    place, total, limit = _MAT_HEADER, 0, inputs.bound(len(data))
+    while place + 8 <= len(data) and total <= limit:
+        kind, size = struct.unpack_from("<II", data, place)
+        part = data[place + 8 : place + 8 + size]
+        if kind == _MAT_PACKED:
+            total += len(zlib.decompressobj().decompress(part, limit + 1 - total))
+        place += 8 + size
+    inputs.check_bound(total, len(data))
 
 
 def _cells(cells: list[Any], path: Path, wanted: int | list[int]) -> list[list[Any]]:

@@ -105,9 +105,7 @@ class Branch(nn.Module):
         options, heads = self.sampling.tasks, self.heads.tasks
         if len(run) == 1:
             regions, options, heads = (_only(run[0], each) for each in (regions, options, heads))
-        shifts = options.map(lambda option: bool(getattr(option, "shifts", False)))
-        embedded = regions.zip(shifts, self._embed)
-        pooled = options.zip(embedded, _pool)
+        pooled = self.pool(regions, options)
         vectors = heads.zip(pooled, lambda head, at: head(at.features))
         groups = [run] if vectors.shared else [(head,) for head in run]
         outputs = BranchOutputs({}, {})
@@ -120,6 +118,14 @@ class Branch(nn.Module):
                 boxes = BoxDeltas(to_loc(vector), at, self.predicts.code)
                 outputs.boxes.update(dict.fromkeys(group, boxes))
         return outputs
+
+    def pool(
+        self, regions: PerTask[Regions], options: PerTask[nn.Module] | None = None
+    ) -> PerTask[Pooled]:
+        """What each task's ``options`` of sampling, by default the branch's, read of regions."""
+        options = self.sampling.tasks if options is None else options
+        shifts = options.map(lambda option: bool(getattr(option, "shifts", False)))
+        return options.zip(regions.zip(shifts, self._embed), _pool)
 
     def _embed(self, regions: Regions, shifts: bool) -> tuple[Regions, Tensor | None]:
         """Regions with the embedding that options which shift them read."""

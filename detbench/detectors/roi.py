@@ -93,7 +93,7 @@ class RoiDetector(nn.Module):
         maps = self.backbone(images)
         return maps, (maps[-1:] if self.neck is None else self.neck(maps))
 
-    def _task_pyramids(self, maps: list[Tensor], levels: list[Tensor]) -> PerTask[RoiPyramid]:
+    def task_pyramids(self, maps: list[Tensor], levels: list[Tensor]) -> PerTask[RoiPyramid]:
         def make(module: nn.Module) -> RoiPyramid:
             # Once here instead of in every pooling: RoIAlign reads a channel's rows one by one.
             own = [level.contiguous() for level in module(maps, levels)[: len(self.strides)]]
@@ -131,7 +131,7 @@ class RoiDetector(nn.Module):
         losses = self.rpn.losses(cls, loc, targets, sizes)
         scored = self.rpn.propose(cls, loc, sizes)
         proposed = self.proposals.map(lambda task: self._propose(scored, task))
-        pyramids, main = self._task_pyramids(maps, levels), self.stages[0]
+        pyramids, main = self.task_pyramids(maps, levels), self.stages[0]
         step = main.run(pyramids, proposed, targets)
         losses |= main.losses(step)
         for before, stage in pairwise(self.stages):
@@ -173,8 +173,8 @@ class RoiDetector(nn.Module):
             proposals = self._test_proposals(cls, loc, sizes)
             counts = [len(boxes) for boxes in proposals]
             rois = with_index(proposals)
-        pyramids = self._task_pyramids(maps, levels)
-        scores, boxes = self._predict(pyramids, rois, sizes)
+        pyramids = self.task_pyramids(maps, levels)
+        scores, boxes = self.read(pyramids, rois, sizes)
         if images.is_meta:  # post-processing is not counted, what extras add to its boxes is
             image, found = rois[:COUNTED_DETECTIONS].split((1, 4), dim=1)
             one = Detections(found, image[:, 0], image[:, 0].long())
@@ -186,7 +186,7 @@ class RoiDetector(nn.Module):
         scored = self.rpn.propose(cls, loc, sizes)
         return [image.suppressed(task.nms, task.test_count) for image in scored]
 
-    def _predict(
+    def read(
         self, pyramids: PerTask[RoiPyramid], rois: Tensor, sizes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Scores and boxes of (K, 5) proposals, through as many stages as are read."""

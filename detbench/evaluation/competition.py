@@ -88,9 +88,7 @@ def competitions(found: Boxed, objects: Boxed, top: int = 3) -> list[Competition
     """
     if not len(objects):
         return []
-    overlap = iou(_sides(found.boxes)[:, None], _sides(objects.boxes))
-    overlap *= found.labels[:, None] == objects.labels
-    claimed = np.where(overlap.max(axis=1) > T_B, overlap.argmax(axis=1), -1)
+    claimed, overlap = claims(found, objects)
     out = []
     for index, (box, label) in enumerate(zip(objects.boxes, objects.labels, strict=True)):
         own = np.flatnonzero(claimed == index)
@@ -111,6 +109,17 @@ def competitions(found: Boxed, objects: Boxed, top: int = 3) -> list[Competition
             )
         )
     return out
+
+
+def claims(found: Boxed, objects: Boxed) -> tuple[Labels, Boxes]:
+    """Which object each box claims, (n,), -1 for none; and its IoU with each, (n, objects), 0 with
+    those of another class.
+    """
+    overlap = iou(_sides(found.boxes)[:, None], _sides(objects.boxes))
+    overlap *= found.labels[:, None] == objects.labels
+    if not len(objects):
+        return np.full(len(found), -1), overlap
+    return np.where(overlap.max(axis=1) > T_B, overlap.argmax(axis=1), -1), overlap
 
 
 def survivors(before: Boxed, after: Boxed) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from detbench.evaluation.predict import predict
 from detbench.evaluation.views import ViewLoader
 from detbench.recipe.experiment import Cell
 from detbench.training import seeding
+from detbench.training.compiling import compiled
 from detbench.training.host import Host
 from detbench.training.weights import load_file
 
@@ -61,7 +62,8 @@ def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "d
     else:
         loader = ViewLoader(dataset, cell, views, host.loading)
     last = cell.training.channels_last
-    own = predict(detector, loader, dataset.categories, host.device, host.report, last)
+    with compiled(detector, settings.compile, host.device):
+        own = predict(detector, loader, dataset.categories, host.device, host.report, last)
     truth = dataset.truth()
     found = _in_order(team.gather(own), truth)
     if not team.first:

@@ -18,10 +18,10 @@ def digests(cache: Path) -> Digests:
     Remembered in ``cache`` until a recipe or the recipe code changes. A cache that cannot be read
     or written costs the time of computing, nothing else.
     """
-    key = _key()
+    current = key()
     try:
         known = json.loads(cache.read_text(encoding="utf-8"))
-        if known["key"] == key:
+        if known["key"] == current:
             found: Digests = known["digests"]
             return found
     except (OSError, ValueError, KeyError, TypeError):
@@ -30,7 +30,7 @@ def digests(cache: Path) -> Digests:
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         aside = cache.with_suffix(".new")
-        aside.write_text(json.dumps({"key": key, "digests": computed}), encoding="utf-8")
+        aside.write_text(json.dumps({"key": current, "digests": computed}), encoding="utf-8")
         aside.replace(cache)
     except OSError:
         pass
@@ -45,10 +45,10 @@ def _of_table(name: str) -> dict[str, list[str]]:
     }
 
 
-def _key() -> str:
-    """Changes with any recipe file, any embedded weights and any file with schemas."""
+def key(*more: Path) -> str:
+    """Changes with any recipe file, any embedded weights, any file with schemas, and ``more``."""
     here = Path(__file__).parent
     own = [*here.glob("*.py"), *(here.parent / "data").glob("*.py")]
-    files = [*load.root().rglob("*.toml"), *embedded.files().values(), *own]
+    files = [*load.root().rglob("*.toml"), *embedded.files().values(), *own, *more]
     facts = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(files)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from detbench import inputs
 from detbench.errors import RecipeError, WeightsError
 from detbench.recipe import load
 from detbench.recipe.experiment import Cell
@@ -100,7 +101,7 @@ def _unreadable(path: Path, error: OSError) -> WeightsError:
 @cache
 def _sum(path: Path, changed: int, size: int) -> str:
     """Begin of the sha256 of a file's content, for as long as it seems unchanged."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:_HEX]
+    return hashlib.sha256(inputs.content(path)).hexdigest()[:_HEX]
 
 
 def is_name(text: str) -> bool:
@@ -233,7 +234,7 @@ def provenance(path: Path) -> dict[str, Any]:
         WeightsError: it cannot be read, or is not one of ours.
     """
     try:
-        with open(path, "rb") as file:
+        with inputs.opened(path) as file:
             size = int.from_bytes(file.read(8), "little")
             if size > path.stat().st_size:
                 raise ValueError

@@ -148,6 +148,7 @@ class Training(Spec):
         average: of the weights, to be evaluated and kept; none takes those of the last iteration.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast (fp16 with loss scaling).
         channels_last: memory format of the network.
+        compile: backbone, neck and towers by ``torch.compile``.
         weights: ``default`` takes the backbone's, ``none`` starts from scratch, ``embedded`` takes
             detbench's own of a light backbone; or a name or file.
         weights_content: of a file, the sha256 of what it holds, known when a cell is planned, which
@@ -157,7 +158,7 @@ class Training(Spec):
     """
 
     undigested: ClassVar[frozenset[str]] = frozenset({"reference_batch", "checkpoint_every"})
-    added: ClassVar[frozenset[str]] = frozenset({"accumulate"})
+    added: ClassVar[frozenset[str]] = frozenset({"accumulate", "compile"})
 
     epochs: Annotated[float, Field(gt=0)] | None = None
     iterations: Positive | None = None
@@ -172,6 +173,7 @@ class Training(Spec):
     average: Ema | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
+    compile: bool = False
     weights: Annotated[str, Field(min_length=1)] = "default"
     weights_content: str | None = None
     reference_batch: Positive = 16
@@ -209,12 +211,16 @@ class Evaluation(Spec):
             whose images are small.
         batch: images per forward pass.
         limit: only the first this many images; none is all.
+        compile: backbone, neck and towers by ``torch.compile``.
     """
+
+    added: ClassVar[frozenset[str]] = frozenset({"compile"})
 
     max_detections: Positive = 100
     area_scale: Annotated[float, Field(gt=0)] = 1.0
     batch: Positive = 1
     limit: Positive | None = None
+    compile: bool = False
 
 
 class Schedule(Spec):

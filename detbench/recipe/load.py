@@ -7,13 +7,13 @@ and a profile are ``recipes/{detectors,schedules,profiles}/<id>.toml``. A name t
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from detbench import inputs
 from detbench.errors import RecipeError
 from detbench.recipe import claim_rows, file_kinds
 from detbench.recipe import grid as grids
@@ -121,8 +121,8 @@ def find(kind: Kind, name: str) -> Path:
     """
     if name.endswith(".toml"):
         path = Path(name).expanduser()
-        if not path.is_file():
-            problem = "this is a folder: name a file" if path.is_dir() else "no such file"
+        if problem := inputs.why_no_file(path):
+            problem = "this is a folder: name a file" if path.is_dir() else problem
             raise RecipeError(f"{name}: {problem}")
         return path
     files = _files(kind)
@@ -181,12 +181,10 @@ def read(path: Path) -> dict[str, Any]:
         RecipeError: it cannot be read, or is not TOML; says the line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = inputs.text(path)
         data = tomllib.loads(text)
     except OSError as error:
-        raise RecipeError(f"{shown(path)}: cannot be read ({os.strerror(error.errno or 0)})") from (
-            error
-        )
+        raise RecipeError(f"{shown(path)}: cannot be read ({error.strerror})") from (error)
     except UnicodeDecodeError as error:
         raise RecipeError(f"{shown(path)}: not a text file in UTF-8") from error
     except tomllib.TOMLDecodeError as error:

@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from detbench import inputs
 from detbench.errors import RecipeError
 from detbench.recipe.base import Custom, Spec
 from detbench.recipe.validate import suggest
@@ -233,7 +234,7 @@ def _places(spec: ModuleSpec) -> list[Path]:
 @lru_cache(maxsize=4096)
 def _read(path: Path, facts: tuple[int, int, int]) -> _File:
     """A file, for as long as it seems unchanged by its size and times."""
-    content = path.read_bytes()
+    content = inputs.content(path)
     found = _File(path, hashlib.sha256(content).hexdigest())
     if path.suffix != ".py":
         return found

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detbench.recipe.metrics import CITED, COSTS, ERRORS, find
-from detbench.report import best, effects, error_columns, other_profiles, planning, signature
+from detbench.report import (
+    best,
+    conditions,
+    effects,
+    error_columns,
+    other_profiles,
+    planning,
+    signature,
+)
 from detbench.report.differences import Change
 from detbench.report.intervals import (
     ends,
@@ -243,6 +251,7 @@ def _notes(results: TableResults) -> list[str]:
     notes += planning.bold(results)
     if results.signature:
         notes.append(f"Signature: {signature.line(results.signature)}")
+    notes += conditions.notes(results.conditions)
     seen = {cell.data.seen_in_training for cell in results.cells} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
     told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
@@ -298,6 +307,7 @@ def payload(results: TableResults) -> dict[str, Any]:
             "missing": len(stand.missing),
         },
         "signature": results.signature,
+        "conditions": results.conditions,
         "statistics": planning.plain(results),
         "effects": effects.plain(results.effects),
         "rows": [_json_row(plan, row, found.get(row.planned.row.label)) for row in results.rows],

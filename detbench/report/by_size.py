@@ -1,7 +1,7 @@
 """AP of small, medium and large objects at every IoU threshold, from stored detections.
 
 What a cell stores has each of the two alone; TSD, Table 9, has both. Cached as JSON in
-``<results>/work/sizes/``. No torch.
+``<results>/derived/sizes/``. No torch.
 """
 
 from __future__ import annotations

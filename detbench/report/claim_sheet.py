@@ -103,9 +103,9 @@ def _printed(finding: Finding) -> Entry:
     known = finding.known
     if len(known) > SHOWN:
         ordered = sorted(known, key=lambda one: one.value or 0.0)
-        text = f"{_number(ordered[0])} to {_number(ordered[-1])} ({len(known)})"
+        text = f"{amount(ordered[0])} to {amount(ordered[-1])} ({len(known)})"
     else:
-        text = ", ".join(map(_number, known))
+        text = ", ".join(map(amount, known))
     return Entry(text, text or None)
 
 
@@ -114,22 +114,25 @@ def _borne_out(finding: Finding) -> Entry:
     failing = finding.failing
     if not failing:
         return Entry(finding.status, finding.status)
-    said = [f"{one.contrast.name}{_metric(one)} {_number(one)} ({one.outcome})" for one in failing]
+    said = [f"{one.contrast.name}{metric_of(one)} {amount(one)} ({one.outcome})" for one in failing]
     if len(said) > SHOWN:
         said = [*said[: SHOWN - 1], f"{len(said) - SHOWN + 1} more"]
     return Entry(f"{finding.status}, not: {'; '.join(said)}", finding.status)
 
 
-def _metric(one: Compared) -> str:
+def metric_of(one: Compared) -> str:
+    """What it is compared in, to follow its name."""
     titles = [metrics.find(key).title for key in one.contrast.metrics]
     return f", {' against '.join(reversed(titles))}"
 
 
-def _number(one: Compared) -> str:
+def amount(one: Compared) -> str:
     """A difference with its sign, in points or per cent."""
     value = one.value or 0.0
     share = one.contrast.share_of is not None
     digits = 1 if share else metrics.find(one.contrast.metrics[-1]).digits
     text = fixed(round(100.0 * value if share else value, 6), digits)
-    sign = "+" if value > 0 and not text.startswith("-") else ""
+    if not float(text):
+        text = fixed(0.0, digits)
+    sign = "+" if float(text) > 0 else ""
     return f"{sign}{text} %" if share else f"{sign}{text}"

@@ -50,6 +50,8 @@ class Contrast:
         strict: ``low`` itself is not enough.
         directed: a sum below zero is the opposite of what is claimed.
         share_of: row and metric that the sum is divided by; none: it stays in points.
+        question: contrasts of a claim with the same one ask the same of other rows, as of another
+            host or backbone.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Contrast:
     strict: bool = False
     directed: bool = True
     share_of: tuple[str, str] | None = None
+    question: str = ""
 
     def value(self, read: Read) -> float | None:
         """The sum, or share; None where a number of it is missing."""
@@ -155,7 +158,7 @@ def _figure(claim: Figure, table: Table) -> list[Contrast]:
 def _better(claim: Better, table: Table) -> list[Contrast]:
     bounds = _bounds(claim.least, claim.most)
     return [
-        Contrast(_over(pair, claim), (key,), _gain(pair, key), **bounds)
+        Contrast(_over(pair, claim), (key,), _gain(pair, key), question=key, **bounds)
         for pair in pairs(claim, table)
         for key in claim.metrics
     ]
@@ -183,6 +186,7 @@ def _equal(claim: Equal, table: Table) -> list[Contrast]:
             margin,
             directed=False,
             share_of=None if claim.share is None else (pair[1], key),
+            question=key,
         )
         for pair in pairs(claim, table)
         for key in claim.metrics
@@ -203,6 +207,7 @@ def _grows(claim: Grows, table: Table) -> list[Contrast]:
             step,
             _gain(pair, step[1]) + _times(-1.0, _gain(pair, step[0])),
             strict=True,
+            question=" ".join(step),
         )
         for pair in pairs(claim, table)
         for step in steps
@@ -218,9 +223,10 @@ def _order(claim: Order, table: Table) -> list[Contrast]:
             (key,),
             _times(sign, _gain((after, before), key)),
             strict=True,
+            question=f"{place} {key}",
         )
         for sequence in sequences(claim, table)
-        for before, after in pairwise(sequence)
+        for place, (before, after) in enumerate(pairwise(sequence))
         for key in claim.metrics
     ]
 
@@ -228,8 +234,9 @@ def _order(claim: Order, table: Table) -> list[Contrast]:
 @contrasts.register
 def _best(claim: Best, table: Table) -> list[Contrast]:
     return [
-        Contrast(f"{pair[0]} over {pair[1]}", (key,), _gain(pair, key), strict=True)
+        Contrast(name, (key,), _gain(pair, key), strict=True, question=f"{name} {key}")
         for pair in rivals(claim, table)
+        for name in [f"{pair[0]} over {pair[1]}"]
         for key in claim.metrics
     ]
 
@@ -245,10 +252,10 @@ def _additive(claim: Additive, table: Table) -> list[Contrast]:
                 terms += _times(-1.0, _gain((part, base), key))
             name, terms = f"{whole} beyond the sum", _times(sign, terms)
             if claim.margin is None:
-                found.append(Contrast(name, (key,), terms, strict=True))
+                found.append(Contrast(name, (key,), terms, strict=True, question=key))
             else:
                 bounds = (-claim.margin, claim.margin)
-                found.append(Contrast(name, (key,), terms, *bounds, directed=False))
+                found.append(Contrast(name, (key,), terms, *bounds, directed=False, question=key))
     return found
 
 

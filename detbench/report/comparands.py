@@ -5,16 +5,16 @@ No torch.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detbench import inputs
 from detbench.errors import DataError, RecipeError, StoreError
 from detbench.evaluation import results as files
 from detbench.evaluation import truth
@@ -23,12 +23,12 @@ from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell, Data, Evaluation
 from detbench.report.results import TableResults
-from detbench.results.store import Store
+from detbench.results.detections import STORED
+from detbench.results.store import Store, Stored
 from detbench.statistics.replicates import Replicates, Resampling, of_results
 
 Read = Callable[[str], TableResults]
 DIGEST = re.compile(r"[0-9a-f]{6,64}")
-STORED = re.compile(r"train-eval-([0-9a-f]{64})\.detections\.json\.gz")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Comparand:
         cell: what made them; none of files from elsewhere.
         digests: of the stored cells they are from, one for each seed; empty if any is from
             elsewhere.
+        stored: what else is known of them; of rows and digests alone.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Comparand:
     where: tuple[str, ...]
     cell: Cell | None = None
     digests: tuple[str, ...] = ()
+    stored: tuple[Stored, ...] = ()
 
 
 def find(name: str, store: Store, read: Read) -> Comparand:
@@ -115,9 +117,9 @@ def _no_twins(paths: Sequence[Path]) -> None:
 
 def _content(path: Path) -> str:
     """Hash of what a file holds, unpacked; of one that does not unpack, of its bytes."""
-    data = path.read_bytes()
-    with suppress(OSError, EOFError, zlib.error):
-        data = gzip.decompress(data)
+    data = files.raw(path)
+    with suppress(OSError, EOFError, zlib.error, inputs.TooLarge):
+        data = inputs.unpacked(data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -143,7 +145,7 @@ def _cell(store: Store, key: str) -> Cell | None:
 
 def _digest(beginning: str, store: Store) -> Comparand:
     found = [key for key in store.listing() if key.startswith(beginning)]
-    found = [key for key in found if store.fingerprint(key) is not None]
+    found = [key for key in found if store.has_detections(key)]
     if len(found) != 1:
         what = "no cell with detections" if not found else f"{len(found)} cells"
         raise RecipeError(
@@ -154,9 +156,12 @@ def _digest(beginning: str, store: Store) -> Comparand:
     cell = _cell(store, key)
     if cell is None:
         raise StoreError(f"digest '{beginning}': its measurements are missing in {store.root}")
-    return Comparand(
-        key[:12], (lambda: store.detections(key),), (f"cell {key[:12]}",), cell, (key,)
-    )
+    read, where = (lambda: store.detections(key),), (f"cell {key[:12]}",)
+    return Comparand(key[:12], read, where, cell, (key,), _stored(store, (key,)))
+
+
+def _stored(store: Store, keys: Iterable[str]) -> tuple[Stored, ...]:
+    return tuple(one for one in map(store.get, keys) if one is not None)
 
 
 def _row(results: TableResults, label: str) -> Comparand:
@@ -171,7 +176,7 @@ def _row(results: TableResults, label: str) -> Comparand:
         status = store.status(task.digest)
         if status == "failed":
             raise StoreError(f"{plan.table.id}:{task.label} failed: --retry-failed runs it again")
-        if status != "done" or store.fingerprint(task.digest) is None:
+        if status != "done" or not store.has_detections(task.digest):
             seeds = ",".join(str(seed) for seed in plan.seeds)
             raise StoreError(
                 f"{plan.table.id}:{task.label} has no detections in {store.root}: detbench run "
@@ -182,7 +187,8 @@ def _row(results: TableResults, label: str) -> Comparand:
     cell = planned.train[0].cell
     assert isinstance(cell, Cell)
     where = tuple(f"{plan.table.id}:{task.label}" for task in planned.train)
-    return Comparand(planned.row.label, readers, where, cell, planned.digests)
+    stored = _stored(store, planned.digests)
+    return Comparand(planned.row.label, readers, where, cell, planned.digests, stored)
 
 
 def same(a: Comparand, b: Comparand) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from detbench.report import intervals, signature
+from detbench.report import conditions, intervals, signature
 from detbench.report.numbers import PERCENT
 from detbench.report.table import Column, Entry, Sheet, fixed, number, text
 from detbench.statistics import randomisation
@@ -35,6 +35,7 @@ class Comparison:
         q: metric of a class -> adjusted after Benjamini and Hochberg.
         signature: what the numbers depend on.
         look: by which rule seeds were chosen; none is not known.
+        conditions: in what they differ beside their recipes, see ``report.conditions``.
     """
 
     a: str
@@ -49,6 +50,7 @@ class Comparison:
     q: Mapping[str, float] = field(default_factory=dict)
     signature: Mapping[str, str] = field(default_factory=dict)
     look: Look | None = None
+    conditions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def main(self) -> dict[str, Difference]:
@@ -165,6 +167,7 @@ def notes(compared: Comparison) -> list[str]:
         f"the images, {first.replicates} replicates, p two-sided ({intervals.method(first)}). "
         f"{intervals.covers(first)}"
     )
+    found += conditions.notes(compared.conditions)
     if compared.signature:
         found.append(f"Signature: {signature.line(compared.signature)}")
     return found
@@ -355,6 +358,7 @@ def payload(compared: Comparison) -> dict[str, Any]:
         },
         "equivalent": compared.equivalent,
         "signature": dict(compared.signature),
+        "conditions": {name: dict(counts) for name, counts in compared.conditions.items()},
         "margin": _margin(compared.margin, compared.breaches),
         "notes": notes(compared),
     }

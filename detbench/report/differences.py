@@ -3,7 +3,8 @@
 A row's baseline is the one it names, else the table's, else the first row of its part of the table
 (after the last line the paper draws). Differences come from stored detections alone; nothing is
 trained. Each training is resampled once, and its metrics in every replicate are cached as JSON in
-``<results>/work/replicates/``: differences, simultaneous intervals and effects are sums of those.
+``<results>/derived/replicates/``: differences, simultaneous intervals and effects are sums of
+those, and need no detections any more.
 
 No torch.
 """
@@ -60,7 +61,7 @@ def _load(plain: Any) -> Replicates:
     return Replicates(values, draws, dict(plain["images"]), rare, tuple(plain["scene"]))
 
 
-CACHE: Cache[Replicates] = Cache(folder="replicates", method=1, dump=_dump, load=_load)
+CACHE: Cache[Replicates] = Cache(folder="replicates", method=2, dump=_dump, load=_load)
 
 
 @dataclass(frozen=True)
@@ -129,20 +130,18 @@ class Bench:
             DetbenchError: its detections cannot be read, or do not fit the ground truth.
         """
 
-        def made(task: Task) -> Replicates:
-            if tell is not None:
-                tell()
-            return self._resample(task)
-
         return [
-            CACHE.of(
-                self.store,
-                task.digest,
-                [self.store.fingerprint(task.digest), list(self.metrics), self.how.replicates],
-                partial(made, task),
-            )
-            for task in planned.train
+            self._known(task) or self._resample(task, tell or _silent) for task in planned.train
         ]
+
+    def _known(self, task: Task) -> Replicates | None:
+        """A training's replicates as they are kept, if they have all metrics."""
+        found = CACHE.known(self.store, task.digest, self._parts(task))
+        return found[0] if found and found[0].draws.keys() >= set(self.metrics) else None
+
+    def _parts(self, task: Task) -> list[Any]:
+        """What a training's replicates of any metric depend on."""
+        return [self.store.fingerprint(task.digest), self.how.replicates]
 
     def lacks(self, planned: PlannedRow) -> str:
         """Why a row has no replicates; empty if it has. All seeds, or nothing."""
@@ -154,7 +153,7 @@ class Bench:
             status = self.store.status(task.digest)
             if status != "done":
                 return f"{task.label}: {'not run' if status == 'missing' else status}"
-            if self.store.fingerprint(task.digest) is None:
+            if not self.store.has_detections(task.digest) and self._known(task) is None:
                 return f"{task.label}: no detections are stored"
         return ""
 
@@ -192,14 +191,18 @@ class Bench:
         ours, theirs = (_protocol(row.train[0]) for row in (planned, reference))
         return "" if ours == theirs else f"its baseline {baseline} was evaluated otherwise"
 
-    def _resample(self, task: Task) -> Replicates:
+    def _resample(self, task: Task, tell: Callable[[], None]) -> Replicates:
+        """A training's replicates, kept with those of other metrics that are known."""
         if not isinstance(task.cell, Cell):
             raise TypeError(f"{task.label} is no training")
+        tell()
+        parts = self._parts(task)
+        known = CACHE.known(self.store, task.digest, parts)
+        metrics = list(dict.fromkeys([*(known[0].draws if known else ()), *self.metrics]))
         results = self.store.detections_of(task.digest, task.label)
-        truth = self.plan.truths.of(task.cell.data, any(map(of_masks, self.metrics)))
-        return of_results(
-            *(truth, results, task.cell.evaluation, self.metrics, self.how, task.label)
-        )
+        truth = self.plan.truths.of(task.cell.data, any(map(of_masks, metrics)))
+        found = of_results(truth, results, task.cell.evaluation, metrics, self.how, task.label)
+        return CACHE.keep(self.store, task.digest, parts, found)
 
 
 def _silent() -> None: ...
@@ -209,5 +212,5 @@ def _protocol(task: Task) -> tuple[str, str]:
     """What two cells must share to be compared image by image."""
     if not isinstance(task.cell, Cell):
         raise TypeError(f"{task.label} is no training")
-    evaluation = task.cell.evaluation.model_copy(update={"batch": 1})
+    evaluation = task.cell.evaluation.model_copy(update={"batch": 1, "compile": False})
     return digest(task.cell.data), digest(evaluation)

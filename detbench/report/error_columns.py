@@ -1,6 +1,6 @@
 """What each type of error costs a row, from its stored detections: TIDE, cached.
 
-Cached as JSON in ``<results>/work/errors/``. Nothing is trained or detected. No torch.
+Cached as JSON in ``<results>/derived/errors/``. Nothing is trained or detected. No torch.
 """
 
 from __future__ import annotations

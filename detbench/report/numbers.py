@@ -85,7 +85,7 @@ def _warnings(stored: Stored) -> list[str]:
     """What the first iteration of a stored training said, see ``training.first_iteration``."""
     seen = stored.rows[0].provenance.get("first")
     notes = seen.get("notes", []) if isinstance(seen, dict) else []
-    return [str(note) for note in notes]
+    return [str(note) for note in notes] if isinstance(notes, list) else []
 
 
 def _status(planned: PlannedRow, found: tuple[Stored, ...]) -> str:

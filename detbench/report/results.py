@@ -16,6 +16,7 @@ from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED, find
 from detbench.recipe.resolve import schedule_of
 from detbench.report import (
     by_size,
+    conditions,
     effects,
     error_columns,
     judgement,
@@ -197,6 +198,12 @@ class TableResults:
         method = "images" if len(self.plan.seeds) == 1 else "images+seeds-t"
         how = f"bootstrap{REPLICATES}-{method}"
         return signature.of_rows(self.cells, protocols, self.plan.seeds, how)
+
+    @cached_property
+    def conditions(self) -> dict[str, dict[str, int]]:
+        """In what its trained cells differ beside their recipes, see ``report.conditions``."""
+        stored = {one.rows[0].digest: one for row in self.rows for one in row.stored}
+        return conditions.differing(stored.values())
 
     @cached_property
     def standing(self) -> Standing:

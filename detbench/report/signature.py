@@ -89,6 +89,7 @@ def _input(found: Any) -> str:
     if not isinstance(found, Mapping):
         return _word(str(found))
     short = found.get("short", ())
+    short = short if isinstance(short, list | tuple) else [short]
     return f"{'/'.join(map(str, short))}x{found.get('long', '')}"
 
 
@@ -96,7 +97,8 @@ def _thresholds(found: Any) -> str:
     if not isinstance(found, Mapping):
         return _word(str(found))
     score, nms = found.get("score_threshold"), found.get("nms")
-    return f"score{score:g}-nms{nms:g}" if score is not None and nms is not None else "own"
+    known = isinstance(score, int | float) and isinstance(nms, int | float)
+    return f"score{score:g}-nms{nms:g}" if known else "own"
 
 
 def _checkpoint(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""A cache of values that are derived from a store: JSON in ``<results>/work``, with a checksum."""
+"""A cache of values that are derived from detections: JSON in ``<results>/derived``, checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cache(Generic[T]):
-    """Derived values of one kind, in memory and in ``<results>/work/<folder>/``.
+    """Derived values of one kind, in memory and in ``<results>/derived/<folder>/``.
 
     Attributes:
         method: version of the computation; cached values of another version are computed again.
@@ -42,19 +42,31 @@ class Cache(Generic[T]):
             name: the digest of a cell it is about; its file's name begins with it.
             parts: plain data; all that the value depends on, but for the method.
         """
-        key = f"{name}-{_checksum(parts)[:16]}"
-        if key in self.memory:
-            return self.memory[key]
-        path = store.work(self.folder) / f"{key}.json"
+        found = self.known(store, name, parts)
+        return found[0] if found is not None else self.keep(store, name, parts, compute())
+
+    def known(self, store: Store, name: str, parts: Any) -> tuple[T] | None:
+        """What was computed before, in a tuple as it may be None; None if nothing was."""
+        path = self._path(store, name, parts)
+        if path.stem in self.memory:
+            return (self.memory[path.stem],)
         found = self._read(path)
-        if found is None:
-            found = (compute(),)
-            write(path, {"method": self.method, "value": self.dump(found[0])})
-        self.memory[key] = found[0]
-        return found[0]
+        if found is not None:
+            self.memory[path.stem] = found[0]
+        return found
+
+    def keep(self, store: Store, name: str, parts: Any, value: T) -> T:
+        """The value, which is from now on what is known."""
+        path = self._path(store, name, parts)
+        write(path, {"method": self.method, "value": self.dump(value)})
+        self.memory[path.stem] = value
+        return value
+
+    def _path(self, store: Store, name: str, parts: Any) -> Path:
+        return store.derived(self.folder) / f"{name}-{_checksum(parts)[:16]}.json"
 
     def _read(self, path: Path) -> tuple[T] | None:
-        """The cached value, in a tuple as it may be None; None if there is none of this method."""
+        """The value in a file; None if there is none of this method."""
         try:
             content = read(path)
             return (self.load(content["value"]),) if content["method"] == self.method else None

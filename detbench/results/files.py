@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import gc
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from detbench import inputs, temporary
 from detbench.errors import StoreError
 
 
@@ -26,31 +26,22 @@ def write_atomic(path: Path, content: bytes) -> None:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            if orphaned(leftover):
-                leftover.unlink(missing_ok=True)
         with replacing(path) as aside, open(aside, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        _sync(path.parent)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path``, which takes its place once it is written, or goes."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = temporary.beside(path)
     try:
         yield aside
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def orphaned(temporary: Path) -> bool:
-    """Whether the process that wrote a temporary file, as its name tells, is gone."""
-    owner = temporary.name.split(".")[-2]
-    return not owner.isdigit() or not psutil.pid_exists(int(owner))
 
 
 @contextmanager
@@ -85,7 +76,7 @@ def reading(path: Path) -> Iterator[None]:
 def read(path: Path) -> bytes:
     """A file's bytes; an ``OSError`` is a ``StoreError`` of one line."""
     with reading(path):
-        return path.read_bytes()
+        return inputs.content(path)
 
 
 def parse_json(content: bytes) -> Any:
@@ -163,6 +154,32 @@ class Lock:
             self._handle = None
 
 
+CELLS_PATIENCE_S = 60.0
+
+
+def cells_lock(root: Path) -> Lock:
+    """What is held while the files of a cell, which belong together, are written to a store."""
+    return Lock(root / "work" / "cells.lock")
+
+
+@contextmanager
+def locked(lock: Lock) -> Iterator[None]:
+    """Hold the lock of ``cells_lock``, which is held for moments.
+
+    Raises:
+        StoreError: another process does not let it go.
+    """
+    if not lock.acquire(CELLS_PATIENCE_S):
+        raise StoreError(
+            f"{lock.path}: another process has been writing to this store for a minute: wait for "
+            "it, or stop it"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def held(path: Path) -> bool:
     """Whether somebody holds the lock on a file, without taking it or writing anything."""
     try:
@@ -180,8 +197,28 @@ def held(path: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+FEW = 32
+
+
+def sync(folder: Path, paths: Sequence[Path]) -> None:
+    """Have files that were written to a folder on the disk, and the folder; of many, by one call
+    for its file system.
+    """
+    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    if call is None or len(paths) <= FEW:
+        for path in (*paths, folder):
+            _sync(path)
+        return
     handle = os.open(folder, os.O_RDONLY)
+    try:
+        if call(handle) != 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+    finally:
+        os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from detbench.errors import StoreError
+from detbench.results import detections as boxes
 from detbench.results import schema
 from detbench.results.files import read, reading
 from detbench.results.schema import Damaged, Kind, Measurement
+
+T = TypeVar("T")
+R = TypeVar("R")
+AHEAD = 4
 
 _NAME = re.compile(
     r"(train-eval|cost)-([0-9a-f]{64})\.(parquet|failed\.parquet|detections\.json\.gz)"
 )
 TEMPORARY = re.compile(r"\..*\.tmp")
 OF_WORK = re.compile(
-    r"lock|log\.txt|first\.json|curve\.jsonl|weights\.pt|checkpoint.*\.pt|" + TEMPORARY.pattern
+    r"lock|log\.txt|first\.json|curve\.jsonl|weights(?:\.replaced)?\.pt|checkpoint.*\.pt|"
+    + TEMPORARY.pattern
 )
 """What detbench writes into the folder of a training; all else there is the user's."""
 
@@ -53,6 +62,12 @@ class Inventory:
     odd: tuple[Path, ...]
 
 
+def entries(folder: Path) -> list[str]:
+    """Paths of what is in a folder, but for links that lead nowhere."""
+    with os.scandir(folder) as found:
+        return [one.path for one in found if not one.is_symlink() or os.path.exists(one)]
+
+
 def scan(root: Path) -> Inventory:
     """List a store; one that is not there is empty.
 
@@ -63,7 +78,7 @@ def scan(root: Path) -> Inventory:
     if not folder.is_dir():
         return Inventory((), (), ())
     with reading(folder):
-        paths = sorted(Path(entry) for entry in os.scandir(folder))
+        paths = sorted(map(Path, entries(folder)))
     found: dict[tuple[str, str], dict[str, Path]] = {}
     temporary: list[Path] = []
     odd: list[Path] = []
@@ -75,6 +90,29 @@ def scan(root: Path) -> Inventory:
             (temporary if TEMPORARY.fullmatch(path.name) else odd).append(path)
     cells = (CellFiles(kind, digest, **parts) for (kind, digest), parts in found.items())  # type: ignore[arg-type]
     return Inventory(tuple(cells), tuple(temporary), tuple(odd))
+
+
+def cell(root: Path, kind: Kind, digest: str) -> CellFiles:
+    """What a store has of one cell."""
+    folder = root / "cells"
+    names = {"done": "parquet", "failed": "failed.parquet", "detections": "detections.json.gz"}
+    paths = {part: folder / f"{kind}-{digest}.{ending}" for part, ending in names.items()}
+    return CellFiles(kind, digest, **{part: one for part, one in paths.items() if one.exists()})
+
+
+def each(work: Callable[[T], R], of: Iterable[T]) -> Iterator[R]:
+    """``map`` in threads, a few ahead: half of the time that a file takes needs no interpreter."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(AHEAD) as threads:
+        try:
+            for one in of:
+                waiting.append(threads.submit(work, one))
+                if len(waiting) > 4 * AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def rows(path: Path, cell: CellFiles) -> list[Measurement]:
@@ -93,17 +131,36 @@ def rows(path: Path, cell: CellFiles) -> list[Measurement]:
     return found
 
 
-def detections(path: Path) -> list[dict[str, Any]]:
+def detections(path: Path, bound: Sequence[Measurement] = ()) -> list[dict[str, Any]]:
     """A cell's detections, as COCO results.
 
+    Args:
+        bound: the cell's rows.
+
     Raises:
-        Damaged: it is truncated, garbled, or holds something else.
+        Damaged: it is truncated, garbled, holds something else, or is not what these rows are of.
         StoreError: it cannot be read.
     """
-    found = schema.unpacked(read(path))
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise Damaged("it holds no list of detections")
-    return found
+    content = read(path)
+    boxes.check(bound, content)
+    return boxes.unpacked(content)
+
+
+def check_detections(path: Path, bound: Sequence[Measurement]) -> None:
+    """As ``detections``; those that rows are bound to are what was written, and not unpacked."""
+    if boxes.is_bound(bound):
+        boxes.check(bound, read(path))
+    else:
+        detections(path)
+
+
+def different(ours: list[Measurement], theirs: list[Measurement]) -> list[str]:
+    """Metrics of two measurements of one cell that do not have the same number."""
+    values: list[dict[str, Any]] = [
+        {row.metric: (row.value, row.unit) for row in rows} for rows in (ours, theirs)
+    ]
+    names = dict.fromkeys([*values[0], *values[1]])
+    return [name for name in names if values[0].get(name) != values[1].get(name)]
 
 
 def existing(root: Path) -> Path:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from detbench import temporary
 from detbench.errors import StoreError
 from detbench.results import inventory
-from detbench.results.files import Lock, read, reading, replacing, write_atomic, writing
-from detbench.results.inventory import CellFiles
+from detbench.results.files import Lock, cells_lock, locked, read, sync, writing
+from detbench.results.inventory import CellFiles, different
+from detbench.results.merge_work import set_aside
 from detbench.results.schema import Damaged, Measurement
 
+AT_ONCE = 256
+"""So many cells are on the disk before the first takes its place: waiting for it takes the time."""
+WRITTEN = ("copied", "replaced")
 Action = Literal["copied", "same", "kept", "replaced", "refused"]
-KEPT_OF_WORK = ("weights.pt", "curve.jsonl", "first.json", "log.txt")
 
 
 @dataclass(frozen=True)
@@ -53,53 +57,68 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
     if into.resolve() == source.resolve():
         raise StoreError(f"{source}: this is the folder to merge into: name another store")
     own = {(cell.kind, cell.digest): cell for cell in inventory.scan(into).cells}
-    for cell in inventory.scan(source).cells:
+
+    def decided(cell: CellFiles) -> _Choice:
         ours = own.get((cell.kind, cell.digest))
-        merged = _decide(source, cell, ours, theirs)
-        if merged and not dry and merged.action in ("copied", "replaced"):
-            _copy(into / "cells", cell, ours)
-        if merged:
-            yield merged
+        before = _facts(ours)
+        return _Choice(cell, before, _decide(source, cell, ours, theirs))
+
+    pending: list[_Choice] = []
+    lock = cells_lock(into)
+    for choice in inventory.each(decided, inventory.scan(source).cells):
+        pending.append(choice)
+        if len(pending) == AT_ONCE:
+            yield from _carry_out(into, lock, pending, theirs, dry)
+            pending = []
+    yield from _carry_out(into, lock, pending, theirs, dry)
 
 
-def merge_work(into: Path, source: Path, dry: bool = False) -> Iterator[Path]:
-    """Copy weights, loss curves and logs of trainings that this store has none of.
+@dataclass
+class _Choice:
+    """What is to be done about a cell, and what was here of it when that was decided."""
 
-    Yields:
-        The files that are new here.
+    cell: CellFiles
+    before: list[tuple[int, int]]
+    merged: Merged | None
 
-    Raises:
-        StoreError: a folder cannot be read or written.
-    """
-    folder = source / "work"
-    if not folder.is_dir():
-        return
-    with reading(folder):
-        names = sorted(path.name for path in folder.iterdir() if (path / "weights.pt").is_file())
-    for name in names:
-        target = into / "work" / name
-        if (target / "weights.pt").exists():
-            continue
-        if dry:
-            yield from (target / one for one in KEPT_OF_WORK if (folder / name / one).is_file())
-            continue
-        lock = Lock(target / "lock")
-        if not lock.acquire():
-            continue  # a run here trains it just now
-        # The weights last, as they make the training done.
-        for one in reversed(KEPT_OF_WORK):
-            if (folder / name / one).is_file():
-                yield _copy_file(folder / name / one, target / one)
-        lock.release()
+    @property
+    def writes(self) -> bool:
+        return self.merged is not None and self.merged.action in WRITTEN
+
+    def settle(self, into: Path, theirs: bool) -> CellFiles:
+        """What is here, once nobody else writes; decided again if that is not as it was."""
+        ours = inventory.cell(into, self.cell.kind, self.cell.digest)
+        if self.merged and _facts(ours) != self.before:
+            self.merged = _decide(self.merged.source, self.cell, ours, theirs)
+        if self.merged and self.merged.action == "replaced" and self.cell.kind == "train-eval":
+            said = set_aside(into, inventory.rows(ours.measured, ours)) if ours.measured else ""
+            if said:
+                self.merged = replace(self.merged, action="kept", message=said)
+        return ours
 
 
-def different(ours: list[Measurement], theirs: list[Measurement]) -> list[str]:
-    """Metrics of two measurements of one cell that do not have the same number."""
-    values: list[dict[str, Any]] = [
-        {row.metric: (row.value, row.unit) for row in rows} for rows in (ours, theirs)
-    ]
-    names = dict.fromkeys([*values[0], *values[1]])
-    return [name for name in names if values[0].get(name) != values[1].get(name)]
+def _carry_out(
+    into: Path, lock: Lock, choices: list[_Choice], theirs: bool, dry: bool
+) -> Iterator[Merged]:
+    """Copy what was decided to be."""
+    written = [choice for choice in choices if choice.writes and not dry]
+    if written:
+        with locked(lock):
+            pairs = [(choice.settle(into, theirs), choice) for choice in written]
+            _copy(into / "cells", [(choice.cell, ours) for ours, choice in pairs if choice.writes])
+    yield from (choice.merged for choice in choices if choice.merged)
+
+
+def _facts(cell: CellFiles | None) -> list[tuple[int, int]]:
+    """What changes when one of a cell's files does."""
+    paths = (cell.done, cell.failed, cell.detections) if cell else ()
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if path is not None:
+                stat = path.stat()
+                found.append((stat.st_ino, stat.st_mtime_ns))
+    return found
 
 
 def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool) -> Merged | None:
@@ -113,7 +132,7 @@ def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool)
     try:
         given = inventory.rows(cell.measured, cell)
         if cell.detections is not None:
-            inventory.detections(cell.detections)
+            inventory.check_detections(cell.detections, given)
     except (Damaged, StoreError) as error:
         there = "damaged there: " if isinstance(error, Damaged) else ""
         return merged("refused", f"{there}{error}")
@@ -143,31 +162,30 @@ def _conflict(metric: str, ours: list[Measurement], theirs: list[Measurement]) -
     return f"{metric} is {value(ours)} here and {value(theirs)} there"
 
 
-def _copy(folder: Path, cell: CellFiles, ours: CellFiles | None) -> None:
-    """Copy a cell's files; whenever this is stopped, numbers and detections belong together.
+def _copy(folder: Path, cells: list[tuple[CellFiles, CellFiles]]) -> None:
+    """Copy the files of cells, each with what is here of it; whenever this is stopped, numbers and
+    detections belong together.
 
-    They are on the disk before ours go, as it may be full.
+    All are on the disk before the first of ours goes, as it may be full.
     """
-    staged: list[tuple[Path, Path]] = []
+    staged: list[tuple[CellFiles, list[tuple[Path, Path]]]] = []
     try:
-        for path in (cell.detections, cell.measured):
-            if path is not None:
-                content = read(path)
-                staged.append((folder / f".{path.name}.{os.getpid()}.tmp", folder / path.name))
-                write_atomic(staged[-1][0], content)
         with writing(folder):
-            for path in (ours.done, ours.failed, ours.detections) if ours else ():
-                if path is not None:
-                    path.unlink(missing_ok=True)
-            for aside, target in staged:
-                os.replace(aside, target)
+            folder.mkdir(parents=True, exist_ok=True)
+            for cell, ours in cells:
+                paths = [path for path in (cell.detections, cell.measured) if path is not None]
+                pairs = [(temporary.named(folder / path.name), path) for path in paths]
+                staged.append((ours, [(aside, folder / path.name) for aside, path in pairs]))
+                for aside, path in pairs:
+                    aside.write_bytes(read(path))
+            sync(folder, [aside for _, moves in staged for aside, _ in moves])
+            for ours, moves in staged:
+                for old in (ours.done, ours.failed, ours.detections):
+                    if old is not None:
+                        old.unlink(missing_ok=True)
+                for aside, target in moves:
+                    os.replace(aside, target)
+            sync(folder, [])
     finally:
-        for aside, _ in staged:
+        for aside in (aside for _, moves in staged for aside, _ in moves):
             aside.unlink(missing_ok=True)
-
-
-def _copy_file(source: Path, target: Path) -> Path:
-    """Copy a file that may be too big for memory; it appears whole or not at all."""
-    with writing(target), replacing(target) as aside:
-        shutil.copyfile(source, aside)
-    return target

@@ -17,9 +17,10 @@ from typing import Literal
 
 from detbench.errors import StoreError
 from detbench.results import inventory
-from detbench.results.files import Lock, held, orphaned, reading, writing
+from detbench.results.files import Lock, held, reading, writing
 from detbench.results.inventory import OF_WORK, TEMPORARY, CellFiles
-from detbench.results.schema import Damaged
+from detbench.results.schema import Damaged, Measurement
+from detbench.temporary import orphaned
 
 ASIDE = "damaged"
 """Folder below the store's root for files that cannot be read."""
@@ -112,11 +113,13 @@ def _apply(root: Path, item: Item) -> None:
 
 
 def _cell(cell: CellFiles) -> Iterator[Item]:
+    rows: list[Measurement] = []
     for path in (cell.done, cell.failed):
         if path is None:
             continue
         try:
-            inventory.rows(path, cell)
+            found = inventory.rows(path, cell)
+            rows = rows or found
             if path == cell.failed and cell.done is not None:
                 yield Item(path, "delete", "its cell is done", _size(path))
         except Damaged as error:
@@ -126,7 +129,7 @@ def _cell(cell: CellFiles) -> Iterator[Item]:
     if (path := cell.detections) is None:
         return
     try:
-        inventory.detections(path)
+        inventory.check_detections(path, rows)
         if cell.measured is None and time.time() - path.stat().st_mtime > _YOUNG_S:
             yield Item(path, "delete", "detections without their numbers", _size(path))
     except Damaged as error:
@@ -152,7 +155,8 @@ def _work(folder: Path, weights: bool) -> Iterator[Item]:
         if not OF_WORK.fullmatch(name) or path.is_symlink() or not path.is_file():
             yield Item(path, "keep", "not detbench's", _size(path))
         elif TEMPORARY.fullmatch(name):
-            yield Item(path, "delete", "left by a writer that was killed", _size(path))
+            if orphaned(path):
+                yield Item(path, "delete", "left by a writer that was killed", _size(path))
         elif "weights.pt" not in names:
             continue  # unfinished: it goes on from its checkpoint
         elif name == "weights.pt" and weights:

@@ -6,16 +6,15 @@ rows, so that an older file can be migrated, a newer one refused, and a damaged 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import zlib
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any, Literal
 
 from detbench.errors import StoreError
-from detbench.results.files import parse_json
 
 SCHEMA_VERSION = 1
 """Raise it when the columns change, and add the step from the version before to MIGRATIONS."""
@@ -26,6 +25,12 @@ CHECKSUM_KEY = b"detbench_sha256"
 Kind = Literal["train-eval", "cost"]
 Status = Literal["done", "failed", "skipped"]
 KINDS: tuple[Kind, ...] = ("train-eval", "cost")
+STATUSES: tuple[Status, ...] = ("done", "failed", "skipped")
+PARTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("recipe", "first"), (dict,)),
+    **dict.fromkeys(("started", "ended", "device", "git", "detections"), (str,)),
+}
+"""Parts of protocol and provenance that are read -> the types they have."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class Measurement:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+LARGEST = 1 << 28
+"""Bytes of a cell's rows in memory; a thousand rows of a long recipe are a tenth of it."""
+
+FIELDS = frozenset(one.name for one in fields(Measurement))
+
 Record = dict[str, Any]
 """A row as stored: the fields of ``Measurement`` with ``protocol`` and ``provenance`` as JSON."""
 
@@ -67,18 +77,6 @@ MIGRATIONS: dict[int, Callable[[list[Record]], list[Record]]] = {}
 
 class Damaged(Exception):
     """A measurement file is truncated, garbled or not ours."""
-
-
-def unpacked(content: bytes) -> Any:
-    """The JSON of a compressed file of detections.
-
-    Raises:
-        Damaged: it is truncated or garbled.
-    """
-    try:
-        return parse_json(gzip.decompress(content))
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise Damaged(" ".join(str(error).split())) from error
 
 
 def to_bytes(rows: list[Measurement]) -> bytes:
@@ -137,9 +135,14 @@ def from_bytes(content: bytes, where: str) -> list[Measurement]:
         records = MIGRATIONS[version](records)
         version += 1
     try:
-        return [_measurement(record) for record in records]
+        said: dict[str, Any] = {}
+        found = [_measurement(record, said) for record in records]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Damaged(f"a row is not as it should be: {error}") from error
+    for row in found:
+        if fault := _fault(row):
+            raise Damaged(f"a row is not as it should be: {fault}")
+    return found
 
 
 def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:
@@ -148,7 +151,9 @@ def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:
 
     try:
         # Not read_table: that imports pandas.
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        _bounded(file.metadata, len(content))
+        table = file.read(use_threads=False)
         records: list[Record] = table.to_pylist()
     # On garbled bytes pyarrow raises whatever it stumbles over: ArrowInvalid, OSError,
     # UnicodeDecodeError, ValueError, MemoryError. All mean the same here, and the caller names
@@ -160,6 +165,17 @@ def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:
     return dict(table.schema.metadata or {}), records
 
 
+def _bounded(about: Any, size: int) -> None:
+    """Refuse a file that says itself how large it would become, each row with its own texts."""
+    groups = (about.row_group(index) for index in range(about.num_row_groups))
+    unpacked = about.num_rows * sum(one.total_byte_size for one in groups)
+    if unpacked > LARGEST:
+        raise Damaged(
+            f"its {size / 1e6:.1f} MB are up to {unpacked / 1e6:,.0f} MB in memory, and at most "
+            f"{LARGEST / 1e6:,.0f} MB are read"
+        )
+
+
 def _version(metadata: dict[bytes, bytes]) -> int:
     try:
         return int(metadata[VERSION_KEY])
@@ -168,8 +184,28 @@ def _version(metadata: dict[bytes, bytes]) -> int:
 
 
 def _checksum(records: list[Record]) -> str:
-    # A garbled file may hold types that JSON does not know; those are not what was written.
-    text = json.dumps(records, sort_keys=True, separators=(",", ":"), default=repr)
+    """Of the rows as JSON: keys sorted, no spaces. Their long texts are mostly the same, so each is
+    written once.
+    """
+    known: dict[str, str] = {}
+
+    def written(value: Any) -> str:
+        if value is None:
+            return "null"
+        if type(value) is int or (type(value) is float and math.isfinite(value)):
+            return repr(value)
+        if not isinstance(value, str):
+            # A garbled file may hold types that JSON does not know; they are not what was written.
+            return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr)
+        if value not in known:
+            known[value] = json.dumps(value)
+        return known[value]
+
+    rows = (
+        ",".join(f"{written(name)}:{written(value)}" for name, value in sorted(one.items()))
+        for one in records
+    )
+    text = "[{" + "},{".join(rows) + "}]"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -180,8 +216,48 @@ def _record(row: Measurement) -> Record:
     return record
 
 
-def _measurement(record: Record) -> Measurement:
+def _measurement(record: Record, said: dict[str, Any]) -> Measurement:
+    """A row; ``said`` remembers what JSON says, which the rows of a cell mostly share."""
+    if lacking := FIELDS - record.keys():
+        raise KeyError(f"there is no column {', '.join(sorted(lacking))}")
     values = dict(record)
     for name in ("protocol", "provenance"):
-        values[name] = json.loads(values[name])
+        text = values[name]
+        if text not in said:
+            said[text] = _object(text)
+        values[name] = said[text]
     return Measurement(**values)
+
+
+def _fault(row: Measurement) -> str:
+    """What a stored row has that none was written with; empty if nothing."""
+    texts = (row.digest, row.kind, row.metric, row.unit, row.status, row.reason)
+    if not all(isinstance(one, str) for one in texts):
+        return "a text is none"
+    if row.kind not in KINDS:
+        return f"kind '{row.kind}' is none of {', '.join(KINDS)}"
+    if row.status not in STATUSES:
+        return f"status '{row.status}' is none of {', '.join(STATUSES)}"
+    if not (row.value is None or (type(row.value) is float and math.isfinite(row.value))):
+        return f"the value of {row.metric} is {row.value!r}, no finite number"
+    if not (row.seed is None or type(row.seed) is int):
+        return f"the seed is {row.seed!r}, no whole number"
+    return ""
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A protocol or provenance from its JSON.
+
+    Raises:
+        ValueError: it is none, or a part of it is of a type that its readers do not take.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("protocol and provenance are no objects")
+    for name, kinds in PARTS.items():
+        part = found.get(name)
+        if part is not None and type(part) not in kinds:
+            raise ValueError(f"{name} is {type(part).__name__}")
+    for name in ("started", "ended"):
+        datetime.fromisoformat(found.get(name) or "2026-01-01")
+    return found

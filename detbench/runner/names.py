@@ -1,15 +1,29 @@
-"""Which rows of which tables a stored cell is: the way back from a digest. No torch."""
+"""Which rows of which tables a stored cell is: the way back from a digest. No torch.
+
+Cells of one row under one profile differ in their seed alone, so a row is remembered as the text
+before and after the seed in what is hashed, and its cells of any seed are found by hashing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from detbench.recipe import load
+from detbench.recipe import catalogue, load
+from detbench.recipe.digest import canonical
 from detbench.recipe.digest import digest as identity
 from detbench.recipe.experiment import Cell
-from detbench.runner import plan
+from detbench.recipe.table import Table
+from detbench.results import cache
+from detbench.runner import job, plan
+
+SEED = ',"seed":{},"training":'
+"""A cell's seed in what is hashed, between its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +53,78 @@ class Near:
     differs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Place:
+    """A row under a profile, and what its cells' digests are hashes of.
+
+    Attributes:
+        before, after: the text around the seed; of a count, its digest and nothing.
+    """
+
+    table: str
+    row: str
+    profile: str
+    before: str
+    after: str
+
+
+Nearest = tuple[Near | None, str]
+"""The nearest row, and what was mended since."""
+
+
 class Names:
-    """Every cell of every table under every profile; a second.
+    """Every cell of every table under every profile.
 
     Args:
+        digests: of the cells that may be asked for.
         seeds: that may occur.
         own: files of tables beside the catalogue's.
+        memory: file that remembers the catalogue until a recipe or the code changes.
 
     Raises:
         RecipeError: mistakes in one of ``own``.
     """
 
-    def __init__(self, seeds: Sequence[int], own: Iterable[str] = ()) -> None:
-        self.places: dict[str, list[Name]] = {}
-        self._plans: list[plan.Plan] = []
-        for table in map(load.table, [*dict.fromkeys(own), *load.tables()]):
-            for profile in map(load.profile, load.profiles()):
-                chosen = plan.make(table, profile, seeds or (0,))
-                self._plans.append(chosen)
-                for digest, name in _of_plan(chosen):
-                    known = self.places.setdefault(digest, [])
-                    if name not in known:
-                        known.append(name)
+    def __init__(
+        self,
+        digests: Iterable[str],
+        seeds: Sequence[int],
+        own: Iterable[str] = (),
+        memory: Path | None = None,
+    ) -> None:
+        self._memory = memory
+        self._changed = False
+        self._own = [*map(load.table, dict.fromkeys(own))]
+        self._known = self._remembered()
+        own_places = [place for table in self._own for place in _of_table(table)]
+        self._all = [*own_places, *(Place(*one) for one in self._known["places"])]
+        self.places = self.find(set(digests), seeds or (0,))
+        self.order = {digest: index for index, digest in enumerate(self.places)}
+
+    def find(self, wanted: set[str], seeds: Sequence[int]) -> dict[str, list[Name]]:
+        """The names of digests, in the order of tables, rows and seeds; none of one without."""
+        same: dict[tuple[str, str], list[int]] = {}
+        for index, place in enumerate(self._all):
+            same.setdefault((place.before, place.after), []).append(index)
+        found: list[tuple[int, int, str]] = []
+        for (before, after), indices in same.items():
+            if not after:
+                found += [(index, 0, before) for index in indices if before in wanted]
+                continue
+            head = hashlib.sha256(before.encode())
+            for seed in seeds:
+                whole = head.copy()
+                whole.update((SEED.format(seed) + after).encode())
+                if (digest := whole.hexdigest()) in wanted:
+                    found += [(index, seed, digest) for index in indices]
+        names: dict[str, list[Name]] = {}
+        for index, seed, digest in sorted(found):
+            place = self._all[index]
+            name = Name(place.table, place.row, place.profile, seed if place.after else None)
+            known = names.setdefault(digest, [])
+            if name not in known:
+                known.append(name)
+        return names
 
     def near(self, cell: Cell) -> Near | None:
         """The row of the same detector that differs in the fewest settings; none if none has it."""
@@ -71,11 +135,34 @@ class Names:
                 found.append(Near(name, differs))
         return min(found, key=lambda one: len(one.differs), default=None)
 
+    def remembered(
+        self, about: Any, compute: Callable[[], tuple[Near | None, str]]
+    ) -> tuple[Near | None, str]:
+        """``compute()``, which is remembered for plain data ``about``, as long as the catalogue is;
+        not with tables beside it.
+        """
+        if self._own:
+            return compute()
+        known = self._known.setdefault("near", {})
+        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        if key not in known:
+            near, said = compute()
+            known[key] = [near and asdict(near), said]
+            self._changed = True
+        near, said = known[key]
+        return near and Near(Name(**near["name"]), tuple(near["differs"])), said
+
+    def save(self) -> None:
+        """Keep what was found for next time."""
+        if self._memory and self._changed:
+            cache.write(self._memory, self._known)
+        self._changed = False
+
     @cached_property
     def _detectors(self) -> dict[str, list[tuple[Name, Cell]]]:
         """The first seed's cells by their detector."""
         found: dict[str, list[tuple[Name, Cell]]] = {}
-        for chosen in self._plans:
+        for chosen in _plans([*self._own, *map(load.table, load.tables())]):
             for row in chosen.rows:
                 cell = row.train[0].cell if row.train else None
                 if isinstance(cell, Cell):
@@ -83,10 +170,30 @@ class Names:
                     found.setdefault(identity(cell.detector), []).append((name, cell))
         return found
 
+    def _remembered(self) -> dict[str, Any]:
+        """The catalogue's places, from memory unless something changed."""
+        key = catalogue.key(Path(__file__), Path(plan.__file__), Path(job.__file__))
+        known = cache.read(self._memory) if self._memory else None
+        if isinstance(known, dict) and known.get("key") == key:
+            return known
+        places = [place for table in map(load.table, load.tables()) for place in _of_table(table)]
+        self._changed = True
+        return {"key": key, "places": [list(vars(place).values()) for place in places]}
 
-def _of_plan(chosen: plan.Plan) -> Iterable[tuple[str, Name]]:
-    for row in chosen.rows:
-        for task, seed in zip(row.train, chosen.seeds, strict=False):
-            yield task.digest, Name(chosen.table.id, row.row.label, chosen.profile.id, seed)
-        if row.cost is not None:
-            yield row.cost.digest, Name(chosen.table.id, row.row.label, "", None)
+
+def _plans(tables: Iterable[Table]) -> Iterator[plan.Plan]:
+    profiles = [load.profile(name) for name in load.profiles()]
+    for table in tables:
+        for profile in profiles:
+            yield plan.make(table, profile, (0,))
+
+
+def _of_table(table: Table) -> Iterator[Place]:
+    for chosen in _plans([table]):
+        for row in chosen.rows:
+            for task in row.train:
+                text = canonical(task.cell)
+                before, after = text.split(SEED.format(0))
+                yield Place(table.id, row.row.label, chosen.profile.id, before, after)
+            if row.cost is not None:
+                yield Place(table.id, row.row.label, "", row.cost.digest, "")

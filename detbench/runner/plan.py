@@ -288,7 +288,10 @@ MEANT = {"weights_content": "weights"}
 NAMED = 3
 """Of more cells than this that are left out for one reason, the others are counted."""
 
-FREE = {"training": {"precision": "fp32", "channels_last": True}}
+FREE: dict[str, dict[str, object]] = {
+    "training": {"precision": "fp32", "channels_last": True, "compile": False},
+    "evaluation": {"compile": False},
+}
 """Settings that say how to compute, not what."""
 
 

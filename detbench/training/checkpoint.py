@@ -6,11 +6,13 @@ import logging
 import os
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from detbench import inputs, temporary
 from detbench.errors import WeightsError
 from detbench.results.files import writing
 from detbench.training import pickled
@@ -62,21 +64,21 @@ def save(path: Path, content: dict[str, Any], keep: bool = False) -> None:
     Raises:
         StoreError: no space left, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        aside = temporary.beside(path)
         try:
-            with open(temporary, "wb") as file:
+            with open(aside, "wb") as file:
                 _save(content | {"format": FORMAT, "version": VERSION}, file)
                 file.flush()
                 os.fsync(file.fileno())
             if keep and path.exists():
                 os.replace(path, previous(path))
-            os.replace(temporary, path)
+            os.replace(aside, path)
             if not keep:
                 previous(path).unlink(missing_ok=True)
         finally:
-            temporary.unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -154,7 +156,7 @@ def read(path: Path) -> Any:
         WeightsError: missing, truncated, another kind of file, or one that would run code.
     """
     try:
-        with open(path, "rb"):
+        with inputs.opened(path):
             pass  # what the system says of a missing or locked file is clearer than torch's error
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: no such file") from error
@@ -162,6 +164,7 @@ def read(path: Path) -> Any:
         raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
     if path.suffix in PICKLED and not zipfile.is_zipfile(path):
         return pickled.read(path)
+    _check_size(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -169,6 +172,7 @@ def read(path: Path) -> Any:
             return load_file(path)
         with torch.serialization.safe_globals(LOGS):
             content = torch.load(path, map_location="cpu", weights_only=True)
+        swollen = any(map(_is_swollen, tensors(content)))
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
             raise Damaged(
@@ -178,7 +182,38 @@ def read(path: Path) -> Any:
         raise Damaged(f"{path}: truncated, or not a file of weights") from error
     if isinstance(content, dict) and content.get("format") == FORMAT:
         _check_sums(path)
+    if swollen:
+        raise Damaged(f"{path}: a tensor in it is larger than what the file holds of it")
     return content
+
+
+def tensors(content: Any) -> Iterator[torch.Tensor]:
+    """The tensors in nested dicts, lists and tuples."""
+    if isinstance(content, torch.Tensor):
+        yield content
+    elif isinstance(content, dict | list | tuple):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from tensors(one)
+
+
+def _is_swollen(one: torch.Tensor) -> bool:
+    """Whether a tensor repeats what is stored of it, and would grow when it is copied."""
+    return one.numel() * one.element_size() > one.untyped_storage().nbytes()
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that fills the memory when it is unpacked; torch packs none of its own."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(one.file_size for one in archive.infolist())
+    except Exception as error:  # as many kinds as there are damages
+        raise Damaged(f"{path}: truncated, or not a file of weights") from error
+    try:
+        inputs.check_bound(size, path.stat().st_size)
+    except inputs.TooLarge as error:
+        raise Damaged(f"{path}: {error}") from error
 
 
 def _check_sums(path: Path) -> None:

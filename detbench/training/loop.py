@@ -28,7 +28,16 @@ from detbench.recipe.experiment import Cell, Training
 from detbench.sharding import on_shard
 from detbench.stages import classes
 from detbench.structures import Batch
-from detbench.training import checkpoint, norms, optimiser, schedule, seeding, stop, weights
+from detbench.training import (
+    checkpoint,
+    compiling,
+    norms,
+    optimiser,
+    schedule,
+    seeding,
+    stop,
+    weights,
+)
 from detbench.training.accumulation import Accumulated
 from detbench.training.average import Average
 from detbench.training.curve import Curve
@@ -179,7 +188,11 @@ def fit(
     meter = Meter(Curve(own.work / CURVE, start, kept=team.first), total, host.device)
     watch = _Watch(run, meter, host.report, own, start, total)
     detector.train()
-    with worker_deaths(), contextlib.closing(_endless(loader.batches(start))) as batches:
+    with (
+        compiling.compiled(detector, training.compile, host.device),
+        worker_deaths(),
+        contextlib.closing(_endless(loader.batches(start))) as batches,
+    ):
         for done in range(start + 1, total + 1):
             rate = schedule.rate(training, done - 1, loader.iterations_per_epoch)
             _guarded_step(run, next(batches), rate, done, meter)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from detbench import inputs
 from detbench.errors import WeightsError
 
 
@@ -98,7 +99,7 @@ def read(path: Path) -> Any:
         WeightsError: truncated, no pickle, or one that names anything else.
     """
     try:
-        with open(path, "rb") as file:
+        with inputs.opened(path) as file:
             return _tensors(_Reader(file, encoding="latin1").load())
     except Forbidden as error:
         raise WeightsError(

@@ -212,7 +212,8 @@ def differ(one: Detector, other: Detector, evaluated_first: bool = False) -> boo
     if shapes_of(one) != shapes_of(other):
         return True
     _, weights, data = learnt(digest(one))
-    second = build_detector(other, CLASSES)
+    with meta._NoFilling():  # its weights are the first one's
+        second = build_detector(other, CLASSES)
     for evaluated in (evaluated_first, not evaluated_first):
         ours = outcome_of(digest(one), evaluated)
         theirs = outcome(second, weights, data, evaluated)

@@ -56,6 +56,7 @@ def test_help_lists_the_commands_in_workflow_order(arguments: list[str]) -> None
         "compare",
         "claims",
         "power",
+        "analyze",
         "report",
         "data",
         "weights",

@@ -173,7 +173,7 @@ def test_regions_are_read_as_torchvision_reads_them(
     )
     logits, deltas = theirs.roi_heads.box_predictor(vectors)
     rois = torch.cat((torch.zeros(5, 1), boxes), dim=1)
-    pyramids = ours._task_pyramids(*ours.pyramid(images))
+    pyramids = ours.task_pyramids(*ours.pyramid(images))
     mine = ours.main(pyramids.zip(PerTask.both(rois), Regions))
     close(mine.logits["cls"][:, :-1], logits[:, ids])
     close(mine.logits["cls"][:, -1], logits[:, 0])
@@ -278,7 +278,7 @@ def test_masks_are_torchvisions() -> None:
     heads = theirs.roi_heads
     pooled = heads.mask_roi_pool(theirs.backbone(images), [boxes], [(SIZE, SIZE)])
     wanted = heads.mask_predictor(heads.mask_head(pooled))[:, ids].sigmoid()
-    pyramids = ours._task_pyramids(*ours.pyramid(images))
+    pyramids = ours.task_pyramids(*ours.pyramid(images))
     for label in (0, 31, 79):
         labels = torch.full((4,), label)
         given = [Detections(boxes, torch.ones(4), labels)]

@@ -238,7 +238,7 @@ def test_a_head_learns_one_image_by_heart() -> None:
     detector.eval()
     maps, levels = detector.pyramid(given)
     exact = Detections(boxes, torch.ones(2), torch.tensor([1, 3]))
-    [found] = detector.extras["mask"].predict(detector._task_pyramids(maps, levels), [exact])
+    [found] = detector.extras["mask"].predict(detector.task_pyramids(maps, levels), [exact])
     for one in paste(found.masks.detach(), boxes, (SIDE, SIDE)):
         (height, width), pasted = one.mask.shape, torch.zeros(SIDE, SIDE, dtype=torch.bool)
         pasted[one.top : one.top + height, one.left : one.left + width] = one.mask

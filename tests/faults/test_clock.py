@@ -89,7 +89,7 @@ def test_a_recipe_with_an_older_date_is_another_one(
     recipe.parent.mkdir()
     recipe.write_text("id = 'a'")
     monkeypatch.setattr(catalogue.load, "root", lambda: recipe.parent)
-    key = catalogue._key()
+    key = catalogue.key()
     recipe.write_text("id = 'b'")
     os.utime(recipe, (1.0, 1.0))
-    assert catalogue._key() != key
+    assert catalogue.key() != key

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from malformed import budget, changed, damaged, judge, junk
 
 from detbench.report import differences
-from detbench.results import merge, prune, schema, verify
+from detbench.results import detections, merge, prune, schema, verify
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.statistics.replicates import Replicates
@@ -28,14 +28,17 @@ from detbench.training import checkpoint, curve, weights
 GOOD, BAD = "a" * 64, "b" * 64
 
 
+FOUND = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]
+
+
 def _rows(digest: str) -> list[Measurement]:
     row = Measurement(
         digest, "train-eval", "AP", 0.25, "fraction", {"images": 4}, 0, provenance={"git": None}
     )
-    return [row, replace(row, metric="APs", value=None, reason="no such object")]
+    rows = [row, replace(row, metric="APs", value=None, reason="no such object")]
+    return detections.bound(rows, detections.packed(FOUND))
 
 
-FOUND = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]
 PARQUET = schema.to_bytes(_rows(BAD))
 
 
@@ -238,10 +241,10 @@ def _kept(found: Replicates) -> str:
 def test_bytes_of_kept_differences(root: Path, data: st.DataObject) -> None:
     """Damage is computed again, never believed."""
     store = Store(root)
-    shutil.rmtree(store.work("replicates"), ignore_errors=True)
+    shutil.rmtree(store.derived("replicates"), ignore_errors=True)
     differences.CACHE.memory.clear()
     assert differences.CACHE.of(store, KEY, [1], lambda: KEPT) is KEPT
-    [path] = store.work("replicates").iterdir()
+    [path] = store.derived("replicates").iterdir()
     path.write_bytes(data.draw(damaged(path.read_bytes())))
     differences.CACHE.memory.clear()
 

@@ -229,9 +229,9 @@ def test_a_missing_file(folder: Path) -> None:
 
 
 def test_the_remembered_catalogue_knows_of_the_files(folder: Path) -> None:
-    before = catalogue._key()
+    before = catalogue.key()
     put(folder, "own")
-    assert catalogue._key() != before
+    assert catalogue.key() != before
 
 
 TRAINING = 'iterations = 1, optimizer = { kind = "adamw", lr = 1.0 }'

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
+
+from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
+from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
+from detbench.runner.compute import protocol
 from detbench.runner.plan import Plan, Task
 
 TABLE = Table(
@@ -68,6 +74,37 @@ def fill(store: Store, task: Task, seed: int | None = 0, **values: float | None)
             for metric, value in values.items()
         ]
     )
+
+
+def fill_boxes(
+    store: Store, task: Task, off: float, seed: int = 0, detections: bool = True
+) -> float:
+    """Store a cell whose boxes are off by a share of their sides; its AP in percent."""
+    assert isinstance(task.cell, Cell)
+    ground = task.cell.data.truth(Path())
+    rng = np.random.default_rng(seed)
+    found = []
+    for item in ground["annotations"]:
+        x, y, w, h = item["bbox"]
+        box = np.array([x, y, w, h]) + rng.normal(0, off, 4) * [w, h, w, h]
+        found.append(
+            {
+                "image_id": item["image_id"],
+                "category_id": item["category_id"],
+                "bbox": [float(side) for side in np.maximum(box, 0.1)],
+                "score": float(rng.random()),
+            }
+        )
+    metrics = evaluate(ground, found, task.cell.evaluation)
+    how = protocol(task.cell, len(ground["images"]))
+    rows = [
+        Measurement(task.digest, "train-eval", name, value, "fraction", how, task.cell.seed)
+        for name, value in metrics.items()
+        if value is not None
+    ]
+    store.add(rows, found if detections else None)
+    assert metrics["AP"]
+    return 100 * metrics["AP"]
 
 
 def fail(store: Store, task: Task, reason: str) -> None:

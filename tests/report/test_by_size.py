@@ -63,7 +63,7 @@ def test_sizes_and_thresholds_part(plan: Plan, tmp_path: Path) -> None:
     assert one["APl55"] < 0.2
     # The second time it is read.
     assert by_size.of_plan(plan, store) == (found, "")
-    [kept] = (store.work("sizes")).iterdir()
+    [kept] = (store.derived("sizes")).iterdir()
     kept.write_text("garbled")
     assert by_size.of_plan(plan, store) == (found, "")
 

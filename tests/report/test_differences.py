@@ -9,21 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report.made_store import fill_boxes
 
 from detbench.errors import RecipeError
-from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
-from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
 from detbench.report import ablation, differences, intervals
 from detbench.report.differences import Bench, Change
 from detbench.report.formats import csv
 from detbench.report.formats.json import to_json
 from detbench.report.results import TableResults
-from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
-from detbench.runner.plan import Plan, Task
+from detbench.runner.plan import Plan
 
 ROWS = ("FCOS", "FCOS, deeper", "ATSS", "ATSS, deeper", "GFL")
 TABLE = Table(
@@ -63,39 +61,11 @@ def planned(tmp_path: Path, seeds: tuple[int, ...] = (0,), rows: Table = TABLE) 
     return replace(made, data_root=tmp_path)
 
 
-def fill(store: Store, task: Task, noise: float, seed: int = 0, detections: bool = True) -> float:
-    """Store a cell whose boxes are off by ``noise`` of their sides; its AP in percent."""
-    assert isinstance(task.cell, Cell)
-    ground = task.cell.data.truth(Path())
-    rng = np.random.default_rng(seed)
-    found = []
-    for item in ground["annotations"]:
-        x, y, w, h = item["bbox"]
-        box = np.array([x, y, w, h]) + rng.normal(0, noise, 4) * [w, h, w, h]
-        found.append(
-            {
-                "image_id": item["image_id"],
-                "category_id": item["category_id"],
-                "bbox": [float(side) for side in np.maximum(box, 0.1)],
-                "score": float(rng.random()),
-            }
-        )
-    metrics = evaluate(ground, found, task.cell.evaluation)
-    rows = [
-        Measurement(task.digest, "train-eval", name, value, "fraction", {}, task.cell.seed)
-        for name, value in metrics.items()
-        if value is not None
-    ]
-    store.add(rows, found if detections else None)
-    assert metrics["AP"]
-    return 100 * metrics["AP"]
-
-
 def fill_all(store: Store, plan: Plan) -> dict[str, float]:
     noises = (0.12, 0.06, 0.08, 0.08, 0.03)
     return {
         row.row.label: float(
-            np.mean([fill(store, task, noise, 7 * i + j) for j, task in enumerate(row.train)])
+            np.mean([fill_boxes(store, task, noise, 7 * i + j) for j, task in enumerate(row.train)])
         )
         for i, (row, noise) in enumerate(zip(plan.rows, noises, strict=True))
     }
@@ -218,7 +188,7 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     first = Bench(plan, store).changes(progress=lambda *at: told.append(at))
     assert told == [(1, 5), (3, 5), (4, 5)]
     # One for each training, whatever it is compared with.
-    assert len(list(store.work("replicates").iterdir())) == 5
+    assert len(list(store.derived("replicates").iterdir())) == 5
     differences.CACHE.memory.clear()
     monkeypatch.setattr(differences, "of_results", None)
     # The data set need not be there any more.
@@ -226,6 +196,22 @@ def test_what_was_found_is_kept_and_nothing_computed_again(
     again = Bench(elsewhere, store).changes(progress=lambda *at: told.append(at))
     assert again == first
     assert len(told) == 3
+
+
+def test_detections_are_not_needed_for_what_is_kept(tmp_path: Path, store: Store) -> None:
+    """As in a store that is committed without them; what else a table asks for, it lacks."""
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    Bench(plan, store, ("AP", "APs")).changes()
+    more = Bench(plan, store, ("AP75", "AP")).changes()
+    [only] = store.derived("replicates").glob(f"{plan.rows[0].train[0].digest}-*")
+    assert json.loads(only.read_bytes())["kept"]["value"]["draws"].keys() == {"AP", "APs", "AP75"}
+    for path in store.cells.glob("*.detections.json.gz"):
+        path.unlink()
+    differences.CACHE.memory.clear()
+    assert Bench(plan, store, ("AP75", "AP")).changes() == more
+    lacking = Bench(plan, store, ("AP90",)).changes()["FCOS, deeper"]
+    assert lacking.reason == "FCOS, deeper: no detections are stored"
 
 
 def alone(change: Change) -> dict[str, Any]:
@@ -238,7 +224,7 @@ def test_other_detections_are_compared_anew(tmp_path: Path, store: Store) -> Non
     plan = planned(tmp_path)
     fill_all(store, plan)
     before = Bench(plan, store, replicates=200).changes()
-    fill(store, plan.rows[1].train[0], 0.2, 99)
+    fill_boxes(store, plan.rows[1].train[0], 0.2, 99)
     after = Bench(plan, store, replicates=200).changes()
     assert before["FCOS, deeper"] != after["FCOS, deeper"]
     assert alone(before["ATSS, deeper"]) == alone(after["ATSS, deeper"])
@@ -251,7 +237,7 @@ def test_a_damaged_cache_is_computed_again(tmp_path: Path, store: Store, content
     plan = planned(tmp_path)
     fill_all(store, plan)
     first = Bench(plan, store, replicates=200).changes()
-    for path in store.work("replicates").iterdir():
+    for path in store.derived("replicates").iterdir():
         path.write_bytes(content)
     differences.CACHE.memory.clear()
     assert Bench(plan, store, replicates=200).changes() == first
@@ -262,7 +248,7 @@ def test_a_store_that_cannot_be_written_is_reported_all_the_same(
 ) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    (store.root / "work").write_text("in the way")
+    (store.root / "derived").write_text("in the way")
     assert Bench(plan, store, replicates=200).changes()["GFL"].found
 
 
@@ -271,7 +257,7 @@ def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> Non
     for row, noise in zip(plan.rows, (0.12, 0.05, 0.08, 0.08, 0.03), strict=True):
         for number, task in enumerate(row.train):
             if (row.row.label, number) != ("ATSS", 2):
-                fill(store, task, noise, number)
+                fill_boxes(store, task, noise, number)
     found = Bench(plan, store, replicates=200).changes()
     one = found["FCOS, deeper"].found["AP"]
     assert (one.seeds_a, one.seeds_b, one.sources) == (3, 3, "images and seeds")
@@ -290,8 +276,8 @@ def test_seeds_fail_closed_and_are_combined(tmp_path: Path, store: Store) -> Non
 
 def test_reasons_for_none(tmp_path: Path, store: Store) -> None:
     plan = planned(tmp_path)
-    fill(store, plan.rows[0].train[0], 0.1, detections=False)
-    fill(store, plan.rows[1].train[0], 0.1)
+    fill_boxes(store, plan.rows[0].train[0], 0.1, detections=False)
+    fill_boxes(store, plan.rows[1].train[0], 0.1)
     found = Bench(plan, store).changes()
     assert found["FCOS, deeper"].reason == "FCOS: no detections are stored"
     assert found["ATSS, deeper"].reason == "ATSS, deeper: not run"
@@ -309,7 +295,7 @@ def test_a_table_without_ap_has_none(tmp_path: Path, store: Store) -> None:
     other = TABLE.model_copy(update={"columns": ("gflops", "AP75")})
     plan = planned(tmp_path, rows=other)
     for row in plan.rows:
-        fill(store, row.train[0], 0.1)
+        fill_boxes(store, row.train[0], 0.1)
     keys = [column.key for column in ablation.sheet(TableResults(plan, store)).columns]
     assert "change_AP75" in keys
 

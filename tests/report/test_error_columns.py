@@ -116,7 +116,7 @@ def test_they_are_computed_once_for_the_same_detections(
         ablation.sheet(TableResults(plan, Store(tmp_path)))
         error_columns.CACHE.memory.clear()
     assert len(calls) == 1
-    [path] = (tmp_path / "work" / "errors").iterdir()
+    [path] = (tmp_path / "derived" / "errors").iterdir()
     assert path.name.startswith(plan.rows[0].train[0].digest)
 
     path.write_text(path.read_text()[:40])  # cut short: computed again
@@ -137,7 +137,7 @@ def test_they_are_computed_once_for_the_same_detections(
 def test_a_store_that_cannot_be_written_still_answers(tmp_path: Path) -> None:
     plan = planned()
     fill(tmp_path, plan, 1)
-    (tmp_path / "work").write_text("in the way")
+    (tmp_path / "derived").write_text("in the way")
     [first, *_] = ablation.payload(TableResults(plan, Store(tmp_path)))["rows"]
     assert first["measured"]["E_loc"] == 0.0
 

@@ -11,22 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report.made_store import fill_boxes
 
 from detbench.cli import tables
-from detbench.evaluation.coco import evaluate
 from detbench.recipe import load
-from detbench.recipe.experiment import Cell
 from detbench.recipe.table import Row, Table
 from detbench.report import ablation, differences, planning, signature
 from detbench.report.figures import pictures
 from detbench.report.formats import Report, report
 from detbench.report.judgement import Terms
 from detbench.report.results import TableResults
-from detbench.results.schema import Measurement
 from detbench.results.store import Store
-from detbench.runner import compute
 from detbench.runner import plan as plans
-from detbench.runner.plan import Plan, Task
+from detbench.runner.plan import Plan
 from detbench.statistics.bootstrap import between
 
 TOWERS = {"": 4, "✓": 5}
@@ -74,36 +71,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     found = Store(root)
     for place, row in enumerate(planned(root, (0, 1, 2)).rows):
         for seed, task in enumerate(row.train):
-            fill(found, task, noise(row.row, 10 * place + seed), 10 * place + seed)
+            fill_boxes(found, task, noise(row.row, 10 * place + seed), 10 * place + seed)
     yield found
     differences.CACHE.memory.clear()
-
-
-def fill(store: Store, task: Task, off: float, seed: int) -> None:
-    """Store a cell whose boxes are off by a share of their sides."""
-    assert isinstance(task.cell, Cell)
-    ground = task.cell.data.truth(Path())
-    rng = np.random.default_rng(seed)
-    found = []
-    for item in ground["annotations"]:
-        x, y, w, h = item["bbox"]
-        box = np.array([x, y, w, h]) + rng.normal(0, off, 4) * [w, h, w, h]
-        found.append(
-            {
-                "image_id": item["image_id"],
-                "category_id": item["category_id"],
-                "bbox": [float(side) for side in np.maximum(box, 0.1)],
-                "score": float(rng.random()),
-            }
-        )
-    metrics = evaluate(ground, found, task.cell.evaluation)
-    how = compute.protocol(task.cell, 40)
-    rows = [
-        Measurement(*(task.digest, "train-eval", name, value, "fraction", how, task.cell.seed))
-        for name, value in metrics.items()
-        if value is not None
-    ]
-    store.add(rows, found)
 
 
 def results(store: Store, seeds: tuple[int, ...], terms: Terms | None = None) -> TableResults:

@@ -21,7 +21,7 @@ from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from detbench.assembly import build_detector
 from detbench.assembly.common import make
-from detbench.backbones.pretrained import copies, cover
+from detbench.backbones.pretrained import Cover, copies, cover
 from detbench.backbones.resnet import BLOCKS
 from detbench.measure import meta
 from detbench.recipe import load
@@ -68,6 +68,8 @@ OWN_START = {
 }
 NOTHING = {"level", "regular", "roi-align", "res5", "c4", "convolutions"}
 """Options without parameters, or with those of a backbone's file alone."""
+COPIES = {"own", "res5"}
+"""Options that have parts of the backbone."""
 
 
 @cache
@@ -140,21 +142,33 @@ def _both(pair: Any) -> list[Any]:
 def test_the_subjects_are_the_catalogue() -> None:
     found = subjects()
     assert len(found) > 90
-    heads = {kind for one in found.values() for kind, _ in options(one)}
-    assert heads == set(OWN_START)
+    tested = {name: found[name] for name in with_values() | at_paper_size().keys()}
+    for names in (found, tested):
+        assert {kind for one in names.values() for kind, _ in options(one)} == set(OWN_START)
+    assert {one.backbone for one in at_paper_size().values()} == {
+        one.backbone for one in found.values()
+    }
+    assert set().union(*map(kinds, at_paper_size().values())) >= COPIES
     assert any(name.startswith("tsd-table1") for name in found)
 
 
-@pytest.mark.filterwarnings("ignore:.*a no-op")  # counters of batch norms outside the file
-@pytest.mark.parametrize("name", subjects())
-def test_torchvisions_file_loads_whole_and_the_rest_is_listed(name: str) -> None:
-    settings = subjects()[name]
-    backbone = settings.backbone
-    assert isinstance(backbone, spec.ResNet | spec.Timm)
-    with meta.device():
-        detector = build_detector(settings, 80)
-    state = published_file(backbone)
-    assert weights.load_content(detector, files.of_state(state), "file").whole
+def at_paper_size() -> dict[str, Detector]:
+    """One with each backbone, and all with copies of its parts elsewhere: what a backbone's file
+    fits depends on nothing else. What starts on its own is looked at in light networks too.
+    """
+    backbones = {one.backbone: name for name, one in reversed(subjects().items())}
+    copying = {name for name, one in subjects().items() if kinds(one) & COPIES}
+    return {name: subjects()[name] for name in sorted(copying.union(backbones.values()))}
+
+
+def kinds(detector: Detector) -> set[str]:
+    """The options that stand where one may copy the backbone."""
+    pairs = (detector.features, detector.heads)
+    return {each.kind for pair in pairs for each in _both(pair)}
+
+
+def check_rest(detector: nn.Module, settings: Detector, state: State) -> Cover:
+    """The file is in the detector whole, and what is not in it is on the lists; what is covered."""
     covered = cover(detector)
     assert not covered.unexplained
     known = {name for name in state if not name.startswith("fc.")}
@@ -164,6 +178,20 @@ def test_torchvisions_file_loads_whole_and_the_rest_is_listed(name: str) -> None
         assert any(re.fullmatch(pattern, parameter) for pattern in patterns), parameter
     for pattern in patterns:
         assert any(re.fullmatch(pattern, parameter) for parameter in covered.own_start), pattern
+    return covered
+
+
+@pytest.mark.filterwarnings("ignore:.*a no-op")  # counters of batch norms outside the file
+@pytest.mark.parametrize("name", at_paper_size())
+def test_torchvisions_file_loads_whole_and_the_rest_is_listed(name: str) -> None:
+    settings = subjects()[name]
+    backbone = settings.backbone
+    assert isinstance(backbone, spec.ResNet | spec.Timm)
+    with meta.device():
+        detector = build_detector(settings, 80)
+    state = published_file(backbone)
+    assert weights.load_content(detector, files.of_state(state), "file").whole
+    check_rest(detector, settings, state)
 
 
 def test_what_is_on_no_list_is_an_error() -> None:
@@ -227,9 +255,11 @@ def first_loss(detector: Any, size: int) -> Tensor:
     return torch.stack([loss.float() for loss in losses.values()]).sum()
 
 
-def check_copies(detector: nn.Module, state: State, backbone: spec.ResNet | spec.Timm) -> None:
+def check_copies(
+    detector: nn.Module, covered: Cover, state: State, backbone: spec.ResNet | spec.Timm
+) -> None:
     """Copies are the file's, and in training as the backbone is."""
-    own, covered = detector.state_dict(), cover(detector)
+    own = detector.state_dict()
     for name, there in covered.names.items():
         assert torch.equal(own[name], state[there]), name
     assert not [name for name in covered.own_start if "conv_offset" in name and own[name].any()]
@@ -252,6 +282,7 @@ def check_copies(detector: nn.Module, state: State, backbone: spec.ResNet | spec
                 assert one.data_ptr() != other.data_ptr()
 
 
+@cache
 def with_values() -> set[str]:
     """Subjects with unlike heads, and one with each unlike backbone."""
     backbones = unlike({name: one.backbone for name, one in subjects().items()})
@@ -268,7 +299,7 @@ def test_values_norms_and_first_loss(name: str) -> None:
     changes = {"deformable": "none", **({"weights": None} if backbone.kind == "resnet" else {})}
     state = narrow_file(backbone.model_copy(update=changes))
     assert weights.load_content(detector, files.of_state(state), "file").whole
-    check_copies(detector, state, backbone)
+    check_copies(detector, check_rest(detector, settings, state), state, backbone)
     loss = first_loss(detector, 64)
     assert torch.isfinite(loss)
     assert loss > 0
@@ -326,5 +357,5 @@ def test_first_loss_at_full_size(name: str) -> None:
     detector = build_detector(settings, 80)
     state = network.state_dict()
     assert weights.load_content(detector, files.of_state(state), "file").whole
-    check_copies(detector, state, backbone)
+    check_copies(detector, cover(detector), state, backbone)
     assert torch.isfinite(first_loss(detector, 128))

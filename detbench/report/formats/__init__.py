@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from detbench.report.results import TableResults
     from detbench.report.table import Sheet
+    from detbench.report.verdict_sheet import Board
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class Report:
         tables: may be none.
         root: of the store that they are from.
         single: one table was asked for by name, and json gives it without a list around it.
+        boards: claims with their verdicts, which html alone writes.
     """
 
     tables: Sequence[TableResults]
     root: Path
     single: bool = False
+    boards: Sequence[Board] = ()
 
 
 def render(sheet: Sheet, format: str) -> str:

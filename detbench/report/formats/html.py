@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 from detbench import __version__
 from detbench.recipe.metrics import COSTS, METRICS
-from detbench.report import ablation, best, figures, intervals, other_profiles
+from detbench.report import ablation, best, figures, intervals, other_profiles, verdict_sheet
 from detbench.report.best import PREFIX
 from detbench.report.differences import Change
 from detbench.report.figures import Pictures
@@ -23,6 +24,7 @@ from detbench.report.numbers import RowNumbers
 from detbench.report.plots import canvas
 from detbench.report.results import TableResults
 from detbench.report.table import Column, Entry, Sheet
+from detbench.report.verdict_sheet import Board
 from detbench.results.schema import Measurement
 from detbench.results.store import Stored
 from detbench.runner.plan import Plan, standing
@@ -51,7 +53,7 @@ def report(asked: Report) -> str:
     facts = _Facts()
     room = ROOM // max(1, len(asked.tables))
     sections = [_section(one, facts, room) for one in asked.tables]
-    one = sections[0]["title"] if len(sections) == 1 else "Tables"
+    one = sections[0]["title"] if len(sections) == 1 else "Tables" if sections else "Claims"
     return _template().render(
         title=f"detbench: {one}",
         heading="Measured with detbench",
@@ -59,10 +61,35 @@ def report(asked: Report) -> str:
         store=str(asked.root),
         empty=f"Nothing is stored in {asked.root}: detbench run tscode-table1 is a start.",
         sections=sections,
+        claims=_claims(asked.boards),
         facts=_script_safe(facts.plain()),
         css=_file("report.css"),
         script=_file("report.js"),
     )
+
+
+def _claims(boards: Sequence[Board]) -> dict[str, Any] | None:
+    """The scoreboard, by paper and by table, and every claim; none without claims."""
+    if not any(one.judged for one in boards):
+        return None
+    scores = verdict_sheet.score_payload(boards)
+    by_table = verdict_sheet.scoreboard(scores, "table") if len(scores) > 1 else None
+    return {
+        "scores": _words(verdict_sheet.scoreboard(scores)),
+        "tables": by_table and _words(by_table),
+        "all": _words(verdict_sheet.sheet(boards)),
+    }
+
+
+def _words(sheet: Sheet) -> dict[str, Any]:
+    """A sheet as it is printed, without what a dialog would show."""
+    return {
+        "groups": _groups(sheet),
+        "columns": [(one.title, _kind(one)) for one in sheet.columns],
+        "rows": [[entry.text for entry in row] for row in sheet.rows],
+        "breaks": sheet.breaks,
+        "notes": sheet.notes,
+    }
 
 
 def _template() -> Any:
@@ -181,14 +208,27 @@ def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
         "effects": _effects(results),
         "pictures": drawn,
         "absent": [*pictures.absent, *left_out],
+        "analyses": _analyses(results),
     }
+
+
+def _analyses(results: TableResults) -> list[dict[str, Any]]:
+    """What is stored of the rows in analyses: pictures, each with its numbers."""
+    from detbench.analysis import stored
+
+    return [
+        {"picture": _picture(one.picture), **_plain_table(one.sheet)}
+        for one in stored.of_table(results)
+    ]
 
 
 def _effects(results: TableResults) -> dict[str, Any] | None:
     """The table of main effects and interactions; none where the rows are no grid."""
     sheet = ablation.effects_sheet(results)
-    if sheet is None:
-        return None
+    return None if sheet is None else _plain_table(sheet)
+
+
+def _plain_table(sheet: Sheet) -> dict[str, Any]:
     return {
         "columns": [(f"{one.group} {one.title}".strip(), _kind(one)) for one in sheet.columns],
         "rows": [[(entry.text, entry.note) for entry in row] for row in sheet.rows],

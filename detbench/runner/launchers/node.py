@@ -23,7 +23,7 @@ from typing import Any
 from detbench import __version__
 from detbench.recipe.digest import training
 from detbench.results.files import write_atomic
-from detbench.results.merge import KEPT_OF_WORK
+from detbench.results.merge_work import KEPT
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostJob, TrainJob
 from detbench.runner.launchers.launcher import Inbox
@@ -143,7 +143,7 @@ def collect(store: Store, job: TrainJob | CostJob) -> Files:
     """A cell's measurements, detections and what is kept of its work folder."""
     folder = store.root / work(job)
     paths = measured(store, job)
-    names = KEPT_OF_WORK if paths else (*KEPT_OF_WORK, CHECKPOINT)
+    names = KEPT if paths else (*KEPT, CHECKPOINT)
     paths += [folder / name for name in names if (folder / name).is_file()]
     return {str(path.relative_to(store.root)): path.read_bytes() for path in paths}
 

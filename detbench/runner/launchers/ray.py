@@ -23,7 +23,7 @@ from typing import Any
 from detbench import __version__
 from detbench.errors import DetbenchError, DeviceError, StoreError
 from detbench.results.files import Lock, write_atomic
-from detbench.results.merge import KEPT_OF_WORK
+from detbench.results.merge_work import KEPT
 from detbench.results.store import Store
 from detbench.runner import process as exits
 from detbench.runner.job import CostJob, TrainJob
@@ -184,7 +184,7 @@ class Remote:
         """What is here of a training that another cell finished or a stop interrupted."""
         if isinstance(self._job, CostJob):
             return {}
-        paths = [self.log.parent / name for name in (*KEPT_OF_WORK[:-1], CHECKPOINT)]
+        paths = [self.log.parent / name for name in (*KEPT[:-1], CHECKPOINT)]
         return {
             str(path.relative_to(self._cluster.root)): path.read_bytes()
             for path in paths

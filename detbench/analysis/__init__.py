@@ -1,0 +1,1 @@
+"""The papers' analyses: a kind is one file, listed in ``kinds``. No torch but in ``opened``."""

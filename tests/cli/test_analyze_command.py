@@ -1,0 +1,146 @@
+"""``detbench analyze`` as the user calls it, on a network that has not learnt anything."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands import Call, exit_code
+from no_torch import NoTorch
+
+from detbench.assembly import build_detector
+from detbench.data.shapes_variants import CATEGORIES
+from detbench.recipe import resolve
+from detbench.results.schema import Measurement
+from detbench.results.store import Store
+from detbench.runner.plan import Request, choose
+from detbench.training import weights
+
+SMALL = ("--profile", "smoke", "--set", "data.size=64", "--set", "data.val=12")
+
+
+@pytest.fixture
+def call(call: Call) -> Call:
+    return partial(call, "analyze")
+
+
+def checkpoint(path: Path, name: str = "fcos-r50") -> str:
+    """``NAME@FILE`` of a network that sees something everywhere."""
+    cell = resolve.cell(name, "smoke").cell
+    assert cell is not None
+    torch.manual_seed(0)
+    network: Any = build_detector(cell.detector, len(CATEGORIES))
+    with torch.no_grad():
+        if name == "fcos-r50":
+            network.predictor.cls.bias.zero_()
+    weights.save(path, network)
+    return f"{name}@{path}"
+
+
+def test_a_checkpoint_is_analysed_once_and_rendered_without_torch(
+    call: Call, tmp_path: Path, no_torch: NoTorch
+) -> None:
+    row = checkpoint(tmp_path / "w.pt")
+    words = ("alignment", row, *SMALL, "--format", "json")
+    code, out, err = call(*words, "--plots", "plots", "--plot-format", "pdf")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["kind"], len(found["images"])) == ("alignment", 12)
+    assert found["numbers"][0]["n"] > 0
+    assert [path.suffix for path in (tmp_path / "plots").iterdir()] == [".pdf"]
+    assert "alignment: images 12/12" in err
+    again = no_torch.detbench("analyze", *words, folder=tmp_path)
+    assert json.loads(again.stdout)["numbers"] == found["numbers"]
+    assert not again.slow & {"torch", "torchvision"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("alignment", "tscode-table1:FCOS"), "has no checkpoint in"),
+        (("alignment", "tscode-table1:FCOS"), "detbench run tscode-table1 --rows 'FCOS' --profile"),
+        (("alignment", "tscode-table1"), "name a row, as in tscode-table1:FCOS"),
+        (("alignment", "tscode-table1:FCSO"), "has no such row, did you mean 'FCOS'?"),
+        (("alignment", "fcos-r50@none.pt"), "none.pt: no such file of weights"),
+        (("alignment", "decoupled-rcnn-table9:OneNet"), "decoupled-rcnn-table9 has no such row"),
+        (("alignment", "tscode-table1:FCOS", "--option", "margn=1"), "did you mean 'margin'?"),
+        (("alignment", "tscode-table1:FCOS", "--option", "margin=2"), "from 0 to 1"),
+        (("alignmnt", "tscode-table1:FCOS"), "alignmnt"),
+    ],
+)
+def test_what_is_wrong_is_one_line(call: Call, words: tuple[str, ...], said: str) -> None:
+    code, out, err = call(*words, "--profile", "smoke")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_weights_of_another_detector_are_one_line(call: Call, tmp_path: Path) -> None:
+    other = checkpoint(tmp_path / "w.pt").replace("fcos-r50@", "atss-r50@")
+    code, _, err = call("alignment", other, *SMALL)
+    assert code == 2
+    assert f"detbench: {other}: " in err.splitlines()[-1]
+
+
+def trained(store: Store, row: str) -> None:
+    """A row of TSCODE's Table 1 that was trained: its cell, and a curve of losses."""
+    request = Request("tscode-table1", "smoke", rows=row)
+    [planned] = [one for one in choose(request).rows if one.row.label == row]
+    [task] = planned.train
+    store.add([Measurement(task.digest, "train-eval", "AP", 0.3, "fraction", seed=0)], [])
+    work = store.work(task.work)
+    work.mkdir(parents=True)
+    lines = [{"iteration": n, "lr": 0.1, "total": 2.0 / n, "cls": 1.0 / n} for n in range(1, 41)]
+    (work / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_figure_runs_its_analyses_and_report_shows_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "results")
+    trained(store, "FCOS")
+    trained(store, "FCOS + SCE + DPE")
+    words = ("tscode-figure5", "--profile", "smoke", "--format", "json")
+    assert exit_code("run", *words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["statement"].startswith("TSCODE accelerates training")
+    [made] = found["analyses"]
+    assert [row["label"] for row in made["rows"]] == ["FCOS", "FCOS + SCE + DPE"]
+    assert {one["value"] for one in made["numbers"] if one["baseline"]} == {0.0}
+    page = tmp_path / "page.html"
+    words = ("--profile", "smoke", "--format", "html", "--output", str(page))
+    assert exit_code("report", "tscode-table1", "--rows", "FCOS*", *words) == 0
+    text = page.read_text()
+    assert "Analysis: tscode-table1: Training losses" in text
+    assert text.count('<td class="words">first quarter</td>') == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "double-head-figure1"), "is a drawing, with no data behind it"),
+        (("run", "tscode-figure5", "--rows", "FCOS"), "--rows and --columns are of tables"),
+    ],
+)
+def test_what_no_figure_has_is_one_line(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    assert exit_code(*words, "--profile", "smoke") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_figures_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("list", "figures", "--format", "json") == 0
+    listed = {one["id"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed["tscode-figure2"]["runs"] is False
+    assert exit_code("show", "double-head-figure3", "--format", "json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [one["kind"] for one in shown["analyses"]] == ["sliding-window", "alignment"]
+    assert exit_code("list", "analyses", "--format", "json") == 0
+    kinds = {one["id"]: one for one in json.loads(capsys.readouterr().out)}
+    assert kinds["alignment"]["settings"][0]["name"] == "margin"
