@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from typing import Any, TextIO
 
@@ -38,6 +39,13 @@ def outlast() -> None:
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Lasting) and stream.isatty():
             setattr(sys, name, Lasting(stream))
+
+
+def showable() -> None:
+    """Have what the encoding of stdout and stderr lacks be replaced, as where ``LANG`` is ``C``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _closed(error: OSError, text: str = "") -> str:

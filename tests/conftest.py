@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from no_torch import NoTorch
@@ -42,6 +43,24 @@ def no_torch() -> Iterator[NoTorch]:
     processes = NoTorch()
     yield processes
     processes.close()
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[Any]:
+    import forked
+
+    server = forked.Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def modules_forked(_server: Any) -> Iterator[None]:
+    """Cells, and whatever else detbench starts in Python, are forked, with torch imported."""
+    import forked
+
+    with forked.modules_forked(_server):
+        yield
 
 
 @pytest.fixture(autouse=True)

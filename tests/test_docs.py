@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -48,13 +50,44 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
-def test_every_command_and_package_has_its_line_in_the_readme() -> None:
+def command_lines() -> list[tuple[str, str]]:
+    """Every ``detbench`` line of the shell blocks, less the reference's, which is generated."""
+    found = []
+    for page, code in blocks("sh"):
+        for line in code.replace("\\\n", " ").splitlines():
+            words = line.partition("#")[0].partition(" > ")[0].partition(" && ")
+            found += [
+                (page, part.strip())
+                for part in (words[0], words[2])
+                if part.strip().startswith("detbench ") and page != "cli.md"
+            ]
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))
+def test_command_lines_shown_are_understood(page: str, line: str) -> None:
+    """Commands, options and the number of arguments; nothing is run."""
+    _, name, *words = shlex.split(line)
+    command = importlib.import_module("detbench.cli.main")._load(name)
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    known = {option for one in command.params for option in one.opts}
+    asked = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert asked <= known | {"--help"}
+    assert command.make_context(name, words).params is not None
+
+
+def test_the_readme_names_every_command_and_folder() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    everyday = text.split("## Everyday")[1].split("\n\n")[1]
-    told = {name for line in everyday.splitlines() for name in re.findall(r"`(\w+)`", line)}
-    assert told == set(COMMANDS)
-    tree = text.split("## Where things are")[1].split("```")[1].splitlines()
-    places = [found[0] for line in tree if (found := re.match(r"(  )?[\w.]+", line))]
-    packages = {f"  {path.parent.name}" for path in (ROOT / "detbench").glob("*/__init__.py")}
-    assert packages <= set(places)
-    assert len(places) == len(set(places))
+    table = text[text.index("## Everyday") : text.index("## How exact")]
+    named = {name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line[:80])}
+    assert set(COMMANDS) <= named
+    tree = text[text.index("## Where things are") :]
+    inside, _, outside = tree.partition("\nrecipes/")
+    shown = set(re.findall(r"^  (\w+(?:\.py)?)/? ", inside, re.M))
+    package = [one for one in (ROOT / "detbench").iterdir() if not one.name.startswith("__")]
+    there = {one.name for one in package if one.suffix == ".py" or (one / "__init__.py").exists()}
+    assert there - shown <= {"children.py", "streams.py"}
+    assert shown <= there | {"stages"}
+    for folder in ("results/", "docs/", "benchmarks/", "tests/"):
+        assert outside.count(f"\n{folder} ") == 1

@@ -16,7 +16,7 @@ from detbench.cli.common import argument, option, switch
 from detbench.cli.progress_lines import progress_lines
 from detbench.errors import RecipeError
 from detbench.recipe import load
-from detbench.report import agreement, claims_page, formats, verdict_sheet, verdicts
+from detbench.report import claims_page, formats, verdict_sheet
 from detbench.report.numbers import PERCENT
 from detbench.report.results import TableResults
 from detbench.report.table import Sheet
@@ -107,7 +107,8 @@ def _boards(
 ) -> list[Board]:
     """Each table's verdicts; what is not cached of its trainings is computed."""
     snapshot = store.snapshot()
-    found, said = [], set()
+    found: list[Board] = []
+    said: set[str] = set()
     for request in asked:
         if not load.table(request.table).claims:
             continue
@@ -117,9 +118,7 @@ def _boards(
             common.say(chosen.said)
         one = TableResults(chosen, snapshot, terms=terms)
         with progress_lines(f"{chosen.table.id}: verdicts from stored detections"):
-            judged = verdicts.judged(one, margin)
-            pairs = agreement.of_table(one)
-        found.append(Board(chosen.table, tuple(judged), pairs, chosen.profile.id, chosen.seeds))
+            found.append(verdict_sheet.board(one, margin))
     return found
 
 

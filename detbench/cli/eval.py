@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from detbench.cli import common, single
 from detbench.cli.common import argument, option, switch
 from detbench.errors import RecipeError
-from detbench.report.scores import Intervals, sheet
+from detbench.report.scores import Intervals, More, sheet
 from detbench.report.table import Sheet
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def command(
         bool,
         switch("--intervals", "A 95 % interval of each metric, over the choice of images."),
     ] = False,
+    by_class: Annotated[
+        bool, switch("--by-class", "COCO's metrics of each class too, a row each; by our code.")
+    ] = False,
     save: Annotated[
         Path | None, option("FILE", "Keep the detections as COCO results (.json or .json.gz).")
     ] = None,
@@ -88,7 +92,7 @@ def command(
                 single.settings(profile, dataset, set_ or ()),
                 common.data_root(data_root),
                 evaluator,
-                Shown(thresholds, intervals),
+                Shown(thresholds, intervals, by_class),
             ),
             format,
         )
@@ -123,12 +127,12 @@ def command(
     if save is not None:
         files.write(save, found.detections)
     said = single.protocol(cell.data.label(), found.images, cell.evaluation, evaluator)
-    known: Intervals = {}
-    if intervals:
-        truth = cell.data.truth(root)
-        known = _intervals(truth, found.detections, cell.evaluation, found.metrics, detector)
+    shown, more = Shown(thresholds, intervals, by_class), More()
+    if intervals or by_class:
+        judged = (cell.data.truth(root), found.detections, cell.evaluation)
+        more = _more(judged, found.metrics, detector, shown)
     note = sentence(cell.data)
-    common.emit(sheet(detector, found.metrics, said, thresholds, note, known), format)
+    common.emit(sheet(detector, found.metrics, said, thresholds, note, more), format)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,31 @@ class Shown:
 
     thresholds: bool
     intervals: bool
+    by_class: bool
+
+
+Judged = tuple["GroundTruth", Any, "Evaluation"]
+"""Ground truth, COCO results, and how they are scored."""
+
+
+def _more(judged: Judged, metrics: Mapping[str, float | None], name: str, shown: Shown) -> More:
+    """Intervals and classes, where they are asked for."""
+    known = _intervals(*judged, metrics, name) if shown.intervals else {}
+    return More(known, _classes(judged, metrics, name) if shown.by_class else ())
+
+
+def _classes(
+    judged: Judged, metrics: Mapping[str, float | None], name: str
+) -> list[tuple[str, Mapping[str, float | None]]]:
+    from detbench.evaluation.accumulate import by_class
+    from detbench.evaluation.matching import match
+    from detbench.evaluation.metric import by_kind
+
+    kinds = [masks for masks, _ in by_kind(list(metrics))]
+    matches = [match(*judged, name, masks) for masks in kinds]
+    parts = [by_class(one) for one in matches]
+    joined = [dict(ChainMap(*some)) for some in zip(*parts, strict=True)]
+    return list(zip(matches[0].names, joined, strict=True))
 
 
 def _only(mode: str, **options: object) -> None:
@@ -168,11 +197,9 @@ def _score_file(
     images = len(truth_columns(ground, evaluation.limit).image_ids)
     source = str(annotations) if annotations else data.label()
     said = single.protocol(source, images, evaluation, evaluator)
-    known: Intervals = {}
-    if shown.intervals:
-        known = _intervals(ground, found, evaluation, metrics, path.name)
+    more = _more((ground, found, evaluation), metrics, path.name, shown)
     note = scoring.sentence(scored_on)
-    return sheet(path.name, metrics, said, shown.thresholds, note, known)
+    return sheet(path.name, metrics, said, shown.thresholds, note, more)
 
 
 def _intervals(

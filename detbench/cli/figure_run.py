@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from detbench.analysis import kinds, sheet, summary
 from detbench.analysis.files import Looked
 from detbench.cli import analyze, common
-from detbench.cli.run import compute, told
+from detbench.cli.computing import compute, told
 from detbench.errors import RecipeError
 from detbench.report.formats import FORMATS
 from detbench.report.formats.json import to_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,7 +48,9 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
     from detbench.recipe import catalogue, load
 
     done = Store(results).done()
-    known = catalogue.digests(results / "work" / "catalogue.json") if done else {}
+    below = {one: found for one in _stores(results) if (found := Store(one).done())}
+    cached = results / "work" / "catalogue.json"
+    known = catalogue.digests(cached) if done or below else {}
     rows, payload = [], []
     for table in map(load.table, load.tables()):
         counts = {
@@ -74,7 +77,28 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
         measured="Measured",
     )
     note = f"Measured: cells per profile with seed 0 in {results}; rows may share one."
-    return plain(heads, rows, [note]), payload
+    return plain(heads, rows, [note, *_elsewhere(below, known)]), payload
+
+
+def _stores(results: Path) -> list[Path]:
+    """Stores that are folders of the results folder, as those that come with the project."""
+    return sorted(one.parent for one in results.glob("*/cells") if one.is_dir())
+
+
+def _elsewhere(
+    stores: Mapping[Path, set[str]], known: Mapping[str, Mapping[str, Collection[str]]]
+) -> list[str]:
+    """A sentence for each further store: of which tables it has trainings, and how to read it."""
+    said = []
+    for path, done in stores.items():
+        tables = [
+            f"{table} ({', '.join(f'{name} {count}' for name, count in counts.items())})"
+            for table, profiles in known.items()
+            if (counts := {n: c for n, ds in profiles.items() if (c := len(done.intersection(ds)))})
+        ]
+        what = ", ".join(tables) or "costs and trainings of none of these tables"
+        said.append(f"Stored too, {len(done)} cells: {what}: read them with --results {path}.")
+    return said
 
 
 def _detectors() -> tuple[Sheet, Any]:

@@ -22,6 +22,7 @@ from detbench import __version__
 from detbench.cli import common
 from detbench.cli.groups import HELP, Group, epilog, unknown
 from detbench.errors import DetbenchError, visible
+from detbench.streams import showable
 from detbench.wrapping import fit_messages
 
 THE_SYSTEMS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EIO)
@@ -162,6 +163,7 @@ def _start(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the ``detbench`` script; always ends in ``SystemExit``."""
+    showable()
     fit_messages()
     try:
         app(args=arguments, prog_name="detbench")

@@ -18,6 +18,7 @@ from detbench.recipe import load
 from detbench.report import formats
 from detbench.report.judgement import Terms
 from detbench.report.results import Latencies, TableResults
+from detbench.report.verdict_sheet import board
 from detbench.results.files import write_atomic
 from detbench.results.store import Store
 from detbench.runner import plan
@@ -85,7 +86,7 @@ def command(
 
     Bold is every measured row that cannot be told from the best of its column; with one seed, none.
     html is one page without links to anything: tables to sort and
-    filter, protocol and provenance of each number, plots.
+    filter, protocol and provenance of each number, plots, and the verdicts on the tables' claims.
     """
     if format is None:
         format = "terminal" if output is None and sys.stdout.isatty() else "markdown"
@@ -107,7 +108,9 @@ def command(
         _write_plots(found, plots, plot_format)
     whole = formats.FORMATS[format]
     if whole.payload or not whole.sheets or output is not None:
-        asked = formats.Report(found, store.root, single=bool(tables_) and len(found) == 1)
+        boards = [board(one) for one in found if one.plan.table.claims] if format == "html" else []
+        single = bool(tables_) and len(found) == 1
+        asked = formats.Report(found, store.root, single, boards)
         _write(formats.report(asked, format), output)
         return
     for index, one in enumerate(found):

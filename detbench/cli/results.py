@@ -35,7 +35,7 @@ LIST_EXAMPLES = (
 VERIFY_EXAMPLES = (
     "detbench results verify",
     "detbench results verify --rescore --data-root /data",
-    "detbench results verify --results results/2026-11-20-smoke-two-cores",
+    "detbench results verify --results results/2026-11-28-smoke-two-cores",
 )
 MERGE_EXAMPLES = (
     "detbench results merge /mnt/other/results",
@@ -46,6 +46,7 @@ PRUNE_EXAMPLES = (
     "detbench results prune",
     "detbench results prune --yes",
     "detbench results prune --weights --yes",
+    "detbench results prune --detections --weights --yes",
 )
 
 app = group("List, verify, merge and prune stored measurements.", EXAMPLES)
@@ -169,20 +170,29 @@ def prune(
             "training again.",
         ),
     ] = False,
+    detections: Annotated[
+        bool,
+        switch(
+            "--detections",
+            "Also detections: what reports computed from them stays, so that what was printed is "
+            "printed again; other metrics and comparisons then mean evaluating again.",
+        ),
+    ] = False,
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
     """Free what finished cells left behind: temporary files, checkpoints, logs, empty folders.
 
     Damaged files are moved to a folder 'damaged' beside 'cells', so that their cells are measured
-    again. Measurements, detections, loss curves and unfinished trainings are never touched.
+    again. Measurements, loss curves and unfinished trainings are never touched, nor detections
+    without --detections.
     """
     from detbench.results import prune as pruning
 
     if yes and dry_run:
         raise typer.BadParameter("--yes and --dry-run exclude each other", param_hint="--yes")
     root = common.results_root(results)
-    items = list(pruning.plan(root, weights))
+    items = list(pruning.plan(root, weights, detections))
     if yes:
         items = pruning.carry_out(root, items)
     common.emit(

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from detbench.cli import common
 from detbench.cli.common import option, switch
-
-if TYPE_CHECKING:
-    from detbench.results.store import Store
-    from detbench.runner.options import Options
-    from detbench.runner.plan import Plan
-    from detbench.runner.run import Outcome
 
 EXAMPLES = (
     "detbench run tscode-table1 --profile smoke",
@@ -88,7 +82,7 @@ def command(
     Each row and seed is a process of its own and is stored when it is done. Ctrl-C, a crash or a
     power cut lose nothing: the same command goes on from there, and does nothing once all is done.
     """
-    from detbench.cli import tables
+    from detbench.cli import computing, tables
     from detbench.recipe import figures
     from detbench.report.results import TableResults
     from detbench.results.store import Store
@@ -116,33 +110,6 @@ def command(
         figure_run.run(figure, asked, store, options, format)
         return
     chosen = common.plan(asked)
-    outcome = compute(chosen, store, options)
+    outcome = computing.compute(chosen, store, options)
     tables.emit(TableResults(chosen, store), format)
-    told(outcome)
-
-
-def compute(chosen: Plan, store: Store, options: Options) -> Outcome:
-    """Run what is missing of a plan; what the user should know before is said."""
-    from detbench.runner import display, plan
-    from detbench.runner.run import run
-
-    root = options.data_root
-    missing = chosen.tasks if options.fresh else plan.standing(store, chosen.tasks).missing
-    if missing:
-        plan.check_data(chosen, root)
-        plan.check_weights(missing)
-        said = (*chosen.warnings, *plan.outdated(store, missing), *plan.misfits(missing, root))
-        for sentence in said:
-            common.say(sentence)
-    settled = options.settled(light=chosen.profile.light is not None)
-    return run(chosen.tasks, store, settled, display.display)
-
-
-def told(outcome: Outcome) -> None:
-    """Say what failed, and exit with the code that it asks for."""
-    for task, reason in outcome.failed.items():
-        common.say(f"detbench: {task.label} failed: {reason}")
-    for message in outcome.to_mend:
-        common.say(f"detbench: {message}")
-    if outcome.exit_code:
-        raise typer.Exit(outcome.exit_code)
+    computing.told(outcome)

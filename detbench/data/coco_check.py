@@ -11,23 +11,19 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detbench import inputs
+from detbench.data.coco_boxes import check_boxes, is_number, read_boxes
+from detbench.data.faults import fail
 from detbench.data.segmentations import Damaged, Segmentations, as_json, parse
 from detbench.errors import DataError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-# Real annotations exceed their image by rounding; more is a mistake.
-EXCESS = 2.0
-# COCO train2017 has 2 boxes without area among 860001; a file with more than this share is wrong.
-_EMPTY_SHARE = 1e-4
-_HUGE = 1e12  # not a number, infinity, or not a length in pixels
 
 
 @dataclass(frozen=True)
@@ -164,22 +160,22 @@ def check(content: Any, path: Path, masks: bool = False) -> Table:
         DataError: the first thing that is wrong, with the annotation's or image's id.
     """
     if not isinstance(content, dict):
-        _fail(path, "holds no JSON object", "COCO's format has images, annotations, categories")
+        fail(path, "holds no JSON object", "COCO's format has images, annotations, categories")
     sections = [_section(content, name, path) for name in ("categories", "images", "annotations")]
     categories = _categories(sections[0], path)
     image_ids, image_sizes, file_names = _images(sections[1], path)
     annotations = sections[2]
 
     ids = _integers(annotations, "id", "annotation", path)
-    _unique(ids, "annotation", path)
+    _unique(annotations, ids, "annotation", path)
     known = np.array([category for category, _ in categories], np.int64)
     labels = _positions(known, _integers(annotations, "category_id", "annotation", path))
     image_rows = _positions(image_ids, _integers(annotations, "image_id", "annotation", path))
     _references(annotations, labels, image_rows, known, path)
-    boxes = _boxes(annotations, path)
+    boxes = read_boxes(annotations, path)
     crowd = _optional(annotations, "iscrowd", np.zeros(len(boxes)), path)
     areas = _optional(annotations, "area", boxes[:, 2] * boxes[:, 3], path)
-    _geometry(boxes, ids, image_sizes[image_rows], path)
+    check_boxes(boxes, annotations, image_sizes[image_rows], path)
 
     order = np.argsort(image_rows, kind="stable")
     ordered = [annotations[row] for row in order] if masks else []
@@ -207,7 +203,7 @@ def _segmentations(annotations: list[dict[str, Any]], sizes: Ints, path: Path) -
         return parse([entry.get("segmentation") for entry in annotations], sizes[:, ::-1])
     except Damaged as error:
         name = f"annotation {annotations[error.row]['id']}"
-        _fail(path, f"{name} {error.problem}", error.advice)
+        fail(path, f"{name} {error.problem}", error.advice, [annotations[error.row]])
 
 
 def federated(images: Sequence[dict[str, Any]]) -> bool:
@@ -252,44 +248,41 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _fail(path: Path, problem: str, advice: str) -> NoReturn:
-    raise DataError(f"annotation file {path}: {problem}; {advice}")
-
-
 def _section(content: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
     if name not in content:
-        _fail(path, f"has no '{name}'", "COCO's format has images, annotations and categories")
+        fail(path, f"has no '{name}'", "COCO's format has images, annotations and categories")
     section = content[name]
     if not isinstance(section, list):
-        _fail(path, f"'{name}' is no list", "it is a list of objects in COCO's format")
+        fail(path, f"'{name}' is no list", "it is a list of objects in COCO's format")
     for row, entry in enumerate(section):
         if not isinstance(entry, dict):
-            _fail(path, f"'{name}' entry {row} is no object", "mend or remove it")
+            fail(path, f"'{name}' entry {row} is no object", "mend or remove it")
     if not section and name != "annotations":
-        _fail(path, f"'{name}' is empty", "there is nothing to detect in it")
+        fail(path, f"'{name}' is empty", "there is nothing to detect in it")
     return section
 
 
 def _categories(section: list[dict[str, Any]], path: Path) -> list[tuple[int, str]]:
     ids = _integers(section, "id", "category", path)
-    _unique(ids, "category", path)
+    _unique(section, ids, "category", path)
     for entry in section:
         if not isinstance(entry.get("name"), str):
-            _fail(path, f"category {entry['id']} has no 'name'", "give it one")
+            fail(path, f"category {entry['id']} has no 'name'", "give it one", [entry])
     return sorted((int(entry["id"]), entry["name"]) for entry in section)
 
 
 def _images(section: list[dict[str, Any]], path: Path) -> tuple[Ints, Ints, list[str]]:
     ids = _integers(section, "id", "image", path)
-    _unique(ids, "image", path)
+    _unique(section, ids, "image", path)
     sizes = np.stack([_integers(section, key, "image", path) for key in ("width", "height")], 1)
     bad = np.flatnonzero((sizes < 1).any(axis=1))
     if len(bad):
         width, height = sizes[bad[0]]
-        _fail(path, f"image {ids[bad[0]]} is {width}x{height}", "give its size in pixels")
+        entry = section[bad[0]]
+        fail(path, f"image {entry['id']} is {width}x{height}", "give its size in pixels", [entry])
     for entry in section:
         if not isinstance(entry.get("file_name"), str) or not entry["file_name"]:
-            _fail(path, f"image {entry['id']} has no 'file_name'", "give it one")
+            fail(path, f"image {entry['id']} has no 'file_name'", "give it one", [entry])
     order = np.argsort(ids)
     return ids[order], sizes[order], [section[row]["file_name"] for row in order]
 
@@ -302,7 +295,7 @@ def _integers(section: list[dict[str, Any]], key: str, what: str, path: Path) ->
             continue
         name = f"{what} {section[row].get('id', f'number {row + 1}')}"
         problem = f"has no '{key}'" if value is None else f"has {key} {value!r}"
-        _fail(path, f"{name} {problem}", f"{key} is a whole number")
+        fail(path, f"{name} {problem}", f"{key} is a whole number", [section[row]])
     return np.array(values, np.int64)
 
 
@@ -315,16 +308,19 @@ def _optional(
         value = entry.get(key)
         if value is None:
             continue
-        if not _is_number(value) or value < 0:
-            _fail(path, f"annotation {entry['id']} has {key} {value!r}", f"mend its {key}")
+        if not is_number(value) or value < 0:
+            said = f"annotation {entry['id']} has {key} {value!r}"
+            fail(path, said, f"mend its {key}", [entry])
         values[row] = value
     return values
 
 
-def _unique(ids: Ints, what: str, path: Path) -> None:
+def _unique(section: list[dict[str, Any]], ids: Ints, what: str, path: Path) -> None:
     found, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
-        _fail(path, f"{what} id {found[counts > 1][0]} occurs twice", "ids are unique")
+        twice = found[counts > 1][0]
+        again = [section[row] for row in np.flatnonzero(ids == twice)[1:]]
+        fail(path, f"{what} id {twice} occurs twice", "ids are unique", again)
 
 
 def _positions(known: Ints, wanted: Ints) -> Ints:
@@ -341,60 +337,21 @@ def _references(
     unknown = np.flatnonzero(labels < 0)
     if len(unknown):
         entry = annotations[unknown[0]]
-        _fail(
+        fail(
             path,
             f"annotation {entry['id']} has category_id {entry['category_id']}, which is not among "
             f"the {len(known)} categories (ids {known.min()} to {known.max()}); "
             f"{len(unknown)} annotations do",
             "mend them or list their category",
+            [annotations[row] for row in unknown.tolist()],
         )
     unknown = np.flatnonzero(image_rows < 0)
     if len(unknown):
         entry = annotations[unknown[0]]
-        _fail(
+        fail(
             path,
             f"annotation {entry['id']} belongs to image {entry['image_id']}, which is not listed; "
             f"{len(unknown)} annotations do",
             "list the image or remove them",
+            [annotations[row] for row in unknown.tolist()],
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE
-
-
-def _boxes(annotations: list[dict[str, Any]], path: Path) -> Floats:
-    boxes = np.zeros((len(annotations), 4))
-    for row, entry in enumerate(annotations):
-        box = entry.get("bbox")
-        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
-            problem = "has no 'bbox'" if box is None else f"has bbox {box!r}"
-            _fail(path, f"annotation {entry['id']} {problem}", "bbox is [x, y, width, height]")
-        boxes[row] = box
-    return boxes
-
-
-def _geometry(boxes: Floats, ids: Ints, sizes: Ints, path: Path) -> None:
-    def fail(bad: Any, problem: str, advice: str) -> None:
-        rows = np.flatnonzero(bad)
-        if not len(rows):
-            return
-        width, height = sizes[rows[0]]
-        example = f"annotation {ids[rows[0]]}: bbox {boxes[rows[0]].tolist()}"
-        _fail(
-            path,
-            f"{len(rows)} of {len(boxes)} boxes {problem} ({example} in an image of "
-            f"{width}x{height})",
-            advice,
-        )
-
-    fail((boxes[:, 2:] < 0).any(axis=1), "have a negative size", "bbox is [x, y, width, height]")
-    far = (boxes[:, :2] < -EXCESS) | (boxes[:, :2] + boxes[:, 2:] > sizes + EXCESS)
-    fail(
-        far.any(axis=1),
-        f"reach more than {EXCESS:g} pixels outside their image",
-        "bbox is [x, y, width, height] in pixels: mend or remove them",
-    )
-    empty = (boxes[:, 2:] == 0).any(axis=1)
-    if np.count_nonzero(empty) > _EMPTY_SHARE * len(boxes):
-        fail(empty, "have no area", "mend or remove them")

@@ -13,7 +13,10 @@ import numpy as np
 
 from detbench.data import images
 from detbench.data.coco_check import Table, missing_files
+from detbench.data.faults import Fault
+from detbench.data.kind import Split
 from detbench.data.kinds import Data
+from detbench.data.sift import sifted
 from detbench.errors import DataError
 from detbench.progress import Tell
 
@@ -57,15 +60,20 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
     unlike = data.unlike(root)
     for key, (source, folder) in unlike:
         split = "train, val" if len(unlike) == 1 else key
+        faults: list[str] = []
+        table: Table | None = None
         try:
-            table = data.whole(key, root)
-            tables[split] = table
+            table, faults = _read(data, key, root, Path(source))
+            if table is None:
+                raise DataError(faults.pop())
+            if not faults:
+                tables[split] = table
             missing = missing_files(folder, table.file_names)
         except DataError as error:
-            known = _numbers(tables.get(split))
-            reports.append(Report(split, str(source), *known, 0, (str(error),)))
+            known = _numbers(table)
+            reports.append(Report(split, str(source), *known, 0, (*faults, str(error))))
             continue
-        problems = [f"image {folder / name} is not there" for name in missing]
+        problems = faults + [f"image {folder / name} is not there" for name in missing]
         decoded = 0
         if decode:
             found = list(_damaged(table, folder, set(missing), tell))
@@ -73,6 +81,18 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
             problems += found
         reports.append(Report(split, str(source), *_numbers(table), decoded, tuple(problems)))
     return [*reports, *_between(tables)]
+
+
+def _read(data: Data, key: Split, root: Path, source: Path) -> tuple[Table | None, list[str]]:
+    """A split's annotations, less those at fault, and every fault.
+
+    Raises:
+        DataError: they cannot be read at all.
+    """
+    try:
+        return data.whole(key, root), []
+    except Fault:
+        return sifted(source)
 
 
 def _numbers(table: Table | None) -> tuple[int | None, int | None, int | None, int | None]:

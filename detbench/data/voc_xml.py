@@ -30,7 +30,8 @@ from typing import NoReturn
 import numpy as np
 
 from detbench import inputs
-from detbench.data.coco_check import EXCESS, Table, one_line
+from detbench.data.coco_boxes import EXCESS
+from detbench.data.coco_check import Table, one_line
 from detbench.errors import DataError
 
 CLASSES = (

@@ -69,6 +69,18 @@ def values(matches: Matches, names: Sequence[str]) -> dict[str, float | None]:
     return found
 
 
+def by_class(matches: Matches) -> list[dict[str, float | None]]:
+    """``metrics`` of each class alone, in the order of ``matches.names``; their means over the
+    classes that have objects are those of ``metrics``.
+    """
+    precision, recall = arrays(matches)
+    names = MASK_METRICS if matches.masks else METRICS
+    return [
+        summary(precision[:, :, [label]], recall[:, [label]], names)
+        for label in range(len(matches.names))
+    ]
+
+
 def summary(
     precision: Array, recall: Array, names: Sequence[str] | None = None
 ) -> dict[str, float | None]:

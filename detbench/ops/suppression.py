@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from detbench.structures import Detections
 
+EXACT = 2.0**13
+"""Coordinates below this have at least ten bits after the point in float32."""
 FEW = 4
 """Times as many boxes as are wanted that ``survivors`` looks at first."""
 
@@ -59,6 +61,29 @@ def survivors(boxes: Tensor, scores: Tensor, groups: Tensor, iou: float, count: 
     return first[kept[:count]]
 
 
+def nms_by_class(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tensor:
+    """NMS of each class alone, for detection.
+
+    torchvision moves each class's boxes aside, to look at all of them at once. Where there are many
+    classes or large images, float32 rounds what was moved (by 0.06 pixels at a thousand classes of
+    1000 pixels), which changes decisions: then the classes are taken one by one.
+
+    Args:
+        boxes: (K, 4), xyxy; K may be 0.
+        scores, labels: (K,).
+
+    Returns:
+        Indices of the survivors, (<= K,), best first.
+    """
+    if not len(boxes) or float(boxes.abs().max()) * (int(labels.max()) + 1) < EXACT:
+        return batched_nms(boxes, scores, labels, iou)
+    order = labels.argsort(stable=True)
+    sizes = labels[order].unique_consecutive(return_counts=True)[1].tolist()
+    kept = torch.cat([one[nms(boxes[one], scores[one], iou)] for one in order.split(sizes)])
+    kept = kept.sort().values  # equal scores keep their order
+    return kept[scores[kept].argsort(descending=True, stable=True)]
+
+
 def suppress(
     detections: Detections, iou: float, limit: int, keep_empty: bool = False
 ) -> Detections:
@@ -71,7 +96,7 @@ def suppress(
         detections = detections.taken((sides > 0).all(dim=1).nonzero()[:, 0])
     boxes, scores, labels = detections.boxes, detections.scores, detections.labels
     if iou < 1:
-        kept = batched_nms(boxes, scores, labels, iou)[:limit]
+        kept = nms_by_class(boxes, scores, labels, iou)[:limit]
     else:
         kept = torch.argsort(scores, descending=True, stable=True)[:limit]
     return detections.taken(kept)

@@ -23,7 +23,7 @@ from typing import Any
 
 from detbench.errors import DataError
 from detbench.recipe import load
-from detbench.report import ablation, agreement, scoreboard_plot, verdict_sheet, verdicts
+from detbench.report import ablation, scoreboard_plot, verdict_sheet
 from detbench.report.formats import markdown
 from detbench.report.results import TableResults
 from detbench.report.table import Column, Entry, Sheet, narrowed
@@ -73,13 +73,7 @@ those of COCO, and seldom carry over.
 def make(store: Store, names: Sequence[str], data_root: Path) -> dict[str, Any]:
     """All verdicts, to be kept; minutes where nothing is cached."""
     snapshot = store.snapshot()
-    boards = []
-    for name in names:
-        chosen = _plan(name, data_root)
-        one = TableResults(chosen, snapshot)
-        judged = tuple(verdicts.judged(one))
-        pairs = agreement.of_table(one)
-        boards.append(Board(chosen.table, judged, pairs, chosen.profile.id, chosen.seeds))
+    boards = [verdict_sheet.board(TableResults(_plan(name, data_root), snapshot)) for name in names]
     whole = verdict_sheet.sheet(boards)
     return {
         "profile": PROFILE,

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from detbench.recipe.metrics import METRICS
 from detbench.report.table import Column, Entry, Sheet, fixed, number, plain, text
 from detbench.statistics.bootstrap import Interval
 
 Intervals = Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class More:
+    """What an evaluation's table may have beside its metrics.
+
+    Attributes:
+        intervals: of some of the metrics.
+        classes: each one's name and COCO's metrics of it alone.
+    """
+
+    intervals: Intervals = field(default_factory=dict)
+    classes: Sequence[tuple[str, Mapping[str, float | None]]] = ()
+
 
 BRIEF = (None, 50, 75)
 """IoU thresholds of the scores that are always shown."""
@@ -25,7 +40,7 @@ def sheet(
     protocol: str,
     thresholds: bool = False,
     note: str | None = None,
-    intervals: Intervals | None = None,
+    more: More | None = None,
 ) -> Sheet:
     """COCO's metrics, and the data set's own if it has some, in percent, in one row.
 
@@ -35,20 +50,33 @@ def sheet(
         protocol: what the numbers depend on, printed below them.
         thresholds: AP at each IoU threshold too.
         note: what else to print below them.
-        intervals: of some of the metrics, printed in a second row.
+        more: what is printed in further rows.
     """
+    more = more or More()
     keys = [
         key for key, one in METRICS.items() if key in metrics and (thresholds or one.iou in BRIEF)
     ]
-    values = [metrics[key] for key in keys]
-    shown = [text(None, UNDEFINED) if one is None else number(100 * one, 2) for one in values]
     heads = (Column("name", "detections"), *(Column(key, key, right=True) for key in keys))
-    rows = [(name, *shown)]
+    rows = [(name, *_shown(metrics, keys))]
     notes = (protocol,) if note is None else (protocol, note)
-    if intervals:
-        rows.append(("95 %", *(_ends(intervals.get(key)) for key in keys)))
+    if more.intervals:
+        rows.append(("95 %", *(_ends(more.intervals.get(key)) for key in keys)))
         notes = (*notes, COVERS)
-    return plain(heads, rows, notes)
+    classes = [(one, *_shown(known, keys)) for one, known in more.classes]
+    made = plain(heads, [*rows, *classes], notes)
+    return replace(made, breaks=frozenset({len(rows)}) if more.classes else frozenset())
+
+
+def _shown(metrics: Mapping[str, float | None], keys: Sequence[str]) -> list[Entry]:
+    """Metrics in percent; blank with a reason where undefined, without one where there is none."""
+    return [
+        text(None)
+        if key not in metrics
+        else text(None, UNDEFINED)
+        if (value := metrics[key]) is None
+        else number(100 * value, 2)
+        for key in keys
+    ]
 
 
 def _ends(one: Interval | None) -> Entry:

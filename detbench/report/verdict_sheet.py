@@ -12,9 +12,10 @@ from detbench.report import agreement, claim_sheet, claims
 from detbench.report.agreement import Agreement
 from detbench.report.intervals import ends
 from detbench.report.numbers import PERCENT
+from detbench.report.results import TableResults
 from detbench.report.table import Column, Entry, Sheet, columns, plain
-from detbench.report.verdicts import Asked, Judged
-from detbench.statistics.claims import VERDICTS, counts
+from detbench.report.verdicts import Asked, Judged, judged
+from detbench.statistics.claims import MARGIN, VERDICTS, counts
 
 PAIRS = (
     ("pairs", "all"),
@@ -63,6 +64,13 @@ class Board:
     agreement: Agreement
     profile: str
     seeds: tuple[int, ...]
+
+
+def board(results: TableResults, margin: float = MARGIN) -> Board:
+    """A table's verdicts and agreement; what is not cached of its trainings is computed."""
+    plan = results.plan
+    found = tuple(judged(results, margin))
+    return Board(plan.table, found, agreement.of_table(results), plan.profile.id, plan.seeds)
 
 
 def sheet(boards: Sequence[Board]) -> Sheet:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import gc
 import json
 import os
+import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        _sync(path.parent)
 
 
 @contextmanager
@@ -179,6 +181,24 @@ def locked(lock: Lock) -> Iterator[None]:
         lock.release()
 
 
+def private(folder: Path) -> Path:
+    """A folder of this user alone, under one that everybody writes to; made if it is not there.
+
+    Raises:
+        StoreError: somebody else made it, or it is a link or a file.
+    """
+    with writing(folder), suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise StoreError(
+            f"{folder} is not a folder of yours: remove it, or choose another place with $TMPDIR"
+        )
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)
+    return folder
+
+
 def held(path: Path) -> bool:
     """Whether somebody holds the lock on a file, without taking it or writing anything."""
     try:
@@ -196,8 +216,28 @@ def held(path: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+FEW = 32
+
+
+def sync(folder: Path, paths: Sequence[Path]) -> None:
+    """Have files that were written to a folder on the disk, and the folder; of many, by one call
+    for its file system.
+    """
+    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    if call is None or len(paths) <= FEW:
+        for path in (*paths, folder):
+            _sync(path)
+        return
     handle = os.open(folder, os.O_RDONLY)
+    try:
+        if call(handle) != 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+    finally:
+        os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

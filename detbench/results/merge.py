@@ -11,12 +11,23 @@ from typing import Literal
 
 from detbench import temporary
 from detbench.errors import StoreError
-from detbench.results import inventory
-from detbench.results.files import cells_lock, locked, read, write_atomic, writing
+from detbench.results import cache, inventory
+from detbench.results.files import (
+    Lock,
+    cells_lock,
+    locked,
+    read,
+    reading,
+    sync,
+    write_atomic,
+    writing,
+)
 from detbench.results.inventory import CellFiles, different
 from detbench.results.merge_work import set_aside
 from detbench.results.schema import Damaged, Measurement
 
+AT_ONCE = 256
+"""So many cells are on the disk before the first takes its place: waiting for it takes the time."""
 WRITTEN = ("copied", "replaced")
 Action = Literal["copied", "same", "kept", "replaced", "refused"]
 
@@ -43,7 +54,8 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
 
     The rule: a cell that is not here, or is here failed or damaged and there done, is copied; one
     that has equal numbers is left; of two that are done with different numbers ours stays, unless
-    ``theirs``. Whatever is copied is copied byte for byte, numbers after their detections.
+    ``theirs``. Whatever is copied is copied byte for byte, numbers after their detections. What
+    reports computed from detections comes with them.
 
     Args:
         dry: copy nothing.
@@ -55,35 +67,73 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
     if into.resolve() == source.resolve():
         raise StoreError(f"{source}: this is the folder to merge into: name another store")
     own = {(cell.kind, cell.digest): cell for cell in inventory.scan(into).cells}
-    lock = cells_lock(into)
-    for cell in inventory.scan(source).cells:
+
+    def decided(cell: CellFiles) -> _Choice:
         ours = own.get((cell.kind, cell.digest))
         before = _facts(ours)
-        merged = _decide(source, cell, ours, theirs)
-        if merged and not dry and merged.action in WRITTEN:
-            with locked(lock):
-                # Another process may have written the cell since it was looked at.
-                ours = inventory.cell(into, cell.kind, cell.digest)
-                if _facts(ours) != before:
-                    merged = _decide(source, cell, ours, theirs)
-                merged = _carry_out(into, cell, ours, merged)
-        if merged:
-            yield merged
+        return _Choice(cell, before, _decide(source, cell, ours, theirs))
+
+    pending: list[_Choice] = []
+    lock = cells_lock(into)
+    for choice in inventory.each(decided, inventory.scan(source).cells):
+        pending.append(choice)
+        if len(pending) == AT_ONCE:
+            yield from _carry_out(into, lock, pending, theirs, dry)
+            pending = []
+    yield from _carry_out(into, lock, pending, theirs, dry)
+    if not dry:
+        _take_derived(into, source)
+
+
+def _take_derived(into: Path, source: Path) -> None:
+    """Copy what reports computed there and not here; a file's name says of which detections."""
+    folder = source / "derived"
+    if not folder.is_dir():
+        return
+    with reading(folder):
+        paths = sorted(folder.glob("*/*.json"))
+    for path in paths:
+        target = into / path.relative_to(source)
+        if target.exists() or path.is_symlink() or path.parent.is_symlink():
+            continue
+        if cache.read(path) is not None:
+            write_atomic(target, read(path))
+
+
+@dataclass
+class _Choice:
+    """What is to be done about a cell, and what was here of it when that was decided."""
+
+    cell: CellFiles
+    before: list[tuple[int, int]]
+    merged: Merged | None
+
+    @property
+    def writes(self) -> bool:
+        return self.merged is not None and self.merged.action in WRITTEN
+
+    def settle(self, into: Path, theirs: bool) -> CellFiles:
+        """What is here, once nobody else writes; decided again if that is not as it was."""
+        ours = inventory.cell(into, self.cell.kind, self.cell.digest)
+        if self.merged and _facts(ours) != self.before:
+            self.merged = _decide(self.merged.source, self.cell, ours, theirs)
+        if self.merged and self.merged.action == "replaced" and self.cell.kind == "train-eval":
+            said = set_aside(into, inventory.rows(ours.measured, ours)) if ours.measured else ""
+            if said:
+                self.merged = replace(self.merged, action="kept", message=said)
+        return ours
 
 
 def _carry_out(
-    into: Path, cell: CellFiles, ours: CellFiles, merged: Merged | None
-) -> Merged | None:
-    """Copy what was decided to be; the lock is held."""
-    if merged is None or merged.action not in WRITTEN:
-        return merged
-    trained = merged.action == "replaced" and cell.kind == "train-eval"
-    if trained and ours.measured is not None:
-        said = set_aside(into, inventory.rows(ours.measured, ours))
-        if said:
-            return replace(merged, action="kept", message=said)
-    _copy(into / "cells", cell, ours)
-    return merged
+    into: Path, lock: Lock, choices: list[_Choice], theirs: bool, dry: bool
+) -> Iterator[Merged]:
+    """Copy what was decided to be."""
+    written = [choice for choice in choices if choice.writes and not dry]
+    if written:
+        with locked(lock):
+            pairs = [(choice.settle(into, theirs), choice) for choice in written]
+            _copy(into / "cells", [(choice.cell, ours) for ours, choice in pairs if choice.writes])
+    yield from (choice.merged for choice in choices if choice.merged)
 
 
 def _facts(cell: CellFiles | None) -> list[tuple[int, int]]:
@@ -139,24 +189,30 @@ def _conflict(metric: str, ours: list[Measurement], theirs: list[Measurement]) -
     return f"{metric} is {value(ours)} here and {value(theirs)} there"
 
 
-def _copy(folder: Path, cell: CellFiles, ours: CellFiles | None) -> None:
-    """Copy a cell's files; whenever this is stopped, numbers and detections belong together.
+def _copy(folder: Path, cells: list[tuple[CellFiles, CellFiles]]) -> None:
+    """Copy the files of cells, each with what is here of it; whenever this is stopped, numbers and
+    detections belong together.
 
-    They are on the disk before ours go, as it may be full.
+    All are on the disk before the first of ours goes, as it may be full.
     """
-    staged: list[tuple[Path, Path]] = []
+    staged: list[tuple[CellFiles, list[tuple[Path, Path]]]] = []
     try:
-        for path in (cell.detections, cell.measured):
-            if path is not None:
-                content = read(path)
-                staged.append((temporary.beside(folder / path.name), folder / path.name))
-                write_atomic(staged[-1][0], content)
         with writing(folder):
-            for path in (ours.done, ours.failed, ours.detections) if ours else ():
-                if path is not None:
-                    path.unlink(missing_ok=True)
-            for aside, target in staged:
-                os.replace(aside, target)
+            folder.mkdir(parents=True, exist_ok=True)
+            for cell, ours in cells:
+                paths = [path for path in (cell.detections, cell.measured) if path is not None]
+                pairs = [(temporary.named(folder / path.name), path) for path in paths]
+                staged.append((ours, [(aside, folder / path.name) for aside, path in pairs]))
+                for aside, path in pairs:
+                    aside.write_bytes(read(path))
+            sync(folder, [aside for _, moves in staged for aside, _ in moves])
+            for ours, moves in staged:
+                for old in (ours.done, ours.failed, ours.detections):
+                    if old is not None:
+                        old.unlink(missing_ok=True)
+                for aside, target in moves:
+                    os.replace(aside, target)
+            sync(folder, [])
     finally:
-        for aside, _ in staged:
+        for aside in (aside for _, moves in staged for aside, _ in moves):
             aside.unlink(missing_ok=True)

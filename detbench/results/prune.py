@@ -1,7 +1,7 @@
 """What a store can do without: leftovers of killed writers, damaged files, work that is done.
 
-Measurements and their detections are never removed, nor what an unfinished training goes on from,
-nor what detbench has not written, nor anything behind a link.
+Measurements are never removed, nor their detections unless asked for, nor what an unfinished
+training goes on from, nor what detbench has not written, nor anything behind a link.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from detbench.errors import StoreError
+from detbench.results import detections as boxes
 from detbench.results import inventory
 from detbench.results.files import Lock, held, reading, writing
 from detbench.results.inventory import OF_WORK, TEMPORARY, CellFiles
@@ -44,12 +45,13 @@ class Item:
     size: int
 
 
-def plan(root: Path, weights: bool = False) -> Iterator[Item]:
+def plan(root: Path, weights: bool = False, detections: bool = False) -> Iterator[Item]:
     """What can go.
 
     Args:
         weights: also the weights of trainings that are done; without them a cell that only
             evaluates differently trains again.
+        detections: also those that numbers are bound to, of which what reports computed stays.
 
     Raises:
         StoreError: there is no store, or it cannot be read.
@@ -59,7 +61,7 @@ def plan(root: Path, weights: bool = False) -> Iterator[Item]:
         if orphaned(path):
             yield Item(path, "delete", "left by a writer that was killed", _size(path))
     for cell in found.cells:
-        yield from _cell(cell)
+        yield from _cell(cell, detections)
     work = root / "work"
     if work.is_dir():
         with reading(work):
@@ -112,7 +114,7 @@ def _apply(root: Path, item: Item) -> None:
         item.path.unlink(missing_ok=True)
 
 
-def _cell(cell: CellFiles) -> Iterator[Item]:
+def _cell(cell: CellFiles, detections: bool) -> Iterator[Item]:
     rows: list[Measurement] = []
     for path in (cell.done, cell.failed):
         if path is None:
@@ -132,6 +134,11 @@ def _cell(cell: CellFiles) -> Iterator[Item]:
         inventory.check_detections(path, rows)
         if cell.measured is None and time.time() - path.stat().st_mtime > _YOUNG_S:
             yield Item(path, "delete", "detections without their numbers", _size(path))
+        elif cell.done is not None and detections:
+            known = boxes.is_bound(rows)
+            why = "whose numbers say" if known else "kept: no number says"
+            action: Literal["delete", "keep"] = "delete" if known else "keep"
+            yield Item(path, action, f"detections, {why} which they are of", _size(path))
     except Damaged as error:
         yield Item(path, "move", f"damaged: {error}", _size(path))
     except StoreError:

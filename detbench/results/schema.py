@@ -6,7 +6,6 @@ rows, so that an older file can be migrated, a newer one refused, and a damaged 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
@@ -27,11 +26,11 @@ Kind = Literal["train-eval", "cost"]
 Status = Literal["done", "failed", "skipped"]
 KINDS: tuple[Kind, ...] = ("train-eval", "cost")
 STATUSES: tuple[Status, ...] = ("done", "failed", "skipped")
-PROVENANCE: dict[str, tuple[type, ...]] = {
+PARTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("recipe", "first"), (dict,)),
     **dict.fromkeys(("started", "ended", "device", "git", "detections"), (str,)),
 }
-"""Parts of the provenance that are read -> the types they have."""
+"""Parts of protocol and provenance that are read -> the types they have."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,8 @@ class Measurement:
 
 LARGEST = 1 << 28
 """Bytes of a cell's rows in memory; a thousand rows of a long recipe are a tenth of it."""
+
+FIELDS = frozenset(one.name for one in fields(Measurement))
 
 Record = dict[str, Any]
 """A row as stored: the fields of ``Measurement`` with ``protocol`` and ``provenance`` as JSON."""
@@ -149,7 +150,6 @@ def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:
     import pyarrow.parquet as pq
 
     try:
-        # Not read_table: that imports pandas. Texts stay as the file has them, each once.
         # Not read_table: that imports pandas.
         file = pq.ParquetFile(pa.BufferReader(content))
         _bounded(file.metadata, len(content))
@@ -190,6 +190,10 @@ def _checksum(records: list[Record]) -> str:
     known: dict[str, str] = {}
 
     def written(value: Any) -> str:
+        if value is None:
+            return "null"
+        if type(value) is int or (type(value) is float and math.isfinite(value)):
+            return repr(value)
         if not isinstance(value, str):
             # A garbled file may hold types that JSON does not know; they are not what was written.
             return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr)
@@ -214,14 +218,14 @@ def _record(row: Measurement) -> Record:
 
 def _measurement(record: Record, said: dict[str, Any]) -> Measurement:
     """A row; ``said`` remembers what JSON says, which the rows of a cell mostly share."""
-    if lacking := [one.name for one in fields(Measurement) if one.name not in record]:
-        raise KeyError(f"there is no column {', '.join(lacking)}")
+    if lacking := FIELDS - record.keys():
+        raise KeyError(f"there is no column {', '.join(sorted(lacking))}")
     values = dict(record)
     for name in ("protocol", "provenance"):
         text = values[name]
         if text not in said:
-            said[text] = json.loads(text)
-        values[name] = copy.copy(said[text])
+            said[text] = _object(text)
+        values[name] = said[text]
     return Measurement(**values)
 
 
@@ -238,20 +242,22 @@ def _fault(row: Measurement) -> str:
         return f"the value of {row.metric} is {row.value!r}, no finite number"
     if not (row.seed is None or type(row.seed) is int):
         return f"the seed is {row.seed!r}, no whole number"
-    if not (isinstance(row.protocol, dict) and isinstance(row.provenance, dict)):
-        return "protocol and provenance are no objects"
-    return _odd(row.provenance)
-
-
-def _odd(provenance: dict[str, Any]) -> str:
-    """What of a provenance is of a type that its readers do not take."""
-    for name, kinds in PROVENANCE.items():
-        found = provenance.get(name)
-        if found is not None and type(found) not in kinds:
-            return f"{name} in its provenance is {type(found).__name__}"
-    for name in ("started", "ended"):
-        try:
-            datetime.fromisoformat(provenance.get(name) or "2026-01-01")
-        except ValueError:
-            return f"{name} in its provenance is no time"
     return ""
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A protocol or provenance from its JSON.
+
+    Raises:
+        ValueError: it is none, or a part of it is of a type that its readers do not take.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("protocol and provenance are no objects")
+    for name, kinds in PARTS.items():
+        part = found.get(name)
+        if part is not None and type(part) not in kinds:
+            raise ValueError(f"{name} is {type(part).__name__}")
+    for name in ("started", "ended"):
+        datetime.fromisoformat(found.get(name) or "2026-01-01")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,8 +44,11 @@ def verify(root: Path, rescore: Rescore | None = None) -> Iterator[Finding]:
         StoreError: there is no store, or the folder cannot be read.
     """
     found = inventory.scan(inventory.existing(root))
-    for cell in found.cells:
-        yield from _cell(cell, rescore)
+    if rescore:
+        looked: Iterator[list[Finding]] = (list(_cell(cell, rescore)) for cell in found.cells)
+    else:
+        looked = inventory.each(lambda cell: list(_cell(cell, None)), found.cells)
+    yield from chain.from_iterable(looked)
     for path in found.temporary:
         yield Finding(path, "warning", "temporary, of a writer that was killed: prune removes it")
     for path in found.odd:

@@ -15,7 +15,7 @@ from detbench.recipe.digest import digest, former
 from detbench.recipe.experiment import Cell
 from detbench.results import inventory
 from detbench.results.inventory import CellFiles
-from detbench.results.schema import Damaged, Measurement
+from detbench.results.schema import Damaged, Kind, Measurement
 from detbench.runner.job import CostCell
 from detbench.runner.names import Name, Names, Near
 
@@ -37,7 +37,7 @@ class Listed:
     """
 
     digest: str
-    kind: str
+    kind: Kind
     names: tuple[Name, ...]
     seed: int | None
     status: str
@@ -64,13 +64,13 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
     own = [name for name in tables if name.endswith(".toml")]
     wanted = {load.table(name).id for name in tables}
     found = inventory.scan(inventory.existing(root)).cells
-    measured = [(cell, *_rows(cell)) for cell in found if cell.measured]
-    seeds = sorted({rows[0].seed or 0 for _, rows, _ in measured if rows})
-    if not measured:
+    listed = list(inventory.each(_listed, (cell for cell in found if cell.measured)))
+    if not listed:
         return []
-    digests = [cell.digest for cell, _, _ in measured]
+    seeds = sorted({one.seed or 0 for one in listed})
+    digests = [one.digest for one in listed]
     known = Names(digests, seeds, own, root / "work" / "names.json")
-    listed = [_listed(cell, rows, said, known, wanted) for cell, rows, said in measured]
+    listed = [_named(one, known, wanted) for one in listed]
     known.save()
     order = known.order
     return sorted(listed, key=lambda one: (not one.names, order.get(one.digest, 0), one.digest))
@@ -95,25 +95,16 @@ def _rows(cell: CellFiles) -> tuple[list[Measurement], str]:
     return [], said
 
 
-def _listed(
-    cell: CellFiles,
-    rows: list[Measurement],
-    damage: str,
-    known: Names,
-    wanted: set[str],
-) -> Listed:
+def _listed(cell: CellFiles) -> Listed:
+    """A cell by its file alone; its rows are not kept, of which ten thousand fill the memory."""
+    rows, damage = _rows(cell)
     first = rows[0] if rows else None
     origin = first.provenance if first else {}
     values = {row.metric: row.value for row in rows}
-    places = known.places.get(cell.digest, [])
-    near, mended = (None, "")
-    if not places:
-        about = [cell.kind, cell.digest, origin.get("recipe")]
-        near, mended = known.remembered(about, lambda: _near(known, cell, origin))
     return Listed(
         digest=cell.digest,
         kind=cell.kind,
-        names=tuple(name for name in places if not wanted or name.table in wanted),
+        names=(),
         seed=first.seed if first else None,
         status=first.status if first else "damaged",
         reason=damage or (first.reason if first and first.status != "done" else ""),
@@ -122,18 +113,29 @@ def _listed(
         ended=str(origin.get("ended", ""))[:16].replace("T", " "),
         device=str(origin.get("device", "")),
         path=str(cell.measured),
-        near=near,
-        mended=mended,
     )
 
 
-def _near(known: Names, cell: CellFiles, origin: dict[str, Any]) -> tuple[Near | None, str]:
+def _named(one: Listed, known: Names, wanted: set[str]) -> Listed:
+    """A cell with its places, or what it is near to."""
+    if places := known.places.get(one.digest):
+        return replace(
+            one, names=tuple(name for name in places if not wanted or name.table in wanted)
+        )
+    path = Path(one.path)
+    about = [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+    near, mended = known.remembered(about, lambda: _near(known, one))
+    return replace(one, near=near, mended=mended)
+
+
+def _near(known: Names, cell: Listed) -> tuple[Near | None, str]:
     """The row that is nearest to a cell which is in no table, by its recipe, and what was mended
     since it was measured.
     """
     kind = Cell if cell.kind == "train-eval" else CostCell
+    rows, _ = _rows(inventory.cell(Path(cell.path).parent.parent, cell.kind, cell.digest))
     try:
-        recipe = kind.of_plain(origin.get("recipe"))
+        recipe = kind.of_plain(rows[0].provenance.get("recipe") if rows else None)
     except ValidationError:  # of a failed cell, which has none, or of another detbench
         return None, ""
     mended = former(recipe).get(cell.digest, "")

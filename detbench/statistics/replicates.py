@@ -58,6 +58,8 @@ class Resampling:
 
 
 RESAMPLING = Resampling()
+DRAWN_AT_ONCE = 20_000
+"""Numbers; their order is that of one replicate after the other, however many at once."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,13 @@ def draw(
     rng = np.random.default_rng(seed)
     count = images if groups is None else int(groups.max(initial=-1)) + 1
     counts = np.empty((count, replicates), np.uint16)
-    for column in range(replicates):
-        counts[:, column] = np.bincount(rng.integers(0, count, count), minlength=count)
+    together = max(1, DRAWN_AT_ONCE // max(count, 1))
+    for first in range(0, replicates, together):
+        columns = min(together, replicates - first)
+        chosen = rng.integers(0, count, (columns, count))
+        chosen += count * np.arange(columns)[:, None]
+        drawn = np.bincount(chosen.ravel(), minlength=columns * count)
+        counts[:, first : first + columns] = drawn.reshape(columns, count).T
     return counts if groups is None else counts[groups]
 
 

@@ -2,8 +2,8 @@
 
 Backbone, neck and a dense detector's towers are compiled in place, each by itself: what follows
 them (assignment, proposals, NMS) has shapes that depend on the data. Parameters, their names and
-checkpoints stay as they are, and results are equal up to rounding. The first passes take as long as
-compiling does: tens of seconds, once for each part and shape.
+checkpoints stay as they are. The first passes take as long as compiling does, once for each part
+and shape.
 """
 
 from __future__ import annotations

@@ -294,6 +294,7 @@ def test_a_file_of_a_larger_network_is_refused(detector: Any, tmp_path: Path) ->
         weights.initialise(detector, str(tmp_path / "a.pth"))
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_the_default_weights_are_timms_whatever_torchvision_has(detector: Any) -> None:
     assert spec("resnet50").weights == "timm:resnet50"
     with pytest.raises(WeightsError, match=r"timm:convnext_atto' are not on this machine"):
@@ -303,6 +304,7 @@ def test_the_default_weights_are_timms_whatever_torchvision_has(detector: Any) -
     assert "did you mean 'resnet50'?" in answer["timm:resnet5o"].problem
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_a_network_that_timm_does_not_have_is_said_when_planning() -> None:
     cells = [
         resolve.cell("gfl-r50", "smoke", overrides=[f'backbone={{kind="timm",name="{name}"}}']).cell

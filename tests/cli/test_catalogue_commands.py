@@ -97,6 +97,16 @@ def test_list_counts_what_is_measured_in_every_table_that_shares_it(tmp_path: Pa
     assert not any(measured[3:])
 
 
+def test_list_names_the_stores_that_come_with_the_project(tmp_path: Path) -> None:
+    """In a fresh clone nothing is in ``results`` itself, but in a folder of it."""
+    store_one(tmp_path / "results" / "a-machine", "FCOS + SCE", 2)
+    found = as_json("list")
+    assert not any(table["measured"] for table in found)
+    note = detbench("list").stdout.splitlines()[-1]
+    assert note.startswith("Stored too, 1 cells: tscode-table1 (smoke 1), tscode-table2 (smoke 1)")
+    assert note.endswith(f"--results {Path('results') / 'a-machine'}.")
+
+
 def test_list_datasets_says_what_is_missing() -> None:
     shapes, coco, voc, faces, many = as_json("list", "datasets")
     assert (shapes["id"], shapes["found"]) == ("shapes", True)

@@ -177,3 +177,36 @@ def test_bad_input(call: Call, tmp_path: Path, words: list[str], said: str) -> N
     assert err.startswith(f"detbench: {said}")
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_all_faults_of_a_file_are_said_at_once_and_its_images_are_read(
+    call: Call, tmp_path: Path
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (100, 80)).save(tmp_path / name)
+    (tmp_path / "c.jpg").write_bytes(b"no image")
+    sizes = ((100, 80), (60, 80), (10, 10), (10, 10))
+    images = [
+        {"id": i, "width": w, "height": h, "file_name": f"{'abcd'[i]}.jpg"}
+        for i, (w, h) in enumerate(sizes)
+    ]
+    wrong = ((0, 1, [5, 5, 9, 9]), (0, 7, [5, 5, 9, 9]), (9, 1, [5, 5, 9, 9]))
+    wrong += ((0, 1, [-5, 0, 20, 20]), (0, 1, [5, 5, 0, 20]), (0, 1, "no box"))
+    annotations = [
+        {"id": i, "image_id": image, "category_id": category, "bbox": box}
+        for i, (image, category, box) in enumerate(wrong)
+    ]
+    content = {"images": images, "annotations": annotations}
+    content["categories"] = [{"id": 1, "name": "one"}]
+    (tmp_path / "ann.json").write_text(json.dumps(content))
+    code, out, _ = call("check", "coco:ann.json:.", "--format", "json")
+    assert code == 1
+    [report] = json.loads(out)
+    assert (report["images"], report["objects"], report["decoded"]) == (4, 1, 3)
+    said = [
+        *("category_id 7", "image 9, which", "bbox 'no box'", "outside their image"),
+        *("have no area", "d.jpg is not there", "b.jpg is 100x80", "c.jpg is damaged"),
+    ]
+    assert len(report["problems"]) == len(said)
+    for problem, words in zip(report["problems"], said, strict=True):
+        assert words in problem

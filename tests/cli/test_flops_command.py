@@ -78,9 +78,3 @@ def test_mistakes_are_one_line(run, arguments, message):
     assert out == ""
     assert len(err.splitlines()) == 1
     assert message in err
-
-
-def test_the_whole_catalogue_in_one_call(run):
-    code, out, err = run("--format", "json")
-    assert code == 0, err
-    assert len(json.loads(out)) >= 300

@@ -65,6 +65,7 @@ def store(folder: Path, rows: str = "FCOS,ATSS", *settings: str) -> dict[str, pl
     return {task.label: task for task in made.tasks}
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_cells_of_a_mended_option_are_missing_told_why_and_run_again(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

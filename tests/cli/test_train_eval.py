@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import Call
+from made_detectors import Made, detect, scenes
 from no_torch import NoTorch
 
 from detbench.evaluation import results
+from detbench.evaluation.coco import evaluate
+from detbench.recipe.experiment import Evaluation
 from detbench.training import loop
 
 SETTINGS = (
@@ -94,6 +98,31 @@ def test_eval_of_a_file(call: Call, tmp_path: Path) -> None:
     assert "AP50,AP55,AP60" in out
     code, out, _ = call("eval", "--results", "found.json.gz", "--dataset", "coco:ann.json:nowhere")
     assert (code, f"{ap:.2f}" in out) == (0, True)
+
+
+def test_each_class_is_scored_as_if_it_were_alone(call: Call, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ground, hard = scenes(rng, 12)
+    for image in ground["images"]:
+        image |= {"width": 700, "height": 700, "file_name": f"{image['id']}.jpg"}
+    found = detect(rng, ground, hard, Made())
+    (tmp_path / "ann.json").write_text(json.dumps(ground))
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    words = ("--results", "found.json", "--annotations", "ann.json", "--by-class")
+    code, out, _ = call("eval", *words, "--format", "json")
+    assert code == 0
+    whole, *classes = json.loads(out)["rows"]
+    assert [one["name"] for one in classes] == [one["name"] for one in ground["categories"]]
+    for category, row in zip(ground["categories"], classes, strict=True):
+        alone = [one for one in found if one["category_id"] == category["id"]]
+        kept = [one for one in ground["annotations"] if one["category_id"] == category["id"]]
+        only = {**ground, "annotations": kept, "categories": [category]}
+        known = evaluate(only, alone, Evaluation(), "pycocotools")
+        for metric in ("AP", "AP50", "APs", "ARl"):
+            value = known[metric]
+            assert row[metric] == (None if value is None else pytest.approx(100 * value))
+    aps = [row["AP"] for row in classes if row["AP"] is not None]
+    assert whole["AP"] == pytest.approx(sum(aps) / len(aps))
 
 
 def test_scoring_a_file_never_imports_torch(tmp_path: Path, no_torch: NoTorch) -> None:

@@ -296,6 +296,7 @@ def test_weights_are_looked_at_before_anything_runs(
     assert not (tmp_path / "store" / "work").exists()
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_a_file_that_fits_some_rows_is_said_before_they_start(call: Call, tmp_path: Path) -> None:
     """By ``check`` and by ``run``, of exactly the rows that it does not fit; the others run."""
     tiny = ("data.size=48", "data.train=4", "data.val=2", "training.input.short=48")

@@ -7,10 +7,13 @@ have to read one fails, and a copy from memory that waits is seen. Backward need
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import torch
+from alike import unlike
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -24,7 +27,21 @@ from detbench.structures import Targets
 
 MATCHED = ("defcn-r50",)
 """Which places teach is found in memory, from all images together."""
-DENSE = [name for name in load.detectors() if isinstance(load.detector(name).detector, Dense)]
+
+
+def lights() -> dict[str, Dense]:
+    """Light dense detectors of the catalogue."""
+    light = load.profile("smoke").light
+    assert light is not None
+    named = {name: load.detector(name).detector for name in load.detectors()}
+    found = {name: lighten(spec, light) for name, spec in named.items()}
+    return {name: spec for name, spec in found.items() if isinstance(spec, Dense)}
+
+
+LIGHTS = lights()
+UNLIKE = unlike(LIGHTS, but=("backbone",))
+DENSE = sorted(UNLIKE.keys() | unlike({name: one.backbone for name, one in LIGHTS.items()}).keys())
+"""One for each unlike rest, and one with each unlike backbone."""
 
 
 class Copies(TorchDispatchMode):
@@ -45,14 +62,11 @@ class Copies(TorchDispatchMode):
 
 def losses(name: str, wait: bool = False, epoch: float = 0.0) -> list[str]:
     """What the losses of a light detector wait for."""
-    light = load.profile("smoke").light
-    assert light is not None
-    spec = lighten(load.detector(name).detector, light)
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 30.0], [20.0, 4.0, 60.0, 60.0]]), torch.zeros(0, 4)]
     labels = [torch.tensor([0, 2]), torch.zeros(0, dtype=torch.int64)]
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.device("cuda"):
-            detector: Any = build_detector(spec, 3)
+            detector: Any = build_detector(LIGHTS[name], 3)
             images = torch.zeros(2, 3, 128, 128)
         targets = Targets.pad(boxes, labels, torch.tensor([[128, 128]] * 2)).to("cuda")
         with Copies() as copies:
@@ -78,6 +92,18 @@ def test_losses_read_nothing_from_the_device(
         assert [one.partition(" from ")[2] for one in waited] == ["cuda:0 to cpu"]
     else:
         assert waited == []
+
+
+def test_every_kind_of_part_is_looked_at() -> None:
+    """Every option that a dense detector of the catalogue has, by its kind."""
+
+    def kinds(names: Iterable[str]) -> set[str]:
+        texts = (LIGHTS[name].model_dump_json() for name in names)
+        return {found for text in texts for found in re.findall(r'"\w+":{"kind":"[\w-]+"', text)}
+
+    assert set(DENSE) >= set(MATCHED)
+    assert kinds(DENSE) == kinds(LIGHTS)
+    assert len(kinds(DENSE)) > 30
 
 
 def test_a_wait_is_seen() -> None:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import pytest
 from detbench import temporary
 from detbench.errors import StoreError
 from detbench.results import files, inventory, prune
+from detbench.results import merge as merging
 from detbench.results.files import Lock, cells_lock, write_atomic
 from detbench.results.merge import merge
 from detbench.results.merge_work import REPLACED, merge_work
@@ -139,21 +140,21 @@ def test_writing_a_cell_waits_for_whoever_writes(
     assert merged(ours, theirs) == ["replaced"]
 
 
-def test_a_cell_that_was_written_meanwhile_is_decided_again(tmp_path: Path) -> None:
+def test_a_cell_that_was_written_meanwhile_is_decided_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours, theirs = Store(tmp_path / "a"), store(tmp_path / "b", 0.2, None)
-    other = {**{"b" * 64: 0.5}}
-    for digest, value in other.items():
-        theirs.add([Measurement(digest, "train-eval", "AP", value, "fraction", seed=0)], [])
+    take = merging.locked
 
-    def between() -> Iterator[str]:
-        for one in merge(ours.root, theirs.root):
-            yield one.action
-            if one.digest == A:  # a run here ends before the next is looked at
-                row = Measurement("b" * 64, "train-eval", "AP", 0.7, "fraction", seed=0)
-                ours.add([row], [])
+    def after_another(lock: Lock) -> AbstractContextManager[None]:
+        ours.add([Measurement(A, "train-eval", "AP", 0.7, "fraction", seed=0)], [])
+        return take(lock)
 
-    assert list(between()) == ["copied", "kept"]
-    stored = ours.get("b" * 64)
+    monkeypatch.setattr(merging, "locked", after_another)
+    assert merged(ours, theirs) == ["replaced"]
+    ours.discard(A)
+    assert merged(ours, theirs, take=False) == ["kept"]
+    stored = ours.get(A)
     assert stored is not None
     assert stored.value("AP") == 0.7
 

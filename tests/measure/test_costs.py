@@ -1,14 +1,19 @@
 """The catalogue's GFLOPs and parameters against every published figure and MMDetection's own."""
 
+import io
 import itertools
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from commands import exit_code
 
 from detbench.assembly import build_detector
 from detbench.errors import RecipeError
+from detbench.measure import catalogue as catalogue_of
 from detbench.measure import flops, meta, parameters
 from detbench.measure.catalogue import Cost, costs, subjects
 from detbench.recipe import load
@@ -24,10 +29,32 @@ def on_meta(spec: Detector) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> list[Cost]:
+def everything() -> tuple[list[Cost], list[dict[str, Any]]]:
+    """The whole catalogue, in one call of the command: what it counted, and what it printed."""
+    counted: list[Cost] = []
+    printed = io.StringIO()
+
+    def remembered(*given: Any) -> list[Cost]:
+        counted.extend(costs(*given))
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr(catalogue_of, "costs", remembered)
+        assert exit_code("flops", "--format", "json") == 0
+    return counted, json.loads(printed.getvalue())
+
+
+@pytest.fixture(scope="module")
+def catalogue(everything) -> list[Cost]:
     """Everything that figures are published of."""
-    known = [subject for subject in subjects([]) if subject.published.keys() & METRICS]
-    return costs(known, (1280, 800), "mmdet")
+    return [cost for cost in everything[0] if cost.subject.published.keys() & METRICS]
+
+
+def test_the_whole_catalogue_in_one_call(everything):
+    counted, printed = everything
+    assert len(printed) == len(counted) >= 300
+    for cost, one in zip(counted, printed, strict=True):
+        assert one["gflops"] == (cost.count.gflops if cost.count else None)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from detbench.report.differences import Bench, Change
 from detbench.report.formats import csv
 from detbench.report.formats.json import to_json
 from detbench.report.results import TableResults
+from detbench.results import prune
+from detbench.results.merge import merge
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 from detbench.runner.plan import Plan
@@ -206,10 +208,14 @@ def test_detections_are_not_needed_for_what_is_kept(tmp_path: Path, store: Store
     more = Bench(plan, store, ("AP75", "AP")).changes()
     [only] = store.derived("replicates").glob(f"{plan.rows[0].train[0].digest}-*")
     assert json.loads(only.read_bytes())["kept"]["value"]["draws"].keys() == {"AP", "APs", "AP75"}
-    for path in store.cells.glob("*.detections.json.gz"):
-        path.unlink()
-    differences.CACHE.memory.clear()
-    assert Bench(plan, store, ("AP75", "AP")).changes() == more
+    items = list(prune.plan(store.root, detections=True))
+    assert [one.action for one in prune.carry_out(store.root, items)] == ["delete"] * 5
+    assert not list(store.cells.glob("*.detections.json.gz"))
+    copy = Store(tmp_path / "copy")
+    assert {one.action for one in merge(copy.root, store.root)} == {"copied"}
+    for one in (store, copy):
+        differences.CACHE.memory.clear()
+        assert Bench(plan, one, ("AP75", "AP")).changes() == more
     lacking = Bench(plan, store, ("AP90",)).changes()["FCOS, deeper"]
     assert lacking.reason == "FCOS, deeper: no detections are stored"
 
@@ -248,7 +254,7 @@ def test_a_store_that_cannot_be_written_is_reported_all_the_same(
 ) -> None:
     plan = planned(tmp_path)
     fill_all(store, plan)
-    (store.root / "work").write_text("in the way")
+    (store.root / "derived").write_text("in the way")
     assert Bench(plan, store, replicates=200).changes()["GFL"].found
 
 

@@ -137,7 +137,7 @@ def test_they_are_computed_once_for_the_same_detections(
 def test_a_store_that_cannot_be_written_still_answers(tmp_path: Path) -> None:
     plan = planned()
     fill(tmp_path, plan, 1)
-    (tmp_path / "work").write_text("in the way")
+    (tmp_path / "derived").write_text("in the way")
     [first, *_] = ablation.payload(TableResults(plan, Store(tmp_path)))["rows"]
     assert first["measured"]["E_loc"] == 0.0
 

@@ -22,6 +22,9 @@ from detbench.runner.options import Options
 from detbench.runner.plan import Task
 from detbench.runner.run import Outcome, run
 
+pytestmark = pytest.mark.usefixtures("modules_forked")
+"""Cells are forked; their workers are started as ever."""
+
 
 def task(*changes: str) -> Task:
     cell = resolve.cell("fcos-r50", "smoke", 0, (*SMALL, *changes)).cell

@@ -32,6 +32,7 @@ from detbench.runner.plan import Task
 from detbench.runner.run import Outcome, run
 
 SCRIPT = str(Path(__file__).with_name("stub_run.py"))
+pytestmark = pytest.mark.usefixtures("modules_forked")
 
 
 @pytest.fixture

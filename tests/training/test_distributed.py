@@ -98,22 +98,25 @@ def assert_close(one: Path, other: Path, iterations: int = 4, tolerance: float =
     assert [x["score"] for x in a] == pytest.approx([x["score"] for x in b], rel=1e-3)
 
 
+ODD = ("data.train=10", "training.iterations=3")
+"""An epoch, whose last batch is of two images."""
+
 CASES = {
     "dense": ("gfl-r50",),
     "batch norm": ("fcos-r50", *LIVE),
-    "totals": ("ddod-r50", "data.train=10", *STEADY),
+    "totals": ("ddod-r50", *ODD, *STEADY),
     "soft targets": ("tood-r50", "detector.assignment.both.warmup=1", *STEADY),
-    "mixture": ("paa-r50", "data.train=10", *STEADY),
-    "learnt prior": ("autoassign-r50", "data.train=10", *STEADY),
-    "weights": ("dw-r50", "data.train=10", *STEADY),
-    "matched": ("defcn-r50", "data.train=10", *STEADY),
+    "mixture": ("paa-r50", *ODD, *STEADY),
+    "learnt prior": ("autoassign-r50", *ODD, *STEADY),
+    "weights": ("dw-r50", *ODD, *STEADY),
+    "matched": ("defcn-r50", *ODD, *STEADY),
     "guided": ("gflv2-r50", "training.iterations=2", *STEADY),
     "transported": ("ota-r50", "training.iterations=2", *STEADY),
     "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
-    "rest": ("retinanet-r50", "data.train=10", *STEADY),
+    "rest": ("retinanet-r50", *ODD, *STEADY),
     "regions": ("faster-rcnn-r50", *STEADY),
     "two heads": ("double-head-ext-r50", "training.iterations=2", *APART),
-    "two sets": ("decoupled-rcnn-r50", "data.train=10", *STEADY),
+    "two sets": ("decoupled-rcnn-r50", *ODD, *STEADY),
     "in parts": (
         *("ddod-r50", "training.batch=7", "training.accumulate=2", "training.iterations=2"),
         *STEADY,

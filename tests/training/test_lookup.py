@@ -39,6 +39,7 @@ def test_a_process_of_its_own_tells_of_names(found: dict[str, Answer]) -> None:
     assert (found["resnet50.a1_in1k"].origin, found["resnet50.a1_in1k"].cached) == ("timm", False)
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_networks_of_timms_that_cannot_be_made_are_said_before_anything_runs() -> None:
     """All in one process, and those that can be are not."""
     cells = []

@@ -22,7 +22,7 @@ from typing import Any
 
 from detbench import __version__
 from detbench.recipe.digest import training
-from detbench.results.files import write_atomic
+from detbench.results.files import private, write_atomic
 from detbench.results.merge_work import KEPT
 from detbench.results.store import Store
 from detbench.runner.job import COSTS, JOB, CostJob, TrainJob
@@ -157,4 +157,4 @@ def measured(store: Store, job: TrainJob | CostJob) -> list[Path]:
 def _scratch(store: str) -> Path:
     """The node's own folder for one results folder of a driver."""
     name = hashlib.sha256(store.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"detbench-{os.getuid()}" / name
+    return private(Path(tempfile.gettempdir()) / f"detbench-{os.getuid()}") / name
