@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ def _server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def modules_forked(_server: Any) -> Iterator[None]:
-    """Cells, and whatever else detbench starts in Python, are forked, with torch imported."""
+def modules_forked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Cells, and whatever else detbench starts in Python, are forked, with torch imported; where
+    the system is not Linux they are started as ever.
+    """
     import forked
 
-    with forked.modules_forked(_server):
+    forks = sys.platform == "linux"
+    with forked.modules_forked(request.getfixturevalue("_server")) if forks else nullcontext():
         yield
 
 

@@ -103,7 +103,8 @@ class Server:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.wait(20)
+        self._process.kill()
+        self._process.wait()
 
 
 def _words(args: Any) -> list[str]:
