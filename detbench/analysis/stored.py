@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,9 +10,12 @@ from detbench.analysis import engine, files, kinds, sheet, subjects, summary
 from detbench.analysis.files import Entry, Looked
 from detbench.analysis.kind import Kind
 from detbench.analysis.subjects import Subject
+from detbench.errors import DataError
 from detbench.report.figures.source import Picture
 from detbench.report.results import TableResults
 from detbench.report.table import Sheet
+
+log = logging.getLogger("detbench")
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,12 @@ def of_table(results: TableResults) -> list[Shown]:
         for row in results.plan.rows
         if row.train and not row.same
     ]
-    requests = _requests(entries, rows, results)
-    return [_shown(request, results.plan.table.id) for request in requests]
+    try:
+        requests = _requests(entries, rows, results)
+        return [_shown(request, results.plan.table.id) for request in requests]
+    except DataError as error:
+        log.warning("warning: %s: analyses are not shown: %s", results.plan.table.id, error)
+        return []
 
 
 def _requests(
