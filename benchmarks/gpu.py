@@ -13,7 +13,6 @@ fails, stands there with the reason; nothing is left out silently. Exit code 1 w
     detectors    forward, losses and detections of every detector, light, against the CPU (float32)
     precisions   losses of every detector in bf16 and fp16 against float32
     resume       a training that is stopped and goes on, against one that is not
-    processes    two processes of one training on one device, by gloo
     speed        R50 detectors at 1280x800 beside torchvision's: inference and training steps, fp32,
                  bf16, channels-last, torch.compile
     latency      rows of tscode-table1 by ``detbench latency``, kept for ``report --latency``
@@ -126,7 +125,6 @@ STEPS = (
     Step("detectors", gpu_checks.detectors, 60),
     Step("precisions", gpu_checks.precisions, 40),
     Step("resume", gpu_checks.resume, 40),
-    Step("processes", gpu_checks.processes, 20),
     Step("speed", timings, 150),
     Step("latency", latency, 45),
     Step("cells", cells, 120),

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timed import ROOT, Late, Run, started
+from timed import Run, started
 from torch import Tensor
 
 from detbench.assembly import build_detector
@@ -218,28 +215,3 @@ def resume(run: Run) -> dict[str, Any]:
     equal = all(torch.equal(x, files[1][key]) for key, x in files[0].items())
     wrong = [] if equal and len(ours) == len(theirs) == length else ["weights"]
     return {"stopped": stopped, "equal": equal, "losses": [ours[-1], theirs[-1]], "wrong": wrong}
-
-
-def processes(run: Run) -> dict[str, Any]:
-    """Two processes on one device by gloo have the gradients of one with the whole batch."""
-    port = 20000 + os.getpid() % 20000
-    base = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": "2"}
-    base |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    where = "cuda:0" if run.device.type == "cuda" else "cpu"
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [sys.executable, str(Path(__file__).with_name("gpu_pair.py")), where]
-    both = [
-        subprocess.Popen(command, env={**base, "RANK": str(rank)}, **pipes) for rank in range(2)
-    ]
-    try:
-        said = [one.communicate(timeout=max(1.0, run.left)) for one in both]
-    except subprocess.TimeoutExpired as error:
-        raise Late from error
-    finally:
-        for one in both:
-            one.kill()
-    if any(one.returncode for one in both):
-        raise RuntimeError(said[0][1][-1500:] + said[1][1][-1500:])
-    found = [json.loads(out.splitlines()[-1]) for out, _ in said]
-    wrong = [str(one["rank"]) for one in found if one["loss"] > 1e-4 or one["gradient"] > 1e-3]
-    return {"processes": found, "wrong": wrong}
