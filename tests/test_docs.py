@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,18 @@ def test_recipes_shown_are_valid(page: str, code: str, tmp_path: Path) -> None:
         assert all(row.cell is not None for row in rows)
     else:
         assert resolve.cell(str(path), "smoke").cell is not None
+
+
+def test_the_notebooks_lines_run_in_a_clone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """README's Python: the last line is what a notebook shows."""
+    monkeypatch.chdir(ROOT)
+    [code] = [code for page, code in blocks("python") if page == "README.md"]
+    *lines, last = ast.parse(code).body
+    assert isinstance(last, ast.Expr)
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(lines, []), "README.md", "exec"), names)
+    shown = eval(compile(ast.Expression(last.value), "README.md", "eval"), names)
+    assert 30 < shown.loc["FCOS", 0] < 50  # AP in percent, of a row and a seed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
