@@ -16,7 +16,7 @@ from detbench.cli import main as entry
 from detbench.errors import CellFailed, DataError, RecipeError
 
 RUN = CliRunner()
-STORED = Path(__file__).parents[2] / "results" / "2026-11-20-smoke-two-cores"
+STORED = Path(__file__).parents[2] / "results" / "2026-11-28-smoke-two-cores"
 """Committed measurements."""
 
 
