@@ -7,6 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detbench.ops.halving import HalvingConv2d
+
 
 class Fpn(nn.Module):
     """Top-down pyramid (Lin et al. 2017), optionally with PANet's bottom-up path.
@@ -44,11 +46,9 @@ class Fpn(nn.Module):
             first = inputs[-1] if extra == "input" else channels
             for index in range(self.extra_count):
                 source = first if index == 0 else channels
-                self.extra.append(nn.Conv2d(source, channels, 3, stride=2, padding=1))
+                self.extra.append(HalvingConv2d(source, channels))
         steps = len(inputs) - 1 if paths == "pafpn" else 0
-        self.down = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(steps)
-        )
+        self.down = nn.ModuleList(HalvingConv2d(channels, channels) for _ in range(steps))
         self.second = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=1) for _ in range(steps)
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from detbench.ops.deformable import DeformConv2d
+from detbench.ops.halving import HalvingConv2d
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class ConvUnit(nn.Module):
             assert self.offset.bias is not None
             nn.init.zeros_(self.offset.bias)
             self.conv = DeformConv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
+        elif stride == 2 and kernel > 1:
+            self.conv = HalvingConv2d(inputs, outputs, kernel, bias)
         else:
             self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
         start(self.conv.weight, style.init)

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from detbench.ops.halving import HalvingConv2d
 from detbench.stages.convolution import ConvStyle, ConvUnit
 from detbench.stages.features.pyramid import Pyramid
 
@@ -49,7 +50,7 @@ class Sce(nn.Module):
         self.above: nn.Conv2d | None = None
         self.channels = channels
         if next_level:
-            self.above = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+            self.above = HalvingConv2d(channels, channels)
             nn.init.xavier_uniform_(self.above.weight)
             assert self.above.bias is not None
             nn.init.zeros_(self.above.bias)
