@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from detbench.data.kind import SPLITS, DataSet, Entry, Split
-from detbench.recipe.model import Positive
+from detbench.recipe.model import ImageSide, Positive
 
 if TYPE_CHECKING:
     from detbench.data import Dataset
 
+Scenes = Annotated[int, Field(gt=0, le=10**7)]
+"""To list more takes all memory before the first is drawn."""
 _PROTOCOLS = {1: "detbench.evaluation.widerface", 15: "detbench.evaluation.openimages"}
 _SAID = {1: ", one class", 15: ", in families"}
 
@@ -37,9 +41,9 @@ class Shapes(DataSet):
     added: ClassVar[frozenset[str]] = frozenset({"classes"})
 
     kind: Literal["shapes"]
-    size: Positive = 512
-    train: Positive = 4000
-    val: Positive = 500
+    size: ImageSide = 512
+    train: Scenes = 4000
+    val: Scenes = 500
     variant: Literal["full", "easy", "covered"] = "full"
     version: Positive = 1
     scenes: Literal["by-seed"] | None = None

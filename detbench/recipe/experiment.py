@@ -9,8 +9,14 @@ from pydantic import Field, model_validator
 from detbench.data.kinds import Data
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Detector
-from detbench.recipe.model import Fraction, Positive
+from detbench.recipe.model import Fraction, ImageSide, Positive
 
+Batch = Annotated[int, Field(gt=0, le=2**16)]
+"""Images at once: of more not even the pixels fit into a machine."""
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+Iterations = Annotated[int, Field(ge=0, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What every generator takes."""
 NotNegative = Annotated[float, Field(ge=0)]
 LayerDecay = Annotated[float, Field(gt=0, le=1)]
 
@@ -32,11 +38,11 @@ class Input(Spec):
 
     added: ClassVar[frozenset[str]] = frozenset({"draw", "sampling"})
 
-    short: tuple[Positive, ...] = (800,)
-    long: Positive = 1333
+    short: tuple[ImageSide, ...] = (800,)
+    long: ImageSide = 1333
     draw: Literal["listed", "range"] = "listed"
     flip: Fraction = 0.5
-    multiple: Positive = 32
+    multiple: Annotated[int, Field(gt=0, le=2**12)] = 32
     sampling: Literal["images", "classes"] = "images"
 
     @model_validator(mode="after")
@@ -65,7 +71,7 @@ class Sgd(Spec):
     added: ClassVar[frozenset[str]] = frozenset({"layer_decay"})
 
     kind: Literal["sgd"]
-    lr: Annotated[float, Field(gt=0)]
+    lr: Rate
     momentum: NotNegative = 0.9
     weight_decay: NotNegative = 1e-4
     decay_norms: bool = True
@@ -84,7 +90,7 @@ class AdamW(Spec):
     added: ClassVar[frozenset[str]] = frozenset({"layer_decay"})
 
     kind: Literal["adamw"]
-    lr: Annotated[float, Field(gt=0)]
+    lr: Rate
     weight_decay: NotNegative = 0.05
     layer_decay: LayerDecay = 1.0
 
@@ -95,7 +101,7 @@ class Steps(Spec):
     kind: Literal["steps"]
     drops: tuple[Annotated[float, Field(gt=0)], ...] = (8, 11)
     gamma: NotNegative = 0.1
-    warmup_iterations: Annotated[int, Field(ge=0)] = 500
+    warmup_iterations: Iterations = 500
     warmup_ratio: NotNegative = 0.001
 
 
@@ -111,7 +117,7 @@ class Cosine(Spec):
     kind: Literal["cosine"]
     period: Annotated[float, Field(gt=0)] | None = None
     least: Fraction = 0.0
-    warmup_iterations: Annotated[int, Field(ge=0)] = 500
+    warmup_iterations: Iterations = 500
     warmup_ratio: NotNegative = 0.001
 
 
@@ -160,10 +166,10 @@ class Training(Spec):
     undigested: ClassVar[frozenset[str]] = frozenset({"reference_batch", "checkpoint_every"})
     added: ClassVar[frozenset[str]] = frozenset({"accumulate", "compile"})
 
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Rate | None = None
     iterations: Positive | None = None
-    batch: Positive = 16
-    accumulate: Positive = 1
+    batch: Batch = 16
+    accumulate: Batch = 1
     input: Input = Input()
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="kind")]
     schedule: Annotated[Steps | Cosine | OneCycle, Field(discriminator="kind")] = Steps(
@@ -176,7 +182,7 @@ class Training(Spec):
     compile: bool = False
     weights: Annotated[str, Field(min_length=1)] = "default"
     weights_content: str | None = None
-    reference_batch: Positive = 16
+    reference_batch: Batch = 16
     checkpoint_every: Annotated[float, Field(gt=0)] = 600.0
 
     @property
@@ -218,7 +224,7 @@ class Evaluation(Spec):
 
     max_detections: Positive = 100
     area_scale: Annotated[float, Field(gt=0)] = 1.0
-    batch: Positive = 1
+    batch: Batch = 1
     limit: Positive | None = None
     compile: bool = False
 
@@ -250,7 +256,7 @@ class Cell(Spec):
     data: Data
     training: Training
     evaluation: Evaluation
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @property
     def masks(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from detbench.recipe.base import Option, Spec
-from detbench.recipe.model import Positive, Weight
+from detbench.recipe.model import Depth, Weight, Width
 from detbench.recipe.roi import RoiAlign
 from detbench.recipe.scaling import Scaling, kept
 
@@ -23,8 +23,8 @@ class MaskFcn(Option):
     scaling: ClassVar[Scaling] = {"channels": "roi", **kept("depth")}
 
     kind: Literal["fcn"]
-    depth: Positive = 4
-    channels: Positive = 256
+    depth: Depth = 4
+    channels: Width = 256
 
 
 class Mask(Spec):

@@ -9,7 +9,18 @@ from pydantic import Field, model_validator
 from detbench.recipe.base import Custom, Option, Revision, Spec
 from detbench.recipe.scaling import Scaling, kept
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=10**9)]
+"""A number of things; no machine comes near the bound."""
+Width = Annotated[int, Field(gt=0, le=2**16)]
+"""Channels: a 3x3 convolution of twice as many at both ends would not fit into 300 GB."""
+Depth = Annotated[int, Field(gt=0, le=1000)]
+"""Layers one after another."""
+Levels = Annotated[int, Field(gt=0, le=12)]
+"""Of a pyramid: the coarsest of a dozen has one cell for 16,384 pixels."""
+Cells = Annotated[int, Field(gt=0, le=256)]
+"""A side of a pooled map, or points along a side of its cells."""
+ImageSide = Annotated[int, Field(ge=8, le=2**14)]
+"""Pixels of an image: of fewer no object is left, and more fit into no memory."""
 Weight = Annotated[float, Field(ge=0)]
 Init = Literal["he"]
 """How hidden convolutions of heads start: ``he``, by what keeps the variance of what passes (He et
@@ -56,14 +67,14 @@ class ResNet(Option):
     kind: Literal["resnet"]
     depth: Literal[10, 18, 34, 50, 101, 152]
     style: Literal["pytorch", "caffe"] = "pytorch"
-    groups: Positive = 1
-    base_width: Positive = 64
+    groups: Width = 1
+    base_width: Width = 64
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
     norm: Literal["frozen", "eval", "batch"] = "eval"
     width: Annotated[float, Field(gt=0, le=1)] = 1.0
     deformable: Literal["none", "v1", "v2"] = "none"
     deformable_stages: DeformableStages = (3, 4, 5)
-    blocks: tuple[Positive, Positive, Positive, Positive] | None = None
+    blocks: tuple[Depth, Depth, Depth, Depth] | None = None
     weights: str | None = None
 
     @model_validator(mode="after")
@@ -147,9 +158,9 @@ class Fpn(Option):
     scaling: ClassVar[Scaling] = {"channels": "channels", "first": "first", "levels": "levels"}
 
     kind: Literal["fpn"]
-    channels: Positive = 256
+    channels: Width = 256
     first: Annotated[int, Field(ge=2, le=5)] = 3
-    levels: Positive = 5
+    levels: Levels = 5
     extra: Literal["input", "output", "pool"] = "output"
     relu_before_extra: bool = False
     paths: Literal["top-down", "pafpn"] = "top-down"
@@ -180,9 +191,9 @@ class CustomNeck(Custom):
         channels, first, levels: as of ``fpn``.
     """
 
-    channels: Positive = 256
+    channels: Width = 256
     first: Annotated[int, Field(ge=2, le=5)] = 3
-    levels: Positive = 5
+    levels: Levels = 5
 
 
 Neck = Annotated[Fpn | CustomNeck, Field(discriminator="kind")]
@@ -232,8 +243,8 @@ class Anchors(Option):
 
     kind: Literal["anchors"]
     size: Annotated[float, Field(gt=0)] = 8.0
-    scales: Positive = 1
-    octaves: Positive = 1
+    scales: Cells = 1
+    octaves: Cells = 1
     multiples: Annotated[tuple[Side, ...], Field(min_length=1)] | None = None
     ratios: tuple[Side, ...] = (1.0,)
     offset: Fraction = 0.0
@@ -314,7 +325,7 @@ class DistributionCoding(Option):
     scaling: ClassVar[Scaling] = kept("bins")
 
     kind: Literal["distribution"]
-    bins: Positive = 16
+    bins: Width = 16
     per_level_scale: bool = True
 
 

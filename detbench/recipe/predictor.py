@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from detbench.recipe.base import Custom, Option, Task
-from detbench.recipe.model import Init, Positive
+from detbench.recipe.model import Init, Positive, Width
 from detbench.recipe.scaling import Scaling, kept
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -56,7 +56,7 @@ class DistributionGuided(Prediction):
     kind: Literal["distribution-guided"]
     top: Positive = 4
     mean: bool = True
-    hidden: Positive = 64
+    hidden: Width = 64
 
 
 class Aligned(Prediction):
@@ -100,7 +100,7 @@ class MaxFilter(Prediction):
     scaling: ClassVar[Scaling] = {"init": "init", **kept("prior", "neighbours", "kernel")}
 
     kind: Literal["max-filter"]
-    neighbours: Annotated[int, Field(ge=0)] = 1
+    neighbours: Annotated[int, Field(ge=0, le=12)] = 1
     kernel: Literal[1, 3, 5, 7] = 3
     norm: Literal["gn", "none"] = "gn"
     conv_bias: bool = True

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from detbench.recipe.base import Custom, Option, Spec
-from detbench.recipe.model import Anchors, Fraction, Init, Positive, Weight
+from detbench.recipe.model import Anchors, Fraction, Init, Positive, Weight, Width
 from detbench.recipe.scaling import Scaling, kept
 
 
@@ -41,7 +41,7 @@ class Rpn(Spec):
         **kept("positive", "negative", "min_positive", "samples", "fraction", "border", "beta"),
     }
 
-    channels: Positive = 256
+    channels: Width = 256
     anchors: Anchors = Anchors(kind="anchors", size=8.0, ratios=(0.5, 1.0, 2.0))
     positive: Fraction = 0.7
     negative: Fraction = 0.3
@@ -120,7 +120,7 @@ class Proposals(Option):
     nms: Fraction = 0.7
     train_count: Positive = 1000
     test_count: Positive = 1000
-    images: Annotated[int, Field(ge=2)] | None = None
+    images: Annotated[int, Field(ge=2, le=10**6)] | None = None
     positive: Fraction = 0.5
     negative: Fraction = 0.5
     sampler: Annotated[RandomSampler | PositiveSampler, Field(discriminator="kind")] = (

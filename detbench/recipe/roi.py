@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from detbench.recipe.base import Custom, Option, PerTaskSpec, Spec
-from detbench.recipe.model import Fraction, Positive, Views, Weight
+from detbench.recipe.model import Cells, Depth, Fraction, Positive, Views, Weight, Width
 from detbench.recipe.scaling import Scaling, kept
 
 Stds = tuple[float, float, float, float]
@@ -57,9 +57,9 @@ class RoiAlign(Option):
     scaling: ClassVar[Scaling] = {"size": "pool", **kept("scale", "samples")}
 
     kind: Literal["roi-align"]
-    size: Positive = 7
+    size: Cells = 7
     scale: Annotated[float, Field(gt=0)] = 1.0
-    samples: Positive | None = None
+    samples: Cells | None = None
     aligned: Literal[False] | None = None
     last_pixel: Literal[True] | None = None
 
@@ -80,7 +80,7 @@ class Reads(Spec):
 
     scaling: ClassVar[Scaling] = kept("samples")
 
-    samples: Positive | None = None
+    samples: Cells | None = None
     aligned: Literal[False] | None = None
 
 
@@ -108,10 +108,10 @@ class Shifting(Option):
     }
 
     kind: str
-    size: Positive = 7
-    samples: Positive = 4
+    size: Cells = 7
+    samples: Cells = 4
     gamma: Annotated[float, Field(gt=0)] = 0.1
-    hidden: Positive = 256
+    hidden: Width = 256
     pooling: Literal["aligned", "whole-pixels"] = "aligned"
     init: LinearInit | None = None
     reads: Reads | None = None
@@ -151,8 +151,8 @@ class Fc(Option):
     scaling: ClassVar[Scaling] = {"channels": "roi", **kept("depth")}
 
     kind: Literal["fc"]
-    depth: Positive = 2
-    channels: Positive = 1024
+    depth: Depth = 2
+    channels: Width = 1024
     init: LinearInit | None = None
 
 
@@ -171,9 +171,9 @@ class Conv(Option):
     scaling: ClassVar[Scaling] = {"channels": "roi", **kept("blocks")}
 
     kind: Literal["conv"]
-    blocks: Positive = 3
+    blocks: Depth = 3
     non_local: bool = False
-    channels: Positive = 1024
+    channels: Width = 1024
     init: Literal["fan-out", "fan-out-first", "default"] | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from detbench.recipe.base import Custom, Option, Spec
-from detbench.recipe.model import Init, Positive
+from detbench.recipe.model import Depth, Init, Width
 from detbench.recipe.scaling import Scaling, kept
 
 # --- features: which maps a task reads -----------------------------------------------------------
@@ -110,7 +110,7 @@ class Deformable(Spec):
     scaling: ClassVar[Scaling] = kept("convs")
 
     kind: Literal["deformable"]
-    convs: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    convs: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = (0,)
 
 
 Sampling = Annotated[Regular | Deformable, Field(discriminator="kind")]
@@ -132,8 +132,8 @@ class Convs(Option):
     scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
 
     kind: str
-    depth: Annotated[int, Field(ge=0)] = 4
-    channels: Positive = 256
+    depth: Annotated[int, Field(ge=0, le=1000)] = 4
+    channels: Width = 256
     norm: Literal["gn", "none"] = "gn"
     conv_bias: bool = False
     init: Init | None = None
@@ -159,7 +159,7 @@ class Interactive(Convs):
     scaling: ClassVar[Scaling] = {"channels": "channels", "init": "init", **kept("depth")}
 
     kind: Literal["interactive"]
-    depth: Positive = 6
+    depth: Depth = 6
 
 
 Head = Annotated[Tower | Interactive | Custom, Field(discriminator="kind")]
