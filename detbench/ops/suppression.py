@@ -75,7 +75,7 @@ def nms_by_class(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> T
     Returns:
         Indices of the survivors, (<= K,), best first.
     """
-    if not len(boxes) or float(boxes.abs().max()) * (int(labels.max()) + 1) < EXACT:
+    if not len(boxes) or float(boxes.detach().abs().max()) * (int(labels.max()) + 1) < EXACT:
         return batched_nms(boxes, scores, labels, iou)
     order = labels.argsort(stable=True)
     sizes = labels[order].unique_consecutive(return_counts=True)[1].tolist()

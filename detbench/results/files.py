@@ -160,7 +160,7 @@ CELLS_PATIENCE_S = 60.0
 
 def cells_lock(root: Path) -> Lock:
     """What is held while the files of a cell, which belong together, are written to a store."""
-    return Lock(root / "work" / "cells.lock")
+    return Lock(root / ".cells.lock")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ between stores; ``work`` need not be kept.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detbench import inputs
-from detbench.errors import StoreError
+from detbench.errors import CellFailed, StoreError
 from detbench.results import detections as boxes
 from detbench.results import inventory, schema
 from detbench.results.files import cells_lock, locked, read, reading, write_atomic, writing
@@ -135,8 +136,11 @@ class Store:
 
         Raises:
             StoreError: the folder cannot be written (no space, no permission).
-            CellFailed: a box or score is not finite.
+            CellFailed: a number, a box or a score is not finite.
         """
+        odd = [row.metric for row in rows if not math.isfinite(row.value or 0.0)]
+        if odd:
+            raise CellFailed(f"{odd[0]} is not finite, and no such is stored")
         kind, digest, status = rows[0].kind, rows[0].digest, rows[0].status
         if any((row.kind, row.digest, row.status) != (kind, digest, status) for row in rows):
             raise ValueError("the rows of one file belong to one cell and share its status")

@@ -111,6 +111,7 @@ def test_no_link_is_followed(tmp_path: Path, which: str) -> None:
         theirs.work(A).symlink_to(secret)
     else:
         (secret / "weights.pt").unlink()
+        ours.work(A).parent.mkdir()
         ours.work(A).symlink_to(secret)
     merged(ours, theirs)
     assert weights(ours) is None

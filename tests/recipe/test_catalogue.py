@@ -177,6 +177,7 @@ def test_every_file_is_found_and_counted() -> None:
     named += [load.find("schedule", name) for name in load.schedules()]
     named += [load.find("profile", name) for name in load.profiles()]
     named += list((load.root() / load.EXAMPLES).glob("*.toml"))
+    named.append(load.root() / "figures.toml")
     assert found == sorted(named)
     counts = (load.tables(), load.detectors(), load.schedules(), load.profiles())
     assert [len(names) for names in counts] == [46, 77, 25, 3]

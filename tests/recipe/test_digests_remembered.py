@@ -12,7 +12,7 @@ def test_remembered_until_something_changes(tmp_path, monkeypatch):
     assert catalogue.digests(cache) == expected
     assert catalogue.digests(cache) == expected
     assert calls == ["a-table"]
-    monkeypatch.setattr(catalogue, "_key", lambda: "another")
+    monkeypatch.setattr(catalogue, "key", lambda: "another")
     assert catalogue.digests(cache) == expected
     assert len(calls) == 2
 

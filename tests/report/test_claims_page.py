@@ -68,7 +68,7 @@ def test_a_stale_page_is_told(files: tuple[Path, Path], capsys: pytest.CaptureFi
     files[0].write_text(json.dumps(kept))
     assert check(files) == 1
     assert capsys.readouterr().err.startswith("tsd-table2: its verdicts are stale: python -m ")
-    kept["rows"][0][-1] = "contradicted"
+    kept["rows"][0][-1] = "another verdict"
     files[0].write_text(json.dumps(kept))
     assert check(files) == 1
     assert "claims.md is not what" in capsys.readouterr().err

@@ -222,7 +222,7 @@ def test_a_tables_own_columns_are_not_changed() -> None:
     assert load.table("tscode-table1").columns == before
 
 
-def test_the_plot_stacks_them_or_says_why_not(tmp_path: Path) -> None:
+def test_the_plot_has_a_panel_for_each_or_says_why_not(tmp_path: Path) -> None:
     plan = planned("AP")
     store = Store(tmp_path)
     assert "Error types: no row is done." in pictures(TableResults(plan, store)).absent
@@ -232,10 +232,11 @@ def test_the_plot_stacks_them_or_says_why_not(tmp_path: Path) -> None:
         for one in pictures(TableResults(plan, store)).found
         if one.name == "tscode-table1-errors"
     ]
-    [ax] = drawn.draw().axes
-    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    first, *others = drawn.draw().axes
+    labels = [tick.get_text() for tick in first.get_yticklabels()]
     assert labels == ["FCOS", "FCOS + SCE"]
-    assert ax.get_xlim()[1] > 1.0
+    assert first.get_xlim()[1] > 1.0
+    assert len(others) == 5
 
 
 def test_torch_is_not_imported(tmp_path: Path, no_torch: NoTorch) -> None:

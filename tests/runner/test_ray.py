@@ -117,7 +117,7 @@ def test_a_killed_ray_worker_costs_a_restart_of_its_cell(
     log = store.work(stub_run.tasks(2)[1].work) / "log.txt"
     assert "starts" in log.read_text()
     left = [path for path in node._scratch(str(store.root)).rglob("*") if path.is_file()]
-    assert {path.name for path in left} <= {"lock"}
+    assert {path.name for path in left} <= {"lock", ".cells.lock"}
 
 
 @needs_ray
