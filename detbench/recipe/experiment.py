@@ -13,7 +13,8 @@ from detbench.recipe.model import Fraction, ImageSide, Positive
 
 Batch = Annotated[int, Field(gt=0, le=2**16)]
 """Images at once: of more not even the pixels fit into a machine."""
-Rate = Annotated[float, Field(gt=0, le=1e6)]
+Rate = Annotated[float, Field(gt=0, le=1e30)]
+"""What single precision holds; most of it diverges, which is said when it does."""
 Iterations = Annotated[int, Field(ge=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """What every generator takes."""
@@ -166,7 +167,7 @@ class Training(Spec):
     undigested: ClassVar[frozenset[str]] = frozenset({"reference_batch", "checkpoint_every"})
     added: ClassVar[frozenset[str]] = frozenset({"accumulate", "compile"})
 
-    epochs: Rate | None = None
+    epochs: Annotated[float, Field(gt=0, le=1e6)] | None = None
     iterations: Positive | None = None
     batch: Batch = 16
     accumulate: Batch = 1
