@@ -76,7 +76,13 @@ def test_a_docstring_says_what_each_setting_is(schema: type[Spec]) -> None:
         ("convs", "array of whole number >= 0", "`[0]`", "0-based positions.", ""),
         ("conv_bias", "`true`, `false`", "`false`", "Of the strided convolution; the host", ""),
         ("init", 'number > 0 or `"default"`', "", "How the layer that predicts starts", ""),
-        ("channels", "whole number > 0, <= 65536", "`1024`", "Width of each.", "in proportion to 1024"),
+        (
+            "channels",
+            "whole number > 0, <= 65536",
+            "`1024`",
+            "Width of each.",
+            "in proportion to 1024",
+        ),
         ("stds", "4 x number", "`[0.1, 0.1, 0.2, 0.2]`", "Of the deltas.", ""),
     ],
 )
