@@ -14,12 +14,12 @@ import pytest
 import torch
 from every_option import CASES, settings
 from every_option import targets as small_targets
+from gpu_checks import share_found
 from made_masks import with_masks
 from torch import Tensor, nn
 
 from detbench.assembly import build_detector
 from detbench.ops import roi_pooling, suppression
-from detbench.ops.boxes import pairwise_iou
 from detbench.ops.soft_suppression import soft_suppress
 from detbench.recipe import load
 from detbench.recipe.light import lighten
@@ -72,16 +72,6 @@ def apart(targets: Targets) -> Targets:
     """The same, off the grid: of anchors that are equally far ATSS takes any, on each device."""
     shift = torch.tensor([0.31, 0.17, 0.53, 0.71])
     return replace(targets, boxes=targets.boxes + shift)
-
-
-def share_found(one: Detections, other: Detections) -> float:
-    """Share of ``one``'s detections that ``other`` has: class, place and score."""
-    if not len(one):
-        return 1.0
-    same = pairwise_iou(one.boxes, other.boxes.cpu()) > 0.99
-    same &= one.labels[:, None] == other.labels.cpu()
-    same &= (one.scores[:, None] - other.scores.cpu()).abs() < 1e-3
-    return float(same.any(dim=1).float().mean())
 
 
 def assert_agree(network: Any, images: Tensor, targets: Targets) -> None:
