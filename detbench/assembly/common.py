@@ -123,13 +123,17 @@ def without_exit(target: str, when: str) -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [one for one in frames if not source.is_installed(Path(one.filename).absolute())]
-        place = "".join(f"{one.filename}:{one.lineno}: " for one in own[-1:])
         raise RecipeError(
-            f"target {target!r}: {place}ends Python (SystemExit: {error}) when it is {when}: "
-            "mend it there"
+            f"target {target!r}: {place_of(error)}ends Python (SystemExit: {error}) when it is "
+            f"{when}: mend it there"
         ) from error
+
+
+def place_of(error: BaseException) -> str:
+    """``file:line: `` of the last of the user's lines that an error went through; else empty."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if not source.is_installed(Path(one.filename).absolute())]
+    return "".join(f"{one.filename}:{one.lineno}: " for one in own[-1:])
 
 
 def imported(target: str) -> Any:

@@ -1,9 +1,9 @@
 """Whether a module of the user's own keeps the contract of its place (``recipe.base.Custom``).
 
-Each is tried once, as it is built, on a tiny input: what it takes, what it gives, and which
-attributes the stage reads. So a mistake is one line before anything is trained, and an error of its
-own code is raised where it is made. Nothing is left of the trial: it draws no random numbers of the
-training's, has no gradient, and modules are in evaluation mode.
+Each is tried once, as it is built, on a tiny input: what it takes, what it gives, which attributes
+the stage reads. So a mistake is one line before anything is trained, as are shapes that do not fit;
+another error of its own code is raised where it is made. Nothing is left of the trial: it draws no
+random numbers of the training's, has no gradient, and modules are in evaluation mode.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from detbench.assembly.common import without_exit
+from detbench.assembly.common import place_of, without_exit
 from detbench.errors import RecipeError
 from detbench.ops.candidates import Grid
 from detbench.ops.coding import BoxCode
@@ -100,10 +100,11 @@ class Trial:
             leaving = without_exit(self.target, f"tried on {on}, as it is built")
             with torch.no_grad(), torch.random.fork_rng(devices=[]), leaving:
                 yield
-        except RecipeError:
-            raise
         except Exception as error:
-            error.add_note(f"raised while {self.target} was tried on {on}, as it was built")
+            if type(error) is RuntimeError:  # torch's, of shapes
+                raise self.fail(f"given {on}: {place_of(error)}{error}") from error
+            if not isinstance(error, RecipeError):
+                error.add_note(f"raised while {self.target} was tried on {on}, as it was built")
             raise
         finally:
             for module, mode in zip(modules, modes, strict=True):
@@ -234,8 +235,7 @@ class Outputs:
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """Of the smallest pyramid."""
-        count = len(self.strides)
-        return [(2 ** (count - level),) * 2 for level in range(count)]
+        return [(2**level,) * 2 for level in range(len(self.strides), 0, -1)]
 
     def made(self) -> outputs.Outputs:
         """Outputs of two images, all of them zero."""

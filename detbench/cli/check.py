@@ -74,8 +74,8 @@ def command(
 
     Looked at: the recipe, whether the data set's files are there (and, with --read-data, sound),
     whether the weights asked for are there and a file of them fits, whether own modules are there
-    and parse (they are not run), the results folder and its disk space, the ratio of learning rate
-    and batch.
+    and detectors can be built with them (which runs their code), the results folder and its disk
+    space, the ratio of learning rate and batch.
     Printed: each cell with its digest and its status in the store, and the time still to spend.
     Exit code 2 if something must be mended before a run.
     """
@@ -90,7 +90,7 @@ def command(
         *_data(chosen, root, read_data),
         *_weights(chosen),
         *[Finding("weights", "mend", said) for said in plan.misfits(chosen.tasks, root)],
-        *_modules(chosen),
+        *_modules(chosen, root),
         *_disk(chosen, missing, store.root),
         *[Finding("store", "warning", said) for said in plan.outdated(store, missing)],
         *[Finding("settings", "warning", sentence) for sentence in chosen.warnings],
@@ -159,16 +159,16 @@ def _weights_from(start: Start, found: Answer | None) -> Finding:
     return Finding("weights", "ok", f"{start.name}: {found.origin}'s, the run downloads it")
 
 
-def _modules(chosen: Plan) -> list[Finding]:
-    """Of the user's own, as far as their source tells."""
-    found = []
-    for target in dict.fromkeys(
-        name for task in chosen.tasks for name in source.targets(task.cell)
-    ):
-        said = source.problem(target)
-        message = said or f"{target} is there and parses; what it does is seen when it runs"
-        found.append(Finding("module", "mend" if said else "ok", message))
-    return found
+def _modules(chosen: Plan, root: Path) -> list[Finding]:
+    """Of the user's own: as far as their source tells, then by building detectors with them."""
+    cells = [task.cell for task in chosen.tasks]
+    targets = list(dict.fromkeys(name for cell in cells for name in source.targets(cell)))
+    problems = [said for target in targets if (said := source.problem(target))]
+    if not problems:
+        problems = lookup.unbuilt((one for one in cells if isinstance(one, Cell)), root)
+    if problems:
+        return [Finding("module", "mend", said) for said in problems]
+    return [Finding("module", "ok", f"{target} is there, and is built") for target in targets]
 
 
 def _disk(chosen: Plan, missing: list[Task], root: Path) -> list[Finding]:

@@ -1,8 +1,10 @@
-"""Whether weights files fit the networks that would start from them: asked before anything runs.
+"""Whether networks can be built, and fit the weights files that they would start from: asked before
+anything runs.
 
-``python -m detbench.training.fits`` answers ``lookup.misfits``, JSON on stdin, JSON on stdout, and
-``lookup.unknown_networks``, whether backbones can be made at all. Networks are built without
-memory; a file is read once.
+``python -m detbench.training.fits`` answers ``lookup.misfits``, JSON on stdin, JSON on stdout,
+``lookup.unknown_networks``, whether backbones can be made at all, and ``lookup.unbuilt``, whether
+detectors with parts of the user's can. Networks are built without memory, but for the last; a file
+is read once.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from pathlib import Path
 import torch
 
 from detbench.assembly import build_detector
-from detbench.assembly.common import make
-from detbench.errors import RecipeError, WeightsError
+from detbench.assembly.common import make, place_of
+from detbench.errors import DataError, DetbenchError, RecipeError, WeightsError, visible
 from detbench.recipe.experiment import Cell
 from detbench.recipe.model import Timm
 from detbench.training import files, lookup
@@ -60,6 +62,25 @@ def unmade(backbone: Timm) -> str:
     return ""
 
 
+def unbuilt(cell: Cell, root: Path) -> str:
+    """Why a cell's detector cannot be built, each part of the user's tried as it is; empty if it
+    can. An error of the user's code is a sentence too: its type, its message and its line.
+
+    Args:
+        root: folder of data sets, whose classes are those of the network.
+    """
+    try:
+        build_detector(cell.detector, [name for _, name in cell.data.categories(root)])
+    except DataError:  # is said of the data
+        return ""
+    except DetbenchError as error:
+        return str(error)
+    except Exception as error:
+        notes = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+        return visible(f"{place_of(error)}{type(error).__name__}: {error}{notes}")
+    return ""
+
+
 def main() -> None:
     """Answer for the cells, or the backbones, on stdin."""
     asked = json.load(sys.stdin)
@@ -67,7 +88,8 @@ def main() -> None:
     if "backbones" in asked:
         print(json.dumps([unmade(Timm.of_plain(one)) for one in asked["backbones"]]))
         return
-    found = [misfit(Cell.of_plain(cell), Path(asked["root"])) for cell in asked["cells"]]
+    ask = unbuilt if asked.get("build") else misfit
+    found = [ask(Cell.of_plain(cell), Path(asked["root"])) for cell in asked["cells"]]
     print(json.dumps(found))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from detbench import children
 from detbench.errors import WeightsError
-from detbench.recipe import embedded
+from detbench.recipe import embedded, source
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.recipe.model import Pixels, Timm
@@ -218,6 +218,26 @@ def misfits(cells: Sequence[Cell], root: Path) -> list[str]:
     asked = json.dumps({"root": str(root), "cells": list(wanted.values())})
     found = dict(zip(wanted, _asked("detbench.training.fits", [], asked), strict=True))
     return [found.get(key, "") for key in keys]
+
+
+def unbuilt(cells: Iterable[Cell], root: Path) -> list[str]:
+    """Why detectors with parts of the user's cannot be built, a sentence each and none twice; their
+    code runs in a process of its own: seconds. Nothing is started where none has such parts.
+
+    Args:
+        root: folder of data sets.
+
+    Raises:
+        WeightsError: PyTorch cannot be imported.
+    """
+    own = {digest(one.detector): one for one in cells if any(source.targets(one.detector))}
+    if not own:
+        return []
+    plain = [one.model_dump(mode="json") for one in own.values()]
+    said = _asked(
+        "detbench.training.fits", [], json.dumps({"build": True, "root": str(root), "cells": plain})
+    )
+    return list(dict.fromkeys(filter(None, said)))
 
 
 def _asked(module: str, words: list[str], given: str = "") -> Any:

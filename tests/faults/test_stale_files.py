@@ -335,8 +335,10 @@ def test_nothing_of_it_is_run_and_torch_is_not_imported(
     for name, text in FILES.items():
         (folder / name).write_text(ran + text)
     words = ("tscode-table1", "--rows", "FCOS", "--profile", "smoke", "--set", own())
-    for command in (("check", *words), ("report", *words)):
-        assert exit_code(*command) == 0
+    assert exit_code("report", *words) == 0
+    # ``check`` builds with it, in a process of its own.
+    assert exit_code("check", *words) == 2
+    assert "ends Python (SystemExit: it was run)" in capsys.readouterr().out
     assert "own" not in sys.modules
     code = f"import sys; from detbench.recipe import source; print(source.of_target({TARGET!r}))"
     code += "; print('torch' in sys.modules, 'own' in sys.modules)"
@@ -476,10 +478,7 @@ def test_check_says_what_of_a_module_cannot_be_imported(
         ("own.deep.head:Made", "from own.deep import parts as Made"),
     ],
 )
-def test_check_passes_what_may_be_there(
-    folder: Path, capsys: pytest.CaptureFixture[str], target: str, text: str
-) -> None:
+def test_the_source_passes_what_may_be_there(folder: Path, target: str, text: str) -> None:
+    """Whether it is, building tells."""
     (folder / "own" / "deep" / "head.py").write_text(text)
-    words = ("check", "tscode-table1", "--rows", "FCOS", "--profile", "smoke", "--set")
-    assert exit_code(*words, own(", version = 1", target)) == 0
-    assert f"ok: module: {target} is there and parses" in capsys.readouterr().out
+    assert source.problem(target) == ""
