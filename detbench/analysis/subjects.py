@@ -16,6 +16,7 @@ from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.results.store import Store
+from detbench.runner import hint
 from detbench.runner.plan import Plan, PlannedRow, Request, Task, choose
 
 
@@ -137,15 +138,12 @@ def _cell(task: Task) -> Cell:
 def _stored(task: Task, plan: Plan, row: PlannedRow, needs: Needs, store: Store) -> Subject:
     found = _subject(task, plan, row, store)
     work = store.work(task.work)
-    seeds = "" if plan.seeds == (0,) else f" --seeds {','.join(map(str, plan.seeds))}"
-    hint = (
-        f"detbench run {plan.table.id} --rows '{row.row.label}' --profile {plan.profile.id}{seeds} "
-        "makes it, or --results names another folder"
-    )
+    again = hint.again(plan, row.row.label, [task], store)
+    advice = f"{again}, or --results names another folder"
     if needs == "weights" and found.weights is None:
-        raise WeightsError(f"{found.where} has no checkpoint in {work}: {hint}")
+        raise WeightsError(f"{found.where} has no checkpoint in {work}: {advice}")
     if needs == "curve" and not (work / "curve.jsonl").is_file():
-        raise StoreError(f"{found.where} has no curve of losses in {work}: {hint}")
+        raise StoreError(f"{found.where} has no curve of losses in {work}: {advice}")
     if needs == "detections" and store.fingerprint(task.digest) is None:
-        raise StoreError(f"{found.where} has no detections in {store.root}: {hint}")
+        raise StoreError(f"{found.where} has no detections in {store.root}: {advice}")
     return found

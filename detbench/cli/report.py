@@ -21,7 +21,7 @@ from detbench.report.results import Latencies, TableResults
 from detbench.report.verdict_sheet import board
 from detbench.results.files import write_atomic
 from detbench.results.store import Store
-from detbench.runner import plan
+from detbench.runner import hint, plan
 from detbench.runner.plan import Request
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def command(
     for index, one in enumerate(found):
         common.write("\n" if index else "")
         tables.emit(one, format)
+        if tables_ and (advice := hint.rest(one.plan, one.standing)):
+            common.say(advice)
 
 
 def _tables(

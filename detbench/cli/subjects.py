@@ -189,6 +189,7 @@ def stored_row(row: str, request: Request, results: Path) -> tuple[Cell, Path, s
     """
     from detbench.recipe.experiment import Cell
     from detbench.results.store import Store
+    from detbench.runner import hint
 
     table, colon, label = row.partition(":")
     if not colon or not label:
@@ -200,12 +201,11 @@ def stored_row(row: str, request: Request, results: Path) -> tuple[Cell, Path, s
     if not planned.train:
         raise RecipeError(f"--row '{row}': this row is not run here: {planned.reason}")
     [task] = planned.train
-    file = Store(results).work(task.work) / "weights.pt"
+    store = Store(results)
+    file = store.work(task.work) / "weights.pt"
     if not file.is_file():
-        raise WeightsError(
-            f"--row '{row}': no weights in {file.parent}: detbench run {table} --rows "
-            f"'{planned.row.label}' --profile {chosen.profile.id} trains it"
-        )
+        again = hint.again(chosen, planned.row.label, [task], store)
+        raise WeightsError(f"--row '{row}': no weights in {file.parent}: {again}")
     assert isinstance(task.cell, Cell)
     return task.cell, file, planned.row.label
 

@@ -25,6 +25,7 @@ from detbench.recipe.experiment import Cell, Data, Evaluation
 from detbench.report.results import TableResults
 from detbench.results.detections import STORED
 from detbench.results.store import Store, Stored
+from detbench.runner import hint
 from detbench.statistics.replicates import Replicates, Resampling, of_results
 
 Read = Callable[[str], TableResults]
@@ -175,13 +176,15 @@ def _row(results: TableResults, label: str) -> Comparand:
     for task in planned.train:
         status = store.status(task.digest)
         if status == "failed":
-            raise StoreError(f"{plan.table.id}:{task.label} failed: --retry-failed runs it again")
-        if status != "done" or not store.has_detections(task.digest):
-            seeds = ",".join(str(seed) for seed in plan.seeds)
             raise StoreError(
-                f"{plan.table.id}:{task.label} has no detections in {store.root}: detbench run "
-                f"{plan.table.id} --rows '{planned.row.label}' --profile {plan.profile.id} "
-                f"--seeds {seeds}, or --results names another folder"
+                f"{plan.table.id}:{task.label} failed: "
+                f"{hint.run(plan, [planned.row.label], '--retry-failed')} runs it again"
+            )
+        if status != "done" or not store.has_detections(task.digest):
+            raise StoreError(
+                f"{plan.table.id}:{task.label} has no detections in {store.root}: "
+                f"{hint.again(plan, planned.row.label, planned.train, store)}, or --results names "
+                "another folder"
             )
     readers = tuple(lambda key=task.digest: store.detections(key) for task in planned.train)
     cell = planned.train[0].cell

@@ -138,6 +138,7 @@ class Plan:
         data_root: folder of data sets, for what is computed from stored detections; none is
             unknown.
         said: which profile was taken, in a sentence; None if it was named.
+        asked: what the user asked for; None of what was planned otherwise.
     """
 
     table: Table
@@ -147,6 +148,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     data_root: Path | None = None
     said: str | None = None
+    asked: Request | None = field(default=None, compare=False)
 
     def named(self, label: str) -> tuple[PlannedRow | None, str]:
         """The row of a label, in whatever case; where there is none, what to say of those that
@@ -226,7 +228,7 @@ def choose(request: Request) -> Plan:
     )
     source = DataSource(data, request.data_root)
     made = make(table, profile, request.seeds, request.rows, request.overrides, source)
-    return replace(made, said=said)
+    return replace(made, said=said, asked=request)
 
 
 def check_data(plan: Plan, data_root: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_checkpoint_is_analysed_once_and_rendered_without_torch(
     ("words", "said"),
     [
         (("alignment", "tscode-table1:FCOS"), "has no checkpoint in"),
-        (("alignment", "tscode-table1:FCOS"), "detbench run tscode-table1 --rows 'FCOS' --profile"),
+        (("alignment", "tscode-table1:FCOS"), "detbench run tscode-table1 --rows FCOS --profile"),
         (("alignment", "tscode-table1"), "name a row, as in tscode-table1:FCOS"),
         (("alignment", "tscode-table1:FCSO"), "has no such row, did you mean 'FCOS'?"),
         (("alignment", "fcos-r50@none.pt"), "none.pt: no such file of weights"),

@@ -147,7 +147,7 @@ def test_a_stored_row_brings_its_own_weights(call: Call, tmp_path: Path) -> None
     assert content["weights"].endswith(f"{task.work}/weights.pt")
     code, out, err = call(*words)  # seed 0 was not run
     assert (code, out) == (2, "")
-    assert "detbench run tscode-table1 --rows 'FCOS' --profile smoke" in err
+    assert "detbench run tscode-table1 --rows FCOS --profile smoke" in err
 
 
 @pytest.mark.parametrize(

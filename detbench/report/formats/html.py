@@ -27,6 +27,7 @@ from detbench.report.table import Column, Entry, Sheet
 from detbench.report.verdict_sheet import Board
 from detbench.results.schema import Measurement
 from detbench.results.store import Stored
+from detbench.runner import hint
 from detbench.runner.plan import Plan, standing
 
 PAPERS = {
@@ -242,7 +243,7 @@ def notices(results: TableResults) -> list[str]:
     tasks = [task for row in plan.rows for task in row.train]
     stand = standing(store, {task.digest: task for task in tasks}.values())
     total = len(stand.done) + len(stand.failed) + len(stand.missing)
-    command = f"detbench run {plan.table.id} --profile {plan.profile.id}"
+    command = hint.run(plan)
     found = []
     if not total:
         found.append("Cited only: no row of this table runs here.")
@@ -377,7 +378,7 @@ def _pictures(plan: Plan, pictures: Pictures, room: int) -> tuple[list[dict[str,
         return drawn, []
     return drawn, [
         f"Not on this page, to keep it small: {', '.join(left_out)}: "
-        f"detbench report {plan.table.id} --profile {plan.profile.id} --format html, or --plots."
+        f"{hint.report(plan)} --format html, or --plots."
     ]
 
 
