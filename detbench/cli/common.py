@@ -165,6 +165,10 @@ KINDS = {"train-eval": "train, evaluate", "cost": "count"}
 """Kinds of cells, in words."""
 
 
+wrote = False
+"""Whether this command has written to stdout."""
+
+
 def parse_seeds(text: str) -> list[int]:
     """``0,1,2`` as [0, 1, 2]; repeats are dropped.
 
@@ -277,6 +281,8 @@ def write(text: str) -> None:
     Raises:
         StoreError: stdout is a file that cannot be written, as on a full disk.
     """
+    global wrote
+    wrote = True
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

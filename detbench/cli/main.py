@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from detbench import __version__
 from detbench.cli import common
 from detbench.cli.groups import HELP, Group, epilog, unknown
 from detbench.errors import DetbenchError, visible
+from detbench.report.formats.json import to_json
 from detbench.streams import showable
 from detbench.wrapping import fit_messages
 
@@ -71,6 +73,28 @@ def _load(name: str) -> Any:
     return typer.main.get_command(app)
 
 
+_json = False
+"""Whether the command line asks for json."""
+
+
+def asks_json(words: Sequence[str]) -> bool:
+    """Whether a command line has ``--format json``, the last of its formats."""
+    text = "\0".join(words)
+    formats = re.findall(r"(?:^|\0)--format(?:=|\0)([^\0]*)", text)
+    return bool(formats) and formats[-1] == "json"
+
+
+def complain(kind: str, lines: Sequence[str], code: int, by: str = "detbench") -> None:
+    """Say what is wrong on stderr; where json is asked for and nothing of it is written, to stdout
+    too, as ``{"error": {"kind": ..., "messages": [...], "exit_code": ...}}``.
+    """
+    for line in lines:
+        print(f"{by}: {line}", file=sys.stderr)
+    if _json and not common.wrote and common.rank() == 0:
+        found = {"kind": kind, "messages": list(lines), "exit_code": code}
+        common.write(to_json({"error": found}))
+
+
 class Commands(Group):
     """The group of all commands, each loaded when it is called."""
 
@@ -99,13 +123,14 @@ class Commands(Group):
             heard = error.quiet if error.quiet is not None else common.rank() > 0
             if heard:  # torchrun ends them all once one has ended, which must not be this one
                 time.sleep(SPEAK_S)
-            for line in [] if heard else str(error).splitlines():
-                print(f"detbench: {line}", file=sys.stderr)
+            if not heard:
+                complain(type(error).__name__, str(error).splitlines(), error.exit_code)
             raise typer.Exit(error.exit_code) from error
         except OSError as error:
             if error.errno not in THE_SYSTEMS or not error.filename:
                 raise
-            print(f"detbench: {visible(str(error.filename))}: {error.strerror}", file=sys.stderr)
+            said = f"{visible(str(error.filename))}: {error.strerror}"
+            complain(type(error).__name__, [said], DetbenchError.exit_code)
             raise typer.Exit(DetbenchError.exit_code) from error
         except KeyboardInterrupt as error:
             common.say("detbench: interrupted")
@@ -117,6 +142,8 @@ class Commands(Group):
         """As click's, but a usage error is one line too."""
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **extra)
+        global _json
+        _json, common.wrote = asks_json(sys.argv[1:] if args is None else args), False
         try:
             sys.exit(super().main(args, standalone_mode=False, **extra) or 0)
         except typer.Abort:
@@ -126,7 +153,8 @@ class Commands(Group):
             path = context.command_path if context else "detbench"
             message = " ".join(error.format_message().split()).rstrip(".")
             message = message.replace("Value error, ", "")  # pydantic's, which typer passes on
-            print(f"{path}: {visible(message)}; see '{path} --help'", file=sys.stderr)
+            said = f"{visible(message)}; see '{path} --help'"
+            complain("UsageError", [said], error.exit_code, path)
             sys.exit(error.exit_code)
 
 
