@@ -27,7 +27,8 @@ HEAD = """\
 Written by `python -m detbench.cli.reference > docs/cli.md` from the commands themselves; the check
 of the tests fails when it is old. Tables go to stdout, progress and messages to stderr. Exit codes:
 0 done, 1 a run or a check failed, 2 something to mend, 130 interrupted. With `--format json`, what
-is to mend is an object on stdout too: `{"error": {"kind": ..., "messages": [...], "exit_code": 2}}`.
+is to mend is an object on stdout too:
+`{"error": {"kind": ..., "messages": [...], "exit_code": 2}}`.
 
 | command | what it does |
 |:--|:--|
