@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detbench.report.formats import latex, render
-from detbench.report.table import Column, Entry, Sheet, number, text
+from detbench.report.table import Column, Entry, Sheet, columns, number, plain, text
 
 ODD = "".join(map(chr, range(32, 127))) + "".join(latex._SIGNS)
 LETTERS = "αβγΔΩωςοΑ éüçňőŠ ²₁½ﬁ 中😀\x07\t\n -- --- '' `` ?` \\\\ [1] *"
@@ -99,7 +99,7 @@ def test_what_is_printed_of_a_cost_stays_beside_it() -> None:
 
 def _compile(folder: Path, *sheets: Sheet) -> str:
     """Compile tables into a PDF; what pdflatex said."""
-    packages = latex.PACKAGES.removeprefix("% needs ")
+    packages = latex.PACKAGES.removeprefix("% needs ") + r"\usepackage{array}"
     tables = [render(sheet, "latex") for sheet in sheets]
     document = [r"\documentclass[twocolumn]{article}", packages, r"\begin{document}", *tables]
     (folder / "all.tex").write_text("\n".join([*document, r"\end{document}"]), encoding="utf-8")
@@ -131,4 +131,32 @@ def test_every_character_compiles(tmp_path: Path) -> None:
 @needs_latex
 def test_no_table_is_wider_than_its_place(tmp_path: Path) -> None:
     sheets = [_blocks(*widths) for widths in ((9,), (40, 50), (60, 60), (90, 80, 40), (200, 9))]
-    assert "Overfull" not in _compile(tmp_path, *sheets)
+    assert "Overfull" not in _compile(tmp_path, *sheets, _claims(3))
+
+
+def _claims(count: int) -> Sheet:
+    heads = columns(table="Table", n=">n", claim="Claim", verdict="Verdict")
+    long = "it raises the AP of every detector by more than one point"
+    rows = [("tscode-table1", n, long, f"undecided: {long} & more") for n in range(count)]
+    return plain(heads, rows, title="Claims")
+
+
+def test_long_texts_are_broken_into_lines() -> None:
+    text = latex.render(_claims(3))
+    assert text.count(r"p{") == 2
+    assert r"\begin{tabular}" in text
+    assert r"\resizebox" not in text
+    widths = [float(one) for one in re.findall(r"p\{([0-9.]+)\\linewidth\}", text)]
+    assert 0.5 < sum(widths) < 1
+
+
+def test_many_of_them_run_over_pages_with_their_heading() -> None:
+    text = latex.render(_claims(latex.PAGE + 1))
+    assert r"\begin{longtable}{lr>{" in text
+    assert text.index("Verdict") < text.index(r"\endhead") < text.index("undecided")
+    assert "longtable" in text.splitlines()[0]
+
+
+def test_one_long_column_is_no_reason() -> None:
+    sheet = plain(columns(row="Row", ap=">AP"), [("x" * 90, 38.7)])
+    assert r"p{" not in latex.render(sheet)

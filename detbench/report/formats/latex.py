@@ -17,6 +17,14 @@ WIDE = 66
 """Characters that fit a line; wider tables span both columns of a page."""
 WIDEST = 120
 """Characters that can still be read when they are shrunk; wider tables are parted."""
+LONG = 40
+"""Characters of a text that is broken into lines, in a table with such a text."""
+WORDS = 24
+"""Characters from which there other columns' texts are broken, too."""
+LINE = 138
+"""Characters that a line has room for in the smallest print, where texts are broken."""
+PAGE = 40
+"""Rows that a page has room for; more, where texts are broken, run over several."""
 
 _SIGNS = {
     "\\": r"\textbackslash{}",
@@ -138,8 +146,11 @@ def render(sheet: Sheet) -> str:
     """The table with its caption and notes; ``PACKAGES`` says what the preamble has to load.
 
     What is too wide for a page is parted between blocks of columns, one part below the other, each
-    with the columns that say which row it is.
+    with the columns that say which row it is. Where several have long texts, these are broken into
+    lines.
     """
+    if _texts(sheet):
+        return _broken(sheet)
     wide = sum(_widths(sheet)) > WIDE
     environment = "table*" if wide else "table"
     lines = [
@@ -152,6 +163,55 @@ def render(sheet: Sheet) -> str:
     lines[-1] += "}"
     lines.append(r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi")
     lines += [*_notes(sheet), rf"\end{{{environment}}}"]
+    return "\n".join(lines) + "\n"
+
+
+def _texts(sheet: Sheet) -> list[int]:
+    """The columns to break into lines; none unless several have a text too long for a table."""
+    longest = {
+        i: max((len(row[i].text) for row in sheet.rows), default=0)
+        for i, column in enumerate(sheet.columns)
+        if not column.right
+    }
+    several = sum(length > LONG for length in longest.values()) > 1
+    return [i for i, length in longest.items() if length > WORDS] if several else []
+
+
+def _broken(sheet: Sheet) -> str:
+    """The table with columns of paragraphs, over several pages where it is long."""
+    widths, texts = _widths(sheet), _texts(sheet)
+    room = LINE - sum(width for i, width in enumerate(widths) if i not in texts)
+    roots = {i: widths[i] ** 0.5 for i in texts}
+    share = {i: room / LINE * root / sum(roots.values()) for i, root in roots.items()}
+    spec = "".join(
+        rf">{{\raggedright\arraybackslash}}p{{{share[i]:.3f}\linewidth}}"
+        if i in share
+        else "r"
+        if column.right
+        else "l"
+        for i, column in enumerate(sheet.columns)
+    )
+    head = [r"\toprule", *_group_header(sheet.columns), _titles(sheet.columns), r"\midrule"]
+    caption = rf"\caption{{{escape(sheet.title)}}}" if sheet.title else ""
+    small = [r"\scriptsize", r"\setlength{\tabcolsep}{2pt}"]
+    if len(sheet.rows) > PAGE:
+        lines = [
+            PACKAGES + "; \\usepackage{array,longtable}, and one column",
+            "{",
+            *small,
+            rf"\begin{{longtable}}{{{spec}}}",
+            *([caption + r"\\"] if caption else []),
+            *[*head, r"\endhead", r"\bottomrule", r"\endlastfoot", *_body(sheet, sheet)],
+            *[r"\end{longtable}", *_notes(sheet), "}"],
+        ]
+    else:
+        lines = [
+            PACKAGES + "; \\usepackage{array}",
+            *[r"\begin{table*}", *small, *([CAPTION_SKIP, caption] if caption else [])],
+            rf"\begin{{tabular}}{{{spec}}}",
+            *[*head, *_body(sheet, sheet), r"\bottomrule", r"\end{tabular}"],
+            *[*_notes(sheet), r"\end{table*}"],
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -168,20 +228,29 @@ def _tabulars(sheet: Sheet, parts: list[Sheet]) -> list[str]:
 
 def _tabular(sheet: Sheet, part: Sheet) -> list[str]:
     """One part; its footnotes have the whole sheet's numbers."""
-    body: list[str] = []
-    for index, row in enumerate(part.rows):
-        body += [r"\midrule"] if index in sheet.breaks else []
-        body.append(_row(sheet, part.columns, row))
     return [
         rf"\begin{{tabular}}{{{''.join('r' if one.right else 'l' for one in part.columns)}}}",
         r"\toprule",
         *_group_header(part.columns),
-        " & ".join(escape(column.title) for column in part.columns) + r" \\",
+        _titles(part.columns),
         r"\midrule",
-        *body,
+        *_body(sheet, part),
         r"\bottomrule",
         r"\end{tabular}",
     ]
+
+
+def _titles(columns: Sequence[Column]) -> str:
+    return " & ".join(escape(column.title) for column in columns) + r" \\"
+
+
+def _body(sheet: Sheet, part: Sheet) -> list[str]:
+    """Rows, and rules where the whole sheet has them."""
+    body: list[str] = []
+    for index, row in enumerate(part.rows):
+        body += [r"\midrule"] if index in sheet.breaks else []
+        body.append(_row(sheet, part.columns, row))
+    return body
 
 
 def _widths(sheet: Sheet) -> list[int]:
