@@ -180,7 +180,7 @@ def _texts(sheet: Sheet) -> list[int]:
 def _broken(sheet: Sheet) -> str:
     """The table with columns of paragraphs, over several pages where it is long."""
     widths, texts = _widths(sheet), _texts(sheet)
-    room = LINE - sum(width for i, width in enumerate(widths) if i not in texts)
+    room = LINE - sum(2 if i in texts else width for i, width in enumerate(widths))
     roots = {i: widths[i] ** 0.5 for i in texts}
     share = {i: room / LINE * root / sum(roots.values()) for i, root in roots.items()}
     spec = "".join(
