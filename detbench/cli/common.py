@@ -66,6 +66,18 @@ def _complete(*kinds: str) -> Complete:
     return names
 
 
+def _complete_rows(incomplete: str) -> list[str]:
+    from detbench.cli import completion
+
+    return completion.rows(incomplete)
+
+
+def _complete_settings(incomplete: str) -> list[str]:
+    from detbench.cli import completion
+
+    return completion.settings(incomplete)
+
+
 complete_tables = _complete("tables")
 complete_detectors = _complete("detectors")
 complete_profiles = _complete("profiles")
@@ -99,7 +111,11 @@ ProfileOption = Annotated[
 ]
 RowsOption = Annotated[
     str | None,
-    option("PATTERN", "Only rows whose label matches, as in 'FCOS*'; several by commas."),
+    option(
+        "PATTERN",
+        "Only rows whose label matches, as in 'FCOS*'; several by commas.",
+        complete=_complete_rows,
+    ),
 ]
 SeedsOption = Annotated[str, option("N,N", "Seeds, by commas.")]
 LooksOption = Annotated[
@@ -123,6 +139,7 @@ SetOption = Annotated[
         "KEY=VALUE",
         "Change a setting, as in training.iterations=2 or heads.cls.depth=1; repeatable.",
         name="--set",
+        complete=_complete_settings,
     ),
 ]
 ColumnsOption = Annotated[

@@ -214,6 +214,10 @@ def test_light_commands_import_no_torch(
     assert not result.slow
 
 
+BOTH = "SCE?+?DPE"
+WEIGHTS = ["training.weights=", "training.weights_content="]
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [
@@ -222,6 +226,12 @@ def test_light_commands_import_no_torch(
         ("detbench check tscode-table1 --profile sm", ["small", "smoke"]),
         ("detbench la", ["latency"]),
         ("detbench list d", ["datasets", "detectors"]),
+        ("detbench run tscode-table1 --rows GFL?", [f"GFL?+?{x}" for x in ("DPE", "SCE", BOTH)]),
+        ("detbench run tscode-table1 --rows FCOS,ATSS?+?D", ["FCOS,ATSS?+?DPE"]),
+        ("detbench run tscode-table1 --set training.we", WEIGHTS),
+        ("detbench run nosuch --set training.we", []),
+        ("detbench train faster-rcnn-r50 --set rpn.anchors.ro", ["rpn.anchors.rounding="]),
+        ("detbench check --rows F", []),
     ],
 )
 def test_completion(words: str, found: list[str]) -> None:
