@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from detbench.cli import common
+from detbench.cli import common, estimate
 from detbench.cli.common import argument
 from detbench.report.table import Column, Entry, Sheet, columns, number, plain, text
 from detbench.results.store import Store
@@ -48,7 +48,7 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
     from detbench.recipe import catalogue, load
 
     done = Store(results).done()
-    below = {one: found for one in _stores(results) if (found := Store(one).done())}
+    below = {one: found for one in estimate.below(results) if (found := Store(one).done())}
     cached = results / "work" / "catalogue.json"
     known = catalogue.digests(cached) if done or below else {}
     rows, payload = [], []
@@ -78,11 +78,6 @@ def _tables(results: Path) -> tuple[Sheet, Any]:
     )
     note = f"Measured: cells per profile with seed 0 in {results}; rows may share one."
     return plain(heads, rows, [note, *_elsewhere(below, known)]), payload
-
-
-def _stores(results: Path) -> list[Path]:
-    """Stores that are folders of the results folder, as those that come with the project."""
-    return sorted(one.parent for one in results.glob("*/cells") if one.is_dir())
 
 
 def _elsewhere(

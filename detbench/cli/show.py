@@ -161,9 +161,15 @@ def _schedules(table: Table) -> dict[str, str]:
 
 
 def cost_notes(table: Table, results: Path) -> list[str]:
-    """How much there is to run, per profile, and how long one cell took before."""
+    """How much there is to run, per profile, how long one cell took before, and what it reached."""
     guesses = {name: estimate.table(table, load.profile(name), results) for name in load.profiles()}
-    return [f"Cost ({name}): {guess}." for name, guess in guesses.items()]
+    costs = [f"Cost ({name}): {guess}." for name, guess in guesses.items()]
+    stores = [results, *estimate.below(results)]
+    return costs + [
+        f"Measured ({name}): {said}."
+        for name in load.profiles()
+        for said in estimate.measured(table, load.profile(name), stores)
+    ]
 
 
 def claim_notes(table: Table) -> list[str]:

@@ -372,3 +372,21 @@ def test_a_table_of_ones_own_is_shown_as_it_is(call: Call, tmp_path: Path) -> No
         assert code == 0
         assert "\x1b" not in out + err
         assert "\x07" not in out + err
+
+
+def test_show_says_what_is_measured_there_and_in_stores_below(tmp_path: Path) -> None:
+    below = tmp_path / "2026-one-machine"
+    store_one(below, "FCOS", 4)
+    store_one(below, "ATSS", 6)
+    notes = printed_lines("show", "tscode-table1", "--results", str(tmp_path))
+    [said] = [one for one in notes if one.startswith("Measured (")]
+    assert said == (
+        "Measured (smoke): AP 30.0 to 30.0, 5 min each (median), seed 0, 2 of 12 trainings, "
+        f"in {below}."
+    )
+    assert not [one for one in printed_lines("show", "tscode-table2") if one.startswith("Measured")]
+
+
+def printed_lines(*arguments: str) -> list[str]:
+    """The lines under the table."""
+    return detbench(*arguments).stdout.splitlines()
