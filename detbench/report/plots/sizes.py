@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZES = ("small", "medium", "large")
+NARROW = 0.2
+"""Share of a group's room below which a bar is narrower than its number, which is turned then."""
 
 
 def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
@@ -44,13 +46,14 @@ def draw(panels: Sequence[Panel], title: str, note: str = "") -> Figure:
                         (0, 2),
                         textcoords="offset points",
                         ha="center",
-                        fontsize=7 if width > 0.15 else 6,
+                        fontsize=7,
+                        rotation=0 if width > NARROW else 90,
                     )
             ax.set_xticks(range(len(SIZES)), SIZES)
             ax.grid(axis="x", visible=False)
             ax.set_xlabel("size of the objects")
             ax.set_title(panel.title)
-            ax.margins(y=0.12)
+            ax.margins(y=0.12 if width > NARROW else 0.18)
             ax.tick_params(labelleft=True)
             canvas.legend_below(ax, 4.8)
         for ax in left:
