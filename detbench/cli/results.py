@@ -112,10 +112,12 @@ def verify(
     root = common.results_root(results)
     total = len(inventory.scan(inventory.existing(root)).cells)
     found: list[Finding] = []
+    cells: set[str] = set()
     with progress_lines(f"verifying {root}") as tell:
         for finding in look(root, Rescorer(common.data_root(data_root)) if rescore else None):
             found.append(finding)
-            tell(len({one.digest for one in found if one.digest}), total)
+            cells |= {finding.digest} - {""}
+            tell(len(cells), total)
     common.emit(_verify_sheet(found, root), format, [vars(one) for one in found])
     if any(finding.status == "bad" for finding in found):
         raise typer.Exit(1)

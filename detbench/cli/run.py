@@ -17,6 +17,7 @@ EXAMPLES = (
     "detbench run tscode-table1 --columns AP,AP50,errors",
     "detbench run my-table.toml --retry-failed",
     "detbench run double-head-figure2 --profile smoke",
+    "detbench run tscode-table1 --cell-timeout 30",
     "detbench run tscode-table1 --profile paper --jobs 4 --gpus-per-cell 2",
     "detbench run tscode-table1 --profile paper --launcher ray --ray-address 10.0.0.1:6379",
 )
@@ -65,6 +66,14 @@ def command(
         str | None,
         option("ADDRESS", "Of the Ray cluster; by default $RAY_ADDRESS, else one on this machine."),
     ] = None,
+    cell_timeout: Annotated[
+        float | None,
+        option(
+            "MINUTES",
+            "End a cell as failed that makes no progress for so long; --retry-failed then goes on "
+            "from its checkpoint. By default it is named after five minutes, and waited for.",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, switch("--retry-failed", "Run again what is stored as failed.")
     ] = False,
@@ -88,6 +97,8 @@ def command(
     from detbench.results.store import Store
     from detbench.runner.options import Options
 
+    if cell_timeout is not None and not cell_timeout > 0:
+        raise typer.BadParameter("give minutes, more than none", param_hint="--cell-timeout")
     root, numbers = common.data_root(data_root), common.parse_seeds(seeds)
     asked = common.request(
         table, profile, root, numbers, set_, rows=rows, dataset=dataset, columns=columns
@@ -103,6 +114,7 @@ def command(
         gpus_per_cell=gpus_per_cell,
         launcher=launcher,
         ray_address=ray_address,
+        cell_timeout=cell_timeout,
     )
     if figure := figures.analysed(table):
         from detbench.cli import figure_run

@@ -56,10 +56,15 @@ def former(spec: Spec) -> dict[str, str]:
     """The digests that a cell had before its options were revised, each with what was mended since,
     as in ``atss: the first level was left out (2026-11-27)``, several by semicolons.
     """
+    return {_hash(text): said for text, said in former_canonical(spec).items()}
+
+
+def former_canonical(spec: Spec) -> dict[str, str]:
+    """As ``former``, of the JSON that was hashed."""
     view = _View(spec.measures)
     found = [(one, each) for one in _specs(spec, view) for each in _revisions(one, view)]
     return {
-        _hash(_json(_plain(spec, _View(spec.measures, day)))): "; ".join(
+        _json(_plain(spec, _View(spec.measures, day))): "; ".join(
             dict.fromkeys(_said(one, each) for one, each in found if each.since >= day)
         )
         for day in sorted({each.since for _, each in found})

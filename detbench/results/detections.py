@@ -44,7 +44,9 @@ def packed(found: list[dict[str, Any]]) -> bytes:
 def bound(rows: Sequence[Measurement], content: bytes) -> list[Measurement]:
     """The rows, with what binds them to a file of detections."""
     key = {KEY: hashlib.sha256(content).hexdigest()}
-    return [replace(row, provenance=row.provenance | key) for row in rows]
+    # What rows share stays one, so that it is written once.
+    whole = {id(row.provenance): row.provenance | key for row in rows}
+    return [replace(row, provenance=whole[id(row.provenance)]) for row in rows]
 
 
 def is_bound(rows: Sequence[Measurement]) -> bool:

@@ -122,7 +122,12 @@ def rows(path: Path, cell: CellFiles) -> list[Measurement]:
         Damaged: it is truncated or garbled, or holds another cell's rows.
         StoreError: a newer detbench wrote it, or it cannot be read.
     """
-    found = schema.from_bytes(read(path), str(path))
+    return rows_of(read(path), path, cell)
+
+
+def rows_of(content: bytes, path: Path, cell: CellFiles) -> list[Measurement]:
+    """As ``rows``, of a file's bytes."""
+    found = schema.from_bytes(content, str(path))
     if any((row.digest, row.kind) != (cell.digest, cell.kind) for row in found):
         raise Damaged("its rows belong to another cell")
     failed = {row.status == "failed" for row in found}

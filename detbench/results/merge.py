@@ -157,7 +157,8 @@ def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool)
     if cell.measured is None:
         return None
     try:
-        given = inventory.rows(cell.measured, cell)
+        content = read(cell.measured)
+        given = inventory.rows_of(content, cell.measured, cell)
         if cell.detections is not None:
             inventory.check_detections(cell.detections, given)
     except (Damaged, StoreError) as error:
@@ -166,7 +167,8 @@ def _decide(source: Path, cell: CellFiles, ours: CellFiles | None, theirs: bool)
     if ours is None or ours.measured is None:
         return merged("copied")
     try:
-        present = inventory.rows(ours.measured, ours)
+        same = ours.measured.name == cell.measured.name and read(ours.measured) == content
+        present = given if same else inventory.rows(ours.measured, ours)
     except Damaged:
         return merged("copied", "in place of a damaged file")
     if given[0].status == "failed":

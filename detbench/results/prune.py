@@ -60,8 +60,8 @@ def plan(root: Path, weights: bool = False, detections: bool = False) -> Iterato
     for path in found.temporary:
         if orphaned(path):
             yield Item(path, "delete", "left by a writer that was killed", _size(path))
-    for cell in found.cells:
-        yield from _cell(cell, detections)
+    for items in inventory.each(lambda cell: list(_cell(cell, detections)), found.cells):
+        yield from items
     work = root / "work"
     if work.is_dir():
         with reading(work):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -66,10 +66,15 @@ class Measurement:
 LARGEST = 1 << 28
 """Bytes of a cell's rows in memory; a thousand rows of a long recipe are a tenth of it."""
 
-FIELDS = frozenset(one.name for one in fields(Measurement))
+FIELDS = tuple(one.name for one in fields(Measurement))
+OBJECTS = ("protocol", "provenance")
+TEXTS = ("digest", "kind", "metric", "unit", "status", "reason", *OBJECTS)
 
 Record = dict[str, Any]
 """A row as stored: the fields of ``Measurement`` with ``protocol`` and ``provenance`` as JSON."""
+
+Columns = dict[str, list[Any]]
+"""Rows by column."""
 
 MIGRATIONS: dict[int, Callable[[list[Record]], list[Record]]] = {}
 """Version -> the function that brings that version's records to the next one."""
@@ -84,10 +89,10 @@ def to_bytes(rows: list[Measurement]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    records = [_record(row) for row in rows]
+    columns = _columns(rows)
     metadata = {
         VERSION_KEY: str(SCHEMA_VERSION).encode(),
-        CHECKSUM_KEY: _checksum(records).encode(),
+        CHECKSUM_KEY: _checksum(columns).encode(),
     }
     schema = pa.schema(
         [
@@ -105,7 +110,7 @@ def to_bytes(rows: list[Measurement]) -> bytes:
         metadata=metadata,
     )
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(records, schema=schema), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pydict(columns, schema=schema), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
@@ -120,49 +125,45 @@ def from_bytes(content: bytes, where: str) -> list[Measurement]:
         Damaged: the file cannot be read, or its rows are not those that were written.
         StoreError: it was written by a newer detbench.
     """
-    metadata, records = _parse(content)
+    metadata, columns = _parse(content)
     version = _version(metadata)
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{where} was written by a newer detbench (schema {version}, this one reads up to "
             f"{SCHEMA_VERSION}): upgrade detbench or use another --results folder"
         )
-    if metadata.get(CHECKSUM_KEY, b"").decode("ascii", "replace") != _checksum(records):
+    if metadata.get(CHECKSUM_KEY, b"").decode("ascii", "replace") != _checksum(columns):
         raise Damaged("its rows do not match its checksum")
     while version < SCHEMA_VERSION:
         if version not in MIGRATIONS:
             raise Damaged(f"no migration from schema {version}")
-        records = MIGRATIONS[version](records)
+        columns = _migrated(columns, MIGRATIONS[version])
         version += 1
     try:
-        said: dict[str, Any] = {}
-        found = [_measurement(record, said) for record in records]
+        return _measurements(columns)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Damaged(f"a row is not as it should be: {error}") from error
-    for row in found:
-        if fault := _fault(row):
-            raise Damaged(f"a row is not as it should be: {fault}")
-    return found
 
 
-def _parse(content: bytes) -> tuple[dict[bytes, bytes], list[Record]]:
+def _parse(content: bytes) -> tuple[dict[bytes, bytes], Columns]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         # Not read_table: that imports pandas.
-        file = pq.ParquetFile(pa.BufferReader(content))
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         _bounded(file.metadata, len(content))
         table = file.read(use_threads=False)
-        records: list[Record] = table.to_pylist()
+        # By column, not by row, here and below: a store has hundreds of thousands of rows.
+        columns: Columns = table.to_pydict()
     # On garbled bytes pyarrow raises whatever it stumbles over: ArrowInvalid, OSError,
     # UnicodeDecodeError, ValueError, MemoryError. All mean the same here, and the caller names
     # the file to the user.
     except Exception as error:
         raise Damaged(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    if not records:
+    if not table.num_rows:
         raise Damaged("it has no rows")
-    return dict(table.schema.metadata or {}), records
+    return dict(table.schema.metadata or {}), columns
 
 
 def _bounded(about: Any, size: int) -> None:
@@ -183,65 +184,79 @@ def _version(metadata: dict[bytes, bytes]) -> int:
         raise Damaged("it is not a measurement file of detbench") from error
 
 
-def _checksum(records: list[Record]) -> str:
-    """Of the rows as JSON: keys sorted, no spaces. Their long texts are mostly the same, so each is
-    written once.
-    """
-    known: dict[str, str] = {}
+def _migrated(columns: Columns, step: Callable[[list[Record]], list[Record]]) -> Columns:
+    rows = zip(*columns.values(), strict=True)
+    records = step([dict(zip(columns, row, strict=True)) for row in rows])
+    return {name: [one[name] for one in records] for name in records[0]}
 
-    def written(value: Any) -> str:
-        if value is None:
-            return "null"
-        if type(value) is int or (type(value) is float and math.isfinite(value)):
-            return repr(value)
-        if not isinstance(value, str):
-            # A garbled file may hold types that JSON does not know; they are not what was written.
-            return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr)
-        if value not in known:
-            known[value] = json.dumps(value)
-        return known[value]
 
-    rows = (
-        ",".join(f"{written(name)}:{written(value)}" for name, value in sorted(one.items()))
-        for one in records
-    )
-    text = "[{" + "},{".join(rows) + "}]"
+def _checksum(columns: Columns) -> str:
+    """Of the rows as a JSON list of objects: keys sorted, no spaces."""
+    written = [_written(name, columns[name]) for name in sorted(columns)]
+    text = "[{" + "},{".join(map(",".join, zip(*written, strict=True))) + "}]"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _record(row: Measurement) -> Record:
-    record = asdict(row)
-    for name in ("protocol", "provenance"):
-        record[name] = json.dumps(record[name], sort_keys=True)
-    return record
+def _written(name: str, values: list[Any]) -> list[str]:
+    """Each row's ``"name":value``; the long texts are mostly the same, so each is written once."""
+    head = json.dumps(name) + ":"
+    if set(map(type, values)) == {str}:
+        known = {one: head + json.dumps(one) for one in set(values)}
+        return [known[one] for one in values]
+    return [head + _json(one) for one in values]
 
 
-def _measurement(record: Record, said: dict[str, Any]) -> Measurement:
-    """A row; ``said`` remembers what JSON says, which the rows of a cell mostly share."""
-    if lacking := FIELDS - record.keys():
+def _json(value: Any) -> str:
+    if value is None:
+        return "null"
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
+    # A garbled file may hold types that JSON does not know; they are not what was written.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=repr)
+
+
+def _columns(rows: list[Measurement]) -> Columns:
+    """What is stored of rows; what they share is written as JSON once."""
+    columns: Columns = {name: [getattr(row, name) for row in rows] for name in FIELDS}
+    for name in OBJECTS:
+        said = {id(one): one for one in columns[name]}
+        texts = {key: json.dumps(one, sort_keys=True) for key, one in said.items()}
+        columns[name] = [texts[id(one)] for one in columns[name]]
+    return columns
+
+
+def _measurements(columns: Columns) -> list[Measurement]:
+    """The rows.
+
+    Raises:
+        KeyError, TypeError, ValueError: a column is missing, or has what none is written with.
+    """
+    if lacking := set(FIELDS) - columns.keys():
         raise KeyError(f"there is no column {', '.join(sorted(lacking))}")
-    values = dict(record)
-    for name in ("protocol", "provenance"):
-        text = values[name]
-        if text not in said:
-            said[text] = _object(text)
-        values[name] = said[text]
-    return Measurement(**values)
+    if len(columns) > len(FIELDS):
+        raise TypeError(f"there is a column {', '.join(sorted(columns.keys() - set(FIELDS)))}")
+    if fault := _fault(columns):
+        raise ValueError(fault)
+    read = dict(columns)
+    for name in OBJECTS:
+        said = {text: _object(text) for text in set(columns[name])}
+        read[name] = [said[text] for text in columns[name]]
+    return [Measurement(*row) for row in zip(*(read[name] for name in FIELDS), strict=True)]
 
 
-def _fault(row: Measurement) -> str:
-    """What a stored row has that none was written with; empty if nothing."""
-    texts = (row.digest, row.kind, row.metric, row.unit, row.status, row.reason)
-    if not all(isinstance(one, str) for one in texts):
-        return "a text is none"
-    if row.kind not in KINDS:
-        return f"kind '{row.kind}' is none of {', '.join(KINDS)}"
-    if row.status not in STATUSES:
-        return f"status '{row.status}' is none of {', '.join(STATUSES)}"
-    if not (row.value is None or (type(row.value) is float and math.isfinite(row.value))):
-        return f"the value of {row.metric} is {row.value!r}, no finite number"
-    if not (row.seed is None or type(row.seed) is int):
-        return f"the seed is {row.seed!r}, no whole number"
+def _fault(columns: Columns) -> str:
+    """What stored rows have that none were written with; empty if nothing."""
+    for name in TEXTS:
+        if set(map(type, columns[name])) != {str}:
+            return "a text is none"
+    for name, known in (("kind", KINDS), ("status", STATUSES)):
+        if odd := set(columns[name]).difference(known):
+            return f"{name} '{min(odd)}' is none of {', '.join(known)}"
+    for metric, value in zip(columns["metric"], columns["value"], strict=True):
+        if not (value is None or (type(value) is float and math.isfinite(value))):
+            return f"the value of {metric} is {value!r}, no finite number"
+    if odd := [one for one in columns["seed"] if not (one is None or type(one) is int)]:
+        return f"the seed is {odd[0]!r}, no whole number"
     return ""
 
 

@@ -7,9 +7,8 @@ before and after the seed in what is hashed, and its cells of any seed are found
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,54 @@ class Place:
     after: str
 
 
-Nearest = tuple[Near | None, str]
-"""The nearest row, and what was mended since."""
+@dataclass(frozen=True)
+class Kin:
+    """What is known of cells that are in no table and whose recipes differ in their seed alone.
+
+    Attributes:
+        near: the row of the same detector that they are but for some settings.
+        again: the row that the recipe is, where it was measured before something was mended; its
+            seed is the cell's.
+        former: what its digests were hashes of before its options were revised, before and after
+            the seed, and what was mended since.
+    """
+
+    near: Near | None = None
+    again: Name | None = None
+    former: tuple[tuple[str, str, str], ...] = ()
+
+    @classmethod
+    def of_plain(cls, plain: dict[str, Any]) -> Kin:
+        """The inverse of ``asdict``, by way of JSON."""
+        near, again = plain["near"], plain["again"]
+        return cls(
+            near and Near(Name(**near["name"]), tuple(near["differs"])),
+            again and Name(**again),
+            tuple((before, after, said) for before, after, said in plain["former"]),
+        )
+
+    def of(self, digest: str, seed: int | None) -> tuple[Near | None, str]:
+        """The nearest row of one of the cells, and what was mended since it was measured."""
+        mended = next(
+            (
+                said
+                for before, after, said in self.former
+                if digest == (hashed(before, after, seed or 0) if after else before)
+            ),
+            "",
+        )
+        if not mended:
+            return self.near, ""
+        near = self.near
+        if self.again is not None:
+            near = Near(replace(self.again, seed=None if self.again.seed is None else seed), ())
+        said = f"what was mended since: {mended}"
+        return near and replace(near, differs=(*near.differs, said)), mended
+
+
+def hashed(before: str, after: str, seed: int) -> str:
+    """A cell's digest, of the text around its seed."""
+    return hashlib.sha256((before + SEED.format(seed) + after).encode()).hexdigest()
 
 
 class Names:
@@ -94,6 +139,7 @@ class Names:
     ) -> None:
         self._memory = memory
         self._changed = False
+        self._near: dict[str, Kin] = {}
         self._own = [*map(load.table, dict.fromkeys(own))]
         self._known = self._remembered()
         own_places = [place for table in self._own for place in _of_table(table)]
@@ -135,22 +181,21 @@ class Names:
                 found.append(Near(name, differs))
         return min(found, key=lambda one: len(one.differs), default=None)
 
-    def remembered(
-        self, about: Any, compute: Callable[[], tuple[Near | None, str]]
-    ) -> tuple[Near | None, str]:
-        """``compute()``, which is remembered for plain data ``about``, as long as the catalogue is;
-        not with tables beside it.
+    def remembered(self, recipe: str, compute: Callable[[], Kin]) -> Kin:
+        """``compute()``, which is remembered for a recipe but for its seed, by its hash, as long as
+        the catalogue is; not with tables beside it.
         """
-        if self._own:
-            return compute()
-        known = self._known.setdefault("near", {})
-        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        if key not in known:
-            near, said = compute()
-            known[key] = [near and asdict(near), said]
-            self._changed = True
-        near, said = known[key]
-        return near and Near(Name(**near["name"]), tuple(near["differs"])), said
+        known = {} if self._own else self._known.setdefault("near", {})
+        found = self._near.get(recipe)
+        if found is None:
+            if recipe in known:
+                found = Kin.of_plain(known[recipe])
+            else:
+                found = compute()
+                known[recipe] = asdict(found)
+                self._changed = True
+            self._near[recipe] = found
+        return found
 
     def save(self) -> None:
         """Keep what was found for next time."""

@@ -32,6 +32,7 @@ class Options:
             a fraction lets cells share a GPU.
         launcher: where cells run.
         ray_address: of the Ray cluster; none takes the one that runs here, or starts one.
+        cell_timeout: minutes without progress after which a cell is ended as failed; none is never.
     """
 
     data_root: Path
@@ -44,6 +45,7 @@ class Options:
     gpus_per_cell: float = 1
     launcher: LauncherName = "local"
     ray_address: str | None = None
+    cell_timeout: float | None = None
 
     @property
     def processes(self) -> int:

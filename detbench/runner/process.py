@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,13 @@ def watch_parent() -> None:
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def cause(code: int, errors: Iterable[Event]) -> str:
+    """How a cell that did not finish ended, given what its process said of it."""
+    if code == LOST:
+        return str(next(iter(errors), {}).get("message", "lost a process"))
+    return f"killed by {signal.Signals(-code).name if code < 0 else 'SIGTERM'}"
 
 
 def logged(error: Exception, log: Path) -> str:

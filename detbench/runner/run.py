@@ -20,6 +20,7 @@ from detbench.recipe.experiment import Cell
 from detbench.results.files import Lock
 from detbench.results.store import Store
 from detbench.runner import process as exits
+from detbench.runner import stall
 from detbench.runner.display import Display, Estimate, State, duration
 from detbench.runner.job import COSTS, CostCell, CostItem, CostJob, TrainJob
 from detbench.runner.launchers import opened
@@ -27,6 +28,7 @@ from detbench.runner.launchers.launcher import Heard, Launcher, Started
 from detbench.runner.options import Options
 from detbench.runner.plan import Task, standing
 from detbench.runner.signals import terminable
+from detbench.runner.stall import Watch
 from detbench.streams import outlast
 
 POLL_S = 0.2
@@ -124,16 +126,17 @@ class _Running:
     child: Started
     tasks: tuple[Task, ...]
     started: float
-    event: dict[str, Any] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
     errors: dict[str | None, dict[str, Any]] = field(default_factory=dict)
     """What the user must mend, by the digest of the cell it ended; by none for all of them."""
 
     @property
     def reached(self) -> tuple[str, int]:
         """How far it got; ``train`` comes after ``eval`` in no alphabet, hence the rank."""
-        phase = self.event.get("phase", "")
+        event = self.watch.event
+        phase = event.get("phase", "")
         rank = {"train": "1", "eval": "2"}.get(phase, "0")
-        return rank, int(self.event.get("iteration", 0))
+        return rank, int(event.get("iteration", 0))
 
 
 class _Run:
@@ -172,6 +175,7 @@ class _Run:
                     raise KeyboardInterrupt
                 self._start_some()
                 self._listen()
+                self._watch()
         except KeyboardInterrupt:
             self._stop()
             self.display.close()
@@ -262,14 +266,20 @@ class _Run:
         elif heard.event.get("phase") == "note":
             self.display.say(f"{running.tasks[0].label}: {heard.event['message']}")
         else:
-            running.event = heard.event
+            running.watch.heard(heard.event)
             label = "GFLOPs" if heard.key == COSTS else running.tasks[0].label
             self.display.progress(heard.key, label, heard.event, self._state())
+
+    def _watch(self) -> None:
+        """Name cells that make no progress, and end those that make none for too long."""
+        for running in self.running.values():
+            if said := stall.look(running.watch, running.child, self.options.cell_timeout):
+                self.display.say(f"{running.tasks[0].label}: {said}")
 
     def _state(self) -> State:
         now = time.monotonic()
         running = [
-            (now - one.started, one.event.get("eta_s"))
+            (now - one.started, one.watch.event.get("eta_s"))
             for key, one in self.running.items()
             if key != COSTS
         ]
@@ -280,7 +290,9 @@ class _Run:
         code = running.child.code
         running.child.close()
         assert code is not None
-        if code == exits.BUSY:
+        if running.watch.over:
+            self._timed_out(running)
+        elif code == exits.BUSY:
             self.waiting.append(running.tasks)
         elif code == exits.MEND and running.errors:
             self._to_mend(running)
@@ -306,6 +318,21 @@ class _Run:
             self.display.ended(
                 key, f"GFLOPs and parameters: done in {duration(took)}", self._state()
             )
+
+    def _timed_out(self, running: _Running) -> None:
+        """A cell that was ended has failed; of several, the others are started again."""
+        why = running.watch.over
+        missing = standing(self.store, running.tasks).missing
+        for task in running.tasks:
+            if task not in missing:
+                self.outcome.computed.append(task)
+                self._settled(task, "done")
+        for task in missing[:1]:
+            if stall.fail(self.store, task, why):
+                self._settled(task, why)
+            else:
+                self._give_up((task,), why)
+        self.waiting.extend([missing[1:]] if missing[1:] else [])
 
     def _settled(self, task: Task, how: str) -> None:
         """A cell is in the store, done or failed."""
@@ -340,7 +367,7 @@ class _Run:
         count, best = self.deaths.get(key, (0, ("", -1)))
         count = 1 if running.reached > best else count + 1
         self.deaths[key] = (count, max(best, running.reached))
-        how = _cause(running, code)
+        how = exits.cause(code, running.errors.values())
         if count < DEATHS:
             self.display.say(f"{running.tasks[0].label}: {how}; it is started again")
             self.waiting.appendleft(running.tasks)
@@ -371,10 +398,3 @@ class _Run:
                     running.child.wait(left)
         except KeyboardInterrupt:
             return
-
-
-def _cause(running: _Running, code: int) -> str:
-    """How a cell that did not finish ended."""
-    if code == exits.LOST:
-        return str(next(iter(running.errors.values()), {}).get("message", "lost a process"))
-    return f"killed by {signal.Signals(-code).name if code < 0 else 'SIGTERM'}"

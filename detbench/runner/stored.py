@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,14 +13,21 @@ from typing import Any
 from pydantic import ValidationError
 
 from detbench.errors import StoreError
-from detbench.recipe import load
-from detbench.recipe.digest import digest, former
+from detbench.recipe import catalogue, load
+from detbench.recipe.digest import digest, former_canonical
 from detbench.recipe.experiment import Cell
-from detbench.results import inventory
+from detbench.results import cache, inventory, schema
+from detbench.results.files import reading
 from detbench.results.inventory import CellFiles
 from detbench.results.schema import Damaged, Kind, Measurement
+from detbench.runner import names
 from detbench.runner.job import CostCell
-from detbench.runner.names import Name, Names, Near
+from detbench.runner.names import SEED, Kin, Name, Names, Near
+
+OF_FILE = ("seed", "status", "reason", "ap", "gflops", "ended", "device", "recipe")
+"""What ``Listed`` has of a cell's file, which is remembered in ``work/listed.json``."""
+SETTLED_NS = 2 * 10**9
+"""What changed a moment ago may change again within one tick of its file system's clock."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Listed:
         ap, gflops: a fraction, and a count; none where it has none.
         ended: when, in UTC, to the minute; empty if unknown.
         device: what it was measured on.
+        recipe: a hash of its recipe but for the seed; empty if it has none.
     """
 
     digest: str
@@ -49,6 +60,7 @@ class Listed:
     path: str
     near: Near | None = None
     mended: str = ""
+    recipe: str = ""
 
 
 def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
@@ -64,7 +76,7 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
     own = [name for name in tables if name.endswith(".toml")]
     wanted = {load.table(name).id for name in tables}
     found = inventory.scan(inventory.existing(root)).cells
-    listed = list(inventory.each(_listed, (cell for cell in found if cell.measured)))
+    listed = _every(root, [cell for cell in found if cell.measured])
     if not listed:
         return []
     seeds = sorted({one.seed or 0 for one in listed})
@@ -76,9 +88,49 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
     return sorted(listed, key=lambda one: (not one.names, order.get(one.digest, 0), one.digest))
 
 
+def _every(root: Path, found: Sequence[CellFiles]) -> list[Listed]:
+    """Each cell by its file, which is read if it is new or changed since it was last listed."""
+    key = catalogue.key(*(Path(one.__file__) for one in (schema, inventory, names)), Path(__file__))
+    memory = root / "work" / "listed.json"
+    kept = cache.read(memory)
+    known = kept["cells"] if isinstance(kept, dict) and kept.get("key") == key else {}
+    facts = {cell.digest: _facts(cell) for cell in found}
+    new = [cell for cell in found if known.get(cell.digest, (None,))[0] != facts[cell.digest]]
+    read = {one.digest: one for one in inventory.each(_listed, new)}
+    settled = time.time_ns() - SETTLED_NS
+    for one in read.values():
+        known.pop(one.digest, None)
+        if one.status != "damaged" and int(facts[one.digest][-1]) < settled:
+            known[one.digest] = [facts[one.digest], *(getattr(one, name) for name in OF_FILE)]
+    gone = known.keys() - facts.keys()
+    if read or gone:
+        kept = {name: known[name] for name in known if name not in gone}
+        cache.write(memory, {"key": key, "cells": kept})
+    return [read.get(cell.digest) or _again(cell, known[cell.digest]) for cell in found]
+
+
+def _facts(cell: CellFiles) -> list[int | str]:
+    """What changes when a cell's files do; their latest change last."""
+    facts: list[int | str] = []
+    latest = 0
+    for path in (cell.done, cell.failed):
+        if path is not None:
+            with reading(path):
+                found = path.stat()
+            facts += [path.name, found.st_size, found.st_ino]
+            latest = max(latest, found.st_mtime_ns)
+    return [*facts, latest]
+
+
+def _again(cell: CellFiles, kept: list[Any]) -> Listed:
+    """A cell as it was read before."""
+    values = dict(zip(OF_FILE, kept[1:], strict=True))
+    return Listed(cell.digest, cell.kind, (), path=str(cell.measured), **values)
+
+
 def plain(cell: Listed) -> dict[str, Any]:
     """A cell for json."""
-    return asdict(cell)
+    return {name: value for name, value in asdict(cell).items() if name != "recipe"}
 
 
 def _rows(cell: CellFiles) -> tuple[list[Measurement], str]:
@@ -113,7 +165,14 @@ def _listed(cell: CellFiles) -> Listed:
         ended=str(origin.get("ended", ""))[:16].replace("T", " "),
         device=str(origin.get("device", "")),
         path=str(cell.measured),
+        recipe=_recipe(origin.get("recipe")),
     )
+
+
+def _recipe(plain: dict[str, Any] | None) -> str:
+    """A hash of a recipe but for its seed; empty of none."""
+    text = json.dumps({**plain, "seed": None}) if plain else ""
+    return hashlib.sha256(text.encode()).hexdigest()[:32] if text else ""
 
 
 def _named(one: Listed, known: Names, wanted: set[str]) -> Listed:
@@ -122,28 +181,35 @@ def _named(one: Listed, known: Names, wanted: set[str]) -> Listed:
         return replace(
             one, names=tuple(name for name in places if not wanted or name.table in wanted)
         )
-    path = Path(one.path)
-    about = [path.name, path.stat().st_size, path.stat().st_mtime_ns]
-    near, mended = known.remembered(about, lambda: _near(known, one))
+    if not one.recipe:
+        return one
+    kin = known.remembered(f"{one.kind}-{one.recipe}", lambda: _kin(known, one))
+    near, mended = kin.of(one.digest, one.seed)
     return replace(one, near=near, mended=mended)
 
 
-def _near(known: Names, cell: Listed) -> tuple[Near | None, str]:
-    """The row that is nearest to a cell which is in no table, by its recipe, and what was mended
-    since it was measured.
-    """
+def _kin(known: Names, cell: Listed) -> Kin:
+    """What is known of a cell that is in no table, by its recipe."""
     kind = Cell if cell.kind == "train-eval" else CostCell
     rows, _ = _rows(inventory.cell(Path(cell.path).parent.parent, cell.kind, cell.digest))
     try:
         recipe = kind.of_plain(rows[0].provenance.get("recipe") if rows else None)
-    except ValidationError:  # of a failed cell, which has none, or of another detbench
-        return None, ""
-    mended = former(recipe).get(cell.digest, "")
+    except ValidationError:  # of another detbench
+        return Kin()
+    again = digest(recipe)
+    seed = recipe.seed if isinstance(recipe, Cell) else 0
+    places = known.find({again}, (seed,)).get(again)
     near = known.near(recipe) if isinstance(recipe, Cell) else None
-    if mended:
-        again = digest(recipe)
-        places = known.find({again}, (recipe.seed if isinstance(recipe, Cell) else 0,))
-        near = Near(places[again][0], ()) if again in places else near
-    if mended and near:
-        near = replace(near, differs=(*near.differs, f"what was mended since: {mended}"))
-    return near, mended
+    former = tuple(
+        (*_around(text, seed, isinstance(recipe, Cell)), said)
+        for text, said in former_canonical(recipe).items()
+    )
+    return Kin(near, places[0] if places else None, former)
+
+
+def _around(text: str, seed: int, trained: bool) -> tuple[str, str]:
+    """What is hashed before and after the seed; of a count, its digest and nothing."""
+    if not trained:
+        return hashlib.sha256(text.encode()).hexdigest(), ""
+    before, _, after = text.partition(SEED.format(seed))
+    return before, after

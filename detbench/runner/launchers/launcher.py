@@ -45,6 +45,11 @@ class Started(Protocol):
         """Exit code once it has ended; minus the signal that killed it."""
         ...
 
+    @property
+    def begun(self) -> bool:
+        """Whether its process was started; before, it may wait for room."""
+        ...
+
     def stop(self, how: How) -> None:
         """SIGTERM asks it to save a checkpoint and end; SIGKILL ends it and its helpers."""
         ...

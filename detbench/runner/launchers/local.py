@@ -141,6 +141,11 @@ class Child:
         """See ``Started``."""
         return self.process.poll()
 
+    @property
+    def begun(self) -> bool:
+        """See ``Started``: at once."""
+        return True
+
     def stop(self, how: How) -> None:
         """See ``Started``."""
         if self.process.poll() is not None:

@@ -167,7 +167,7 @@ class Remote:
         self._cluster, self._job, self._inbox = cluster, job, inbox
         self._lock = Lock(folder / "lock")
         self._asked: How | None = None
-        self._begun = False
+        self.begun = False
         order = Order(
             key=key,
             job=_absolute(job, cluster.root).model_dump_json(),
@@ -225,7 +225,7 @@ class Remote:
         if not shared and not self._lock.acquire(exits.LOCK_PATIENCE_S):
             return exits.BUSY
         get(host.start.remote({} if shared else self._known()))
-        self._begun = True
+        self.begun = True
         if self._asked is not None:
             host.stop.remote(int(self._asked))
         code: int | None = None
@@ -249,12 +249,14 @@ class Remote:
                 log.write(f"{exits.now()} Ray: {text}\n")
 
     def stop(self, how: How) -> None:
-        """See ``Started``; a cell that waits for room is given up at once."""
+        """See ``Started``; a cell that waits for room is given up at once, and so is the node of
+        one that is killed for the second time, as it does not answer.
+        """
         if self.code is not None:
             return
-        self._asked = how
+        again, self._asked = self._asked == how == signal.SIGKILL, how
         with suppress(Exception):  # it is gone, or the cluster is
-            if how == signal.SIGTERM and self._begun:
+            if self.begun and not again:
                 self._host.stop.remote(int(how))
             else:
                 self._cluster.ray.kill(self._host)
