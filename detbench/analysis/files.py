@@ -8,7 +8,6 @@ The key is a hash of what the table depends on; all of it stands in the file's m
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -22,11 +21,11 @@ import numpy as np
 from detbench import __version__
 from detbench.analysis.kind import Columns, Kind, Settings
 from detbench.analysis.subjects import Subject
+from detbench.results import analyses
 from detbench.results.files import read, reading, write_atomic
+from detbench.results.schema import Damaged
 
 log = logging.getLogger("detbench")
-METADATA = b"detbench_analysis"
-FOLDER = "analyses"
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,11 @@ class Entry:
 
     @property
     def key(self) -> str:
-        text = json.dumps(self.facts, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return analyses.key(self.facts)
 
     @property
     def path(self) -> Path:
-        return self.root / FOLDER / f"{self.kind}-{self.key}.parquet"
+        return self.root / analyses.FOLDER / f"{self.kind}-{self.key}.parquet"
 
     @property
     def parts(self) -> Path:
@@ -90,7 +88,7 @@ class Entry:
 
     def keep(self, start: int, stop: int, table: Columns) -> None:
         """Store the images from ``start`` up to ``stop``."""
-        write_atomic(self._part(start, stop), _bytes(table, {}))
+        write_atomic(self._part(start, stop), analyses.to_bytes(table, {}))
 
     def finish(self, images: int, said: dict[str, Any]) -> Columns:
         """Join the parts of all images to the table, and remove them.
@@ -105,7 +103,9 @@ class Entry:
                 tables.append(part)
                 at = stop
         table = joined(tables)
-        write_atomic(self.path, _bytes(table, {**self.facts, **said, "detbench": __version__}))
+        write_atomic(
+            self.path, analyses.to_bytes(table, {**self.facts, **said, "detbench": __version__})
+        )
         for path in self.parts.glob("*"):
             path.unlink(missing_ok=True)
         with suppress(OSError):
@@ -135,9 +135,9 @@ def listing(root: Path) -> list[Entry]:
     import pyarrow.parquet as pq
 
     found = []
-    for path in sorted((root / FOLDER).glob("*.parquet")):
+    for path in sorted((root / analyses.FOLDER).glob("*.parquet")):
         try:
-            facts = json.loads((pq.read_schema(path).metadata or {})[METADATA])
+            facts = json.loads((pq.read_schema(path).metadata or {})[analyses.METADATA])
             names = ("kind", "revision", "subject", "settings", "images", "image_seed")
             one = Entry(root, str(facts["kind"]), {name: facts[name] for name in names})
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
@@ -158,27 +158,12 @@ def _range(path: Path) -> tuple[int, int]:
     return int(start), int(stop)
 
 
-def _bytes(table: Columns, facts: dict[str, Any]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    made = pa.table({name: pa.array(column) for name, column in table.items()})
-    text = json.dumps(facts, sort_keys=True).encode()
-    sink = pa.BufferOutputStream()
-    pq.write_table(made.replace_schema_metadata({METADATA: text}), sink, compression="zstd")
-    return bytes(sink.getvalue())
-
-
 def _read(path: Path) -> Columns | None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with reading(path):
         if not path.is_file():
             return None
     try:
-        table = pq.read_table(pa.BufferReader(read(path)))
-    except pa.ArrowException as error:
+        return analyses.from_bytes(read(path))[0]
+    except Damaged as error:
         log.warning("warning: %s is damaged (%s) and is measured again", path, error)
         return None
-    return {name: table[name].to_numpy() for name in table.column_names}

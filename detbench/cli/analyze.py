@@ -103,6 +103,7 @@ def requested(
     from detbench.analysis import engine, subjects
     from detbench.evaluation.truth import Truths
 
+    store = store.snapshot()
     told: set[str] = set()
     found: list[tuple[Subject, ...]] = []
     for name in rows:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from detbench import temporary
 from detbench.errors import StoreError
-from detbench.results import cache, inventory
+from detbench.results import analyses, cache, inventory
 from detbench.results.files import (
     Lock,
     cells_lock,
@@ -48,6 +49,11 @@ class Merged:
     action: Action
     message: str = ""
 
+    @property
+    def agrees(self) -> bool:
+        """Whether the numbers here are from now on those there."""
+        return self.action in WRITTEN or (self.action == "same" and "failed" not in self.message)
+
 
 def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> Iterator[Merged]:
     """Bring the cells of ``source`` into the store ``into``.
@@ -55,7 +61,7 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
     The rule: a cell that is not here, or is here failed or damaged and there done, is copied; one
     that has equal numbers is left; of two that are done with different numbers ours stays, unless
     ``theirs``. Whatever is copied is copied byte for byte, numbers after their detections. What
-    reports computed from detections comes with them.
+    reports computed from detections comes with them, and so do analyses.
 
     Args:
         dry: copy nothing.
@@ -74,15 +80,20 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
         return _Choice(cell, before, _decide(source, cell, ours, theirs))
 
     pending: list[_Choice] = []
+    fit: set[str] = set()
     lock = cells_lock(into)
-    for choice in inventory.each(decided, inventory.scan(source).cells):
-        pending.append(choice)
-        if len(pending) == AT_ONCE:
-            yield from _carry_out(into, lock, pending, theirs, dry)
+    for choice in chain(inventory.each(decided, inventory.scan(source).cells), [None]):
+        if choice is not None:
+            pending.append(choice)
+        if choice is None or len(pending) == AT_ONCE:
+            for one in _carry_out(into, lock, pending, theirs, dry):
+                fit |= {one.digest} if one.agrees else set()
+                yield one
             pending = []
-    yield from _carry_out(into, lock, pending, theirs, dry)
     if not dry:
         _take_derived(into, source)
+        done = {digest for (_, digest), cell in own.items() if cell.done is not None}
+        analyses.merge(into, source, done, fit)
 
 
 def _take_derived(into: Path, source: Path) -> None:
@@ -132,6 +143,13 @@ def _carry_out(
     if written:
         with locked(lock):
             pairs = [(choice.settle(into, theirs), choice) for choice in written]
+            # Analyses of numbers that go are of weights that have gone.
+            changed = {
+                choice.cell.digest
+                for _, choice in pairs
+                if choice.merged and choice.merged.action == "replaced"
+            }
+            analyses.discard(into, changed)
             _copy(into / "cells", [(choice.cell, ours) for ours, choice in pairs if choice.writes])
     yield from (choice.merged for choice in choices if choice.merged)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from detbench.errors import StoreError
+from detbench.results import analyses, inventory
 from detbench.results import detections as boxes
-from detbench.results import inventory
-from detbench.results.files import Lock, held, reading, writing
+from detbench.results.files import Lock, held, read, reading, writing
 from detbench.results.inventory import OF_WORK, TEMPORARY, CellFiles
 from detbench.results.schema import Damaged, Measurement
 from detbench.temporary import orphaned
@@ -62,6 +62,7 @@ def plan(root: Path, weights: bool = False, detections: bool = False) -> Iterato
             yield Item(path, "delete", "left by a writer that was killed", _size(path))
     for items in inventory.each(lambda cell: list(_cell(cell, detections)), found.cells):
         yield from items
+    yield from _analyses(root, {cell.digest for cell in found.cells})
     work = root / "work"
     if work.is_dir():
         with reading(work):
@@ -143,6 +144,37 @@ def _cell(cell: CellFiles, detections: bool) -> Iterator[Item]:
         yield Item(path, "move", f"damaged: {error}", _size(path))
     except StoreError:
         return
+
+
+def _analyses(root: Path, cells: set[str]) -> Iterator[Item]:
+    """Tables that are damaged, whose cells are gone, and parts of those that are whole."""
+    found = analyses.scan(root)
+
+    def looked(path: Path) -> list[Item]:
+        try:
+            digest = analyses.cell_of(analyses.whole(read(path), path))
+        except Damaged as error:
+            return [Item(path, "move", f"damaged: {error}", _size(path))]
+        except StoreError:
+            return []
+        young = time.time() - path.stat().st_mtime < _YOUNG_S
+        gone = digest and digest not in cells and not young
+        return [Item(path, "delete", "of a cell that is not here", _size(path))] if gone else []
+
+    whole = set(found.whole)
+    for items in inventory.each(looked, found.whole):
+        yield from items
+        whole -= {item.path for item in items}
+    for folder in found.parts:
+        if folder.with_suffix(".parquet") in whole and not held(folder.with_suffix(".lock")):
+            for path in sorted(folder.iterdir()):
+                yield Item(path, "delete", "parts of an analysis that is done", _size(path))
+            yield Item(folder, "delete", "an empty folder", 0)
+    for path in found.temporary:
+        if orphaned(path):
+            yield Item(path, "delete", "left by a writer that was killed", _size(path))
+    for path in found.odd:
+        yield Item(path, "keep", "not detbench's", _size(path))
 
 
 def _work(folder: Path, weights: bool) -> Iterator[Item]:

@@ -255,8 +255,9 @@ def _fault(columns: Columns) -> str:
     for metric, value in zip(columns["metric"], columns["value"], strict=True):
         if not (value is None or (type(value) is float and math.isfinite(value))):
             return f"the value of {metric} is {value!r}, no finite number"
-    if odd := [one for one in columns["seed"] if not (one is None or type(one) is int)]:
-        return f"the seed is {odd[0]!r}, no whole number"
+    for seed in columns["seed"]:
+        if not (seed is None or type(seed) is int):
+            return f"the seed is {seed!r}, no whole number"
     return ""
 
 

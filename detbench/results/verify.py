@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detbench.errors import StoreError
-from detbench.results import inventory
-from detbench.results.inventory import CellFiles
+from detbench.results import analyses, inventory
+from detbench.results.files import read
+from detbench.results.inventory import TEMPORARY, CellFiles
 from detbench.results.schema import Damaged, Measurement
 
+LEFT = "temporary, of a writer that was killed: prune removes it"
 Rescore = Callable[[list[Measurement], list[dict[str, Any]]], str]
 """Given a cell's rows and detections, says what does not agree, or nothing."""
 
@@ -35,7 +37,7 @@ class Finding:
 
 
 def verify(root: Path, rescore: Rescore | None = None) -> Iterator[Finding]:
-    """Look at every file below ``cells``: readable, checksum, schema, right cell.
+    """Look at every file below ``cells`` and ``analyses``: readable, checksum, schema, right cell.
 
     Args:
         rescore: scores the detections once more.
@@ -49,8 +51,32 @@ def verify(root: Path, rescore: Rescore | None = None) -> Iterator[Finding]:
     else:
         looked = inventory.each(lambda cell: list(_cell(cell, None)), found.cells)
     yield from chain.from_iterable(looked)
+    yield from _analyses(root)
     for path in found.temporary:
-        yield Finding(path, "warning", "temporary, of a writer that was killed: prune removes it")
+        yield Finding(path, "warning", LEFT)
+    for path in found.odd:
+        yield Finding(path, "warning", "no file of detbench's: it is not looked at")
+
+
+def _analyses(root: Path) -> Iterator[Finding]:
+    """Tables of ``detbench analyze``, whole ones and parts."""
+    found = analyses.scan(root)
+    parts = [path for folder in found.parts for path in sorted(folder.iterdir())]
+    of_parts = set(parts)
+
+    def looked(path: Path) -> Finding:
+        if path in of_parts and TEMPORARY.fullmatch(path.name):
+            return Finding(path, "warning", LEFT)
+        try:
+            content = read(path)
+            analyses.from_bytes(content) if path in of_parts else analyses.whole(content, path)
+        except (Damaged, StoreError) as error:
+            return _bad(path, "", error)
+        return Finding(path, "ok")
+
+    yield from inventory.each(looked, (*found.whole, *parts))
+    for path in found.temporary:
+        yield Finding(path, "warning", LEFT)
     for path in found.odd:
         yield Finding(path, "warning", "no file of detbench's: it is not looked at")
 
@@ -63,7 +89,7 @@ def _cell(cell: CellFiles, rescore: Rescore | None) -> Iterator[Finding]:
         try:
             rows = inventory.rows(path, cell)
         except (Damaged, StoreError) as error:
-            yield _bad(path, cell, error)
+            yield _bad(path, cell.digest, error)
         else:
             measured = rows if path == cell.done else measured
             left = path == cell.failed and cell.done is not None
@@ -84,7 +110,7 @@ def _detections(
     try:
         found = inventory.detections(path, rows or ())
     except (Damaged, StoreError) as error:
-        yield _bad(path, cell, error)
+        yield _bad(path, cell.digest, error)
         return
     if rows is None:
         said = "detections without their numbers: prune removes them"
@@ -94,13 +120,13 @@ def _detections(
     yield Finding(path, _level(said), said.removeprefix(UNSCORED), cell.digest)
 
 
-def _bad(path: Path, cell: CellFiles, error: Exception) -> Finding:
+def _bad(path: Path, digest: str, error: Exception) -> Finding:
     """A file that cannot be read; without its path in the message, which the table has."""
     said = f"damaged: {error}"
     if not isinstance(error, Damaged):
         said = str(error).removeprefix(f"{path} ")
         said = said.replace(f"cannot read {path}", "cannot be read")
-    return Finding(path, "bad", said, cell.digest)
+    return Finding(path, "bad", said, digest)
 
 
 UNSCORED = "not re-scored: "

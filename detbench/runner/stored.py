@@ -90,7 +90,8 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
 
 def _every(root: Path, found: Sequence[CellFiles]) -> list[Listed]:
     """Each cell by its file, which is read if it is new or changed since it was last listed."""
-    key = catalogue.key(*(Path(one.__file__) for one in (schema, inventory, names)), Path(__file__))
+    code = (schema.__file__, inventory.__file__, str(names.__file__), __file__)
+    key = catalogue.key(*map(Path, code))
     memory = root / "work" / "listed.json"
     kept = cache.read(memory)
     known = kept["cells"] if isinstance(kept, dict) and kept.get("key") == key else {}

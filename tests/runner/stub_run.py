@@ -55,7 +55,7 @@ def on_ray(unshared: bool) -> None:
     def init(**settings: Any) -> Any:
         return known(num_cpus=2, **settings)
 
-    launcher._ray().init = init
+    launcher._ray(launcher._alone(None)).init = init
     if unshared:
         launcher.Cluster = Blind  # type: ignore[misc]
 

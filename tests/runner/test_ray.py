@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -142,6 +144,72 @@ def test_a_stopped_run_brings_checkpoints_home(
 
     assert run([task], store, stub_run.options(), lambda: Plain(sys.stderr)).exit_code == 0
     assert notes(ledger, "resume")
+
+
+@needs_ray
+def test_a_cluster_of_our_own_listens_on_loopback_only_in_a_private_folder(
+    store: Store, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen: Ray's servers took connections, and so code to run, from the whole network. Right: what
+    a run starts listens to this machine alone, and its sockets and logs lie in a folder of the
+    user's own.
+    """
+    monkeypatch.setenv("STUB_STEP_S", "0.2")
+    monkeypatch.setenv("STUB_STEPS", "100")
+    task = stub_run.tasks(1)[1]
+    process = start(store, 1, "ray")
+    wait_for(ledger, "start", task.digest)
+    mine = psutil.Process(process.pid)
+    found = {
+        (one.name(), link.laddr.ip.removeprefix("::ffff:"))
+        for one in [mine, *mine.children(recursive=True)]
+        for link in one.net_connections("inet")
+        if link.status == psutil.CONN_LISTEN
+    }
+    opened = {name for one in mine.children(recursive=True) for name in one.cmdline()}
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=PATIENCE_S)[1]
+    assert process.returncode == 130, said
+    assert {"gcs_server", "raylet"} <= {name for name, _ in found}
+    assert {ip for _, ip in found} == {"127.0.0.1"}
+    folder = node.private_temporary()
+    assert any(name.startswith(f"--session_dir={folder}/ray/") for name in opened), opened
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cluster_is_our_own_unless_one_is_named_or_runs_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert launcher._alone(None)
+    assert launcher._alone("local")
+    assert not launcher._alone("auto")
+    assert not launcher._alone("10.0.0.1:6379")
+    known = tmp_path / "ray" / "ray_current_cluster"
+    known.parent.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        known.write_text(f"127.0.0.1:{server.getsockname()[1]}")
+        assert not launcher._alone(None)
+        assert launcher._alone("local")
+    assert launcher._alone(None)  # that one has gone
+
+
+def test_a_temporary_folder_of_somebody_elses_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = tmp_path / f"detbench-{os.getuid()}"
+    folder.mkdir(mode=0o755)
+    assert node.private_temporary() == folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    (tmp_path / "detbench-4711").mkdir()
+    with pytest.raises(StoreError, match="detbench-4711 is not a folder of yours"):
+        node.private_temporary()
+    (tmp_path / "detbench-4712").symlink_to(folder)
+    monkeypatch.setattr(os, "getuid", lambda: 4712)
+    with pytest.raises(StoreError, match="is not a folder of yours"):
+        node.private_temporary()
 
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,4 +157,13 @@ def measured(store: Store, job: TrainJob | CostJob) -> list[Path]:
 def _scratch(store: str) -> Path:
     """The node's own folder for one results folder of a driver."""
     name = hashlib.sha256(store.encode()).hexdigest()[:16]
-    return private(Path(tempfile.gettempdir()) / f"detbench-{os.getuid()}") / name
+    return private_temporary() / name
+
+
+def private_temporary() -> Path:
+    """This user's own folder below the temporary directory.
+
+    Raises:
+        StoreError: somebody else made it.
+    """
+    return private(Path(tempfile.gettempdir()) / f"detbench-{os.getuid()}")

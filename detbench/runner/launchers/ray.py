@@ -20,7 +20,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
-from detbench import __version__
+from detbench import __version__, inputs
 from detbench.errors import DetbenchError, DeviceError, StoreError
 from detbench.results.files import Lock, write_atomic
 from detbench.results.merge_work import KEPT
@@ -28,24 +28,36 @@ from detbench.results.store import Store
 from detbench.runner import process as exits
 from detbench.runner.job import CostJob, TrainJob
 from detbench.runner.launchers.launcher import Heard, How, Inbox
-from detbench.runner.launchers.node import CHECKPOINT, CellHost, Files, Order, work
+from detbench.runner.launchers.node import (
+    CHECKPOINT,
+    CellHost,
+    Files,
+    Order,
+    private_temporary,
+    work,
+)
 from detbench.runner.options import Options
 
 HEAR_S = 1.0
 ANSWER_S = 10.0
+SOCKETS = 40
+"""Letters of a folder below which Ray's sockets have names that the system takes (107 in all)."""
 LOST = -int(signal.SIGKILL)
 """Exit code of a cell whose actor or node is gone."""
 
 
 @contextmanager
 def cluster(options: Options, root: Path) -> Iterator[Cluster]:
-    """A connection to the cluster at ``options.ray_address``, or to one that is started here.
+    """A connection to the cluster at ``options.ray_address``, or to one that is started here and
+    listens to this machine alone.
 
     Raises:
         DeviceError: Ray is not installed, nothing answers, or no node has what a cell needs.
     """
-    ray = _ray()
-    _check_answers(options.ray_address or os.environ.get("RAY_ADDRESS"))
+    address = options.ray_address or os.environ.get("RAY_ADDRESS")
+    alone = _alone(address)
+    ray = _ray(alone)
+    _check_answers(address)
     token = root / "work" / f".seen-{uuid.uuid4().hex}"
     try:
         ray.init(
@@ -54,6 +66,7 @@ def cluster(options: Options, root: Path) -> Iterator[Cluster]:
             logging_level=logging.ERROR,
             log_to_driver=False,
             namespace="detbench",
+            **({"_temp_dir": _folder()} if alone else {}),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _no_cluster(options.ray_address or "this machine", error) from error
@@ -66,6 +79,27 @@ def cluster(options: Options, root: Path) -> Iterator[Cluster]:
     finally:
         token.unlink(missing_ok=True)
         ray.shutdown()
+
+
+def _alone(address: str | None) -> bool:
+    """Whether Ray is about to start a cluster: none is named, and none runs here."""
+    if address and address != "local":
+        return False
+    place = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    known = Path(place) / "ray" / "ray_current_cluster"
+    try:
+        _check_answers(None if address else inputs.text(known).strip())
+    except (OSError, ValueError, DeviceError):  # nobody has started one, or it has gone
+        return True
+    return bool(address)
+
+
+def _folder() -> str | None:
+    """Of the sockets and logs of a cluster of our own, private; None is Ray's choice, where the
+    temporary directory has a longer name than sockets can.
+    """
+    folder = private_temporary() / "ray"
+    return str(folder) if len(str(folder)) <= SOCKETS else None
 
 
 def _check_answers(address: str | None) -> None:
@@ -87,11 +121,16 @@ def _no_cluster(address: str, error: Exception) -> DeviceError:
     )
 
 
-def _ray() -> Any:
+def _ray(alone: bool = False) -> Any:
+    """The module; ``alone`` has what it starts listen on the loopback device only."""
     if importlib.util.find_spec("ray") is None:
         raise DeviceError("--launcher ray needs Ray: pip install 'detbench[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if alone:
+        # On Linux as Ray has it on other systems, for a cluster that no other machine is to join;
+        # it is read when Ray is imported.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("ray")

@@ -1,0 +1,173 @@
+"""What ``detbench analyze`` leaves in a store is verified, merged and pruned with the rest.
+
+Seen: ``results merge`` left analyses behind without a word, ``verify`` called a damaged one sound,
+and ``prune`` kept what was measured of cells that are gone. Right: they are files of the store.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detbench.results import analyses, prune, verify
+from detbench.results.files import Lock, write_atomic
+from detbench.results.merge import merge
+from detbench.results.schema import Damaged, Measurement
+from detbench.results.store import Store
+
+A, B = "a" * 64, "b" * 64
+TABLE = {
+    "image": np.array([1, 2], np.int64),
+    "share": np.array([0.5, np.nan]),
+    "head": np.array(["cls", "loc"], object),
+}
+
+
+def stored(root: Path, *digests: str, value: float = 0.25) -> None:
+    for digest in digests:
+        Store(root).add([Measurement(digest, "train-eval", "AP", value, "fraction")], [])
+
+
+def analysis(root: Path, subject: str, **more: object) -> Path:
+    facts = {"kind": "alignment", "revision": 1, "subject": subject, "settings": {"bins": 20}}
+    facts |= {"images": 50, "image_seed": 0, **more}
+    path = root / analyses.FOLDER / f"alignment-{analyses.key(facts)}.parquet"
+    write_atomic(path, analyses.to_bytes(TABLE, facts | {"label": "FCOS"}))
+    return path
+
+
+def said(root: Path) -> dict[str, tuple[str, str]]:
+    return {one.path.name: (one.status, one.message) for one in verify.verify(root)}
+
+
+def test_what_is_written_is_read() -> None:
+    table, facts = analyses.from_bytes(analyses.to_bytes(TABLE, {"kind": "x"}))
+    assert facts == {"kind": "x"}
+    assert list(table) == list(TABLE)
+    for name, column in TABLE.items():
+        np.testing.assert_array_equal(table[name], column)
+
+
+def test_every_flipped_byte_is_noticed_or_harmless() -> None:
+    content = analyses.to_bytes(TABLE, {"kind": "x"})
+    noticed = 0
+    for position in range(len(content)):
+        garbled = bytearray(content)
+        garbled[position] ^= 0xFF
+        try:
+            table, _ = analyses.from_bytes(bytes(garbled))
+        except Damaged:
+            noticed += 1
+            continue
+        for name, column in TABLE.items():
+            np.testing.assert_array_equal(table[name], column)
+    assert noticed > len(content) / 4
+
+
+def test_verify_names_damage(tmp_path: Path) -> None:
+    stored(tmp_path, A)
+    sound, cut, other = (analysis(tmp_path, A, images=count) for count in (1, 2, 3))
+    cut.write_bytes(cut.read_bytes()[:-20])
+    other = other.rename(other.with_name(f"alignment-{'0' * 32}.parquet"))
+    texts = analysis(tmp_path, A, images="all")
+    (sound.parent / "notes.txt").write_text("x")
+    part = sound.with_suffix(".parts") / "0000000-0000010.parquet"
+    write_atomic(part, b"nothing")
+    Lock(sound.with_suffix(".lock")).acquire()
+    found = said(tmp_path)
+    assert found[sound.name] == ("ok", "")
+    assert found[cut.name][0] == "bad"
+    assert found[other.name] == ("bad", "damaged: it is another analysis than its name says")
+    assert found[texts.name][1].startswith("damaged: what it says of 'images' is")
+    assert found["notes.txt"][0] == "warning"
+    assert found[part.name][0] == "bad"
+    assert len(found) == 8  # with the cell's two files; a lock says nothing
+
+
+def test_a_file_of_before_checksums_is_sound(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stored(tmp_path, A)
+    path = analysis(tmp_path, A)
+    table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
+    about = {analyses.METADATA: table.schema.metadata[analyses.METADATA]}
+    with path.open("wb") as file:
+        pq.write_table(table.replace_schema_metadata(about), file)
+    assert said(tmp_path)[path.name] == ("ok", "")
+
+
+def test_merge_takes_what_is_not_here_whole(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    stored(theirs, A, B)
+    stored(ours, B)
+    paths = [analysis(theirs, A), analysis(theirs, B), analysis(theirs, f"{A}@{B}")]
+    here = ours / analyses.FOLDER / paths[1].name
+    here.parent.mkdir()
+    here.write_bytes(b"damaged")
+    assert list(merge(ours, theirs, dry=True))
+    assert here.read_bytes() == b"damaged"
+    list(merge(ours, theirs))
+    for path in paths:
+        assert (ours / analyses.FOLDER / path.name).read_bytes() == path.read_bytes()
+    assert {status for status, _ in said(ours).values()} == {"ok"}
+
+
+def test_merge_pairs_no_analysis_with_other_weights_and_takes_no_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    stored(theirs, A, B)
+    stored(ours, A, value=0.5)
+    other, damaged = analysis(theirs, A), analysis(theirs, B)
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    list(merge(ours, theirs))
+    assert not (ours / analyses.FOLDER).exists()
+    assert f"{other} is left there: cell aaaaaaaaaaaa has other numbers here" in caplog.text
+    assert f"{damaged} is left there: it is damaged" in caplog.text
+
+
+def test_numbers_that_are_replaced_take_their_analyses_along(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    stored(theirs, A)
+    stored(ours, A, value=0.5)
+    mine = analysis(ours, A)
+    other = analysis(ours, A, images=7)
+    mine.write_bytes(
+        analyses.to_bytes({"image": np.array([9])}, analyses.from_bytes(mine.read_bytes())[1])
+    )
+    path = analysis(theirs, A)
+    list(merge(ours, theirs, theirs=True))
+    assert mine.read_bytes() == path.read_bytes()
+    assert not other.exists()
+
+
+def test_prune_removes_what_is_of_nothing(tmp_path: Path) -> None:
+    stored(tmp_path, A)
+    kept, gone, young = (
+        analysis(tmp_path, A),
+        analysis(tmp_path, B),
+        analysis(tmp_path, B, images=1),
+    )
+    given, damaged = analysis(tmp_path, f"{B}@{A}"), analysis(tmp_path, A, images=2)
+    damaged.write_bytes(b"nothing")
+    long_ago = time.time() - 7200
+    for path in (kept, gone, given, damaged):
+        os.utime(path, (long_ago, long_ago))
+    part = kept.with_suffix(".parts") / "0000000-0000010.parquet"
+    going = young.with_name(f"alignment-{'0' * 32}.parts") / part.name
+    for path in (part, going):
+        write_atomic(path, analyses.to_bytes(TABLE, {}))
+    items = list(prune.plan(tmp_path))
+    why = {item.path.name: (item.action, item.why) for item in items}
+    assert why[gone.name] == ("delete", "of a cell that is not here")
+    assert why[damaged.name][0] == "move"
+    prune.carry_out(tmp_path, items)
+    left = {path.name for path in (tmp_path / analyses.FOLDER).iterdir()}
+    assert left == {kept.name, young.name, given.name, going.parent.name}
+    assert (tmp_path / "damaged" / damaged.name).exists()
+    assert list(prune.plan(tmp_path)) == []
