@@ -26,6 +26,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE
 
 
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number as JSON may write one: 1 and 1.0 are equal, true is none."""
+    if type(value) is float:
+        return value.is_integer() and abs(value) < 2**53  # beyond, neighbours are one float
+    return type(value) is int
+
+
 def read_boxes(annotations: list[dict[str, Any]], path: Path) -> Floats:
     """[x, y, w, h] of each annotation, (n, 4)."""
     boxes = np.zeros((len(annotations), 4))

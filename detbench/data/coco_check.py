@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detbench import inputs
-from detbench.data.coco_boxes import check_boxes, is_number, read_boxes
+from detbench.data.coco_boxes import check_boxes, is_number, is_whole, read_boxes
 from detbench.data.faults import fail
 from detbench.data.segmentations import Damaged, Segmentations, as_json, parse
 from detbench.errors import DataError
@@ -291,12 +291,16 @@ def _integers(section: list[dict[str, Any]], key: str, what: str, path: Path) ->
     """The whole numbers at ``key`` of every entry, (n,)."""
     values = [entry.get(key) for entry in section]
     for row, value in enumerate(values):
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
+        if is_whole(value) and abs(value) < 2**63:
             continue
         name = f"{what} {section[row].get('id', f'number {row + 1}')}"
         problem = f"has no '{key}'" if value is None else f"has {key} {value!r}"
         fail(path, f"{name} {problem}", f"{key} is a whole number", [section[row]])
     return np.array(values, np.int64)
+
+
+FLAG = "iscrowd"
+"""What is a number in COCO's format, and true or false in many files."""
 
 
 def _optional(
@@ -308,7 +312,7 @@ def _optional(
         value = entry.get(key)
         if value is None:
             continue
-        if not is_number(value) or value < 0:
+        if not (is_number(value) or (key == FLAG and isinstance(value, bool))) or value < 0:
             said = f"annotation {entry['id']} has {key} {value!r}"
             fail(path, said, f"mend its {key}", [entry])
         values[row] = value

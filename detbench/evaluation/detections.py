@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.data.coco_boxes import is_whole
 from detbench.data.coco_check import Table, federated
 from detbench.errors import DataError
 
@@ -214,7 +215,7 @@ def _plain(results: list[Any], boxes: bool) -> bool:
         )
         sides = [item["bbox"] for item in results] if boxes else []
         return (
-            _types(images) | _types(labels) <= {int}
+            all(map(is_whole, chain(images, labels)))
             and _types(scores) <= {int, float}
             and _types(sides) <= {list, tuple}
             and set(map(len, sides)) <= {4}
@@ -306,7 +307,7 @@ def _score_problem(score: Any) -> str | None:
 
 def _among(value: Any, known: set[int]) -> bool:
     """Whether an id is a known one; anything that is not a whole number is not."""
-    return isinstance(value, int) and not isinstance(value, bool) and value in known
+    return is_whole(value) and value in known
 
 
 def _finite(value: Any) -> bool:

@@ -19,6 +19,7 @@ from itertools import chain
 from typing import Any
 
 from detbench import inputs
+from detbench.data.coco_boxes import is_whole
 from detbench.errors import CellFailed
 from detbench.results.files import parse_json
 from detbench.results.schema import Damaged, Measurement
@@ -85,7 +86,7 @@ def _plain(found: list[dict[str, Any]]) -> bool:
         numbers = [one["score"] for one in found]
         numbers += chain.from_iterable(boxes)
         return (
-            set(map(type, ids)) <= {int}
+            all(map(is_whole, ids))
             and set(map(type, boxes)) <= {list}
             and set(map(len, boxes)) <= {4}
             and set(map(type, numbers)) <= {int, float}

@@ -42,9 +42,9 @@ def options(jobs: int = 1, **more: Any) -> Options:
 
 def on_ray(unshared: bool) -> None:
     """A cluster of this machine, of two processors; its nodes may be blind to the folder."""
-    import ray
-
     from detbench.runner.launchers import ray as launcher
+
+    ray = launcher._ray(launcher._alone(None))
 
     class Blind(launcher.Cluster):
         def __init__(self, ray: Any, options: Options, root: Path, token: Path) -> None:
@@ -55,7 +55,7 @@ def on_ray(unshared: bool) -> None:
     def init(**settings: Any) -> Any:
         return known(num_cpus=2, **settings)
 
-    launcher._ray(launcher._alone(None)).init = init
+    ray.init = init
     if unshared:
         launcher.Cluster = Blind  # type: ignore[misc]
 
