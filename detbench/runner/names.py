@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ class Names:
         self._near: dict[str, Kin] = {}
         self._own = [*map(load.table, dict.fromkeys(own))]
         self._known = self._remembered()
-        own_places = [place for table in self._own for place in _of_table(table)]
+        own_places = [place for chosen in _plans(self._own) for place in _of_plan(chosen)]
         self._all = [*own_places, *(Place(*one) for one in self._known["places"])]
         self.places = self.find(set(digests), seeds or (0,))
         self.order = {digest: index for index, digest in enumerate(self.places)}
@@ -204,10 +205,14 @@ class Names:
         self._changed = False
 
     @cached_property
+    def _catalogue(self) -> list[plan.Plan]:
+        return list(_plans(map(load.table, load.tables())))
+
+    @cached_property
     def _detectors(self) -> dict[str, list[tuple[Name, Cell]]]:
         """The first seed's cells by their detector."""
         found: dict[str, list[tuple[Name, Cell]]] = {}
-        for chosen in _plans([*self._own, *map(load.table, load.tables())]):
+        for chosen in chain(_plans(self._own), self._catalogue):
             for row in chosen.rows:
                 cell = row.train[0].cell if row.train else None
                 if isinstance(cell, Cell):
@@ -221,7 +226,7 @@ class Names:
         known = cache.read(self._memory) if self._memory else None
         if isinstance(known, dict) and known.get("key") == key:
             return known
-        places = [place for table in map(load.table, load.tables()) for place in _of_table(table)]
+        places = [place for chosen in self._catalogue for place in _of_plan(chosen)]
         self._changed = True
         return {"key": key, "places": [list(vars(place).values()) for place in places]}
 
@@ -233,12 +238,12 @@ def _plans(tables: Iterable[Table]) -> Iterator[plan.Plan]:
             yield plan.make(table, profile, (0,))
 
 
-def _of_table(table: Table) -> Iterator[Place]:
-    for chosen in _plans([table]):
-        for row in chosen.rows:
-            for task in row.train:
-                text = canonical(task.cell)
-                before, after = text.split(SEED.format(0))
-                yield Place(table.id, row.row.label, chosen.profile.id, before, after)
-            if row.cost is not None:
-                yield Place(table.id, row.row.label, "", row.cost.digest, "")
+def _of_plan(chosen: plan.Plan) -> Iterator[Place]:
+    table = chosen.table.id
+    for row in chosen.rows:
+        for task in row.train:
+            text = canonical(task.cell)
+            before, after = text.split(SEED.format(0))
+            yield Place(table, row.row.label, chosen.profile.id, before, after)
+        if row.cost is not None:
+            yield Place(table, row.row.label, "", row.cost.digest, "")
