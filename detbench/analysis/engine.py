@@ -1,6 +1,7 @@
 """Measuring what is missing of an analysis, and reading what is there. No torch until it must.
 
-Every image's table depends on that image alone, so that one measured in parts is the whole one.
+Every image's table depends on that image and its place among those looked at alone, so that one
+measured in parts is the whole one.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def _measured(request: Request, subject: Subject, images: Sequence[int], report:
     first = done = entry.done(len(images))
     began = last = time.monotonic()
     held: list[Columns] = []
-    for asked in _asked(request, subject, images[first:]):
+    for asked in _asked(request, subject, images, first):
         held.append(kind.measure(asked))
         at = first + (done - first) + len(held)
         now = time.monotonic()
@@ -176,10 +177,12 @@ def _measured(request: Request, subject: Subject, images: Sequence[int], report:
     return entry.finish(len(images), said)
 
 
-def _asked(request: Request, subject: Subject, images: Sequence[int]) -> Iterator[Asked]:
-    """What is to be measured of each image, one after another."""
+def _asked(
+    request: Request, subject: Subject, images: Sequence[int], first: int
+) -> Iterator[Asked]:
+    """What is to be measured of each image, one after another, from the ``first`` on."""
     opened, points, by_image = None, [], {}
-    if not images:
+    if first == len(images):
         return
     if request.kind.needs == "weights" and request.open is not None:
         opened = request.open(subject)
@@ -187,9 +190,9 @@ def _asked(request: Request, subject: Subject, images: Sequence[int]) -> Iterato
         points = list(curve.read(subject.work / "curve.jsonl"))
     if request.kind.needs == "detections":
         by_image = by_images(request.store.detections_of(subject.digest, subject.where))
-    for image in images:
+    for place, image in enumerate(images[first:], first):
         found = by_image.get(image, [])
-        yield Asked(subject, image, request.settings, opened, points, found)
+        yield Asked(subject, image, request.settings, opened, points, found, place)
 
 
 def by_images(results: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:

@@ -179,6 +179,7 @@ class Asked:
         image: id of the image; 0 of a kind that looks at none.
         opened: the detector and its data; none of a kind that needs no checkpoint.
         detections: of this image, as COCO results.
+        place: of the image among those that are looked at, from 0.
     """
 
     subject: Subject
@@ -187,6 +188,7 @@ class Asked:
     opened: Any = None
     points: Sequence[Mapping[str, float]] = ()
     detections: Sequence[Mapping[str, Any]] = ()
+    place: int = 0
 
 
 Draw = Callable[[Analysis, Sequence[Number], tuple[str, str]], "Figure"]

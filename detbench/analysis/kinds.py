@@ -13,8 +13,11 @@ KINDS = {
     "scored box?",
     "sliding-window": "Class score and regressed IoU over windows of known IoU around each object, "
     "per head",
+    "sensitivity": "Maps of class score and regressed IoU over shifts or places, per level",
     "weights": "Correlation of the first fc layer's weights between the cells of the region",
     "features": "Likeness of the cells of each head's input and output maps",
+    "gradients": "Grad-CAM of the class and of the box output on each pyramid level",
+    "shifts": "Where learnt sampling looks: points and proposals that it moves, by size",
     "curves": "Training losses side by side, seeds as a band",
 }
 

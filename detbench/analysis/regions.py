@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,14 @@ class Image:
         self.sizes, self.scale = prepared.sizes, prepared.scale
         maps, levels = self.network.pyramid(prepared.images)
         self.pyramids: PerTask[RoiPyramid] = self.network.task_pyramids(maps, levels)
+
+    def of_level(self, level: int) -> Image:
+        """The same, whose regions are all pooled from one level, whatever their size."""
+        found = copy.copy(self)
+        found.pyramids = self.pyramids.map(
+            lambda one: RoiPyramid([one.levels[level]], [one.strides[level]], one.finest)
+        )
+        return found
 
     def rois(self, boxes: Floats) -> Tensor:
         """(K, 5): boxes of the original image as the network takes them."""

@@ -106,7 +106,10 @@ class DenseDetector(nn.Module):
 
     def forward(self, images: Tensor) -> Predictions:
         """(B, 3, H, W) normalised images to raw predictions; any H and W will do."""
-        pyramid = self.pyramid(images)
+        return self.predict(self.pyramid(images))
+
+    def predict(self, pyramid: Pyramid) -> Predictions:
+        """A pyramid to raw predictions."""
         maps = self.features.tasks.map(lambda features: features(pyramid))
         towers = maps.zip(self.heads.tasks, lambda levels, head: [head(x) for x in levels])
         sizes = [(x.shape[-2], x.shape[-1]) for x in pyramid.levels]

@@ -170,7 +170,7 @@ class RoiDetector(nn.Module):
             counts = [COUNTED_PROPOSALS] * len(images)
             rois = images.new_empty(sum(counts), 5)
         else:
-            proposals = self._test_proposals(cls, loc, sizes)
+            proposals = self.test_proposals(cls, loc, sizes)
             counts = [len(boxes) for boxes in proposals]
             rois = with_index(proposals)
         pyramids = self.task_pyramids(maps, levels)
@@ -181,7 +181,8 @@ class RoiDetector(nn.Module):
             self._with_extras(pyramids, [one] * len(images))
         return RoiPredictions(scores, boxes, counts, pyramids)
 
-    def _test_proposals(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[Tensor]:
+    def test_proposals(self, cls: list[Tensor], loc: list[Tensor], sizes: Tensor) -> list[Tensor]:
+        """Of each image (K, 4), xyxy: its proposals at test, by the RPN's outputs."""
         task = self.proposals.cls
         scored = self.rpn.propose(cls, loc, sizes)
         return [image.suppressed(task.nms, task.test_count) for image in scored]

@@ -25,12 +25,14 @@ class Counted:
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.images: list[int] = []
+        self.places: list[int] = []
         self.fails_at = fails_at
 
     def __call__(self, asked: Asked) -> Columns:
         if len(self.images) == self.fails_at:
             raise KeyboardInterrupt
         self.images.append(asked.image)
+        self.places.append(asked.place)
         rng = np.random.default_rng(asked.image)
         count = int(rng.integers(0, 4))
         return {"image": np.full(count, asked.image, np.int64), "noise": rng.random(count)}
@@ -60,6 +62,7 @@ def test_an_interrupted_analysis_goes_on_and_equals_an_undisturbed_one(
     found = engine.run(asked)
     assert len(stopped.images) == 13
     assert stopped.images + later.images == found.images.tolist()
+    assert stopped.places + later.places == list(range(30))
     assert len(later.images) == 30 - 13
     [table] = found.rows[0].tables
     assert {name: column.tolist() for name, column in table.items()} == {

@@ -144,3 +144,38 @@ def test_figures_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
     assert exit_code("list", "analyses", "--format", "json") == 0
     kinds = {one["id"]: one for one in json.loads(capsys.readouterr().out)}
     assert kinds["alignment"]["settings"][0]["name"] == "margin"
+
+
+@pytest.mark.parametrize(
+    ("kind", "recipe"),
+    [("sensitivity", "fcos-r50"), ("gradients", "faster-rcnn-r50"), ("shifts", "ddod-r50")],
+)
+def test_maps_are_stored_with_what_their_pictures_need(
+    call: Call, tmp_path: Path, no_torch: NoTorch, kind: str, recipe: str
+) -> None:
+    """Numbers in every format, and the picture drawn again without torch."""
+    row = checkpoint(tmp_path / "w.pt", recipe)
+    words = (kind, row, *SMALL, "--images", "2", "--plots", "plots")
+    code, out, err = call(*words, "--format", "json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["kind"] == kind
+    assert len(found["images"]) == 2
+    assert {one["group"] for one in found["numbers"]} >= {"all", "small objects"}
+    [picture] = (tmp_path / "plots").iterdir()
+    first = picture.read_bytes()
+    [stored] = (tmp_path / "results" / "analyses").glob(f"{kind}-*.parquet")
+    for format in ("terminal", "markdown", "csv", "latex"):
+        assert call(*words, "--format", format)[0] == 0
+    again = no_torch.detbench("analyze", *words, "--format", "json", folder=tmp_path)
+    assert json.loads(again.stdout)["numbers"] == found["numbers"]
+    assert not again.slow & {"torch", "torchvision"}
+    assert picture.read_bytes() == first
+    assert stored.is_file()
+
+
+def test_shifts_of_a_detector_without_any_are_one_line(call: Call, tmp_path: Path) -> None:
+    code, out, err = call("shifts", checkpoint(tmp_path / "w.pt"), *SMALL)
+    assert (code, out) == (2, "")
+    [line] = err.splitlines()
+    assert "shifts does not fit this detector: its convolutions are regular" in line
