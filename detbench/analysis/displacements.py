@@ -13,6 +13,8 @@ NAMES = (
     *("length", "right", "down", "right_squared", "down_squared"),
     *("scatter", "outside", "outside_before", "worst", "gained"),
 )
+LEAST = 1e-6
+"""Pixels that a side has at least."""
 SIDES = np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]])
 """Which way is out at the left, top, right and bottom side."""
 
@@ -36,7 +38,7 @@ class Moved:
         Args:
             box, read: of the object, and what the detector makes of the region or place, xyxy.
         """
-        sides = box[2:] - box[:2]
+        sides = np.maximum(box[2:] - box[:2], LEAST)
         shifts = (self.after - self.before) / sides
         right, down = shifts.mean(axis=0).tolist()
         found = {"length": float(np.linalg.norm(shifts, axis=1).mean())}
@@ -58,7 +60,7 @@ class Moved:
 
     def about(self, box: Floats) -> tuple[Floats, Floats]:
         """Both sets of points in sides of the object from its centre."""
-        middle, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+        middle, sides = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], LEAST)
         return (self.before - middle) / sides, (self.after - middle) / sides
 
 

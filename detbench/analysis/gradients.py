@@ -27,6 +27,7 @@ from detbench.analysis.kind import (
 from detbench.analysis.lines import (
     MEAN,
     OBJECT,
+    OWN,
     PICTURE,
     Line,
     Picture,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from detbench.analysis.opened import Objects
 
-OWN = "own level"
 TOLD = {
     "inside_cls": "share of the cls map inside the object",
     "inside_loc": "share of the loc map inside the object",

@@ -16,6 +16,8 @@ from detbench.analysis.kind import Analysis, Columns, Flags, Floats, Measured, S
 from detbench.analysis.summary import Lines
 
 OBJECT, MEAN, PICTURE = "object", "mean map", "picture"
+OWN = "own level"
+"""The part that stands for the level which an object is told from."""
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,24 @@ from detbench.analysis.kind import (
     Setting,
     Settings,
 )
-from detbench.analysis.lines import MEAN, OBJECT, PICTURE, Line, of_objects, parts, pictured, table
+from detbench.analysis.lines import (
+    MEAN,
+    OBJECT,
+    OWN,
+    PICTURE,
+    Line,
+    of_objects,
+    parts,
+    pictured,
+    table,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
     from detbench.analysis.opened import Objects
 
-OWN = "own level"
 BEYOND = 0.5
 """Sides of an object that pictures show beyond the places."""
 TOLD = {
@@ -64,10 +74,10 @@ def measure(asked: Asked) -> Columns:
     return table(asked.image, NAMES, lines)
 
 
-def _dense(asked: Asked, image: object, objects: Objects) -> list[dict[str, Field]]:
+def _dense(asked: Asked, image: Tensor, objects: Objects) -> list[dict[str, Field]]:
     from detbench.analysis import places
 
-    every, reach = places.of_image(asked.opened, image), asked.settings["reach"]  # type: ignore[arg-type]
+    every, reach = places.of_image(asked.opened, image), asked.settings["reach"]
     found = []
     for box, label in zip(objects.boxes, objects.labels.tolist(), strict=True):
         fields = every.fields(box, label, reach)
@@ -76,11 +86,11 @@ def _dense(asked: Asked, image: object, objects: Objects) -> list[dict[str, Fiel
     return found
 
 
-def _regions(asked: Asked, image: object, objects: Objects) -> list[dict[str, Field]]:
+def _regions(asked: Asked, image: Tensor, objects: Objects) -> list[dict[str, Field]]:
     from detbench.analysis.places import level_name
     from detbench.analysis.regions import READ, Image
 
-    whole = Image(asked.opened, image)  # type: ignore[arg-type]
+    whole = Image(asked.opened, image)
     strides = whole.pyramids.cls.strides
     levels = {level_name(one): whole.of_level(n) for n, one in enumerate(strides)}
     shifts = np.linspace(-1, 1, int(asked.settings["steps"])) * asked.settings["reach"]
@@ -187,10 +197,10 @@ KIND = Kind(
         Setting("steps", 13, 3, 101, "of the grid along each side"),
         Setting("pictures", 2, 0, 20, "of the first images, to be drawn"),
     ),
-    explain="Two-stage: the object's box, moved over a grid of shifts, through the heads as they "
-    "are read at test; own level is that of its size, P2 and so on are all read from that level. "
-    "Dense: the class's probability (no centre-ness or quality) and the box's IoU at every place "
-    "within reach, of several anchors the best of each; own level is the one with the best-scored "
-    "place inside the object. A map has a peak if it is not flat; best quarters of maps that know "
-    "nothing of each other have 0.25 in common.",
+    explain="Two-stage: the object's box, moved over a grid of shifts and not cut to the image, "
+    "through the heads as they are read at test; own level is that of its size, P2 and so on are "
+    "all read from that level. Dense: the class's probability (no centre-ness or quality) and the "
+    "box's IoU at every place within reach, of several anchors the best of each; own level is the "
+    "one with the best-scored place inside the object. A map has a peak if it is not flat; best "
+    "quarters of maps that know nothing of each other have 0.25 in common.",
 )

@@ -9,7 +9,8 @@ from made_analysis import analysis
 
 from detbench.analysis import backward, cams, files, gradients, lines, summary
 from detbench.analysis.cams import Cams
-from detbench.analysis.gradients import OWN, TOLD
+from detbench.analysis.gradients import TOLD
+from detbench.analysis.lines import OWN
 from detbench.analysis.opened import Objects
 
 BOX = np.array([16.0, 16.0, 48.0, 48.0])

@@ -8,8 +8,9 @@ from made_analysis import analysis
 
 from detbench.analysis import drawing_maps, files, lines, sensitivity, summary
 from detbench.analysis.fields import Field, overlap, summed
+from detbench.analysis.lines import OWN
 from detbench.analysis.opened import Objects
-from detbench.analysis.sensitivity import OWN, TOLD
+from detbench.analysis.sensitivity import TOLD
 
 STEPS = np.linspace(-0.5, 0.5, 13)
 SETTINGS = {"reach": 0.5, "steps": 13.0, "pictures": 1.0}
