@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detbench.analysis import files, groups
 from detbench.analysis.files import Entry, Looked
 from detbench.analysis.kind import Analysis, Asked, Columns, Kind, Measured, Settings
 from detbench.analysis.subjects import Subject
-from detbench.errors import RecipeError
+from detbench.errors import DataError, RecipeError
 from detbench.evaluation.detections import image_ids, truth_columns
 from detbench.evaluation.truth import Truths
 from detbench.progress import Progress, Report, silent
@@ -52,7 +53,10 @@ class Request:
 
     def entry(self, subject: Subject) -> Entry:
         """Where a training's table is, or will be."""
-        return files.entry(self.store.root, self.kind, subject, self.settings, self.looked)
+        source = self.kind.source(subject, self.store) if self.kind.source else None
+        return files.entry(
+            *(self.store.root, self.kind, subject, self.settings, self.looked), source
+        )
 
     @property
     def missing(self) -> list[Subject]:
@@ -82,7 +86,34 @@ def run(request: Request, report: Report = silent) -> Analysis:
     truth = truth_columns(request.truths.of(cell.data), cell.evaluation.limit)
     found = groups.of(request.rows[0][0], request.store, request.truths)
     seen = np.array(images, np.int64)
-    return Analysis(tuple(rows), seen, found, truth.names, request.settings, note(request, images))
+    said = note(request, images)
+    pixels = Pictures(request).of
+    return Analysis(tuple(rows), seen, found, truth.names, request.settings, said, pixels)
+
+
+class Pictures:
+    """The images that are analysed, read when they are asked for."""
+
+    def __init__(self, request: Request) -> None:
+        self._data, self._root = request.rows[0][0].cell.data, request.truths.root
+        self._opened: tuple[Any, dict[int, int]] | None = None
+
+    def of(self, image: int) -> NDArray[np.uint8] | None:
+        """(H, W, 3), RGB; none where it is not here."""
+        from detbench import data
+
+        if self._root is None:
+            return None
+        try:
+            if self._opened is None:
+                opened = data.load(self._data, "val", self._root)
+                ids = image_ids(opened.truth())
+                self._opened = opened, {one: place for place, one in enumerate(ids)}
+            opened, places = self._opened
+            pixels = opened.sample(places[image]).image.permute(1, 2, 0).numpy()
+        except DataError:
+            return None
+        return np.ascontiguousarray(pixels)
 
 
 def named_apart(rows: Sequence[tuple[Subject, ...]]) -> list[tuple[Subject, ...]]:
@@ -181,18 +212,30 @@ def _asked(
     request: Request, subject: Subject, images: Sequence[int], first: int
 ) -> Iterator[Asked]:
     """What is to be measured of each image, one after another, from the ``first`` on."""
-    opened, points, by_image = None, [], {}
+    opened, points, by_image, needs = None, [], {}, request.kind.needs
     if first == len(images):
         return
-    if request.kind.needs == "weights" and request.open is not None:
-        opened = request.open(subject)
-    if request.kind.needs == "curve" and subject.work is not None:
+    kept = needs == "detections" or (needs == "boxes" and has_boxes(subject, request.store))
+    if needs == "weights" or (needs == "boxes" and not kept):
+        opened = None if request.open is None else request.open(subject)
+    if needs == "curve" and subject.work is not None:
         points = list(curve.read(subject.work / "curve.jsonl"))
-    if request.kind.needs == "detections":
+    if kept:
         by_image = by_images(request.store.detections_of(subject.digest, subject.where))
+    cell, truth = subject.cell, None
+    if needs in ("detections", "boxes"):
+        truth = truth_columns(request.truths.of(cell.data), cell.evaluation.limit)
     for place, image in enumerate(images[first:], first):
         found = by_image.get(image, [])
-        yield Asked(subject, image, request.settings, opened, points, found, place)
+        yield Asked(
+            *(subject, image, request.settings, opened, points, found, place, truth),
+            *(request.store, request.truths),
+        )
+
+
+def has_boxes(subject: Subject, store: Store) -> bool:
+    """Whether a training's detections are stored."""
+    return not subject.content and store.has_detections(subject.digest)
 
 
 def by_images(results: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:

@@ -116,9 +116,16 @@ class Entry:
         return self.parts / f"{start:07d}-{stop:07d}.parquet"
 
 
-def entry(root: Path, kind: Kind, subject: Subject, settings: Settings, looked: Looked) -> Entry:
-    """Where an analysis is, or will be."""
-    facts = {
+def entry(
+    root: Path,
+    kind: Kind,
+    subject: Subject,
+    settings: Settings,
+    looked: Looked,
+    source: Any = None,
+) -> Entry:
+    """Where an analysis is, or will be; ``source`` as ``Kind.source`` gives it."""
+    facts: dict[str, Any] = {
         "kind": kind.name,
         "revision": kind.revision,
         "subject": subject.identity,
@@ -126,6 +133,8 @@ def entry(root: Path, kind: Kind, subject: Subject, settings: Settings, looked: 
         "images": looked.count,
         "image_seed": looked.seed if looked.count else None,
     }
+    if source is not None:
+        facts["source"] = source
     return Entry(root, kind.name, facts)
 
 
@@ -139,7 +148,9 @@ def listing(root: Path) -> list[Entry]:
         try:
             facts = json.loads((pq.read_schema(path).metadata or {})[analyses.METADATA])
             names = ("kind", "revision", "subject", "settings", "images", "image_seed")
-            one = Entry(root, str(facts["kind"]), {name: facts[name] for name in names})
+            held = {name: facts[name] for name in names}
+            held |= {name: facts[name] for name in ("source",) if name in facts}
+            one = Entry(root, str(facts["kind"]), held)
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             log.warning("warning: %s is damaged or none of ours, and is left out", path)
             continue

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from detbench.analysis.subjects import Subject
+    from detbench.evaluation.detections import Truth
+    from detbench.evaluation.truth import Truths
     from detbench.recipe.detector import Detector
+    from detbench.results.store import Store
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -24,8 +27,11 @@ Columns = dict[str, Array]
 line is of; a kind that looks at no image has 0 there."""
 
 Settings = Mapping[str, float]
-Needs = Literal["weights", "detections", "curve"]
-"""What a row must have left in the store: a checkpoint, detections, or the losses of training."""
+Needs = Literal["weights", "detections", "curve", "boxes", "latency"]
+"""What a row must have left in the store: a checkpoint, detections, the losses of training;
+``boxes`` are detections, or a checkpoint that makes them; ``latency`` is scores with a time."""
+DIGITS = 3
+Pixels = Callable[[int], "NDArray[np.uint8] | None"]
 SIZES = ("small objects", "medium objects", "large objects")
 THIRDS = ("easy classes", "medium classes", "hard classes")
 
@@ -103,6 +109,7 @@ class Analysis:
         names: of the classes, in the order of the labels.
         settings: what the kind was told.
         note: what was measured on what, in words.
+        pixels: an image by its id, (H, W, 3), uint8, RGB; none where it is not here.
     """
 
     rows: tuple[Measured, ...]
@@ -111,6 +118,7 @@ class Analysis:
     names: tuple[str, ...]
     settings: Settings
     note: str = ""
+    pixels: Pixels = lambda image: None
 
 
 Sums = Callable[[Columns], Floats]
@@ -129,6 +137,7 @@ class Quantity:
         sums, statistic: of those lines; the first sum counts what ``n`` says.
         differs: rows are compared in it.
         detail: of many alike; for scripts and the picture alone.
+        digits: decimals that it is printed with.
     """
 
     name: str
@@ -139,6 +148,7 @@ class Quantity:
     statistic: Statistic
     differs: bool = True
     detail: bool = False
+    digits: int = DIGITS
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,7 @@ class Number:
         low, high: of its 95 % interval; none with a ``reason``.
         n: what counts, over the seeds; ``images``: that hold any.
         sd: over the seeds; none with one.
-        detail: as of its ``Quantity``.
+        detail, digits: as of its ``Quantity``.
     """
 
     row: str
@@ -168,6 +178,7 @@ class Number:
     sd: float | None = None
     reason: str = ""
     detail: bool = False
+    digits: int = DIGITS
 
 
 @dataclass(frozen=True)
@@ -180,6 +191,8 @@ class Asked:
         opened: the detector and its data; none of a kind that needs no checkpoint.
         detections: of this image, as COCO results.
         place: of the image among those that are looked at, from 0.
+        truth: of a kind that needs detections or boxes, the objects of all images.
+        store, truths: of a kind that needs latency.
     """
 
     subject: Subject
@@ -189,6 +202,9 @@ class Asked:
     points: Sequence[Mapping[str, float]] = ()
     detections: Sequence[Mapping[str, Any]] = ()
     place: int = 0
+    truth: Truth | None = None
+    store: Store | None = None
+    truths: Truths | None = None
 
 
 Draw = Callable[[Analysis, Sequence[Number], tuple[str, str]], "Figure"]
@@ -197,6 +213,11 @@ Draw = Callable[[Analysis, Sequence[Number], tuple[str, str]], "Figure"]
 def fits(detector: Detector) -> str:
     """``Kind.unfit`` of a kind that any detector fits."""
     return ""
+
+
+def nothing(analysis: Analysis) -> Sequence[Any]:
+    """``Kind.notes`` of a kind that has none, ``quantities`` of one that has ``numbers``."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -208,13 +229,16 @@ class Kind:
         figures: of the papers, that show it.
         needs: what it is measured from.
         measure: a table of one image; of the whole row where ``images`` is 0.
-        quantities: what is told of an analysis in numbers.
+        quantities: what is told of an analysis in numbers; ``numbers`` are made in its place where
+            they are no sums over the lines of one row.
         draw: the picture, of the numbers too; the words are its title and note.
         images: how many are looked at unless asked otherwise; none is all, 0 is none at all.
         settings: what can be told.
         revision: raised when what is measured changes.
         unfit: why a detector cannot be asked; empty where it can.
         explain: what the numbers mean, below their table.
+        notes: sentences on this analysis, below them too.
+        source: what a training's table depends on beside the training; plain data.
     """
 
     name: str
@@ -229,3 +253,6 @@ class Kind:
     revision: int = 1
     unfit: Callable[[Detector], str] = fits
     explain: str = ""
+    numbers: Callable[[Analysis], Sequence[Number]] | None = None
+    notes: Callable[[Analysis], Sequence[str]] = nothing
+    source: Callable[[Subject, Store], Any] | None = None

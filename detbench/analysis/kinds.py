@@ -19,6 +19,8 @@ KINDS = {
     "gradients": "Grad-CAM of the class and of the box output on each pyramid level",
     "shifts": "Where learnt sampling looks: points and proposals that it moves, by size",
     "curves": "Training losses side by side, seeds as a band",
+    "speed": "AP against stored latency, with the Pareto front",
+    "cases": "The images where rows differ most: what one finds and the other misses or doubles",
 }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from detbench.analysis.kind import Analysis, Kind, Number
 from detbench.report.table import Entry, Sheet, columns, fixed, number, plain
 
-DIGITS = 3
 COVERS = (
     "95 %: a bootstrap over images, the same draws for all rows: of these trainings, not of "
     "methods, which takes several --seeds."
@@ -41,9 +40,9 @@ def sheet(kind: Kind, analysis: Analysis, numbers: Sequence[Number], title: str)
             one.part,
             one.group,
             one.name,
-            number(one.value, DIGITS, one.reason or None),
+            number(one.value, one.digits, one.reason or None),
             _interval(one),
-            *([number(one.sd, DIGITS)] if several else []),
+            *([number(one.sd, max(1, one.digits))] if several else []),
             one.n,
             one.images or None,
         )
@@ -52,6 +51,7 @@ def sheet(kind: Kind, analysis: Analysis, numbers: Sequence[Number], title: str)
     looks = any(one.images for one in numbers)
     covers = COVERS if looks else OVER_SEEDS
     notes = [f"{analysis.note} {WITH_SEEDS if several and looks else covers}", kind.explain]
+    notes += kind.notes(analysis)
     if analysis.groups.reason and looks:
         notes.append(f"Not parted by difficulty: {analysis.groups.reason}.")
     if hidden := len(numbers) - len(shown):
@@ -78,4 +78,6 @@ def _interval(one: Number) -> Entry:
         return Entry("")
     ends = (one.low, one.high)
     more = (("low", one.low), ("high", one.high))
-    return Entry(f"[{fixed(ends[0], DIGITS)}, {fixed(ends[1], DIGITS)}]", list(ends), more=more)
+    return Entry(
+        f"[{fixed(ends[0], one.digits)}, {fixed(ends[1], one.digits)}]", list(ends), more=more
+    )

@@ -54,7 +54,8 @@ def _requests(
     names = {one.identity for row in rows for one in row}
     for one in entries:
         if one.kind in kinds.KINDS and one.facts["subject"] in names:
-            how = {name: fact for name, fact in one.facts.items() if name != "subject"}
+            own = ("subject", "source")
+            how = {name: fact for name, fact in one.facts.items() if name not in own}
             alike.setdefault(repr(sorted(how.items(), key=lambda pair: pair[0])), one)
     found = []
     for one in sorted(alike.values(), key=lambda one: list(kinds.KINDS).index(one.kind)):
@@ -80,7 +81,7 @@ def _request(
 def _shown(request: engine.Request, table: str) -> Shown:
     kind = request.kind
     analysis = engine.run(request)
-    numbers = summary.numbers(analysis, kind.quantities(analysis))
+    numbers = summary.of_kind(kind, analysis)
     title = f"{table}: {kind.title}"
     name = f"{table}-{kind.name}"
     draw = partial(kind.draw, analysis, numbers, (title, analysis.note))

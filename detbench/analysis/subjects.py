@@ -68,10 +68,10 @@ def find(name: str, kind: Kind, request: Request, store: Store) -> tuple[list[Su
         path = Path(file).expanduser()
         if not path.is_file():
             raise WeightsError(f"'{name}': {file}: no such file of weights")
-        if kind.needs != "weights":
+        if kind.needs not in ("weights", "boxes"):
             raise RecipeError(
-                f"'{name}': {kind.name} is measured from {kind.needs}s of a run, not from weights: "
-                "name a row, as in tscode-table1:FCOS"
+                f"'{name}': {kind.name} is measured from what a run stored ({kind.needs}), not "
+                "from weights: name a row, as in tscode-table1:FCOS"
             )
         cell, label, said = _of_recipe(recipe, request)
         found = [Subject(label, cell, digest(cell), None, path, name)]
@@ -144,6 +144,11 @@ def _stored(task: Task, plan: Plan, row: PlannedRow, needs: Needs, store: Store)
         raise WeightsError(f"{found.where} has no checkpoint in {work}: {advice}")
     if needs == "curve" and not (work / "curve.jsonl").is_file():
         raise StoreError(f"{found.where} has no curve of losses in {work}: {advice}")
+    kept = store.has_detections(task.digest) if needs == "boxes" else True
+    if not kept and found.weights is None:
+        raise StoreError(f"{found.where} has no detections in {store.root}, nor weights: {advice}")
+    if needs == "latency" and store.status(task.digest) != "done":
+        raise StoreError(f"{found.where} has no scores in {store.root}: {advice}")
     if needs == "detections" and store.fingerprint(task.digest) is None:
         raise StoreError(f"{found.where} has no detections in {store.root}: {advice}")
     return found

@@ -17,6 +17,7 @@ from detbench.analysis.kind import (
     Flags,
     Floats,
     Ints,
+    Kind,
     Measured,
     Number,
     Quantity,
@@ -36,6 +37,13 @@ class _Side:
     part: Part | None
     n: int
     images: int
+
+
+def of_kind(kind: Kind, analysis: Analysis) -> list[Number]:
+    """What a kind tells of an analysis."""
+    if kind.numbers is not None:
+        return list(kind.numbers(analysis))
+    return numbers(analysis, kind.quantities(analysis))
 
 
 def numbers(analysis: Analysis, quantities: Iterable[Quantity]) -> list[Number]:
@@ -90,7 +98,7 @@ def _number(rows: tuple[str, str], of: Quantity, sides: tuple[_Side, ...], alone
         alone: no image was looked at.
     """
     names: _Names = (*rows, of.part, of.group, of.name)
-    return replace(_estimate(names, sides, alone), detail=of.detail)
+    return replace(_estimate(names, sides, alone), detail=of.detail, digits=of.digits)
 
 
 def _estimate(names: _Names, sides: tuple[_Side, ...], alone: bool) -> Number:

@@ -139,7 +139,7 @@ def _show(of: Kind, analysis: Analysis, plots: Path | None, plot_format: Any, fo
     from detbench.report.plots import canvas
     from detbench.results.files import write_atomic
 
-    numbers = summary.numbers(analysis, of.quantities(analysis))
+    numbers = summary.of_kind(of, analysis)
     title = f"{of.name}: {', '.join(row.label for row in analysis.rows)}"
     if plots is not None:
         slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:NAME]

@@ -178,7 +178,7 @@ WeightsOption = Annotated[
 ]
 
 
-KINDS = {"train-eval": "train, evaluate", "cost": "count"}
+KINDS = {"train-eval": "train, evaluate", "cost": "count", "latency": "time"}
 """Kinds of cells, in words."""
 
 

@@ -52,7 +52,7 @@ def _made(figure: Figure, one: Made, asked: Request, store: Store, device: str) 
     given = kinds.settings(kind, [f"{name}={value:g}" for name, value in one.options.items()])
     request = analyze.requested(kind, one.rows, asked, (given, Looked(kind.images)), store)
     analysis = analyze.analysed(request, device, asked.data_root)
-    numbers = summary.numbers(analysis, kind.quantities(analysis))
+    numbers = summary.of_kind(kind, analysis)
     title = f"{figure.id}: {figure.title} ({kind.name})"
     made = sheet.sheet(kind, analysis, numbers, title)
     states = f"The paper states: {figure.statement}"

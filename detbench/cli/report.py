@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,11 +12,11 @@ import typer
 
 from detbench.cli import common, tables
 from detbench.cli.common import argument, option
-from detbench.errors import DataError, RecipeError
+from detbench.errors import RecipeError
 from detbench.recipe import load
 from detbench.report import formats
 from detbench.report.judgement import Terms
-from detbench.report.results import Latencies, TableResults
+from detbench.report.results import TableResults
 from detbench.report.verdict_sheet import board
 from detbench.results.files import write_atomic
 from detbench.results.store import Store
@@ -75,12 +74,6 @@ def command(
         Path | None, option("DIR", "Write each table's plots into this folder too.")
     ] = None,
     plot_format: Annotated[Literal["svg", "png", "pdf"], typer.Option(help="Of --plots.")] = "svg",
-    latency: Annotated[
-        Path | None,
-        option(
-            "FILE", "What detbench latency TABLE --format json printed, for AP against latency."
-        ),
-    ] = None,
 ) -> None:
     """Print tables from what is stored: measured beside published, blanks with their reason.
 
@@ -98,7 +91,7 @@ def command(
         "", profile, root, numbers, set_, rows=rows, dataset=dataset, columns=columns
     )
     terms = common.terms(looks, seed_sd)
-    found = _tables(tables_, request, store, _latencies(latency), terms)
+    found = _tables(tables_, request, store, terms)
     if not found:
         common.say(f"nothing is stored in {store.root}: detbench run tscode-table1 is a start")
     tables.prepare(found)
@@ -124,7 +117,6 @@ def _tables(
     names: list[str] | None,
     request: Request,
     store: Store,
-    latency: Mapping[str, Latencies],
     terms: Terms,
 ) -> list[TableResults]:
     """The tables that were named, else those of which something is stored."""
@@ -133,42 +125,11 @@ def _tables(
     for name in names or load.tables():
         chosen = plan.choose(replace(request, table=name))
         if names or plan.started(store, chosen):
-            known = latency.get(chosen.table.id)
-            found.append(TableResults(chosen, snapshot, known, terms))
+            found.append(TableResults(chosen, snapshot, terms))
             if chosen.said and chosen.said not in said:
                 said.add(chosen.said)
                 common.say(chosen.said)
     return found
-
-
-def _latencies(path: Path | None) -> dict[str, Latencies]:
-    """Table -> its rows' latencies, of a file of ``detbench latency``.
-
-    Raises:
-        DataError: it is not such a file.
-    """
-    if path is None:
-        return {}
-    found: dict[str, dict[str, float]] = {}
-    how = {}
-    try:
-        measured = json.loads(path.read_text(encoding="utf-8"))
-        # An empty object would pass for no measurements.
-        for one in measured if isinstance(measured, list) else [measured]:
-            settings, machine = one["settings"], one["machine"]
-            median = float(one["steps"]["total"]["median_ms"]) / int(settings["batch"])
-            found.setdefault(one["table"], {})[one["row"]] = median
-            how[one["table"]] = (
-                f"{machine['device']}, {machine['threads']} CPU threads, {settings['input']}, "
-                f"batch {settings['batch']}, {settings['precision']}"
-            )
-    except OSError as error:
-        raise DataError(f"--latency {path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"--latency {path}: not what detbench latency TABLE --format json prints"
-        ) from error
-    return {table: Latencies(rows, how[table]) for table, rows in found.items()}
 
 
 def _write_plots(found: Sequence[TableResults], folder: Path, format: PictureFormat) -> None:

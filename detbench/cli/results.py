@@ -204,6 +204,7 @@ def prune(
 
 def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
     rows = []
+    timed = any(cell.ms is not None for cell in cells)
     for cell in cells:
         first = cell.names[0] if cell.names else cell.near.name if cell.near else None
         shared = _also([f"{name.table}: {name.row}" for name in cell.names[1:]])
@@ -218,6 +219,7 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
                 text(cell.status, cell.reason or None),
                 number(None if cell.ap is None else 100 * cell.ap, 1),
                 number(cell.gflops, 2),
+                *([number(cell.ms, 2)] if timed else []),
                 cell.ended,
                 cell.device,
                 short(cell.digest),
@@ -231,6 +233,7 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
         "Status",
         ">AP",
         ">GFLOPs",
+        *([">ms"] if timed else []),
         "Ended",
         "On",
         "Digest",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from detbench.cli import common
 from detbench.cli.progress_lines import progress_lines
-from detbench.report import ablation, signature
+from detbench.report import ablation, latency_sheet, signature
 from detbench.report.formats import FORMATS
 from detbench.report.results import TableResults
 
@@ -22,13 +22,16 @@ def prepare(tables: Sequence[TableResults]) -> None:
 
 
 def emit(results: TableResults, format: common.FormatName) -> None:
-    """Print a table to stdout, and its effects where its rows are a grid."""
+    """Print a table to stdout, its effects where its rows are a grid, and stored latencies."""
     prepare([results])
     payload = ablation.payload(results) if FORMATS[format].payload else None
     common.emit(ablation.marked(results), format, payload)
-    if payload is None and (found := ablation.effects_sheet(results)):
-        common.write("\n")
-        common.emit(found, format)
+    if payload is not None:
+        return
+    for found in (ablation.effects_sheet(results), latency_sheet.sheet(results)):
+        if found:
+            common.write("\n")
+            common.emit(found, format)
 
 
 def unlike(tables: Sequence[TableResults]) -> list[str]:

@@ -29,14 +29,14 @@ class Truths:
     """
 
     def __init__(self, root: Path | None) -> None:
-        self._root = root
+        self.root = root
         self._read: dict[tuple[str, bool], GroundTruth] = {}
 
     def of(self, data: Data, masks: bool = False) -> GroundTruth:
         """The val split's ground truth, perhaps with masks; the images need not be there."""
         key = digest(data), masks
         if key not in self._read:
-            if self._root is None:
+            if self.root is None:
                 raise DataError("the data set's folder is not known")
-            self._read[key] = data.truth(self._root, masks)
+            self._read[key] = data.truth(self.root, masks)
         return self._read[key]

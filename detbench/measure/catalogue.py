@@ -12,6 +12,7 @@ from detbench.recipe.detector import Detector
 from detbench.recipe.digest import digest
 from detbench.recipe.resolve import paper_detector
 from detbench.recipe.table import Table
+from detbench.recipe.validate import suggest
 
 if TYPE_CHECKING:
     from detbench.measure.flops import Count, CountProtocol
@@ -65,10 +66,10 @@ class Cost:
 
 
 def subjects(names: Sequence[str]) -> list[Subject]:
-    """The subjects of detectors and tables, by id or path, in the order given.
+    """The subjects of detectors, tables and rows (``TABLE:ROW``), in the order given.
 
     Args:
-        names: none is the whole catalogue.
+        names: ids or paths; none is the whole catalogue.
 
     Raises:
         RecipeError: an unknown name, or a recipe with mistakes; all of them.
@@ -77,12 +78,25 @@ def subjects(names: Sequence[str]) -> list[Subject]:
     mistakes: list[str] = []
     for name in names or (*load.detectors(), *load.tables()):
         try:
-            table = load.table_or_detector(name) == "table"
-            found += _rows(load.table(name)) if table else [_alone(name)]
+            found += _named(name)
         except RecipeError as error:
             mistakes += error.mistakes
     if mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)))
+    return found
+
+
+def _named(name: str) -> list[Subject]:
+    table, colon, label = name.partition(":")
+    if not colon:
+        whole = load.table_or_detector(name) == "table"
+        return _rows(load.table(name)) if whole else [_alone(name)]
+    rows = _rows(load.table(table))
+    found = [one for one in rows if one.row.lower() == label.strip().lower()]
+    if not found:
+        known = [one.row for one in rows]
+        said = f"{suggest(label, known)} (rows: {', '.join(known)})"
+        raise RecipeError(f"'{name}': {rows[0].table} has no such row{said}")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 
 from detbench.data.transforms import normalise
 from detbench.errors import DeviceError, RecipeError
-from detbench.measure import machine
+from detbench.measure import conditions, machine
 from detbench.measure.flops import LARGEST_SIDE
 from detbench.measure.timing import Timing, now_ms
 from detbench.recipe.model import Pixels
@@ -68,18 +68,27 @@ class Latency:
             included, are part of its model.
         settings: as asked for.
         machine: device, versions, threads.
+        before, after: what the device said then, see ``conditions.now``.
     """
 
     steps: dict[str, Timing]
     settings: Settings
     machine: dict[str, str | int]
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Everything, raw samples included, as plain values."""
         settings = asdict(self.settings)
         settings["input"] = _size(self.settings.input)
         steps = {name: timing.summary() for name, timing in self.steps.items()}
-        return {"settings": settings, "machine": self.machine, "steps": steps}
+        return {
+            "settings": settings,
+            "machine": self.machine,
+            "before": self.before,
+            "after": self.after,
+            "steps": steps,
+        }
 
 
 def measure(
@@ -109,7 +118,7 @@ def measure(
         raise RecipeError(
             f"input {_size(settings.input)} is too large: sides of up to {LARGEST_SIDE} pixels"
         )
-    usual = detector.inference
+    usual, before = detector.inference, conditions.now(device)
     try:
         samples = _sample(_prepare(detector, pixels, settings, device), settings, nms)
     except RuntimeError as error:
@@ -122,7 +131,8 @@ def measure(
     finally:
         detector.inference = usual
     steps = {name: Timing(tuple(found)) for name, found in samples.items()}
-    return Latency(steps, settings, machine.describe(device))
+    after = conditions.now(device)
+    return Latency(steps, settings, machine.describe(device), before, after)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from pydantic import (
 
 from detbench.recipe.scaling import Scaling
 
-DigestOf = Literal["training", "evaluation", "cost"]
-"""What a digest stands for: weights, their evaluation, a count of operations and parameters."""
+DigestOf = Literal["training", "evaluation", "cost", "latency"]
+"""What a digest stands for: weights, their evaluation, a count of operations, a time."""
 
 
 @dataclass(frozen=True)

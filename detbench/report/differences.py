@@ -22,6 +22,7 @@ import numpy as np
 
 from detbench.errors import DetbenchError
 from detbench.evaluation.metric import of_masks
+from detbench.evaluation.truth import Truths
 from detbench.progress import Tell
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
@@ -136,12 +137,7 @@ class Bench:
 
     def _known(self, task: Task) -> Replicates | None:
         """A training's replicates as they are kept, if they have all metrics."""
-        found = CACHE.known(self.store, task.digest, self._parts(task))
-        return found[0] if found and found[0].draws.keys() >= set(self.metrics) else None
-
-    def _parts(self, task: Task) -> list[Any]:
-        """What a training's replicates of any metric depend on."""
-        return [self.store.fingerprint(task.digest), self.how.replicates]
+        return known(task.digest, self.store, self.metrics, self.how)
 
     def lacks(self, planned: PlannedRow) -> str:
         """Why a row has no replicates; empty if it has. All seeds, or nothing."""
@@ -196,13 +192,39 @@ class Bench:
         if not isinstance(task.cell, Cell):
             raise TypeError(f"{task.label} is no training")
         tell()
-        parts = self._parts(task)
-        known = CACHE.known(self.store, task.digest, parts)
-        metrics = list(dict.fromkeys([*(known[0].draws if known else ()), *self.metrics]))
-        results = self.store.detections_of(task.digest, task.label)
-        truth = self.plan.truths.of(task.cell.data, any(map(of_masks, metrics)))
-        found = of_results(truth, results, task.cell.evaluation, metrics, self.how, task.label)
-        return CACHE.keep(self.store, task.digest, parts, found)
+        named = task.digest, task.label, task.cell
+        return resampled(named, self.store, self.plan.truths, self.metrics, self.how)
+
+
+def known(name: str, store: Store, metrics: Sequence[str], how: Resampling) -> Replicates | None:
+    """A training's replicates as they are kept, if they have all metrics."""
+    found = CACHE.known(store, name, [store.fingerprint(name), how.replicates])
+    return found[0] if found and found[0].draws.keys() >= set(metrics) else None
+
+
+def resampled(
+    training: tuple[str, str, Cell],
+    store: Store,
+    truths: Truths,
+    metrics: Sequence[str],
+    how: Resampling,
+) -> Replicates:
+    """A training's replicates from its detections, kept with those of other metrics.
+
+    Args:
+        training: its digest, what to call it, and its cell.
+
+    Raises:
+        DetbenchError: its detections are not there or cannot be read.
+    """
+    name, label, cell = training
+    parts = [store.fingerprint(name), how.replicates]
+    kept = CACHE.known(store, name, parts)
+    wanted = list(dict.fromkeys([*(kept[0].draws if kept else ()), *metrics]))
+    results = store.detections_of(name, label)
+    truth = truths.of(cell.data, any(map(of_masks, wanted)))
+    found = of_results(truth, results, cell.evaluation, wanted, how, label)
+    return CACHE.keep(store, name, parts, found)
 
 
 def _silent() -> None: ...

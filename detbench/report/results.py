@@ -6,14 +6,14 @@ Each part is read or computed once, when it is first asked for. No torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from detbench.progress import Tell
+from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED, find
-from detbench.recipe.resolve import schedule_of
+from detbench.recipe.resolve import paper_detector, schedule_of
 from detbench.report import (
     by_size,
     conditions,
@@ -29,6 +29,8 @@ from detbench.report.error_columns import Errors
 from detbench.report.judgement import TERMS, Power, Terms
 from detbench.report.numbers import PERCENT, RowNumbers, row_numbers
 from detbench.results.store import Store
+from detbench.runner import latency
+from detbench.runner.latency import Timed
 from detbench.runner.plan import (
     Plan,
     PlannedRow,
@@ -44,19 +46,6 @@ from detbench.statistics.bootstrap import REPLICATES
 from detbench.statistics.estimate import Rule
 from detbench.statistics.looks import Look
 from detbench.training import curve
-
-
-@dataclass(frozen=True)
-class Latencies:
-    """Latencies of a table's rows, measured by ``detbench latency`` on one machine.
-
-    Attributes:
-        ms: row label -> median milliseconds per image, all steps with NMS.
-        how: machine, input and precision, in words.
-    """
-
-    ms: Mapping[str, float]
-    how: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,6 @@ class TableResults:
     Args:
         plan: which rows, seeds and profile.
         store: read as it is now: what is added later is not seen.
-        latency: None where it is not known.
         terms: on which findings are made.
 
     Raises:
@@ -89,7 +77,6 @@ class TableResults:
         self,
         plan: Plan,
         store: Store,
-        latency: Latencies | None = None,
         terms: Terms = TERMS,
     ) -> None:
         self.plan = plan
@@ -98,7 +85,6 @@ class TableResults:
         sd = None if terms.seed_sd is None else terms.seed_sd / PERCENT
         self.rule = Rule(1 - alpha, sd)
         self.store = store.snapshot()
-        self.latency = latency or Latencies({}, "")
         self._changes: dict[str, Change] | None = None
         self._errors: dict[str, Errors] = {}
         self._sized: dict[str, by_size.Sized] = {}
@@ -237,6 +223,26 @@ class TableResults:
             if points:
                 found[name] = Curve(self.store.status(task.digest), points)
         return found
+
+    @cached_property
+    def latencies(self) -> dict[str, list[Timed]]:
+        """Row -> stored times, of the network that is trained for it or of its paper-size detector;
+        rows without any are left out.
+        """
+        known = latency.stored(self.store)
+        found = {}
+        for planned in self.plan.rows if known else ():
+            label = planned.row.label
+            paper = paper_detector(planned.row)
+            both = self.trained_detectors(label) | ({digest(paper)} if paper else set())
+            if timed := latency.of(both, known):
+                found[label] = timed
+        return found
+
+    def trained_detectors(self, label: str) -> set[str]:
+        """Digests of what is trained for a row: one, or none."""
+        tasks = [task for row in self.plan.rows if row.row.label == label for task in row.train]
+        return {digest(task.cell.detector) for task in tasks if isinstance(task.cell, Cell)}
 
     @cached_property
     def other_profiles(self) -> dict[str, int]:

@@ -22,7 +22,7 @@ R = TypeVar("R")
 AHEAD = 4
 
 _NAME = re.compile(
-    r"(train-eval|cost)-([0-9a-f]{64})\.(parquet|failed\.parquet|detections\.json\.gz)"
+    r"(train-eval|cost|latency)-([0-9a-f]{64})\.(parquet|failed\.parquet|detections\.json\.gz)"
 )
 TEMPORARY = re.compile(r"\..*\.tmp")
 OF_WORK = re.compile(

@@ -22,9 +22,9 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"detbench_schema"
 CHECKSUM_KEY = b"detbench_sha256"
 
-Kind = Literal["train-eval", "cost"]
+Kind = Literal["train-eval", "cost", "latency"]
 Status = Literal["done", "failed", "skipped"]
-KINDS: tuple[Kind, ...] = ("train-eval", "cost")
+KINDS: tuple[Kind, ...] = ("train-eval", "cost", "latency")
 STATUSES: tuple[Status, ...] = ("done", "failed", "skipped")
 PARTS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("recipe", "first"), (dict,)),
@@ -39,10 +39,10 @@ class Measurement:
 
     Attributes:
         digest: sha256 hex of everything that determines the cell's outcome.
-        kind: ``train-eval`` or ``cost``.
+        kind: ``train-eval``, ``cost`` or ``latency``.
         metric: ``AP``, ``APs``, ``gflops``, ...; ``cell`` in the only row of a failed cell.
         value: the number in ``unit``; none where it could not be measured: ``reason`` says why.
-        unit: ``fraction`` (of 1), ``GFLOPs``, ``M`` (millions), ...
+        unit: ``fraction`` (of 1), ``GFLOPs``, ``M`` (millions), ``ms``, ...
         protocol: data set, split, thresholds, counter, input: what another number has to share
             to be comparable.
         seed: of the cell; none where chance plays no part.

@@ -24,7 +24,7 @@ from detbench.runner import names
 from detbench.runner.job import CostCell
 from detbench.runner.names import SEED, Kin, Name, Names, Near
 
-OF_FILE = ("seed", "status", "reason", "ap", "gflops", "ended", "device", "recipe")
+OF_FILE = ("seed", "status", "reason", "ap", "gflops", "ended", "device", "recipe", "ms", "timed")
 """What ``Listed`` has of a cell's file, which is remembered in ``work/listed.json``."""
 SETTLED_NS = 2 * 10**9
 """What changed a moment ago may change again within one tick of its file system's clock."""
@@ -41,10 +41,12 @@ class Listed:
         mended: what was, see ``recipe.base.Revision``: so it is left out of that row.
         status: ``done``, ``failed``, ``skipped``; ``damaged`` if its file cannot be read.
         reason: of a failure or damage.
-        ap, gflops: a fraction, and a count; none where it has none.
+        ap, gflops, ms: a fraction, a count, and median milliseconds a batch; none where it has
+            none.
         ended: when, in UTC, to the minute; empty if unknown.
         device: what it was measured on.
         recipe: a hash of its recipe but for the seed; empty if it has none.
+        timed: table, row and profile that a latency was asked of; empty of all else.
     """
 
     digest: str
@@ -61,6 +63,8 @@ class Listed:
     near: Near | None = None
     mended: str = ""
     recipe: str = ""
+    ms: float | None = None
+    timed: Sequence[str] = ()
 
 
 def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
@@ -85,7 +89,8 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
     listed = [_named(one, known, wanted) for one in listed]
     known.save()
     order = known.order
-    return sorted(listed, key=lambda one: (not one.names, order.get(one.digest, 0), one.digest))
+    last = len(order)
+    return sorted(listed, key=lambda one: (not one.names, order.get(one.digest, last), one.digest))
 
 
 def _every(root: Path, found: Sequence[CellFiles]) -> list[Listed]:
@@ -131,7 +136,7 @@ def _again(cell: CellFiles, kept: list[Any]) -> Listed:
 
 def plain(cell: Listed) -> dict[str, Any]:
     """A cell for json."""
-    return {name: value for name, value in asdict(cell).items() if name != "recipe"}
+    return {name: value for name, value in asdict(cell).items() if name not in ("recipe", "timed")}
 
 
 def _rows(cell: CellFiles) -> tuple[list[Measurement], str]:
@@ -167,7 +172,15 @@ def _listed(cell: CellFiles) -> Listed:
         device=str(origin.get("device", "")),
         path=str(cell.measured),
         recipe=_recipe(origin.get("recipe")),
+        ms=values.get("total_ms"),
+        timed=_timed(origin) if cell.kind == "latency" else (),
     )
+
+
+def _timed(origin: dict[str, Any]) -> list[str]:
+    """Table, row and profile that a latency was asked of, as its file says; none of a detector."""
+    table, row, profile = (origin.get(one) for one in ("table", "row", "profile"))
+    return [str(table), str(row), str(profile or "")] if table else []
 
 
 def _recipe(plain: dict[str, Any] | None) -> str:
@@ -178,6 +191,9 @@ def _recipe(plain: dict[str, Any] | None) -> str:
 
 def _named(one: Listed, known: Names, wanted: set[str]) -> Listed:
     """A cell with its places, or what it is near to."""
+    if one.kind == "latency":
+        asked = one.timed and (not wanted or one.timed[0] in wanted)
+        return replace(one, names=(Name(*one.timed, None),) if asked else ())
     if places := known.places.get(one.digest):
         return replace(
             one, names=tuple(name for name in places if not wanted or name.table in wanted)

@@ -33,20 +33,48 @@ def of_cost(source: Source) -> Picture | str:
 
 
 def of_latency(source: Source) -> Picture | str:
-    """AP against latency, where it is known."""
-    axis = "latency (median ms per image)"
-    printed = "runtime_ms" if "runtime_ms" in source.plan.table.columns else "runtime_s"
-    clouds = _clouds(source, source.results.latency.ms, axis, printed)
-    what = "AP against latency"
+    """AP against stored latency: axes for each machine and settings that rows were timed under."""
+    plan, what = source.plan, "AP against latency"
+    printed = "runtime_ms" if "runtime_ms" in plan.table.columns else "runtime_s"
+    clouds: list[cost.Cloud] = []
+    notes = []
+    known = _conditions(source)
+    for words, light, costs in known[:CONDITIONS]:
+        axis = f"latency (median ms) [{len(clouds) + 1}]"
+        found = [one for one in _clouds(source, costs, axis, printed) if not one.published]
+        clouds += found
+        if found:
+            whose = "" if light else "of the paper-size detectors: "
+            notes.append(f"[{len(clouds)}] {whose}{words}.")
+    clouds += [one for one in _clouds(source, {}, "", printed) if one.published]
     if not clouds:
         return (
-            f"{what}: no latency is known: give what detbench latency {source.plan.table.id} "
-            "--format json prints as --latency."
+            f"{what}: no latency is stored of these rows: detbench latency {plan.table.id} "
+            f"--profile {plan.profile.id} measures it."
         )
-    note = _note(source, clouds)
-    if source.results.latency.ms:
-        note += f" Latency of the paper-size detectors: {source.results.latency.how}."
-    return source.picture("latency", what, cost.draw, clouds, note)
+    if len(known) > CONDITIONS:
+        notes.append(f"{len(known) - CONDITIONS} more machines or settings are in the table alone.")
+    words = " ".join([_note(source, clouds), *notes])
+    return source.picture("latency", what, cost.draw, clouds, words)
+
+
+CONDITIONS = 3
+"""Machines and settings that have axes of their own in one picture, those of most rows first."""
+
+
+def _conditions(source: Source) -> list[tuple[str, bool, dict[str, float]]]:
+    """In words, whether the trained networks were timed, and label -> milliseconds."""
+    found: dict[tuple[bool, str], dict[str, float]] = {}
+    words = {}
+    for label, every in source.results.latencies.items():
+        for timed in every:
+            ms = timed.median()
+            own = timed.detector in source.results.trained_detectors(label)
+            if ms is not None:
+                found.setdefault((own, timed.condition), {})[label] = ms
+                words[timed.condition] = timed.words
+    order = sorted(found.items(), key=lambda pair: (not pair[0][0], -len(pair[1])))
+    return [(words[condition], own, costs) for (own, condition), costs in order]
 
 
 def _note(source: Source, clouds: list[cost.Cloud]) -> str:

@@ -69,7 +69,7 @@ def render(sheet: Sheet, format: str) -> str:
 
 def report(asked: Report, format: str) -> str:
     """Whole tables as text."""
-    from detbench.report import ablation
+    from detbench.report import ablation, latency_sheet
 
     module = _module(format)
     if hasattr(module, "report"):
@@ -78,7 +78,7 @@ def report(asked: Report, format: str) -> str:
     sheets = [
         sheet
         for one in asked.tables
-        for sheet in (ablation.marked(one), ablation.effects_sheet(one))
+        for sheet in (ablation.marked(one), ablation.effects_sheet(one), latency_sheet.sheet(one))
         if sheet is not None
     ]
     return "\n".join(module.render(one) for one in sheets)

@@ -14,7 +14,15 @@ from typing import Any
 
 from detbench import __version__
 from detbench.recipe.metrics import COSTS, METRICS
-from detbench.report import ablation, best, figures, intervals, other_profiles, verdict_sheet
+from detbench.report import (
+    ablation,
+    best,
+    figures,
+    intervals,
+    latency_sheet,
+    other_profiles,
+    verdict_sheet,
+)
 from detbench.report.best import PREFIX
 from detbench.report.differences import Change
 from detbench.report.figures import Pictures
@@ -207,6 +215,7 @@ def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
         "footnotes": sheet.footnotes,
         "notes": sheet.notes,
         "effects": _effects(results),
+        "latency": _latency(results),
         "pictures": drawn,
         "absent": [*pictures.absent, *left_out],
         "analyses": _analyses(results),
@@ -226,6 +235,12 @@ def _analyses(results: TableResults) -> list[dict[str, Any]]:
 def _effects(results: TableResults) -> dict[str, Any] | None:
     """The table of main effects and interactions; none where the rows are no grid."""
     sheet = ablation.effects_sheet(results)
+    return None if sheet is None else _plain_table(sheet)
+
+
+def _latency(results: TableResults) -> dict[str, Any] | None:
+    """The table of stored latencies; none where there are none."""
+    sheet = latency_sheet.sheet(results)
     return None if sheet is None else _plain_table(sheet)
 
 
