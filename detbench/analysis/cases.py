@@ -89,7 +89,13 @@ def numbers(analysis: Analysis) -> list[Number]:
         pair = _pair(rows[0], other)
         names = (rows[0].label, other.label)
         found += summary.numbers(replace(whole, rows=(pair,)), _of_pairs(whole, names, digits))
-    return found + _shown(analysis)
+    return [_counted(one) for one in found] + _shown(analysis)
+
+
+def _counted(one: Number) -> Number:
+    """A number, the interval of a count not below 0: of few images it is widened to both sides."""
+    low = one.low if one.low is None or one.baseline else max(0.0, one.low)
+    return replace(one, low=low)
 
 
 def _objects(analysis: Analysis, group: str, table: Columns) -> Flags:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from detbench.analysis import kinds, sheet, summary
 from detbench.analysis.files import Looked
-from detbench.cli import analyze, common
+from detbench.cli import analyze, common, latency
 from detbench.cli.computing import compute, told
 from detbench.errors import RecipeError
 from detbench.report.formats import FORMATS
@@ -50,6 +50,8 @@ def _made(figure: Figure, one: Made, asked: Request, store: Store, device: str) 
     """The table of one analysis, and what scripts read."""
     kind = kinds.kind(one.kind)
     given = kinds.settings(kind, [f"{name}={value:g}" for name, value in one.options.items()])
+    if kind.needs == "latency":
+        latency.time_missing(one.rows, asked, store, device)
     request = analyze.requested(kind, one.rows, asked, (given, Looked(kind.images)), store)
     analysis = analyze.analysed(request, device, asked.data_root)
     numbers = summary.of_kind(kind, analysis)

@@ -14,12 +14,15 @@ from detbench.errors import RecipeError
 from detbench.report.table import Sheet, columns, number, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from detbench.cli.timeable import Timeable
     from detbench.measure.latency import Latency, Settings
     from detbench.results.store import Store
     from detbench.runner.latency import LatencyCell
+    from detbench.runner.plan import Request
 
 EXAMPLES = (
     "detbench latency fcos-r50 --input 640x480",
@@ -133,6 +136,26 @@ def command(
     common.emit(_sheet(found), format, [_payload(one) for one in found])
 
 
+def time_missing(names: Sequence[str], asked: Request, store: Store, device: str) -> None:
+    """Time the networks of some rows, those that this machine has timed aside."""
+    from detbench.cli import timeable
+    from detbench.measure.device import resolve
+    from detbench.measure.latency import Settings
+    from detbench.recipe.digest import digest
+
+    where = resolve(device)
+    for one in timeable.of_profile(names, asked, store, None):
+        settings = _settings(Settings((0, 0)), one)
+        if store.status(digest(_cell(one, settings, where, None))) != "done":
+            _measure(one, Settings((0, 0)), where, None, store, {})
+
+
+def _settings(given: Settings, subject: Timeable) -> Settings:
+    """The settings for one: its input, and candidates where nothing says which score."""
+    pairs = None if subject.weights else PAIRS
+    return replace(given, input=subject.input, pairs=pairs)
+
+
 def _measure(
     subject: Timeable,
     settings: Settings,
@@ -147,8 +170,7 @@ def _measure(
     from detbench.recipe.digest import digest
     from detbench.training.weights import load_file
 
-    pairs = None if subject.weights else PAIRS
-    settings = replace(settings, input=subject.input, pairs=pairs)
+    settings = _settings(settings, subject)
     cell = _cell(subject, settings, device, nms)
     name = digest(cell)
     if name in known:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from detbench.errors import RecipeError
+from detbench.errors import RecipeError, WeightsError
 from detbench.measure.catalogue import CLASSES, subjects
 from detbench.recipe.detector import Detector
 from detbench.recipe.experiment import Cell, Input
@@ -61,10 +61,13 @@ def of_catalogue(
 
     Raises:
         RecipeError: a name is not known, or weights are given of several.
+        WeightsError: there is no such file.
     """
     chosen = [one for one in subjects(names) if one.spec is not None]
     if weights is not None and len(chosen) > 1:
         raise RecipeError(f"--weights {weights}: they are of one detector, not of {len(chosen)}")
+    if weights is not None and not weights.is_file():
+        raise WeightsError(f"--weights {weights}: no such file of weights")
     size = input or PAPER_INPUT
     return [
         Timeable(

@@ -7,7 +7,11 @@ import pytest
 import torch
 from commands import Call
 
+from detbench.cli import timeable
 from detbench.recipe import resolve
+from detbench.recipe.experiment import Input
+from detbench.results.store import Store
+from detbench.runner import latency
 
 QUICK = ("--input", "65x33", "--iterations", "2", "--warmup", "0", "--classes", "3")
 
@@ -44,7 +48,7 @@ def test_terminal(run, table):
         "total without NMS",
     ]
     assert "Latency at 65x33, batch 1" in out
-    assert "CPU threads" in out
+    assert "CPU thread" in out
     assert "0 passes to warm up, 2 to measure, on cpu" in err
 
 
@@ -59,6 +63,39 @@ def test_json_keeps_every_sample(run, table):
     assert found["machine"]["threads"] == torch.get_num_threads()
 
 
+def test_what_is_measured_is_stored(run, table, tmp_path):
+    words = (table, *QUICK, "--device", "cpu", "--results", str(tmp_path / "kept"))
+    code, out, _ = run(*words, "--format", "json")
+    assert code == 0
+    [found] = json.loads(out)
+    [stored] = latency.stored(Store(tmp_path / "kept"))
+    assert stored.median() == found["steps"]["total"]["median_ms"]
+    assert list(stored.samples["model"]) == found["steps"]["model"]["samples_ms"]
+    assert (stored.n, stored.cell.input, stored.cell.pairs) == (2, (65, 33), 1000)
+    assert stored.cell.machine.threads == torch.get_num_threads()
+    assert stored.words == found["condition"]
+    assert {"load"} <= set(stored.provenance["before"]) == set(stored.provenance["after"])
+    assert run(*words)[0] == 0
+    assert len(latency.stored(Store(tmp_path / "kept"))) == 1
+
+
+def test_the_network_that_a_profile_trains(run, table, tmp_path):
+    words = ("--profile", "smoke", "--iterations", "1", "--warmup", "0", "--device", "cpu")
+    code, out, _ = run(f"{table}:light", *words, "--format", "json", "--results", str(tmp_path))
+    assert code == 0
+    [found] = json.loads(out)
+    assert (found["row"], found["profile"], found["classes"]) == ("light", "smoke", 12)
+    assert found["settings"]["input"] == "128x128"
+    assert found["settings"]["pairs"] == 1000
+    [stored] = latency.stored(Store(tmp_path))
+    assert "12 classes, 1000 candidates per image" in stored.words
+
+
+def test_a_photograph_of_the_papers_sides_is_1280x800():
+    assert timeable.tested(Input()) == (1280, 800)
+    assert timeable.tested(Input(short=(128,), long=128)) == (128, 128)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -68,6 +105,11 @@ def test_json_keeps_every_sample(run, table):
         (("fcos-r50", "--device", "tpu"), "device 'tpu' is unknown"),
         (("fcos-r50", "--weights", "no.pt", *QUICK), "no.pt"),
         (("fcos-r50", "gfl-r50", "--weights", "no.pt"), "of one detector, not of 2"),
+        (("tscode-table1:FCSO",), "has no such row, did you mean 'FCOS'?"),
+        (("tscode-table1:FCSO", "--profile", "smoke"), "has no such row, did you mean 'FCOS'?"),
+        (("fcos-r50", "--set", "data.val=4"), "name it by --profile"),
+        (("tscode-table1", "--profile", "smoke", "--classes", "3"), "not a profile's"),
+        (("ddod-table8:FSAF R-101", "--profile", "smoke"), "nothing of it is run here"),
         ((), "Missing argument"),
     ],
 )

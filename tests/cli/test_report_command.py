@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
+import made_latency
 import pytest
 from commands import exit_code
 
 from detbench.recipe import load
+from detbench.recipe.experiment import Cell
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
+from detbench.runner.latency import Machine
 
 METRICS = ("AP", "APs", "APm", "APl", "gflops", *(f"AP{p}" for p in range(50, 100, 5)))
 
@@ -94,40 +98,75 @@ def test_plots(format: str, start: bytes, folder: Path, capsys: pytest.CaptureFi
     assert "Loss curves: no curve is kept in results/work." in said.err
 
 
-def _latency(path: Path, table: str) -> None:
-    one = {
-        "table": table,
-        "row": "FCOS",
-        "settings": {"input": "1280x800", "batch": 2, "precision": "fp32"},
-        "machine": {"device": "a CPU", "threads": 2},
-        "steps": {"total": {"median_ms": 30.0}},
-    }
-    path.write_text(json.dumps([one]))
+def _timed(root: Path, label: str, total: float, machine: Machine = made_latency.CPU) -> None:
+    plan = plans.make(load.table("tscode-table1"), load.profile("smoke"), (0,), label)
+    [row] = plan.rows
+    cell = row.train[0].cell
+    assert isinstance(cell, Cell)
+    made = made_latency.cell(cell.detector, machine)
+    made_latency.store(Store(root), made, total, ("tscode-table1", label), before={"load": 3.5})
 
 
-def test_measured_latency_is_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _fill(folder / "results", "smoke", 0.25)
-    _latency(folder / "latency.json", "tscode-table1")
-    words = ("--plots", "plots", "--latency", "latency.json")
-    assert _call(*WORDS, *words) == 0
-    svg = (folder / "plots/tscode-table1-latency.svg").read_text(encoding="utf-8")
-    assert "a CPU, 2 CPU threads, 1280x800, batch 2, fp32" in svg
-    # Of another table: nothing to draw.
-    _latency(folder / "latency.json", "tscode-table2")
-    capsys.readouterr()
-    assert _call(*WORDS, *words) == 0
-    assert "AP against latency: no latency is known" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"table": "a"}]', None])
-def test_a_wrong_latency_file_is_one_line(
-    content: str | None, folder: Path, capsys: pytest.CaptureFixture[str]
+def test_stored_latency_is_drawn_and_printed_with_its_machine(
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if content is not None:
-        (folder / "latency.json").write_text(content)
-    assert _call(*WORDS, "--plots", "plots", "--latency", "latency.json") == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("detbench: --latency latency.json: ")
+    _fill(folder / "results", "smoke", 0.25)
+    _timed(folder / "results", "FCOS", 30.0)
+    _timed(folder / "results", "FCOS + SCE", 33.0)
+    _timed(folder / "results", "FCOS", 2.5, made_latency.GPU)
+    assert _call(*WORDS, "--plots", "plots") == 0
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if line.startswith("| FCOS")]
+    timed = [line for line in lines if "| profile smoke |" in line]
+    assert [line.split(" | ")[6:9] for line in timed] == [
+        ["30.00", "30.45", "20 |"],
+        ["33.00", "33.45", "20 |"],
+        ["2.50", "2.95", "20 |"],
+    ]
+    assert "On 1: a CPU, 2 CPU threads of 4, torch 2.9" in said
+    assert "On 2: a GPU, driver 580.1, power cap 700 W" in said
+    assert "Times on one condition are not to be compared with those on another." in said
+    # Of the CPU alone: what else runs there does not say how busy a GPU is.
+    assert "FCOS: other programs kept the machine busy (load 3.5 before)." in said
+    svg = (folder / "plots/tscode-table1-latency.svg").read_text(encoding="utf-8")
+    assert "[1] a CPU, 2 CPU threads of 4" in svg
+    assert "latency (median ms) [2]" in svg
+    assert _call(*WORDS, "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)["latency"]
+    assert [(one["row"], one["machine"]["device"]) for one in found] == [
+        *(("FCOS", "a CPU"), ("FCOS", "a GPU"), ("FCOS + SCE", "a CPU")),
+    ]
+    assert found[1]["machine"]["power_cap_w"] == 700.0
+    assert _call(*WORDS, "--format", "html", "--output", "page.html") == 0
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "Stored latency" in page
+    assert "On 2: a GPU, driver 580.1" in page
+
+
+def test_without_stored_latency_it_is_said_how_to_store_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fill(folder / "results", "smoke", 0.25)
+    assert _call(*WORDS, "--plots", "plots") == 0
+    said = capsys.readouterr()
+    assert "stored latency" not in said.out
+    assert "detbench latency tscode-table1 --profile smoke measures it" in said.err
+
+
+def test_printed_times_stand_beside_without_a_difference(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TSD's Table 5 prints milliseconds of its own machine: nothing is computed of both."""
+    plan = plans.choose(plans.Request("tsd-table5", "smoke", Path("data"), rows="ResNet-50*"))
+    [row, *_] = plan.rows
+    cell = row.train[0].cell
+    assert isinstance(cell, Cell)
+    names = ("tsd-table5", row.row.label)
+    made_latency.store(Store(folder / "results"), made_latency.cell(cell.detector), 30.0, names)
+    assert _call("tsd-table5", "--profile", "smoke", "--rows", "ResNet-50*", "--format", "csv") == 0
+    [found] = csv.DictReader(capsys.readouterr().out.split("\n\n")[-1].splitlines())
+    assert (found["total_ms"], found["published_runtime_ms"]) == ("30.0", "159.4")
+    assert not [name for name in found if "delta" in name or "change" in name]
 
 
 def test_other_profiles_are_named_in_every_form(

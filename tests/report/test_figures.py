@@ -2,16 +2,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import made_latency
 import numpy as np
 import pytest
 from report.made_store import TABLE, all_metrics, curve, fail, fill, make
 
 from detbench.data.kinds import CocoJson
 from detbench.recipe import load
+from detbench.recipe.experiment import Cell
 from detbench.report import error_columns, figures
 from detbench.report.differences import Bench, Change
 from detbench.report.figures import Pictures
-from detbench.report.results import Latencies, TableResults
+from detbench.report.results import TableResults
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 from detbench.statistics.bootstrap import Difference
@@ -114,9 +116,12 @@ def test_latency_is_drawn_where_it_is_known(store: Store) -> None:
     _half(store)
     found = figures.pictures(TableResults(make(), store))
     [reason] = [one for one in found.absent if one.startswith("AP against latency")]
-    assert "detbench latency own-table1 --format json" in reason
-    known = Latencies({"FCOS": 12.5, "ATSS": 13.0}, "a CPU, 1280x800")
-    [ax] = _named(figures.pictures(TableResults(make(), store, known)))["latency"].draw().axes
+    assert "detbench latency own-table1 --profile smoke measures it" in reason
+    for row, ms in zip(make().rows[:2], (12.5, 13.0), strict=True):
+        cell = row.train[0].cell
+        assert isinstance(cell, Cell)
+        made_latency.store(store, made_latency.cell(cell.detector), ms, ("own-table1", ""))
+    [ax] = _named(figures.pictures(TableResults(make(), store)))["latency"].draw().axes
     [points] = [line for line in ax.lines if line.get_gid() == "points"]
     assert points.get_xydata().tolist() == [[12.5, 30.0]]
 

@@ -78,7 +78,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def results(store: Store, seeds: tuple[int, ...], terms: Terms | None = None) -> TableResults:
     plan = planned(store.root, seeds)
-    return TableResults(plan, store, None, terms or Terms())
+    return TableResults(plan, store, terms or Terms())
 
 
 def said(found: TableResults) -> str:
