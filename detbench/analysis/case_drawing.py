@@ -33,6 +33,8 @@ LEAST = 0.35
 """Of an image's longer side: what is shown at least."""
 SMALL = 160
 """Pixels of an image's longer side up to which it is shown whole."""
+ROOM = (0.035, 0.07)
+"""Of a panel: the width of a letter, and the height of a line."""
 EMPTY = 0.75
 """Grey in place of an image that is not here."""
 
@@ -57,7 +59,7 @@ def draw(analysis: Analysis, words: tuple[str, str]) -> Figure:
             lacking += pixels is None
             panels = axes[number * across : (number + 1) * across]
             _case(panels, (case, own, pixels), number == 0, [row.label for row in rows])
-        _legend(figure)
+        _legend(axes[-across])
         if lacking:
             note += f" {lacking} images are not here: their boxes alone."
     if lacking:
@@ -144,13 +146,23 @@ def _box(ax: Axes, box: tuple[float, float, float, float], style: str, text: str
     ax.add_patch(Rectangle(*place, **below))
     ax.add_patch(Rectangle(*place, fill=False, gid=style, **look))
     if text:
-        paper = {"facecolor": look["edgecolor"], "edgecolor": "black", "pad": 0.8, "linewidth": 0.4}
-        inside: dict[str, Any] = {"fontsize": 5.5, "color": "black", "clip_on": True, "bbox": paper}
-        right = style == "duplicate"
-        x, y = (x1 - 0.5, y1 - 0.5) if right else (x0 - 0.5, y0 - 0.5)
-        ax.text(
-            x, y, text, ha="right" if right else "left", va="top" if right else "bottom", **inside
-        )
+        _text(ax, box, style, text)
+
+
+def _text(ax: Axes, box: tuple[float, float, float, float], style: str, text: str) -> None:
+    """A score at a corner of its box, inside of what is shown; of a duplicate at the other one."""
+    left, right = ax.get_xlim()
+    bottom, top = ax.get_ylim()
+    x0, y0, x1, y1 = box
+    wide, high = ROOM[0] * len(text) * (right - left), ROOM[1] * (bottom - top)
+    if style == "duplicate":
+        x, y = x1 - 0.5 - wide, y1 - 0.5
+    else:
+        x, y = x0 - 0.5, y0 - 0.5 - high
+    x, y = min(max(x, left), right - wide), min(max(y, top), bottom - high)
+    paper = {"facecolor": STYLES[style]["edgecolor"], "edgecolor": "black", "pad": 0.8}
+    look: dict[str, Any] = {"fontsize": 5.5, "color": "black", "bbox": {**paper, "linewidth": 0.4}}
+    ax.text(x, y, text, ha="left", va="top", clip_on=True, **look)
 
 
 def _window(
@@ -177,8 +189,12 @@ def _all(table: Columns) -> Floats:
     return np.stack([table[name] for name in ("x0", "y0", "x1", "y1")], axis=1)
 
 
-def _legend(figure: Figure) -> None:
+def _legend(ax: Axes) -> None:
+    """Below the panels, from the left of the lowest on; its room is that of two empty lines."""
     from matplotlib.patches import Patch
 
     patches = [Patch(facecolor="0.35", label=name, **look) for name, look in STYLES.items()]
-    figure.legend(handles=patches, loc="outside upper center", ncols=len(patches), fontsize=7)
+    ax.set_xlabel("\n\n", fontsize=7)
+    look: dict[str, Any] = {"ncols": len(patches), "fontsize": 7, "columnspacing": 1.2}
+    made = ax.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.12, -0.03), **look)
+    made.set_in_layout(False)

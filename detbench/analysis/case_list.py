@@ -20,7 +20,7 @@ class Case:
     """One image.
 
     Attributes:
-        found, doubled, placed: what the score counts, before its weights.
+        found, doubled, placed: what the score counts, before its weights; 0 without one.
         spread: over all objects that every row finds, the greatest IoU less the least.
         objects: on the image.
         differing: (n,), the objects that count, by their number on the image.
@@ -58,10 +58,11 @@ def chosen(analysis: Analysis) -> list[Case]:
     better = (np.nan_to_num(iou) >= max(settings["margin"], TINY)).astype(np.float64)
     every = np.stack([found, doubled, better])
     weights = np.array([settings[name] for name in (FOUND, DOUBLED, PLACED)])
+    every[weights <= 0] = 0.0  # what does not count is not told of either
     counts = np.stack([np.bincount(places, one, len(images)) for one in every])
     score = weights @ counts
     spread = np.bincount(places, np.nan_to_num(iou), len(images))
-    differing = ((weights[:, None] * every) > 0).any(axis=0)
+    differing = (every > 0).any(axis=0)
     order = np.lexsort((images, -spread, -score))[: int(settings["top"])]
     return [
         Case(

@@ -18,6 +18,7 @@ from detbench.analysis import case_drawing, case_list, summary
 from detbench.analysis.case_list import DOUBLED, FOUND, PLACED
 from detbench.analysis.case_matching import OBJECT, judged, of_image, threshold
 from detbench.analysis.kind import (
+    DIGITS,
     Analysis,
     Asked,
     Columns,
@@ -94,8 +95,8 @@ def numbers(analysis: Analysis) -> list[Number]:
 
 def _counted(one: Number) -> Number:
     """A number, the interval of a count not below 0: of few images it is widened to both sides."""
-    low = one.low if one.low is None or one.baseline else max(0.0, one.low)
-    return replace(one, low=low)
+    counts = not one.baseline and one.digits < DIGITS
+    return replace(one, low=max(0.0, one.low)) if counts and one.low is not None else one
 
 
 def _objects(analysis: Analysis, group: str, table: Columns) -> Flags:
@@ -148,11 +149,17 @@ def _of_pairs(analysis: Analysis, names: tuple[str, str], digits: int) -> list[Q
 
     def of(name: str, group: str, flags: Any, both: bool = False) -> Quantity:
         def lines(table: Columns) -> Flags:
-            own = _objects(analysis, group, table)
-            return own & (table["found"] > 0) & (table["found_b"] > 0) if both else own
+            return _both(analysis, group, table) if both else _objects(analysis, group, table)
 
         sums = summary.values(lambda table: np.asarray(flags(table), np.float64))
         return Quantity(name, part, group, lines, sums, _count, digits=digits)
+
+    def gained(group: str) -> Quantity:
+        def lines(table: Columns) -> Flags:
+            return _both(analysis, group, table)
+
+        sums = summary.values(lambda table: table["iou_b"] - table["iou"])
+        return Quantity(f"IoU less {one}'s", part, group, lines, sums, summary.mean)
 
     made = []
     for group in analysis.groups.names():
@@ -165,8 +172,15 @@ def _of_pairs(analysis: Analysis, names: tuple[str, str], digits: int) -> list[Q
             of(f"doubled by {one} alone", group, lambda t: _alone(t, "doubled", "doubled_b"), True),
             of(f"better placed by {two}", group, lambda t: t["iou_b"] - t["iou"] >= margin, True),
             of(f"better placed by {one}", group, lambda t: t["iou"] - t["iou_b"] >= margin, True),
+            gained(group),
         ]
     return made
+
+
+def _both(analysis: Analysis, group: str, table: Columns) -> Flags:
+    """The objects of a group that both rows of a pair find."""
+    found = (table["found"] > 0) & (table["found_b"] > 0)
+    return _objects(analysis, group, table) & found
 
 
 def _alone(table: Columns, first: str, second: str) -> Flags:
@@ -229,8 +243,8 @@ KIND = Kind(
         Setting("top", 6, 1, 24, "images in the picture"),
     ),
     explain="Values count objects and boxes. Boxes find objects as in COCO's evaluation; a "
-    "duplicate finds none and lies on an object of its class that another box finds; doubled and "
-    "better placed are counted of the objects that both rows find.",
+    "duplicate finds none and lies on an object of its class that another box finds; doubled, "
+    "better placed and IoU less another's are of the objects that both rows find.",
     numbers=numbers,
     notes=notes,
     source=source,

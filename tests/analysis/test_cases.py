@@ -78,6 +78,8 @@ def test_what_one_row_alone_does_is_counted() -> None:
         "doubled by B alone": 0,
         "better placed by A": 3,
         "better placed by B": 0,
+        # 22 objects that both find, of which three by boxes of IoU 0.6 in place of 0.9.
+        "IoU less A's": pytest.approx(-3 * 0.3 / (2 * IMAGES - 2)),
     }
     assert {name: found["B", "", "all", name] for name in expected} == expected
     assert found["B", "", "small objects", "found by B alone"] == 1
@@ -106,6 +108,8 @@ def test_the_images_with_the_highest_scores_are_chosen() -> None:
     assert by_image[5].words == "1 duplicate"
     weighted = case_list.chosen(made(found=3.0, placed=0.0))
     assert [(one.image, one.score) for one in weighted] == [(2, 3), (5, 1)]
+    alone = case_list.chosen(made(found=0.0, placed=0.0))
+    assert [(one.image, one.words, one.differing) for one in alone] == [(5, "1 duplicate", (1,))]
 
 
 def test_scores_of_cases_are_printed() -> None:
