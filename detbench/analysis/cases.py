@@ -248,4 +248,5 @@ KIND = Kind(
     numbers=numbers,
     notes=notes,
     source=source,
+    photographs=True,
 )

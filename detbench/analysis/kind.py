@@ -239,6 +239,7 @@ class Kind:
         explain: what the numbers mean, below their table.
         notes: sentences on this analysis, below them too.
         source: what a training's table depends on beside the training; plain data.
+        photographs: its picture shows some.
     """
 
     name: str
@@ -256,3 +257,4 @@ class Kind:
     numbers: Callable[[Analysis], Sequence[Number]] | None = None
     notes: Callable[[Analysis], Sequence[str]] = nothing
     source: Callable[[Subject, Store], Any] | None = None
+    photographs: bool = False

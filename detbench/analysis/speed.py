@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from detbench.results.store import Store
 
 PERCENT = 100.0
-AP, DRAW, IMAGES, SAMPLE, P95 = "AP", "AP in a replicate", "images", "ms", "P95 ms"
+AP, DRAW, IMAGES = "AP", "AP in a replicate", "images"
+SAMPLE, P95, LOAD = "ms", "P95 ms", "load"
 """What a line has."""
 TOTAL, MODEL = "total", "model"
 LESS = "total, median ms"
@@ -62,6 +63,7 @@ def measure(asked: Asked) -> Columns:
     lines: list[tuple[str, str, str, float]] = [(AP, "", "", value)]
     lines += _replicates(asked)
     for one in timed:
+        lines.append((LOAD, "", one.words, one.load))
         for step in (MODEL, TOTAL):
             samples = one.samples.get(step, ())
             lines += [(SAMPLE, step, one.words, ms) for ms in samples]
@@ -121,7 +123,15 @@ def notes(analysis: Analysis) -> list[str]:
         for row in analysis.rows
         if not len(_samples(row, words, TOTAL))
     ]
-    return [*said, f"Not timed: {', '.join(lacking)}."] if lacking else said
+    busy = [
+        f"{row.label} on {place} (load {load[0]:.1f} for each core)"
+        for place, words in enumerate(every, 1)
+        for row in analysis.rows
+        if len(load := _samples(row, words, "", LOAD)) and load[0] > latency.BUSY
+    ]
+    said += [f"Not timed: {', '.join(lacking)}."] if lacking else []
+    said += [f"Timed while other programs used the machine: {', '.join(busy)}."] if busy else []
+    return said
 
 
 def _conditions(analysis: Analysis) -> list[str]:

@@ -85,4 +85,5 @@ def _shown(request: engine.Request, table: str) -> Shown:
     title = f"{table}: {kind.title}"
     name = f"{table}-{kind.name}"
     draw = partial(kind.draw, analysis, numbers, (title, analysis.note))
-    return Shown(Picture(name, title, draw), sheet.sheet(kind, analysis, numbers, title))
+    picture = Picture(name, title, draw, kind.photographs)
+    return Shown(picture, sheet.sheet(kind, analysis, numbers, title))

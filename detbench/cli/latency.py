@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from detbench.cli.timeable import Timeable
     from detbench.measure.latency import Latency, Settings
     from detbench.results.store import Store
-    from detbench.runner.latency import LatencyCell
+    from detbench.runner.latency import LatencyCell, Timed
     from detbench.runner.plan import Request
 
 EXAMPLES = (
@@ -33,8 +33,6 @@ EXAMPLES = (
 )
 PAIRS = 1000
 """(candidate, class) pairs that post-processing gets where no trained weights say which."""
-BUSY = 0.5
-"""Share of the cores that others may use without its being said."""
 
 
 @dataclass(frozen=True)
@@ -184,14 +182,9 @@ def _measure(
     )
     modes = (True, False) if nms is None else (nms,)
     found = latency.measure(detector, subject.spec.pixels, settings, device, modes)
-    load = float(found.before.get("load", 0.0))
-    if device.type == "cpu" and load > BUSY * cell.machine.cores:
-        common.say(
-            f"{subject.row}: other programs keep this machine busy (load {load:g} before it began, "
-            f"{cell.machine.cores} cores): its times are longer than they would be alone"
-        )
     made = Made(subject, cell, found)
-    _store(made, store, device)
+    if said := _store(made, store, device).busy:
+        common.say(f"{subject.row}: {said}: its times are longer than they would be alone")
     known[name] = made
     return made
 
@@ -230,7 +223,7 @@ def _cell(
     )
 
 
-def _store(made: Made, store: Store, device: torch.device) -> None:
+def _store(made: Made, store: Store, device: torch.device) -> Timed:
     from detbench.runner import latency, provenance
     from detbench.runner.process import now
 
@@ -245,7 +238,9 @@ def _store(made: Made, store: Store, device: torch.device) -> None:
         "profile": subject.profile,
     }
     steps = {name: timing.summary() for name, timing in found.steps.items()}
-    store.add(latency.rows(made.cell, steps, found.settings.warmup, origin))
+    rows = latency.rows(made.cell, steps, found.settings.warmup, origin)
+    store.add(rows)
+    return latency.timed(rows)
 
 
 def _payload(made: Made) -> dict[str, Any]:

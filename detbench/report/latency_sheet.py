@@ -49,7 +49,7 @@ def sheet(results: TableResults) -> Sheet | None:
         Column("row", "Row"),
         Column("condition", "On"),
         Column("network", "Network"),
-        *(Column(f"{one}_ms", STEPS[one], "measured, median ms", right=True) for one in SHOWN),
+        *(Column(f"{one}_ms", STEPS[one], "median ms", right=True) for one in SHOWN),
         Column("total_p95_ms", "total", "P95 ms", right=True),
         Column("n", "n", right=True),
         *(
@@ -90,7 +90,10 @@ def _notes(found: list[tuple[Timed, str]], conditions: list[str], printed: bool)
         notes.append("Times on one condition are not to be compared with those on another.")
     if printed:
         notes.append("Printed times are of the paper's machine and not compared with ours.")
-    notes += [f"{label}: {said}." for timed, label in found if (said := _said(timed))]
+    told: dict[str, list[str]] = {}
+    for timed, label in found:
+        told.setdefault(_said(timed), []).append(label)
+    notes += [f"{', '.join(labels)}: {said}." for said, labels in told.items() if said]
     versions = dict.fromkeys(str(timed.provenance.get("detbench")) for timed, _ in found)
     if len(versions) > 1:
         notes.append(f"Timed by several versions of detbench: {', '.join(versions)}.")
@@ -107,17 +110,7 @@ def _said(timed: Timed) -> str:
         throttle = [one for one in _listed(state.get("throttle")) if one != "idle"]
         if throttle:
             told.append(f"throttled {when} ({', '.join(throttle)})")
-    machine, load = timed.cell.machine, _load(timed)
-    if machine.device == machine.cpu and load > machine.cores / 2:
-        told.append(f"other programs kept the machine busy (load {load:g} before)")
-    return "; ".join(told)
-
-
-def _load(timed: Timed) -> float:
-    """The load average before it was timed; 0 where it is not known."""
-    state = timed.provenance.get("before")
-    load = state.get("load") if isinstance(state, dict) else None
-    return float(load) if isinstance(load, int | float) else 0.0
+    return "; ".join([*told, timed.busy] if timed.busy else told)
 
 
 def _listed(value: Any) -> list[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +23,7 @@ from detbench.results.files import reading
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 
+log = logging.getLogger("detbench")
 STEPS = {
     "preprocess": "pre-processing",
     "model": "model",
@@ -33,6 +35,8 @@ STEPS = {
 """Parts of a pass, as they are called in the store and in words."""
 MEDIAN, P95 = "{}_ms", "{}_p95_ms"
 """Metrics of a part."""
+BUSY = 0.5
+"""Load for each core from which on times are longer than they would be alone."""
 
 
 class Machine(Spec):
@@ -127,6 +131,23 @@ class Timed:
         """Milliseconds per batch; none where that was not timed."""
         return self.metrics.get(MEDIAN.format(step))
 
+    @property
+    def load(self) -> float:
+        """Processes that kept the processor busy before it was timed, for each core; 0 where that
+        is not known, or says nothing, as of a GPU.
+        """
+        machine, state = self.cell.machine, self.provenance.get("before")
+        load = state.get("load") if isinstance(state, dict) else None
+        known = isinstance(load, int | float) and machine.device == machine.cpu
+        return float(load) / machine.cores if known and load is not None else 0.0
+
+    @property
+    def busy(self) -> str:
+        """What is said where other programs used more than half of it; else empty."""
+        if self.load <= BUSY:
+            return ""
+        return f"other programs kept the machine busy (load {self.load:.1f} for each core before)"
+
     def p95(self, step: str = "total") -> float | None:
         """As ``median``, of the 95th percentile."""
         return self.metrics.get(P95.format(step))
@@ -169,8 +190,17 @@ def stored(store: Store) -> list[Timed]:
         names = sorted(path.name for path in store.cells.glob("latency-*.parquet"))
     digests = (name.removeprefix("latency-").partition(".")[0] for name in names)
     found = (store.get(one) for one in dict.fromkeys(digests))
-    made = [_timed(one.rows) for one in found if one is not None and one.status == "done"]
-    return [one for one in made if one is not None]
+    made = []
+    for one in found:
+        if one is None or one.status != "done":
+            continue
+        try:
+            made.append(timed(one.rows))
+        except (ValidationError, KeyError, TypeError, ValueError):
+            log.warning(
+                "warning: a latency of another detbench is left out: %s", one.rows[0].digest
+            )
+    return made
 
 
 def of(detectors: set[str], known: list[Timed]) -> list[Timed]:
@@ -183,20 +213,20 @@ def fingerprint(found: list[Timed]) -> list[str]:
     return [f"{one.digest}:{one.provenance.get('ended')}" for one in found]
 
 
-def _timed(found: tuple[Measurement, ...]) -> Timed | None:
-    """None of another version of detbench's."""
+def timed(found: Sequence[Measurement]) -> Timed:
+    """What the rows of a cell say.
+
+    Raises:
+        ValueError, KeyError, TypeError: they are of another version of detbench's.
+    """
     first = found[0]
-    try:
-        cell = LatencyCell.of_plain(first.provenance.get("recipe"))
-        samples = {
-            str(name): tuple(map(float, one))
-            for name, one in dict(first.provenance["samples_ms"]).items()
-        }
-        count = int(first.protocol["n"])
-    except (ValidationError, KeyError, TypeError, ValueError):
-        return None
+    cell = LatencyCell.of_plain(first.provenance.get("recipe"))
+    samples = {
+        str(name): tuple(map(float, one))
+        for name, one in dict(first.provenance["samples_ms"]).items()
+    }
     metrics = {row.metric: row.value for row in found if row.value is not None}
     return Timed(
         *(first.digest, cell.condition, cell.words, digest(cell.detector), cell, metrics),
-        *(count, samples, first.provenance),
+        *(int(first.protocol["n"]), samples, first.provenance),
     )

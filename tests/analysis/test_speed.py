@@ -31,11 +31,10 @@ def subject(store: Store, name: str, ap: float) -> Subject:
     return made
 
 
-def timed(store: Store, of: Subject, ms: float, **more: object) -> None:
+def timed(store: Store, of: Subject, ms: float, load: float = 0.1, **more: object) -> None:
     cell = made_latency.cell(of.cell.detector, **more)  # type: ignore[arg-type]
-    made_latency.store(
-        store, cell, ms, ("own", of.label), ended=f"2026-01-01T00:00:{ms:02.0f}+00:00"
-    )
+    said = {"before": {"load": load}, "ended": f"2026-01-01T00:00:{ms:02.0f}+00:00"}
+    made_latency.store(store, cell, ms, ("own", of.label), **said)
 
 
 def request(store: Store, *rows: Subject) -> engine.Request:
@@ -47,9 +46,9 @@ def request(store: Store, *rows: Subject) -> engine.Request:
 def test_times_of_one_machine_are_compared(tmp_path: Path) -> None:
     store = Store(tmp_path)
     fcos, atss = subject(store, "fcos-r50", 0.30), subject(store, "atss-r50", 0.32)
-    for one, ms in ((fcos, 20.0), (atss, 23.0)):
-        timed(store, one, ms)
-    timed(store, atss, 2.0, machine=made_latency.GPU)
+    timed(store, fcos, 20.0)
+    timed(store, atss, 23.0, load=8.0)
+    timed(store, atss, 2.0, load=8.0, machine=made_latency.GPU)
     analysis = engine.run(request(store, fcos, atss))
     found = {(one.row, one.baseline, one.part, one.name): one for one in speed.numbers(analysis)}
     ap = found["atss-r50", "fcos-r50", "scores", "AP"]
@@ -69,6 +68,8 @@ def test_times_of_one_machine_are_compared(tmp_path: Path) -> None:
     assert {key[0] for key in on_gpu} == {"atss-r50"}
     assert not [key for key in on_gpu if key[1]]
     assert "Not timed: fcos-r50 on 2." in speed.notes(analysis)
+    said = "Timed while other programs used the machine: atss-r50 on 1 (load 2.0 for each core)."
+    assert said in speed.notes(analysis)
 
 
 def test_each_condition_has_axes_of_its_own(tmp_path: Path) -> None:

@@ -28,11 +28,13 @@ class Picture:
         name: of its file, without ending: the table's id and what is shown.
         title: in words, for a reader who does not see it too.
         draw: makes it.
+        photographs: it shows some, of many colours.
     """
 
     name: str
     title: str
     draw: Callable[[], Figure]
+    photographs: bool = False
 
 
 @dataclass(frozen=True)

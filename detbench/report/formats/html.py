@@ -53,6 +53,8 @@ CHANGES = tuple(f"{kind}_" for kind in ablation.AGAINST)
 """What keys of columns against the baseline begin with."""
 LARGE = 12_000
 """Bytes from which on a drawing is compared with its PNG."""
+FEW, MANY = 32, 200
+"""Colours of a picture as pixels, and of one that shows photographs."""
 ROOM = 1_800_000
 """Characters that all plots of a page may take together."""
 
@@ -403,7 +405,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
     width, height = figure.get_size_inches() * 96
     kind, content = "svg+xml", canvas.save(figure, "svg")
     if len(content) > LARGE:
-        pixels = canvas.small_png(figure)
+        pixels = canvas.small_png(figure, MANY if picture.photographs else FEW)
         kind, content = min((kind, content), ("png", pixels), key=lambda pair: len(pair[1]))
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return {
