@@ -13,7 +13,6 @@ import numpy as np
 
 from detbench.analysis.kind import Analysis, Asked, Columns, Floats, Kind, Measured, Number
 from detbench.errors import DetbenchError, StoreError
-from detbench.recipe.digest import digest
 from detbench.report import differences
 from detbench.report.plots import cost
 from detbench.runner import latency
@@ -37,11 +36,10 @@ LESS = "total, median ms"
 
 def source(subject: Subject, store: Store) -> Any:
     """Which times and which detections the table is of."""
-    return [store.fingerprint(subject.digest), *latency.fingerprint(_timed(subject, store))]
-
-
-def _timed(subject: Subject, store: Store) -> list[latency.Timed]:
-    return latency.of({digest(subject.cell.detector)}, latency.stored(store))
+    return [
+        store.fingerprint(subject.digest),
+        *latency.fingerprint(latency.of_detector(subject.cell.detector, store)),
+    ]
 
 
 def measure(asked: Asked) -> Columns:
@@ -49,13 +47,7 @@ def measure(asked: Asked) -> Columns:
     store, subject = asked.store, asked.subject
     if store is None or asked.truths is None:
         raise TypeError("speed is read from a store")
-    timed = [one for one in _timed(subject, store) if one.median(TOTAL) is not None]
-    if not timed:
-        raise StoreError(
-            f"{subject.where} has no stored latency in {store.root}: detbench latency "
-            f"'{subject.where.partition(', seed')[0]}' --profile NAME times the network that is "
-            "trained for it"
-        )
+    timed = latency.of_detector(subject.cell.detector, store)
     stored = store.get(subject.digest)
     value = stored.value(AP) if stored else None
     if value is None:

@@ -16,7 +16,7 @@ from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.results.store import Store
-from detbench.runner import hint
+from detbench.runner import hint, latency
 from detbench.runner.plan import Plan, PlannedRow, Request, Task, choose
 
 
@@ -149,6 +149,11 @@ def _stored(task: Task, plan: Plan, row: PlannedRow, needs: Needs, store: Store)
         raise StoreError(f"{found.where} has no detections in {store.root}, nor weights: {advice}")
     if needs == "latency" and store.status(task.digest) != "done":
         raise StoreError(f"{found.where} has no scores in {store.root}: {advice}")
+    if needs == "latency" and not latency.of_detector(found.cell.detector, store):
+        command = hint.latency(plan, row.row.label)
+        raise StoreError(
+            f"{found.where} has no stored latency in {store.root}: {command} measures it"
+        )
     if needs == "detections" and store.fingerprint(task.digest) is None:
         raise StoreError(f"{found.where} has no detections in {store.root}: {advice}")
     return found

@@ -34,6 +34,17 @@ def report(plan: Plan) -> str:
     return shlex.join(["detbench", "report", _table(plan), "--profile", plan.profile.id])
 
 
+def latency(plan: Plan, label: str = "") -> str:
+    """``detbench latency`` of the networks that are trained for a table, or for one of its rows."""
+    asked = plan.asked
+    words = ["detbench", "latency", f"{_table(plan)}:{label}" if label else _table(plan)]
+    words += ["--profile", (asked.profile if asked else None) or plan.profile.id]
+    if asked:
+        words += [word for one in asked.overrides for word in ("--set", one)]
+        words += ["--dataset", asked.dataset] if asked.dataset else []
+    return shlex.join(words)
+
+
 def again(plan: Plan, label: str, tasks: Iterable[Task], store: Store) -> str:
     """``detbench run`` that makes what is not there of a row's trainings: weights, a curve,
     detections. Where their numbers are stored, which ``run`` would leave alone, it says so, and

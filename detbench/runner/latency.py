@@ -208,6 +208,12 @@ def of(detectors: set[str], known: list[Timed]) -> list[Timed]:
     return [one for one in known if one.detector in detectors]
 
 
+def of_detector(detector: Detector, store: Store) -> list[Timed]:
+    """Those of a detector in which the whole was timed, NMS included."""
+    known = of({digest(detector)}, stored(store))
+    return [one for one in known if one.median() is not None]
+
+
 def fingerprint(found: list[Timed]) -> list[str]:
     """What changes when any of them is measured again."""
     return [f"{one.digest}:{one.provenance.get('ended')}" for one in found]

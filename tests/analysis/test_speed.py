@@ -14,7 +14,6 @@ from detbench.analysis import engine, speed
 from detbench.analysis.files import Looked
 from detbench.analysis.kind import Analysis, Measured
 from detbench.analysis.subjects import Subject
-from detbench.errors import StoreError
 from detbench.evaluation.truth import Truths
 from detbench.recipe import resolve
 from detbench.recipe.digest import digest
@@ -103,13 +102,6 @@ def test_a_time_measured_again_is_read_again(tmp_path: Path) -> None:
     [row] = engine.run(request(store, fcos)).rows
     table = row.tables[0]
     assert np.median(table["value"][(table["what"] == "ms") & (table["step"] == "total")]) == 30.0
-
-
-def test_without_a_time_it_is_said_how_to_get_one(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    fcos = subject(store, "fcos-r50", 0.30)
-    with pytest.raises(StoreError, match=r"own:fcos-r50 has no stored latency .* detbench latency"):
-        engine.run(request(store, fcos))
 
 
 def test_ap_has_the_interval_of_its_replicates() -> None:

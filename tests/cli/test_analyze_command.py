@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import made_latency
 import pytest
 import torch
 from commands import Call, exit_code
@@ -15,6 +16,7 @@ from no_torch import NoTorch
 from detbench.assembly import build_detector
 from detbench.data.shapes_variants import CATEGORIES
 from detbench.recipe import resolve
+from detbench.recipe.experiment import Cell
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.plan import Request, choose
@@ -117,6 +119,55 @@ def test_a_figure_runs_its_analyses_and_report_shows_them(
     text = page.read_text()
     assert "Analysis: tscode-table1: Training losses" in text
     assert text.count('<td class="words">first quarter</td>') == 6
+
+
+def test_speed_is_read_from_the_store_and_names_what_it_lacks(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "results")
+    rows = ("FCOS", "FCOS + SCE + DPE")
+    for row, ms in zip(rows, (20.0, 23.0), strict=True):
+        trained(store, row)
+        request = Request("tscode-table1", "smoke", rows=row, overrides=("data.val=4",))
+        [planned] = [one for one in choose(request).rows if one.row.label == row]
+        cell = planned.train[0].cell
+        assert isinstance(cell, Cell)
+        made_latency.store(store, made_latency.cell(cell.detector), ms, ("tscode-table1", row))
+    small = ("--profile", "smoke", "--set", "data.val=4")
+    words = ("analyze", "speed", *(f"tscode-table1:{row}" for row in rows), *small)
+    assert exit_code(*words, "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)["numbers"]
+    [less] = [one for one in found if one["baseline"] and one["name"] == "total, median ms"]
+    assert (less["row"], less["value"]) == (rows[1], 3.0)
+    trained(store, "FCOS + SCE")
+    assert exit_code("analyze", "speed", "tscode-table1:FCOS + SCE", *small) == 2
+    [line] = [one for one in capsys.readouterr().err.splitlines() if one.startswith("detbench: ")]
+    command = (
+        "detbench latency 'tscode-table1:FCOS + SCE' --profile smoke --set data.val=4 measures it"
+    )
+    assert line.endswith(f"has no stored latency in results: {command}")
+
+
+def test_cases_are_of_stored_detections_or_of_a_checkpoint(call: Call, tmp_path: Path) -> None:
+    """The same weights twice: whatever one finds both find."""
+    rows = [checkpoint(tmp_path / name) for name in ("w.pt", "v.pt")]
+    how = ("--option", "iou=0.1", "--option", "score=0.01", "--format", "json", "--plots", "plots")
+    code, out, err = call("cases", *rows, *SMALL, *how)
+    assert code == 0, err
+    found = {
+        (one["row"], one["baseline"], one["name"]): one["value"]
+        for one in json.loads(out)["numbers"]
+        if one["group"] == "all"
+    }
+    first, second = rows
+    assert found[first, "", "objects found"] > 0
+    assert found[second, "", "found by both"] == found[first, "", "objects found"]
+    assert found[second, first, "objects found"] == 0
+    assert found[second, "", f"found by {first} alone"] == 0
+    assert [path.suffix for path in (tmp_path / "plots").iterdir()] == [".png"]
+    code, _, err = call("cases", "tscode-table1:FCOS", *SMALL)
+    assert code == 2
+    assert "has no detections in results, nor weights: " in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

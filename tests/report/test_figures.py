@@ -116,7 +116,7 @@ def test_latency_is_drawn_where_it_is_known(store: Store) -> None:
     _half(store)
     found = figures.pictures(TableResults(make(), store))
     [reason] = [one for one in found.absent if one.startswith("AP against latency")]
-    assert "detbench latency own-table1 --profile smoke measures it" in reason
+    assert reason.endswith("detbench latency own-table1 --profile smoke measures it.")
     for row, ms in zip(make().rows[:2], (12.5, 13.0), strict=True):
         cell = row.train[0].cell
         assert isinstance(cell, Cell)

@@ -8,6 +8,7 @@ from detbench.recipe.metrics import METRICS
 from detbench.report.figures.source import Picture, Source, half, mean
 from detbench.report.numbers import RowNumbers
 from detbench.report.plots import cost
+from detbench.runner import hint
 
 
 def of_cost(source: Source) -> Picture | str:
@@ -34,8 +35,8 @@ def of_cost(source: Source) -> Picture | str:
 
 def of_latency(source: Source) -> Picture | str:
     """AP against stored latency: axes for each machine and settings that rows were timed under."""
-    plan, what = source.plan, "AP against latency"
-    printed = "runtime_ms" if "runtime_ms" in plan.table.columns else "runtime_s"
+    what = "AP against latency"
+    printed = "runtime_ms" if "runtime_ms" in source.plan.table.columns else "runtime_s"
     clouds: list[cost.Cloud] = []
     notes = []
     known = _conditions(source)
@@ -49,8 +50,7 @@ def of_latency(source: Source) -> Picture | str:
     clouds += [one for one in _clouds(source, {}, "", printed) if one.published]
     if not clouds:
         return (
-            f"{what}: no latency is stored of these rows: detbench latency {plan.table.id} "
-            f"--profile {plan.profile.id} measures it."
+            f"{what}: no latency is stored of these rows: {hint.latency(source.plan)} measures it."
         )
     if len(known) > CONDITIONS:
         notes.append(f"{len(known) - CONDITIONS} more machines or settings are in the table alone.")
