@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SIDE = 1.8
+"""Inches of a panel, at most."""
 MOST = 4
 """Rows side by side, the baseline among them."""
 STYLES: dict[str, dict[str, Any]] = {
@@ -33,6 +35,8 @@ LEAST = 0.35
 """Of an image's longer side: what is shown at least."""
 SMALL = 160
 """Pixels of an image's longer side up to which it is shown whole."""
+LEGEND = 6.6
+"""Inches that the legend takes in one line."""
 ROOM = (0.035, 0.07)
 """Of a panel: the width of a letter, and the height of a line."""
 EMPTY = 0.75
@@ -49,7 +53,7 @@ def draw(analysis: Analysis, words: tuple[str, str]) -> Figure:
         return _nothing((words[0], note))
     tables = [judged(row.tables[0], analysis.settings) for row in rows]
     across = len(rows) + 1
-    side = drawing.PAGE / across
+    side = min(drawing.PAGE / across, SIDE)
     lacking = 0
     with canvas.panels(across * len(found), (side, side * 1.04), (words[0], note), across) as made:
         figure, axes, _ = made
@@ -59,7 +63,7 @@ def draw(analysis: Analysis, words: tuple[str, str]) -> Figure:
             lacking += pixels is None
             panels = axes[number * across : (number + 1) * across]
             _case(panels, (case, own, pixels), number == 0, [row.label for row in rows])
-        _legend(axes[-across])
+        _legend(axes[-across], 5 if across * side > LEGEND else 3)
         if lacking:
             note += f" {lacking} images are not here: their boxes alone."
     if lacking:
@@ -189,12 +193,12 @@ def _all(table: Columns) -> Floats:
     return np.stack([table[name] for name in ("x0", "y0", "x1", "y1")], axis=1)
 
 
-def _legend(ax: Axes) -> None:
+def _legend(ax: Axes, columns: int) -> None:
     """Below the panels, from the left of the lowest on; its room is that of two empty lines."""
     from matplotlib.patches import Patch
 
     patches = [Patch(facecolor="0.35", label=name, **look) for name, look in STYLES.items()]
     ax.set_xlabel("\n\n", fontsize=7)
-    look: dict[str, Any] = {"ncols": len(patches), "fontsize": 7, "columnspacing": 1.2}
+    look: dict[str, Any] = {"ncols": columns, "fontsize": 7, "columnspacing": 1.2}
     made = ax.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.12, -0.03), **look)
     made.set_in_layout(False)
