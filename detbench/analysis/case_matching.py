@@ -7,6 +7,7 @@ scores, and a table serves every threshold.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,24 +54,35 @@ def of_image(
     other = np.where(own >= 0, score[nearest] if len(whole) else 0.0, np.nan)
     inside = _overlaps(found, crowds, crowd=True).max(axis=1, initial=0.0)
     ignored = (finds < 0) & (inside >= least)
-    of_objects = (
-        *(np.full(len(whole), OBJECT), np.arange(len(whole)), score, placed, seen, score),
-        *(np.zeros(len(whole)), *whole.boxes.T),
-    )
-    of_boxes = (
-        *(np.full(len(found), BOX), own, found.scores, best, finds >= 0, other, ignored),
-        *found.boxes.T,
+    columns = _columns(
+        (found, whole), (score, placed, seen), (own, best, finds >= 0, other, ignored)
     )
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    columns = {
-        name: np.concatenate([a, b]).astype(np.float64)
-        for name, a, b in zip(NAMES, of_objects, of_boxes, strict=True)
-    }
     return {
         "image": np.full(len(whole) + len(found), image, np.int64),
         "label": np.concatenate([whole.labels, found.labels]).astype(np.int64),
         "area": np.concatenate([areas, np.prod(sides, axis=1)]).astype(np.float64),
         **columns,
+    }
+
+
+def _columns(
+    boxes: tuple[Boxed, Boxed], of_objects: Sequence[Any], of_boxes: Sequence[Any]
+) -> Columns:
+    """``NAMES``, of the objects, then of the boxes."""
+    (found, whole), (score, placed, seen) = boxes, of_objects
+    own, best, finds, other, ignored = of_boxes
+    first = (
+        *(np.full(len(whole), OBJECT), np.arange(len(whole)), score, placed, seen, score),
+        *(np.zeros(len(whole)), *whole.boxes.T),
+    )
+    second = (
+        *(np.full(len(found), BOX), own, found.scores, best, finds, other, ignored),
+        *found.boxes.T,
+    )
+    return {
+        name: np.concatenate([a, b]).astype(np.float64)
+        for name, a, b in zip(NAMES, first, second, strict=True)
     }
 
 

@@ -131,8 +131,7 @@ def measure(
     finally:
         detector.inference = usual
     steps = {name: Timing(tuple(found)) for name, found in samples.items()}
-    after = conditions.now(device)
-    return Latency(steps, settings, machine.describe(device), before, after)
+    return Latency(steps, settings, machine.describe(device), before, conditions.now(device))
 
 
 @dataclass(frozen=True)

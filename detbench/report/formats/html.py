@@ -14,20 +14,13 @@ from typing import Any
 
 from detbench import __version__
 from detbench.recipe.metrics import COSTS, METRICS
-from detbench.report import (
-    ablation,
-    best,
-    figures,
-    intervals,
-    latency_sheet,
-    other_profiles,
-    verdict_sheet,
-)
+from detbench.report import ablation, best, figures, intervals, other_profiles, verdict_sheet
 from detbench.report.best import PREFIX
 from detbench.report.differences import Change
 from detbench.report.figures import Pictures
 from detbench.report.figures.source import Picture
 from detbench.report.formats import Report
+from detbench.report.latency_sheet import sheet as latencies
 from detbench.report.numbers import RowNumbers
 from detbench.report.plots import canvas
 from detbench.report.results import TableResults
@@ -216,8 +209,8 @@ def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
         "rows": [_row(results, sheet, index, facts) for index in range(len(sheet.rows))],
         "footnotes": sheet.footnotes,
         "notes": sheet.notes,
-        "effects": _effects(results),
-        "latency": _latency(results),
+        "effects": _plain_table(ablation.effects_sheet(results)),
+        "latency": _plain_table(latencies(results)),
         "pictures": drawn,
         "absent": [*pictures.absent, *left_out],
         "analyses": _analyses(results),
@@ -229,24 +222,15 @@ def _analyses(results: TableResults) -> list[dict[str, Any]]:
     from detbench.analysis import stored
 
     return [
-        {"picture": _picture(one.picture), **_plain_table(one.sheet)}
+        {"picture": _picture(one.picture), **(_plain_table(one.sheet) or {})}
         for one in stored.of_table(results)
     ]
 
 
-def _effects(results: TableResults) -> dict[str, Any] | None:
-    """The table of main effects and interactions; none where the rows are no grid."""
-    sheet = ablation.effects_sheet(results)
-    return None if sheet is None else _plain_table(sheet)
-
-
-def _latency(results: TableResults) -> dict[str, Any] | None:
-    """The table of stored latencies; none where there are none."""
-    sheet = latency_sheet.sheet(results)
-    return None if sheet is None else _plain_table(sheet)
-
-
-def _plain_table(sheet: Sheet) -> dict[str, Any]:
+def _plain_table(sheet: Sheet | None) -> dict[str, Any] | None:
+    """None where there is no sheet."""
+    if sheet is None:
+        return None
     return {
         "columns": [(f"{one.group} {one.title}".strip(), _kind(one)) for one in sheet.columns],
         "rows": [[(entry.text, entry.note) for entry in row] for row in sheet.rows],
