@@ -44,6 +44,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "image_seed": (int, type(None)),
 }
 """Facts that a table depends on -> their types."""
+MORE: dict[str, tuple[type, ...]] = {"source": (str, list)}
+"""Those that tables of some kinds depend on too: which detections or times they were made of."""
 _NAME = re.compile(r"[a-z0-9-]+-[0-9a-f]{32}\.(parquet|parts|lock)")
 
 
@@ -146,7 +148,9 @@ def whole(content: bytes, path: Path) -> dict[str, Any]:
     for name, kinds in TYPES.items():
         if name not in said or type(said[name]) not in kinds:
             raise Damaged(f"what it says of '{name}' is missing, or of another type")
-    facts = {name: said[name] for name in TYPES}
+    facts = {name: said[name] for name in (*TYPES, *(one for one in MORE if one in said))}
+    if any(type(facts[name]) not in MORE[name] for name in MORE if name in facts):
+        raise Damaged("what it says of its source is of another type")
     if path.name != f"{facts['kind']}-{key(facts)}.parquet":
         raise Damaged("it is another analysis than its name says")
     return facts

@@ -193,7 +193,8 @@ def _named(one: Listed, known: Names, wanted: set[str]) -> Listed:
     """A cell with its places, or what it is near to."""
     if one.kind == "latency":
         asked = one.timed and (not wanted or one.timed[0] in wanted)
-        return replace(one, names=(Name(*one.timed, None),) if asked else ())
+        table, row, profile = one.timed or ("", "", "")
+        return replace(one, names=(Name(table, row, profile, None),) if asked else ())
     if places := known.places.get(one.digest):
         return replace(
             one, names=tuple(name for name in places if not wanted or name.table in wanted)

@@ -19,6 +19,7 @@ from detbench.recipe import resolve
 from detbench.recipe.digest import digest
 from detbench.results.schema import Measurement
 from detbench.results.store import Store
+from detbench.results.verify import verify
 
 
 def subject(store: Store, name: str, ap: float) -> Subject:
@@ -102,6 +103,9 @@ def test_a_time_measured_again_is_read_again(tmp_path: Path) -> None:
     [row] = engine.run(request(store, fcos)).rows
     table = row.tables[0]
     assert np.median(table["value"][(table["what"] == "ms") & (table["step"] == "total")]) == 30.0
+    # Both tables are sound by what their names are hashes of.
+    found = [one for one in verify(store.root) if one.path.parent.name == "analyses"]
+    assert [(one.path.name[:6], one.status) for one in found] == [("speed-", "ok")] * 2
 
 
 def test_ap_has_the_interval_of_its_replicates() -> None:
