@@ -15,7 +15,7 @@ fails, stands there with the reason; nothing is left out silently. Exit code 1 w
     resume       a training that is stopped and goes on, against one that is not
     speed        R50 detectors at 1280x800 beside torchvision's: inference and training steps, fp32,
                  bf16, channels-last, torch.compile
-    latency      rows of tscode-table1 by ``detbench latency``, kept for ``report --latency``
+    latency      rows of tscode-table1 by ``detbench latency``, into the store
     cells        cells of tscode-table1 and ddod-table4 under ``small``, side by side
 """
 
@@ -79,21 +79,17 @@ def timings(run: Run) -> dict[str, Any]:
 
 
 def latency(run: Run) -> dict[str, Any]:
-    """Rows of the first table, as ``report --latency`` reads them."""
+    """Rows of the first table, into the store, where ``report`` and ``analyze speed`` find them."""
     size = "256x160" if run.small else "1280x800"
-    more = ("--input", size, "--iterations", "2" if run.small else "30", "--no-nms")
+    more = ("--input", size, "--iterations", "2" if run.small else "30")
     names = ("fcos-r50",) if run.small else (TABLES[0],)
-    said = run.command(
-        *("latency", *names, "--device", str(run.device), *more, "--format", "json"),
-    )
-    path = run.results / f"latency-{run.path.stem}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(said, encoding="utf-8")
+    where = ("--device", str(run.device), "--results", str(run.results))
+    said = run.command("latency", *names, *where, *more, "--format", "json")
     rows = [
-        {"row": one["row"], "median_ms": one["steps"]["total_no_nms"]["median_ms"]}
+        {"row": one["row"], "median_ms": one["steps"]["total"]["median_ms"]}
         for one in json.loads(said)
     ]
-    return {"file": str(path), "rows": rows, "wrong": []}
+    return {"rows": rows, "wrong": []}
 
 
 def cells(run: Run) -> dict[str, Any]:

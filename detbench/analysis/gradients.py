@@ -179,4 +179,5 @@ KIND = Kind(
     f"border is what is outside the middle half of both sides: {EVEN_BORDER:g} of an even map. In "
     "common: the sum of the lower of both maps in each cell, each map's sum being 1; of maps of "
     "four cells or more. Cells lie side by side from the image's top left corner.",
+    photographs=True,
 )

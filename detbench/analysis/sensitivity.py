@@ -203,4 +203,5 @@ KIND = Kind(
     "box's IoU at every place within reach, of several anchors the best of each; own level is the "
     "one with the best-scored place inside the object. A map has a peak if it is not flat; best "
     "quarters of maps that know nothing of each other have 0.25 in common.",
+    photographs=True,
 )

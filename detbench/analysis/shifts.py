@@ -181,4 +181,5 @@ KIND = Kind(
     "that is read worst is that of the box read there which is farthest from the object's, in its "
     "sides: positive is towards it. Scatter: root mean square distance of the points from their "
     "mean.",
+    photographs=True,
 )
