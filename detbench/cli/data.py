@@ -16,7 +16,6 @@ from detbench.data import inventory
 from detbench.data.inspect import Report, inspect
 from detbench.data.kind import Entry as Counted
 from detbench.errors import DataError
-from detbench.recipe import resolve
 from detbench.report.table import Sheet, columns, plain
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ CHECK_EXAMPLES = (
     "detbench data check coco --data-root /data",
     "detbench data check voc --no-images",
     "detbench data check coco:train.json:images:val.json:images --format json",
+    "detbench data check coco:amodal.json:images --set data.outside=clip",
 )
 CONVERT_EXAMPLES = (
     "detbench data convert voc data/voc-coco",
@@ -78,6 +78,7 @@ def check(
     no_images: Annotated[
         bool, switch("--no-images", "Look whether the images are there, and do not decode them.")
     ] = False,
+    set_: common.SetOption = None,
     data_root: common.DataRootOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
@@ -86,7 +87,8 @@ def check(
     Of COCO this takes some minutes a core, with --no-images half a minute. Exit code 1 if anything
     is wrong.
     """
-    data, root = resolve.parse_dataset(dataset), common.data_root(data_root)
+    data, _ = single.settings(None, dataset, set_ or ())
+    root = common.data_root(data_root)
     single.require_data(data, root)
     with progress_lines(f"checking {dataset}") as tell:
         reports = inspect(data, root, not no_images, tell)
@@ -187,14 +189,17 @@ def _check_sheet(dataset: str, reports: list[Report]) -> Sheet:
         problems=">Problems",
         annotations="Annotations",
     )
-    notes = []
+    notes = [f"{one.split}: {said}" for one in reports for said in one.notes]
+    sound = not any(one.problems for one in reports)
     for one in reports:
         notes += [f"{one.split}: {problem}" for problem in one.problems[:SHOWN]]
         if len(one.problems) > SHOWN:
             notes.append(f"{one.split}: and {len(one.problems) - SHOWN} more (all: --format json)")
     if not reports:
         notes = [f"{dataset}: drawn on demand, nothing to check."]
-    return plain(heads, rows, notes or [f"{dataset} is sound."])
+    elif sound:
+        notes.append(f"{dataset} is sound.")
+    return plain(heads, rows, notes)
 
 
 def _argument(written: list[Written]) -> str:

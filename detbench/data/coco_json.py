@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from detbench.data.counting import of_json
 from detbench.data.kind import SPLITS, Entry, OnDisk, Split
@@ -19,12 +19,17 @@ class InJson(OnDisk):
     def table(self, split: Split, root: Path) -> Table:
         from detbench.data.coco_check import read
 
-        return read(self.where(split, root)[0])
+        return read(self.where(split, root)[0], rule=self.rule)
 
     def whole(self, split: Split, root: Path) -> Table:
         from detbench.data.coco_check import read
 
-        return read(self.where(split, root)[0], masks=True)
+        return read(self.where(split, root)[0], masks=True, rule=self.rule)
+
+    def sifted(self, split: Split, root: Path) -> tuple[Table | None, list[str]]:
+        from detbench.data.sift import sifted
+
+        return sifted(self.where(split, root)[0], self.rule)
 
     def part(
         self, split: Split, root: Path, limit: int | None
@@ -34,8 +39,8 @@ class InJson(OnDisk):
 
         file, images = self.where(split, root)
         content = parsed(file)
-        check(content, file)
-        return content, images
+        table = check(content, file, rule=self.rule)
+        return (table.as_edited(content) if table.edited.any else content), images
 
     def entries(self, name: str, root: Path) -> Iterator[Entry]:
         for split in SPLITS:
@@ -50,6 +55,8 @@ class CocoJson(InJson):
     """
 
     title: ClassVar[str] = "own data"
+    prefix: ClassVar[str] = "coco"
+    takes: ClassVar[str] = "ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES]"
     paths: ClassVar[frozenset[str]] = frozenset(
         {"annotations", "images", "val_annotations", "val_images"}
     )
@@ -59,6 +66,14 @@ class CocoJson(InJson):
     images: str
     val_annotations: str | None = None
     val_images: str | None = None
+
+    @classmethod
+    def of_argument(cls, words: str) -> Self | None:
+        parts = words.split(":")
+        if len(parts) not in (2, 4) or not all(parts):
+            return None
+        names = ("annotations", "images", "val_annotations", "val_images")
+        return cls.model_validate({"kind": "coco-json", **dict(zip(names, parts, strict=False))})
 
     @property
     def left_out(self) -> frozenset[str]:

@@ -13,10 +13,7 @@ import numpy as np
 
 from detbench.data import images
 from detbench.data.coco_check import Table, missing_files
-from detbench.data.faults import Fault
-from detbench.data.kind import Split
 from detbench.data.kinds import Data
-from detbench.data.sift import sifted
 from detbench.errors import DataError
 from detbench.progress import Tell
 
@@ -34,6 +31,7 @@ class Report:
         empty: images without an object.
         decoded: how many images were decoded.
         problems: each a sentence that names the file.
+        notes: what the settings of the data set changed, each a sentence.
     """
 
     split: str
@@ -44,6 +42,7 @@ class Report:
     empty: int | None
     decoded: int
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
@@ -63,7 +62,7 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
         faults: list[str] = []
         table: Table | None = None
         try:
-            table, faults = _read(data, key, root, Path(source))
+            table, faults = data.sifted(key, root)
             if table is None:
                 raise DataError(faults.pop())
             if not faults:
@@ -79,20 +78,10 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
             found = list(_damaged(table, folder, set(missing), tell))
             decoded = len(table.file_names) - len(missing)
             problems += found
-        reports.append(Report(split, str(source), *_numbers(table), decoded, tuple(problems)))
+        notes = tuple(table.edited.said(len(table.ids)))
+        numbers = _numbers(table)
+        reports.append(Report(split, str(source), *numbers, decoded, tuple(problems), notes))
     return [*reports, *_between(tables)]
-
-
-def _read(data: Data, key: Split, root: Path, source: Path) -> tuple[Table | None, list[str]]:
-    """A split's annotations, less those at fault, and every fault.
-
-    Raises:
-        DataError: they cannot be read at all.
-    """
-    try:
-        return data.whole(key, root), []
-    except Fault:
-        return sifted(source)
 
 
 def _numbers(table: Table | None) -> tuple[int | None, int | None, int | None, int | None]:

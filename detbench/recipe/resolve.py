@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from detbench.data.coco_json import CocoJson
-from detbench.data.kinds import named
+from detbench.data.kinds import KINDS, named
 from detbench.data.settle import settled
 from detbench.errors import RecipeError
 from detbench.recipe import doubts, embedded, idle, load
@@ -269,8 +269,8 @@ def paper_data(table: Table) -> list[Data]:
 
 
 def parse_dataset(text: str) -> Data:
-    """``shapes``, ``coco``, ``voc``, ``widerface`` or ``coco:ANNOTATIONS.json:IMAGES_DIR``, which
-    another pair for evaluation may follow (from ``--dataset``).
+    """A data set by its name, as ``coco``, or by its files, as ``coco:ANNOTATIONS.json:IMAGES``
+    (from ``--dataset``).
 
     Raises:
         RecipeError: for anything else.
@@ -279,15 +279,13 @@ def parse_dataset(text: str) -> Data:
     if text in known:
         return known[text]
     kind, _, rest = text.partition(":")
-    parts = rest.split(":")
-    if kind == "coco" and len(parts) in (2, 4) and all(parts):
-        names = ("annotations", "images", "val_annotations", "val_images")
-        return CocoJson(kind="coco-json", **dict(zip(names, parts, strict=False)))
+    own = [one for one in KINDS if one.prefix]
+    for one in own:
+        if one.prefix == kind and (found := one.of_argument(rest)) is not None:
+            return cast(Data, found)
     hint = suggest(kind, tuple(known))
-    raise RecipeError(
-        f"--dataset '{text}': unknown{hint} "
-        f"(choices: {', '.join(known)}, coco:ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES])"
-    )
+    choices = [*known, *(f"{one.prefix}:{one.takes}" for one in own)]
+    raise RecipeError(f"--dataset '{text}': unknown{hint} (choices: {', '.join(choices)})")
 
 
 def _resolve(
