@@ -31,7 +31,8 @@ def command(
         argument(
             "[DATASET]",
             "shapes, coco, voc, widerface, openimages, or your own as "
-            "coco:ANNOTATIONS.json:IMAGES; by default that of --profile, else shapes.",
+            "coco:ANNOTATIONS.json:IMAGES or yolo:DATA.yaml; by default that of --profile, else "
+            "shapes.",
         ),
     ] = None,
     split: Annotated[Literal["train", "val"], typer.Option(help="Which images.")] = "val",

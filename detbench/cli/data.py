@@ -40,6 +40,7 @@ CONVERT_EXAMPLES = (
     "detbench data convert coco data/coco-tiny --limit 500 --copy-images",
     "detbench data convert coco data/people --classes person,dog --split val",
     "detbench data convert shapes data/shapes-128 --profile smoke",
+    "detbench data convert yolo:fruit/data.yaml data/fruit-coco",
 )
 SHOWN = 20
 """Problems of a split that are printed; json has all."""
@@ -49,7 +50,7 @@ DatasetArgument = Annotated[
     argument(
         "DATASET",
         "shapes, coco, voc, widerface, openimages, or your own as "
-        "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES.",
+        "coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES, or yolo:DATA.yaml.",
     ),
 ]
 
@@ -63,7 +64,8 @@ def list_(
     """List the data sets: which are found and where, how many images and objects, what is missing.
 
     Beside shapes, coco, voc, widerface and openimages, those below the data root in COCO's layout:
-    NAME/annotations/ instances_train.json and instances_val.json with NAME/train/ and NAME/val/.
+    NAME/annotations/ instances_train.json and instances_val.json with NAME/train/ and NAME/val/;
+    and in YOLO's: NAME/data.yaml.
     """
     root = common.data_root(data_root)
     with progress_lines(f"counting what is in {root}"):

@@ -83,6 +83,27 @@ def of_faces(name: str, split: str, file: Path, folder: Path, lists: list[Path])
     return Entry(name, split, str(file), len(found.names), len(found.boxes), away or gone)
 
 
+def of_yolo(name: str, split: str, file: Path, root: Path) -> Entry:
+    """A split of a YOLO folder: its images, and the lines of their labels."""
+    from detbench.data.yolo_files import label_of
+    from detbench.data.yolo_yaml import listed_images, parse
+
+    try:
+        images = listed_images(parse(file, root), split).files
+    except DataError as error:
+        return Entry(name, split, str(file), None, None, str(error))
+    objects = 0
+    for path in map(label_of, images):
+        try:
+            objects += sum(bool(line.strip()) for line in inputs.content(path).splitlines())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            said = f"{path} cannot be read: {error.strerror}"
+            return Entry(name, split, str(file), len(images), None, said)
+    return Entry(name, split, str(file), len(images), objects)
+
+
 def of_open_images(name: str, split: str, files: Files) -> Entry:
     """A split of OpenImages: its boxes, and the images that they are on."""
     gone = next((path for path in files.annotations if not path.is_file()), None)
