@@ -15,6 +15,7 @@ from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
     Data,
+    Learnt,
     Schedule,
     Scored,
     Sgd,
@@ -158,6 +159,28 @@ def scored(
         )
     evaluation = profile.evaluation or schedule.evaluation
     found = Scored(data=_data(schedule, profile, data), evaluation=evaluation)
+    return apply(found, overrides)[0]
+
+
+def learnt(
+    profile: Profile | str, overrides: Sequence[str] = (), data: Data | None = None
+) -> Learnt:
+    """What is trained on, and how images enter a network, where no detector is named.
+
+    Args:
+        data: by default the profile's, else COCO.
+
+    Raises:
+        RecipeError: mistakes in the overrides, or one of anything else.
+    """
+    profile = load.profile(profile) if isinstance(profile, str) else profile
+    schedule = load.schedule("coco-1x")
+    for one in overrides:
+        path = split(one)[0]
+        if path[0] != "data" and path[:2] != ["training", "input"]:
+            raise RecipeError(f"--set '{one}': nothing is trained: data and training.input apply")
+    training = profile.training or schedule.training
+    found = Learnt(data=_data(schedule, profile, data), training=training)
     return apply(found, overrides)[0]
 
 
