@@ -111,7 +111,7 @@ def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
     found = []
     for data in {cell.data.model_dump_json(): cell.data for cell in chosen.cells}.values():
         problem = data.why_missing(root)
-        notes: list[str] = []
+        notes = [] if problem or read else data.overlap(root)
         if read and not problem:
             try:
                 notes = data.check(root)

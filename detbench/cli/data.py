@@ -1,8 +1,9 @@
-"""``detbench data``: data sets, found, checked, converted, looked at."""
+"""``detbench data``: data sets, found, checked, converted, parted, looked at."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,6 +27,7 @@ EXAMPLES = (
     "detbench data list --data-root /data",
     "detbench data check coco",
     "detbench data convert voc data/voc-coco",
+    "detbench data split coco:all.json:images data/parted --fraction 0.2",
     "detbench data browse shapes --count 24",
 )
 LIST_EXAMPLES = ("detbench data list", "detbench data list --data-root /data --format json")
@@ -42,6 +44,11 @@ CONVERT_EXAMPLES = (
     "detbench data convert shapes data/shapes-128 --profile smoke",
     "detbench data convert yolo:fruit/data.yaml data/fruit-coco",
 )
+SPLIT_EXAMPLES = (
+    "detbench data split coco:all.json:images data/parted",
+    "detbench data split yolo:fruit/data.yaml data/fruit-parted --fraction 0.1 --seed 1",
+    "detbench data split coco:frames.json:frames data/parted --group '(clip[0-9]+)_'",
+)
 SHOWN = 20
 """Problems of a split that are printed; json has all."""
 
@@ -54,7 +61,7 @@ DatasetArgument = Annotated[
     ),
 ]
 
-app = group("List, check, convert and browse data sets.", EXAMPLES)
+app = group("List, check, convert, part and browse data sets.", EXAMPLES)
 
 
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
@@ -141,6 +148,63 @@ def convert(
     said = _argument(written)
     payload = {"dataset": said, "splits": [vars(one) for one in written]}
     common.emit(_convert_sheet(written, said, data), format, payload)
+
+
+@app.command("split", epilog=epilog(SPLIT_EXAMPLES))
+def split(
+    dataset: DatasetArgument,
+    out: Annotated[Path, argument("DIR", "Folder to write to.")],
+    fraction: Annotated[float, option("SHARE", "Of the images for val; between 0 and 1.")] = 0.2,
+    seed: Annotated[int, option("N", "Another seed parts otherwise.", min=0)] = 0,
+    group: Annotated[
+        str | None,
+        option(
+            "REGEX",
+            "Images whose names have the same text in its parentheses stay together, as in "
+            "'(clip[0-9]+)_' for frames.",
+        ),
+    ] = None,
+    no_content: Annotated[
+        bool, switch("--no-content", "Do not look for images of the same content.")
+    ] = False,
+    which: Annotated[
+        Literal["train", "val"], option("train|val", "The split to part.", name="--split")
+    ] = "train",
+    set_: common.SetOption = None,
+    force: Annotated[bool, switch("--force", "Replace annotation files that are there.")] = False,
+    data_root: common.DataRootOption = None,
+    format: common.FormatOption = "terminal",
+) -> None:
+    """Part the training images of DATASET into train and val that share none, as COCO JSON.
+
+    One file, files of the same content, and those of one --group stay together; classes are shared
+    out in proportion. Images stay where they are. What to give --dataset then is
+    printed.
+    """
+    from detbench.data.split import Rule
+    from detbench.data.split import split as part
+
+    if ":" in str(out):
+        raise DataError(f"{out}: --dataset takes no ':' in a path: choose another folder")
+    if not 0 < fraction < 1:
+        raise DataError(f"--fraction {fraction:g}: give a share between 0 and 1, as in 0.2")
+    data, _ = single.settings(None, dataset, set_ or ())
+    root = common.data_root(data_root)
+    rule = Rule(fraction, seed, group, not no_content)
+    with progress_lines(f"parting {dataset}"):
+        done = part(data, root, which, out, rule, force)
+    said = _argument(done.written)
+    payload = {"dataset": said, "splits": [vars(one) for one in done.written]} | {
+        name: getattr(done, name) for name in ("groups", "copies", "lacking")
+    }
+    sheet = _convert_sheet(done.written, said, data)
+    images = sum(one.images for one in done.written)
+    notes = [f"{images} images in {done.groups} groups that stay together."]
+    if done.copies:
+        notes.append(f"{done.copies} images have the content of another.")
+    if done.lacking:
+        notes.append(f"No image of these classes in: {', '.join(done.lacking)}.")
+    common.emit(replace(sheet, notes=(*notes, *sheet.notes)), format, payload)
 
 
 app.command("browse", epilog=epilog(browse.EXAMPLES))(browse.command)

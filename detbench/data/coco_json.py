@@ -90,6 +90,17 @@ class CocoJson(InJson):
         train, val = super().unlike(root)
         return [train] if train[1] == val[1] else [train, val]
 
+    def overlap(self, root: Path) -> list[str]:
+        from detbench.data import counting, shared
+
+        found = []
+        for _, (file, folder) in self.unlike(root):
+            try:
+                found.append(shared.places(folder, counting.names(file)))
+            except (OSError, ValueError):  # reading it whole says it
+                return []
+        return shared.sentences(found, content=False)
+
     def advice(self, root: Path) -> str:
         return "mend the path in the recipe or in --dataset"
 

@@ -6,6 +6,7 @@ takes many; whether a file is sound is for ``inspect`` to tell.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from detbench.data.openimages_files import Files
 
 _IMAGE, _OBJECT = (re.compile(rb'"%s"\s*:' % key) for key in (b"file_name", b"category_id"))
+_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _CHUNK = 1 << 24
 _LONGEST = 64  # of what the patterns match, white space included
 
@@ -129,6 +131,16 @@ def of_open_images(name: str, split: str, files: Files) -> Entry:
 def _some(count: int, what: str) -> str:
     """``3 images``; empty for none."""
     return f"{count} {what}{'s' if count > 1 else ''}" if count > 0 else ""
+
+
+def names(file: Path) -> list[str]:
+    """The file names that a COCO annotation file lists, by their keys.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    content = inputs.unpacked(inputs.content(file))
+    return [json.loads(one) for one in _NAME.findall(content)]
 
 
 def count(file: Path) -> tuple[int, int]:

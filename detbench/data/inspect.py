@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detbench.data import images
+from detbench.data import images, shared
 from detbench.data.coco_check import Table, missing_files
 from detbench.data.kinds import Data
 from detbench.errors import DataError
@@ -55,6 +55,7 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
         Reports; for ``shapes``, which is drawn, none.
     """
     tables: dict[str, Table] = {}
+    places: list[list[str]] = []
     reports = []
     unlike = data.unlike(root)
     for key, (source, folder) in unlike:
@@ -67,6 +68,7 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
                 raise DataError(faults.pop())
             if not faults:
                 tables[split] = table
+            places.append(shared.places(folder, table.file_names))
             missing = missing_files(folder, table.file_names)
         except DataError as error:
             known = _numbers(table)
@@ -81,7 +83,11 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
         notes = tuple(table.edited.said(len(table.ids)))
         numbers = _numbers(table)
         reports.append(Report(split, str(source), *numbers, decoded, tuple(problems), notes))
-    return [*reports, *_between(tables)]
+    both = _between(tables)
+    both += shared.sentences(places, content=decode)
+    if both:
+        reports.append(Report("both", "", None, None, None, None, 0, tuple(both)))
+    return reports
 
 
 def _numbers(table: Table | None) -> tuple[int | None, int | None, int | None, int | None]:
@@ -112,7 +118,7 @@ def _damaged(table: Table, folder: Path, missing: set[str], tell: Tell) -> Itera
             tell(done, len(rows))
 
 
-def _between(tables: dict[str, Table]) -> list[Report]:
+def _between(tables: dict[str, Table]) -> list[str]:
     """What is wrong with the splits together."""
     names = [[name for _, name in table.categories] for table in tables.values()]
     if len(names) < 2 or names[0] == names[1]:
@@ -122,4 +128,4 @@ def _between(tables: dict[str, Table]) -> list[Report]:
         f"the train split has {len(names[0])} classes and the val split {len(names[1])}, and they "
         f"differ ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''})"
     )
-    return [Report("both", "", None, None, None, None, 0, (said,))]
+    return [said]

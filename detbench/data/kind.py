@@ -161,6 +161,12 @@ class DataSet(Spec):
         except DataError as error:
             return None, [str(error)]
 
+    def overlap(self, root: Path) -> list[str]:
+        """Sentences on images that are in both splits, as far as their names alone tell; only of
+        sets of the user's own.
+        """
+        return []
+
     def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
         """Its splits on disk, each with annotations and folder of images; one that serves as both
         is named once.
@@ -276,12 +282,15 @@ class OnDisk(DataSet):
         return None
 
     def check(self, root: Path) -> list[str]:
-        said = []
-        for split, (source, _) in self.unlike(root):
+        from detbench.data import shared
+
+        said, places = [], []
+        for split, (source, folder) in self.unlike(root):
             table = self.table(split, root)
             self.check_images(split, root, table)
             said += [f"{source}: {one}" for one in table.edited.said(len(table.ids))]
-        return said
+            places.append(shared.places(folder, table.file_names))
+        return said + shared.sentences(places, content=True)
 
     def check_images(self, split: Split, root: Path, table: Table) -> None:
         """Raise ``DataError`` if an image of a split is not there."""

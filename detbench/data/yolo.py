@@ -67,6 +67,18 @@ class Yolo(OnDisk):
         train, val = super().unlike(root)
         return [train] if places["train"] == places["val"] else [train, val]
 
+    def overlap(self, root: Path) -> list[str]:
+        from detbench.data import shared
+        from detbench.data.yolo_yaml import listed_images
+
+        layout, splits = self.layout(root), self.unlike(root)
+        try:
+            found = [map(str, listed_images(layout, split).files) for split, _ in splits]
+        except DataError:  # reading it whole says it
+            return []
+        places = [shared.places(layout.root, files) for files in found]
+        return shared.sentences(places, content=False)
+
     def hashed(self, split: Split, root: Path) -> list[Path]:
         from detbench.data.yolo_files import label_of
         from detbench.data.yolo_yaml import listed_images
