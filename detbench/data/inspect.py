@@ -83,11 +83,8 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
         notes = tuple(table.edited.said(len(table.ids)))
         numbers = _numbers(table)
         reports.append(Report(split, str(source), *numbers, decoded, tuple(problems), notes))
-    both = _between(tables)
-    both += shared.sentences(places, content=decode)
-    if both:
-        reports.append(Report("both", "", None, None, None, None, 0, tuple(both)))
-    return reports
+    both = (*_between(tables), *shared.sentences(places, content=decode))
+    return [*reports, *([Report("both", "", None, None, None, None, 0, both)] if both else [])]
 
 
 def _numbers(table: Table | None) -> tuple[int | None, int | None, int | None, int | None]:

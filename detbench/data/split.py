@@ -24,14 +24,14 @@ from detbench.data.coco_check import check_files
 from detbench.data.columns import distinct
 from detbench.data.convert import Written, write_file
 from detbench.data.draws import permutation
-from detbench.data.kind import Split
+from detbench.data.kind import SPLITS, Split
 from detbench.data.kinds import Data
 from detbench.errors import DataError
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 _SPLIT = 5  # part of the key of random draws
-_ALL = 4.0  # how much the share of all images counts beside that of one class
+_ALL = 2.0  # how much the share of all images counts beside that of one class
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,7 @@ def split(data: Data, root: Path, which: Split, out: Path, rule: Rule, force: bo
         raise DataError(
             f"data: {data.kind} is drawn, train and val apart: there is nothing to part"
         )
-    targets: dict[Split, Path] = {
-        "train": out / "annotations" / "instances_train.json",
-        "val": out / "annotations" / "instances_val.json",
-    }
+    targets = {one: out / "annotations" / f"instances_{one}.json" for one in SPLITS}
     for path in targets.values():
         if path.exists() and not force:
             raise DataError(f"{path} is there already: choose another folder, or --force")

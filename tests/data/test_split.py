@@ -24,10 +24,10 @@ def test_classes_are_shared_out_in_proportion() -> None:
     rows, labels = rng.integers(0, count - 100, 9000), rng.zipf(1.6, 9000) % 12
     groups = np.arange(count)
     val = choose(groups, rows, labels.astype(np.int64), 0.2, 3)
-    assert abs(val.mean() - 0.2) < 0.01
+    assert abs(val.sum() - 0.2 * count) <= 1
     for label in range(12):
         images = np.unique(rows[labels == label])
-        assert abs(val[images].sum() - 0.2 * len(images)) <= max(2, 0.03 * len(images))
+        assert abs(val[images].sum() - 0.2 * len(images)) <= 3
     assert abs(val[count - 100 :].sum() - 20) <= 1  # those without an object
     assert (choose(groups, rows, labels.astype(np.int64), 0.2, 3) == val).all()
     assert (choose(groups, rows, labels.astype(np.int64), 0.2, 4) != val).any()
@@ -35,7 +35,7 @@ def test_classes_are_shared_out_in_proportion() -> None:
 
 def test_a_random_half_does_worse_at_rare_classes() -> None:
     """What stratifying is for: each of 20 classes of ten images has 4 to 6 in each half, which a
-    random half has for one seed of some ten million.
+    random half has for one seed of thousands.
     """
     rows, labels = np.arange(200), np.repeat(np.arange(20), 10)
     val = choose(np.arange(200), rows, labels, 0.5, 0)
