@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from detbench import inputs
 from detbench.data.counting import of_json
 from detbench.data.kind import SPLITS, Entry, OnDisk, Split
 
@@ -84,7 +85,7 @@ class CocoJson(InJson):
         if split == "val":
             annotations = self.val_annotations or annotations
             images = self.val_images or images
-        return Path(annotations).expanduser(), Path(images).expanduser()
+        return inputs.expanded(annotations), inputs.expanded(images)
 
     def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
         train, val = super().unlike(root)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from detbench import inputs
 from detbench.data.kind import SPLITS, Entry, OnDisk, Split
 from detbench.errors import DataError
 
@@ -44,7 +45,7 @@ class Yolo(OnDisk):
     @property
     def path(self) -> Path:
         """The ``data.yaml``."""
-        given = Path(self.file).expanduser()
+        given = inputs.expanded(self.file)
         return given / "data.yaml" if given.is_dir() else given
 
     def layout(self, root: Path) -> Layout:

@@ -158,7 +158,7 @@ def _root(file: Path, path: Any, data_root: Path) -> Path:
         return folder
     if not isinstance(path, str) or "\0" in path:
         _fail(file, f"'path' is {_KINDS.get(type(path), 'no folder')}", "it is a folder")
-    own = Path(os.path.normpath(folder / Path(path).expanduser()))
+    own = Path(os.path.normpath(folder / inputs.expanded(path)))
     below = Path(os.path.normpath(data_root.absolute() / path))
     return below if not own.is_dir() and below.is_dir() else own
 
@@ -175,7 +175,7 @@ def _places(file: Path, root: Path, content: dict[Any, Any], split: str) -> list
 
 
 def _place(root: Path, name: str) -> Path:
-    found = Path(os.path.normpath(root / Path(name).expanduser()))
+    found = Path(os.path.normpath(root / inputs.expanded(name)))
     if not found.exists() and name.startswith("../"):
         within = Path(os.path.normpath(root / name.removeprefix("../")))
         return within if within.exists() else found

@@ -46,7 +46,12 @@ def test_faults(call: Call, tmp_path: Path) -> None:
     code, _, err = call("data", "convert", f"yolo:{path}", "out")
     assert (code, err.count("\n")) == (2, 1)
     assert "train-0.txt: line 1: class '9'" in err
-    for words in (("yolo:", "unknown"), ("yolo:none.yaml", "data file none.yaml is not there")):
+    for words in (
+        ("yolo:", "unknown"),
+        ("yolo:none.yaml", "data file none.yaml is not there"),
+        ("yolo:~nobody-of-that-name/x.yaml", "data file ~nobody-of-that-name/x.yaml is not there"),
+        ("coco:~nobody-of-that-name/x.json:y", "~nobody-of-that-name/x.json is not there"),
+    ):
         code, _, err = call("data", "check", words[0])
         assert (code, err.count("\n")) == (2, 1)
         assert words[1] in err
