@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -93,13 +94,15 @@ class Yolo(OnDisk):
         from detbench.data.yolo_files import label_of
         from detbench.data.yolo_yaml import listed_images
 
-        layout, labels = self.layout(root), self.hashed(split, root)
-        there = set(labels)
+        layout = self.layout(root)
+        home = os.path.join(layout.root, "")
         files = listed_images(layout, split).files
+        every = [(str(file), label_of(file)) for file in files]
+        known = [(name, path, path.is_file()) for name, path in every]
+        labels = [path for _, path, there in known if there]
         named = [
-            (layout.name_of(file) if file.is_relative_to(layout.root) else file.name, known)
-            for file in files
-            for known in [label_of(file) in there]
+            (name[len(home) :] if name.startswith(home) else os.path.basename(name), there)
+            for name, _, there in known
         ]
         held = content.of_files(labels) if labels else ""
         return hashlib.sha256(json.dumps([layout.names, named, held]).encode()).hexdigest()
