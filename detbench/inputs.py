@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -46,6 +47,11 @@ def check(path: Path) -> None:
     """Raise as ``opened`` does, unless it is a file or a folder."""
     if said := _other(path.stat().st_mode):
         raise OSError(errno.EINVAL, said, str(path))
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the home in place of ``~``; as it is where that names nobody's."""
+    return Path(os.path.expanduser(path))
 
 
 def why_no_file(path: Path) -> str:

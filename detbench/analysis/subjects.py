@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from detbench import inputs
 from detbench.analysis.kind import Kind, Needs
 from detbench.errors import RecipeError, StoreError, WeightsError
 from detbench.recipe import load, resolve
@@ -65,7 +66,7 @@ def find(name: str, kind: Kind, request: Request, store: Store) -> tuple[list[Su
     """
     recipe, at, file = name.rpartition("@")
     if at:
-        path = Path(file).expanduser()
+        path = inputs.expanded(file)
         if not path.is_file():
             raise WeightsError(f"'{name}': {file}: no such file of weights")
         if kind.needs not in ("weights", "boxes"):

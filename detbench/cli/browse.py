@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +14,7 @@ from detbench.cli.common import argument, option
 from detbench.errors import RecipeError
 
 if TYPE_CHECKING:
-    from detbench.recipe.experiment import Data
+    from detbench.recipe.experiment import Data, Learnt
     from detbench.report.pictures import Objects, Pixels
 
 EXAMPLES = (
@@ -22,6 +22,8 @@ EXAMPLES = (
     "detbench data browse coco --data-root /data --classes dog --out sheets",
     "detbench data browse coco:instances.json:images --split train --start 1000",
     "detbench data browse --profile smoke",
+    "detbench data browse coco --augmented 3 --set "
+    "'training.input.augment=[{ name = \"RandomIoUCrop\" }]'",
 )
 
 
@@ -31,10 +33,14 @@ def command(
         argument(
             "[DATASET]",
             "shapes, coco, voc, widerface, openimages, or your own as "
-            "coco:ANNOTATIONS.json:IMAGES; by default that of --profile, else shapes.",
+            "coco:ANNOTATIONS.json:IMAGES or yolo:DATA.yaml; by default that of --profile, else "
+            "shapes.",
         ),
     ] = None,
-    split: Annotated[Literal["train", "val"], typer.Option(help="Which images.")] = "val",
+    split: Annotated[
+        Literal["train", "val"] | None,
+        option("train|val", "Which images; by default val, with --augmented train."),
+    ] = None,
     start: Annotated[int, option("N", "First image, from 0.", min=0)] = 0,
     count: Annotated[int, option("N", "How many images.", min=1)] = 24,
     columns: Annotated[int, typer.Option(help="Images in a row of a page.", min=1, max=8)] = 4,
@@ -43,44 +49,62 @@ def command(
         str | None, option("NAME,NAME", "Only images with an object of one of these classes.")
     ] = None,
     out: Annotated[Path, option("DIR", "Folder of the pages.")] = Path("browse"),
+    augmented: Annotated[
+        int | None,
+        option(
+            "N",
+            "Each image as the first N epochs train on it: scaled, augmented, flipped, with the "
+            "boxes that are left (of --profile's training.input, by default paper's).",
+            min=1,
+        ),
+    ] = None,
     profile: common.ProfileOption = None,
+    set_: common.SetOption = None,
     data_root: common.DataRootOption = None,
 ) -> None:
     """Draw pages of a data set's images with their objects' boxes and class names.
 
     Crowds (on Pascal VOC difficult objects), which are not learnt from, are dashed and named so.
     Of training scenes that are drawn by seed, those of seed 0.
-    Writes DATASET-SPLIT-001.png and so on to --out; prints their paths.
+    Writes DATASET-SPLIT-001.png and so on (DATASET-SPLIT-augmented-001.png) to --out; prints their
+    paths.
     """
     from detbench.data import load
     from detbench.report import drawing, pictures
 
-    root = common.data_root(data_root)
-    data = _data(dataset, profile)
+    root, split = common.data_root(data_root), split or ("train" if augmented else "val")
+    learnt = _learnt(dataset, profile, set_ or ())
+    data = learnt.data
     single.require_data(data, root)
     opened = load(data, split, root)
     names = [category.name for category in opened.categories]
     truth = opened.ground_truth()
     chosen = _chosen(truth, names, classes, start, count, len(opened))
     images = _images(opened, truth, chosen, data)
-    pages = -(-len(chosen) // per_page)
+    if augmented:
+        images = _augmented(opened, learnt, chosen, augmented)
+    shown_in_all = len(chosen) * (augmented or 1)
+    pages, wide = -(-shown_in_all // per_page), min(columns, shown_in_all)
     for page in range(1, pages + 1):
         shown = list(islice(images, per_page))
-        title = f"{_title(data, split)}: page {page} of {pages}"
-        path = out / f"{data.kind}-{split}-{page:03d}.png"
-        drawing.save(path, pictures.sheet(shown, names, title, min(columns, len(chosen))))
+        title = f"{_title(data, split)}{', augmented' * bool(augmented)}: page {page} of {pages}"
+        path = out / f"{data.kind}-{split}{'-augmented' * bool(augmented)}-{page:03d}.png"
+        drawing.save(path, pictures.sheet(shown, names, title, wide))
         common.write_line(str(path))
 
 
-def _data(dataset: str | None, profile: str | None) -> Data:
+def _learnt(dataset: str | None, profile: str | None, overrides: Sequence[str]) -> Learnt:
     from detbench.recipe import load, resolve
 
     if dataset is not None:
-        return resolve.parse_dataset(dataset)
-    data = load.profile(profile).data if profile else None
-    if profile and data is None:
+        data = resolve.parse_dataset(dataset)
+    elif profile is None:
+        data = resolve.parse_dataset("shapes")
+    elif (own := load.profile(profile).data) is not None:
+        data = own
+    else:
         raise RecipeError(f"--profile {profile} has no data set of its own: name one, as in coco")
-    return data or resolve.parse_dataset("shapes")
+    return resolve.learnt(profile or "paper", overrides, data)
 
 
 def _title(data: Data, split: str) -> str:
@@ -135,3 +159,27 @@ def _images(
         name = str(index) if data.drawn else f"{index}: {Path(image['file_name']).name}"
         name += "" if found else " (no objects)"
         yield pixels, objects(found, ids, data), name
+
+
+def _augmented(
+    opened: Any, learnt: Learnt, chosen: list[int], epochs: int
+) -> Iterator[tuple[Pixels, Objects, str]]:
+    """As ``_images``, of each image as each of the first epochs trains on it, with seed 0."""
+    import numpy as np
+
+    from detbench.cli.subjects import objects
+    from detbench.data.loading import as_trained_on
+
+    ids = [category.id for category in opened.categories]
+    for index in chosen:
+        for epoch in range(epochs):
+            sample = as_trained_on(opened, learnt.training.input, index, epoch)
+            pixels = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
+            found: list[dict[str, Any]] = [
+                {"bbox": [x1, y1, x2 - x1, y2 - y1], "category_id": ids[label], "iscrowd": 0}
+                for (x1, y1, x2, y2), label in zip(
+                    sample.boxes.tolist(), sample.labels.tolist(), strict=True
+                )
+            ]
+            name = f"{index}, epoch {epoch}" + ("" if found else " (no objects)")
+            yield pixels, objects(found, ids, learnt.data), name

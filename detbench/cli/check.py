@@ -111,16 +111,18 @@ def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:
     found = []
     for data in {cell.data.model_dump_json(): cell.data for cell in chosen.cells}.values():
         problem = data.why_missing(root)
+        notes = [] if problem or read else data.overlap(root)
         if read and not problem:
             try:
-                data.check(root)
+                notes = data.check(root)
             except DataError as error:
                 problem = str(error)
         if problem:
             found.append(Finding("data", "mend", problem))
         else:
             state = "is there and sound" if read else "is there"
-            found.append(Finding("data", "ok", f"{data.describe()} {state}"))
+            found.append(Finding("data", "ok", f"{data.describe()}{data.edits} {state}"))
+            found += [Finding("data", "warning", said) for said in notes]
     return found
 
 

@@ -155,7 +155,8 @@ DatasetOption = Annotated[
     option(
         "NAME",
         "In place of the profile's data set: shapes, coco, voc, widerface, openimages, or your "
-        "own as coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate on.",
+        "own as yolo:DATA.yaml or coco:ANNOTATIONS.json:IMAGES, then :VAL.json:IMAGES to evaluate "
+        "on.",
     ),
 ]
 DataRootOption = Annotated[

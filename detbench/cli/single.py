@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from detbench import __version__
+from detbench import __version__, inputs
 from detbench.cli import common
 from detbench.errors import DataError, WeightsError
 from detbench.progress import Progress, Report
@@ -67,7 +67,7 @@ def weights_file(weights: str) -> Path:
     """
     from detbench.training import lookup
 
-    path = Path(weights).expanduser()
+    path = inputs.expanded(weights)
     if path.is_file():
         return path
     said = "no such file: detbench train makes one"

@@ -9,13 +9,12 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from detbench.data.box_rule import EXCESS, BoxRule
 from detbench.data.faults import fail
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-# Real annotations exceed their image by rounding; more is a mistake.
-EXCESS = 2.0
 # COCO train2017 has 2 boxes without area among 860001; a file with more than this share is wrong.
 _EMPTY_SHARE = 1e-4
 _HUGE = 1e12  # not a number, infinity, or not a length in pixels
@@ -51,9 +50,9 @@ def read_boxes(annotations: list[dict[str, Any]], path: Path) -> Floats:
 
 
 def check_boxes(
-    boxes: Floats, annotations: Sequence[dict[str, Any]], sizes: Ints, path: Path
+    boxes: Floats, annotations: Sequence[dict[str, Any]], sizes: Ints, path: Path, rule: BoxRule
 ) -> None:
-    """Boxes lie in their images and have an area.
+    """Boxes lie in their images and have an area, but for what ``rule`` is about.
 
     Args:
         boxes: (n, 4), [x, y, w, h] in pixels.
@@ -77,10 +76,11 @@ def check_boxes(
     refuse((boxes[:, 2:] < 0).any(axis=1), "have a negative size", "bbox is [x, y, width, height]")
     far = (boxes[:, :2] < -EXCESS) | (boxes[:, :2] + boxes[:, 2:] > sizes + EXCESS)
     refuse(
-        far.any(axis=1),
+        far.any(axis=1) & (rule.outside is None),
         f"reach more than {EXCESS:g} pixels outside their image",
-        "bbox is [x, y, width, height] in pixels: mend or remove them",
+        "bbox is [x, y, width, height] in pixels: mend or remove them, or set data.outside to clip "
+        "or drop",
     )
-    empty = (boxes[:, 2:] == 0).any(axis=1)
+    empty = (boxes[:, 2:] == 0).any(axis=1) & (rule.no_area is None)
     if np.count_nonzero(empty) > _EMPTY_SHARE * len(boxes):
-        refuse(empty, "have no area", "mend or remove them")
+        refuse(empty, "have no area", "mend or remove them, or set data.no_area to drop")

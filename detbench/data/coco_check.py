@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detbench import inputs
+from detbench.data.box_rule import AS_ANNOTATED, UNEDITED, BoxRule, Edited
 from detbench.data.coco_boxes import check_boxes, is_number, is_whole, read_boxes
 from detbench.data.faults import fail
 from detbench.data.segmentations import Damaged, Segmentations, as_json, parse
@@ -44,6 +45,7 @@ class Table:
         ancestors: of each category those above it, by label; none where none is above another.
         masks: of the n objects; none unless they were asked for.
         federated: images name the classes that were looked for in them, as LVIS's do.
+        edited: what a rule that was asked for has changed of the boxes.
     """
 
     categories: list[tuple[int, str]]
@@ -62,6 +64,7 @@ class Table:
     ancestors: tuple[Ints, ...] | None = None
     masks: Segmentations | None = None
     federated: bool = False
+    edited: Edited = UNEDITED
 
     def source(self, row: int) -> Path:
         """The file that annotates image ``row``."""
@@ -78,6 +81,15 @@ class Table:
             name: one if one is None else one[: ends[name]] for name, one in columns.items()
         }
         return replace(self, **cut, verified=None)
+
+    def as_edited(self, content: dict[str, Any]) -> dict[str, Any]:
+        """COCO's dictionary that it was read from, with the boxes and areas as they were edited;
+        everything else in it stays.
+        """
+        columns = (self.ids.tolist(), self.boxes.tolist(), self.areas.tolist())
+        kept = {id_: {"bbox": box, "area": area} for id_, box, area in zip(*columns, strict=True)}
+        found = [one | kept[one["id"]] for one in content["annotations"] if one["id"] in kept]
+        return {**content, "annotations": found}
 
     def ground_truth(self, description: str) -> dict[str, Any]:
         """COCO's dictionary, with the boxes as annotated; with masks, these as compressed RLEs."""
@@ -115,13 +127,13 @@ class Table:
         }
 
 
-def read(path: Path, masks: bool = False) -> Table:
+def read(path: Path, masks: bool = False, rule: BoxRule = AS_ANNOTATED) -> Table:
     """Read and check an annotation file; segmentations only for ``masks``.
 
     Raises:
         DataError: the first thing that is wrong, in one line.
     """
-    return check(parsed(path), path, masks)
+    return check(parsed(path), path, masks, rule)
 
 
 def parsed(path: Path) -> Any:
@@ -148,13 +160,14 @@ def parsed(path: Path) -> Any:
         ) from None
 
 
-def check(content: Any, path: Path, masks: bool = False) -> Table:
+def check(content: Any, path: Path, masks: bool = False, rule: BoxRule = AS_ANNOTATED) -> Table:
     """Check a parsed annotation file.
 
     Args:
         content: what the JSON holds.
         path: the file, for messages.
         masks: keep and check segmentations too, which nobody else pays for.
+        rule: what becomes of boxes that reach outside, or have no area.
 
     Raises:
         DataError: the first thing that is wrong, with the annotation's or image's id.
@@ -175,9 +188,11 @@ def check(content: Any, path: Path, masks: bool = False) -> Table:
     boxes = read_boxes(annotations, path)
     crowd = _optional(annotations, "iscrowd", np.zeros(len(boxes)), path)
     areas = _optional(annotations, "area", boxes[:, 2] * boxes[:, 3], path)
-    check_boxes(boxes, annotations, image_sizes[image_rows], path)
+    check_boxes(boxes, annotations, image_sizes[image_rows], path, rule)
+    boxes, areas, kept, edited = rule.apply(boxes, areas, image_sizes[image_rows])
 
     order = np.argsort(image_rows, kind="stable")
+    order = order[kept[order]]
     ordered = [annotations[row] for row in order] if masks else []
     found = _segmentations(ordered, image_sizes[image_rows[order]], path) if masks else None
     return Table(
@@ -194,6 +209,7 @@ def check(content: Any, path: Path, masks: bool = False) -> Table:
         (path,),
         masks=found,
         federated=federated(sections[1]),
+        edited=edited,
     )
 
 

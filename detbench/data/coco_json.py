@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from detbench import inputs
 from detbench.data.counting import of_json
 from detbench.data.kind import SPLITS, Entry, OnDisk, Split
 
@@ -19,12 +20,17 @@ class InJson(OnDisk):
     def table(self, split: Split, root: Path) -> Table:
         from detbench.data.coco_check import read
 
-        return read(self.where(split, root)[0])
+        return read(self.where(split, root)[0], rule=self.rule)
 
     def whole(self, split: Split, root: Path) -> Table:
         from detbench.data.coco_check import read
 
-        return read(self.where(split, root)[0], masks=True)
+        return read(self.where(split, root)[0], masks=True, rule=self.rule)
+
+    def sifted(self, split: Split, root: Path) -> tuple[Table | None, list[str]]:
+        from detbench.data.sift import sifted
+
+        return sifted(self.where(split, root)[0], self.rule)
 
     def part(
         self, split: Split, root: Path, limit: int | None
@@ -34,8 +40,8 @@ class InJson(OnDisk):
 
         file, images = self.where(split, root)
         content = parsed(file)
-        check(content, file)
-        return content, images
+        table = check(content, file, rule=self.rule)
+        return (table.as_edited(content) if table.edited.any else content), images
 
     def entries(self, name: str, root: Path) -> Iterator[Entry]:
         for split in SPLITS:
@@ -50,6 +56,8 @@ class CocoJson(InJson):
     """
 
     title: ClassVar[str] = "own data"
+    prefix: ClassVar[str] = "coco"
+    takes: ClassVar[str] = "ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES]"
     paths: ClassVar[frozenset[str]] = frozenset(
         {"annotations", "images", "val_annotations", "val_images"}
     )
@@ -60,6 +68,14 @@ class CocoJson(InJson):
     val_annotations: str | None = None
     val_images: str | None = None
 
+    @classmethod
+    def of_argument(cls, words: str) -> Self | None:
+        parts = words.split(":")
+        if len(parts) not in (2, 4) or not all(parts):
+            return None
+        names = ("annotations", "images", "val_annotations", "val_images")
+        return cls.model_validate({"kind": "coco-json", **dict(zip(names, parts, strict=False))})
+
     @property
     def left_out(self) -> frozenset[str]:
         return self.paths if self.train_content and self.val_content else frozenset()
@@ -69,11 +85,22 @@ class CocoJson(InJson):
         if split == "val":
             annotations = self.val_annotations or annotations
             images = self.val_images or images
-        return Path(annotations).expanduser(), Path(images).expanduser()
+        return inputs.expanded(annotations), inputs.expanded(images)
 
     def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
         train, val = super().unlike(root)
         return [train] if train[1] == val[1] else [train, val]
+
+    def overlap(self, root: Path) -> list[str]:
+        from detbench.data import counting, shared
+
+        found = []
+        for _, (file, folder) in self.unlike(root):
+            try:
+                found.append(shared.places(folder, counting.names(file)))
+            except (OSError, ValueError):  # reading it whole says it
+                return []
+        return shared.sentences(found, content=False)
 
     def advice(self, root: Path) -> str:
         return "mend the path in the recipe or in --dataset"

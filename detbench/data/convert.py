@@ -90,7 +90,7 @@ def convert(
     for split, (content, source) in chosen.items():
         try:
             _write_images(images.get(split, ()), tell)
-            _write(targets[split], json.dumps(content, ensure_ascii=False).encode())
+            write_file(targets[split], json.dumps(content, ensure_ascii=False).encode())
         except OSError as error:
             raise DataError(
                 f"{error.filename or out}: cannot be written ({os.strerror(error.errno or 0)}): "
@@ -194,12 +194,12 @@ def _drawn(source: Dataset, index: int) -> bytes:
 
 def _write_images(images: Images, tell: Tell) -> None:
     for index, (path, pixels) in enumerate(images):
-        _write(path, pixels())
+        write_file(path, pixels())
         tell(index + 1, len(images))
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all; a link is replaced, not followed."""
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; a link is replaced, not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = temporary.beside(path)
     try:

@@ -6,6 +6,7 @@ takes many; whether a file is sound is for ``inspect`` to tell.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from detbench.data.openimages_files import Files
 
 _IMAGE, _OBJECT = (re.compile(rb'"%s"\s*:' % key) for key in (b"file_name", b"category_id"))
+_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _CHUNK = 1 << 24
 _LONGEST = 64  # of what the patterns match, white space included
 
@@ -83,6 +85,27 @@ def of_faces(name: str, split: str, file: Path, folder: Path, lists: list[Path])
     return Entry(name, split, str(file), len(found.names), len(found.boxes), away or gone)
 
 
+def of_yolo(name: str, split: str, file: Path, root: Path) -> Entry:
+    """A split of a YOLO folder: its images, and the lines of their labels."""
+    from detbench.data.yolo_files import label_of
+    from detbench.data.yolo_yaml import listed_images, parse
+
+    try:
+        images = listed_images(parse(file, root), split).files
+    except DataError as error:
+        return Entry(name, split, str(file), None, None, str(error))
+    objects = 0
+    for path in map(label_of, images):
+        try:
+            objects += sum(bool(line.strip()) for line in inputs.content(path).splitlines())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            said = f"{path} cannot be read: {error.strerror}"
+            return Entry(name, split, str(file), len(images), None, said)
+    return Entry(name, split, str(file), len(images), objects)
+
+
 def of_open_images(name: str, split: str, files: Files) -> Entry:
     """A split of OpenImages: its boxes, and the images that they are on."""
     gone = next((path for path in files.annotations if not path.is_file()), None)
@@ -108,6 +131,16 @@ def of_open_images(name: str, split: str, files: Files) -> Entry:
 def _some(count: int, what: str) -> str:
     """``3 images``; empty for none."""
     return f"{count} {what}{'s' if count > 1 else ''}" if count > 0 else ""
+
+
+def names(file: Path) -> list[str]:
+    """The file names that a COCO annotation file lists, by their keys.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    content = inputs.unpacked(inputs.content(file))
+    return [json.loads(one) for one in _NAME.findall(content)]
 
 
 def count(file: Path) -> tuple[int, int]:

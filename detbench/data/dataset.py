@@ -65,6 +65,8 @@ class CocoDataset:
         self._starts = np.searchsorted(table.image_rows, np.arange(len(self.sizes) + 1))
         counts = np.bincount(table.image_rows[self._learnt], minlength=len(self.sizes))
         self.trainable = np.flatnonzero(counts).tolist()
+        for said in table.edited.said(len(table.ids)):
+            print(f"{annotations}: {said}", file=sys.stderr)
         if thin:
             print(
                 f"{annotations}: {thin} of {len(table.boxes)} boxes are less than a pixel wide or "

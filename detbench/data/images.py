@@ -33,6 +33,8 @@ _OTHERS = {b"%!PS": "EPS", b"\xc5\xd0\xd3\xc6": "EPS", b"%PDF": "PDF", b"<svg": 
 _OTHERS |= {b"P%d" % number: "Netpbm" for number in range(1, 8)}
 # What Pillow's decoders raise over a damaged file.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+_ORIENTATION = 0x0112  # EXIF's tag: 1 is upright
+_UNSEEN, _SIDEWAYS = (2, 3, 4), (5, 6, 7, 8)
 _SHRINK = 8  # JPEG's decoder reads all of a file and computes a 64th of its pixels
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound is that of photographs: ``LARGEST`` is ours
@@ -71,6 +73,30 @@ def size(path: Path) -> tuple[int, int] | None:
     try:
         with _opened(path) as stored:
             return stored.width, stored.height
+    except FileNotFoundError:
+        return None
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+
+
+def upright_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) of the image as its EXIF turns it, by the head of the file; none where there
+    is no file.
+
+    Raises:
+        DataError: as of ``size``; or EXIF mirrors or upends it, which leaves its sides as they are,
+            so that ``read`` would not turn it.
+    """
+    try:
+        with _opened(path) as stored:
+            turn = stored.getexif().get(_ORIENTATION, 1)
+            if turn in _UNSEEN:
+                raise DataError(
+                    f"image {path} is mirrored or upside down by its EXIF orientation ({turn}); "
+                    "whether its labels are, nobody says: write it as it is to be seen"
+                )
+            turned = turn in _SIDEWAYS
+            return (stored.height, stored.width) if turned else (stored.width, stored.height)
     except FileNotFoundError:
         return None
     except _DAMAGE as error:

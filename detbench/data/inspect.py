@@ -11,12 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detbench.data import images
+from detbench.data import images, shared
 from detbench.data.coco_check import Table, missing_files
-from detbench.data.faults import Fault
-from detbench.data.kind import Split
 from detbench.data.kinds import Data
-from detbench.data.sift import sifted
 from detbench.errors import DataError
 from detbench.progress import Tell
 
@@ -34,6 +31,7 @@ class Report:
         empty: images without an object.
         decoded: how many images were decoded.
         problems: each a sentence that names the file.
+        notes: what the settings of the data set changed, each a sentence.
     """
 
     split: str
@@ -44,6 +42,7 @@ class Report:
     empty: int | None
     decoded: int
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
@@ -56,6 +55,7 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
         Reports; for ``shapes``, which is drawn, none.
     """
     tables: dict[str, Table] = {}
+    places: list[list[str]] = []
     reports = []
     unlike = data.unlike(root)
     for key, (source, folder) in unlike:
@@ -63,11 +63,12 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
         faults: list[str] = []
         table: Table | None = None
         try:
-            table, faults = _read(data, key, root, Path(source))
+            table, faults = data.sifted(key, root)
             if table is None:
                 raise DataError(faults.pop())
             if not faults:
                 tables[split] = table
+            places.append(shared.places(folder, table.file_names))
             missing = missing_files(folder, table.file_names)
         except DataError as error:
             known = _numbers(table)
@@ -79,20 +80,11 @@ def inspect(data: Data, root: Path, decode: bool, tell: Tell) -> list[Report]:
             found = list(_damaged(table, folder, set(missing), tell))
             decoded = len(table.file_names) - len(missing)
             problems += found
-        reports.append(Report(split, str(source), *_numbers(table), decoded, tuple(problems)))
-    return [*reports, *_between(tables)]
-
-
-def _read(data: Data, key: Split, root: Path, source: Path) -> tuple[Table | None, list[str]]:
-    """A split's annotations, less those at fault, and every fault.
-
-    Raises:
-        DataError: they cannot be read at all.
-    """
-    try:
-        return data.whole(key, root), []
-    except Fault:
-        return sifted(source)
+        notes = tuple(table.edited.said(len(table.ids)))
+        numbers = _numbers(table)
+        reports.append(Report(split, str(source), *numbers, decoded, tuple(problems), notes))
+    both = (*_between(tables), *shared.sentences(places, content=decode))
+    return [*reports, *([Report("both", "", None, None, None, None, 0, both)] if both else [])]
 
 
 def _numbers(table: Table | None) -> tuple[int | None, int | None, int | None, int | None]:
@@ -123,7 +115,7 @@ def _damaged(table: Table, folder: Path, missing: set[str], tell: Tell) -> Itera
             tell(done, len(rows))
 
 
-def _between(tables: dict[str, Table]) -> list[Report]:
+def _between(tables: dict[str, Table]) -> list[str]:
     """What is wrong with the splits together."""
     names = [[name for _, name in table.categories] for table in tables.values()]
     if len(names) < 2 or names[0] == names[1]:
@@ -133,4 +125,4 @@ def _between(tables: dict[str, Table]) -> list[Report]:
         f"the train split has {len(names[0])} classes and the val split {len(names[1])}, and they "
         f"differ ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''})"
     )
-    return [Report("both", "", None, None, None, None, 0, (said,))]
+    return [said]

@@ -21,6 +21,7 @@ from detbench.recipe.base import Spec
 
 if TYPE_CHECKING:
     from detbench.data import Dataset
+    from detbench.data.box_rule import BoxRule
     from detbench.data.coco_check import Table
 
 Split = Literal["train", "val"]
@@ -65,6 +66,7 @@ class DataSet(Spec):
         drawn: it is no files; numbers of images are known, and ``--dataset`` with its name alone
             leaves a profile's own settings of it.
         note: what to tell who has converted it to COCO's JSON.
+        prefix, takes: of a set of the user's own files ``--dataset`` has ``prefix:takes``.
     """
 
     title: ClassVar[str]
@@ -73,8 +75,15 @@ class DataSet(Spec):
     num_classes: ClassVar[int] = 80
     drawn: ClassVar[bool] = False
     note: ClassVar[str] = ""
+    prefix: ClassVar[str] = ""
+    takes: ClassVar[str] = ""
 
     kind: str
+
+    @classmethod
+    def of_argument(cls, words: str) -> Self | None:
+        """What ``--dataset prefix:words`` names; none if they are not as ``takes`` says."""
+        return None
 
     @property
     def protocol(self) -> str | None:
@@ -94,12 +103,16 @@ class DataSet(Spec):
         """Why it cannot be used, in one line, or none if its files are there, unread."""
         return None
 
-    def check(self, root: Path) -> None:
-        """Check both splits as far as possible without opening an image.
+    def check(self, root: Path) -> list[str]:
+        """Check both splits as far as possible without decoding an image.
+
+        Returns:
+            Sentences on what its settings changed of them, and what a user should know.
 
         Raises:
             DataError: the first thing that is wrong, in one line.
         """
+        return []
 
     def settled(self, root: Path) -> Self:
         """It with the content of its annotations, where a digest must tell it.
@@ -139,6 +152,21 @@ class DataSet(Spec):
         """As ``table``, with the masks of objects where there are any, checked too."""
         return self.table(split, root)
 
+    def sifted(self, split: Split, root: Path) -> tuple[Table | None, list[str]]:
+        """As ``whole``, less what is at fault, and every fault in a sentence; no table where the
+        annotations cannot be read at all.
+        """
+        try:
+            return self.whole(split, root), []
+        except DataError as error:
+            return None, [str(error)]
+
+    def overlap(self, root: Path) -> list[str]:
+        """Sentences on images that are in both splits, as far as their names alone tell; only of
+        sets of the user's own.
+        """
+        return []
+
     def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
         """Its splits on disk, each with annotations and folder of images; one that serves as both
         is named once.
@@ -170,13 +198,19 @@ class DataSet(Spec):
     def label(self, limit: int | None = None) -> str:
         """The name of its val split in a protocol, as in "shapes easy 128 px, val 250".
 
-        It says where seeds were trained on scenes of their own; else it is ``val_split``.
+        It is ``val_split``, what was done with boxes (``edits``), and where seeds were trained on
+        scenes of their own.
 
         Args:
             limit: only the first this many images are used.
         """
         drawn = ", training scenes drawn by seed" if self.by_seed else ""
-        return self.val_split(limit) + drawn
+        return self.val_split(limit) + self.edits + drawn
+
+    @property
+    def edits(self) -> str:
+        """What its settings do with boxes, as in ", boxes outside clipped"; empty for nothing."""
+        return ""
 
     def describe(self) -> str:
         """It in a few words, as a setting of a recipe."""
@@ -195,12 +229,28 @@ class OnDisk(DataSet):
         train_content, val_content: sha256 of what the annotations of a split hold, as
             ``content.of_files`` gives it; none is whatever is there. In a recipe it asks for just
             that content.
+        outside, no_area: what becomes of boxes that reach outside their image and of those without
+            area, in training and evaluation; none is as the kind does by itself (``box_rule``).
     """
 
     evaluated: ClassVar[frozenset[str]] = frozenset({"val_content"})
+    added: ClassVar[frozenset[str]] = frozenset({"outside", "no_area"})
 
+    outside: Literal["clip", "drop"] | None = None
+    no_area: Literal["drop"] | None = None
     train_content: str | None = None
     val_content: str | None = None
+
+    @property
+    def rule(self) -> BoxRule:
+        """What is asked for of boxes."""
+        from detbench.data.box_rule import BoxRule
+
+        return BoxRule(self.outside, self.no_area)
+
+    @property
+    def edits(self) -> str:
+        return self.rule.words
 
     def where(self, split: Split, root: Path) -> tuple[Path, Path]:
         """The annotations of a split, a file or a folder of files, and the folder of images."""
@@ -231,11 +281,23 @@ class OnDisk(DataSet):
                     return f"{what} {path} is not there; {self.advice(root)}"
         return None
 
-    def check(self, root: Path) -> None:
+    def check(self, root: Path) -> list[str]:
+        from detbench.data import shared
+
+        said, places = [], []
+        for split, (source, folder) in self.unlike(root):
+            table = self.table(split, root)
+            self.check_images(split, root, table)
+            said += [f"{source}: {one}" for one in table.edited.said(len(table.ids))]
+            places.append(shared.places(folder, table.file_names))
+        return said + shared.sentences(places, content=True)
+
+    def check_images(self, split: Split, root: Path, table: Table) -> None:
+        """Raise ``DataError`` if an image of a split is not there."""
         from detbench.data.coco_check import check_files
 
-        for split, (source, images) in self.unlike(root):
-            check_files(images, self.table(split, root).file_names, source)
+        source, images = self.where(split, root)
+        check_files(images, table.file_names, source)
 
     def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
         return [(split, self.where(split, root)) for split in SPLITS]
@@ -272,11 +334,8 @@ class OnDisk(DataSet):
     def _read(self, split: Split, root: Path, masks: bool = False) -> Table:
         """The annotations of a split, which must have the content that is asked for."""
         wanted = getattr(self, f"{split}_content")
-        if wanted is not None:
-            from detbench.data import content
-
-            if wanted != content.of_files(self.hashed(split, root)):
-                raise DataError(self._changed(split, root, read=True))
+        if wanted not in (None, self._content(split, root) if wanted else None):
+            raise DataError(self._changed(split, root, read=True))
         return self.whole(split, root) if masks else self.table(split, root)
 
     def open(self, split: Split, root: Path, seed: int = 0, masks: bool = False) -> Dataset:

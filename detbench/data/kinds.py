@@ -13,9 +13,10 @@ from detbench.data.openimages import OpenImages
 from detbench.data.shapes import Shapes
 from detbench.data.voc import Voc
 from detbench.data.widerface import WiderFace
+from detbench.data.yolo import Yolo
 
 Data = Annotated[
-    Shapes | Coco | CocoJson | Voc | WiderFace | OpenImages, Field(discriminator="kind")
+    Shapes | Coco | CocoJson | Yolo | Voc | WiderFace | OpenImages, Field(discriminator="kind")
 ]
 
 KINDS: tuple[type[DataSet], ...] = get_args(get_args(Data)[0])

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from detbench.data import Dataset, Sample, transforms
+from detbench.data.augmentation import Augmentation
 from detbench.data.by_class import ByClass
 from detbench.data.draws import Draws, permutation
 from detbench.errors import DataError, DetbenchError, is_worker_death, worker_lost
@@ -27,8 +28,8 @@ from detbench.recipe.experiment import Input
 from detbench.recipe.model import Pixels
 from detbench.structures import Batch, Targets
 
-# Parts of the keys of random draws, so that no two uses share a stream.
-_ORDER, _AUGMENT = 0, 1
+# Parts of the keys of random draws, so that no two uses share a stream; 2 is ``by_class``'s.
+_ORDER, _AUGMENT, _TRANSFORMS = 0, 1, 3
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class TrainLoader:
 
     Each epoch is a random order of the images, cut into batches of like aspect (w < h, w >= h) so
     that little is padded; the last batches of both kinds are put together, and the very last may
-    be smaller. An image's scale and flip depend on the seed, the epoch and the image alone. Where
-    classes are sampled, an epoch is as many draws, and the number of the draw is in its place.
+    be smaller. An image's scale, flip and augmentation depend on the seed, the epoch and the image
+    alone. Where classes are sampled, an epoch is as many draws, and the number of the draw is in
+    its place.
 
     Args:
         dataset: where samples come from.
@@ -104,6 +106,12 @@ class TrainLoader:
         for number, images in enumerate(loaded, start):
             made = _batch(images, self._pixels, self._multiple, self._device)
             yield replace(made, spare=True) if self._source.is_spare(number) else made
+
+
+def as_trained_on(dataset: Dataset, input: Input, index: int, epoch: int, seed: int = 0) -> Sample:
+    """Image ``index`` as an epoch of training sees it: scaled, augmented, flipped, in RGB bytes."""
+    one = _Training(dataset, input, np.array([index]), 1, seed, Processes(), None)
+    return one.image(epoch, index, index).sample
 
 
 class EvalLoader:
@@ -162,6 +170,7 @@ class _Image:
         return replace(self, sample=replace(one, image=one.image.pin_memory(), masks=masks))
 
 
+_PLACES = ("original", "scaled")
 _Drawn = tuple[int, int]
 """Index of an image to train on, and what its augmentation is drawn by."""
 
@@ -183,6 +192,10 @@ class _Training:
     classes: ByClass | None
     _epoch: tuple[int, list[list[_Drawn]]] = (-1, [])
 
+    def __post_init__(self) -> None:
+        places = ([one for one in self.input.augment if one.at == at] for at in _PLACES)
+        self._before, self._after = map(Augmentation, places)
+
     def load(self, number: int) -> list[_Image]:
         epoch, place = divmod(number, -(-len(self.indices) // self.batch))
         if self._epoch[0] != epoch:
@@ -191,7 +204,7 @@ class _Training:
         whole = self._epoch[1][place]
         # Every rank gets an image, even of a last batch with fewer images than ranks: a spare one.
         share = whole[rank::world] or [whole[rank % len(whole)]]
-        return [self._image(epoch, *drawn) for drawn in share]
+        return [self.image(epoch, *drawn) for drawn in share]
 
     def is_spare(self, number: int) -> bool:
         """Whether batch ``number`` has an image for this rank only because another lends it."""
@@ -221,13 +234,15 @@ class _Training:
         rest = groups[0] + groups[1]
         return batches + [rest[i : i + self.batch] for i in range(0, len(rest), self.batch)]
 
-    def _image(self, epoch: int, index: int, key: int) -> _Image:
+    def image(self, epoch: int, index: int, key: int) -> _Image:
+        """One image; ``key`` is what its augmentation is drawn by."""
         draws = Draws(self.seed, _AUGMENT, epoch, key)
-        short = _short(self.input, draws)
-        loaded = _scaled(self.dataset, index, short, self.input.long)
-        if not draws.chance(self.input.flip):
-            return loaded
-        return _Image(transforms.flip(loaded.sample), loaded.scale, loaded.original)
+        short, flipped = _short(self.input, draws), draws.chance(self.input.flip)
+        sample = self.dataset.sample(index)
+        own = Draws(self.seed, _TRANSFORMS, epoch, key)
+        loaded = _scaled(self._before(sample, own), short, self.input.long)
+        sample = self._after(loaded.sample, own)
+        return replace(loaded, sample=transforms.flip(sample) if flipped else sample)
 
 
 @dataclass(frozen=True)
@@ -245,7 +260,7 @@ class _Testing:
 
     def load(self, number: int) -> list[_Image]:
         short, long = self.input.short[-1], self.input.long
-        return [_scaled(self.dataset, i, short, long) for i in self.indices(number)]
+        return [_scaled(self.dataset.sample(i), short, long) for i in self.indices(number)]
 
 
 def _short(input: Input, draws: Draws) -> int:
@@ -256,8 +271,7 @@ def _short(input: Input, draws: Draws) -> int:
     return least + draws.integer(most - least + 1)
 
 
-def _scaled(dataset: Dataset, index: int, short: int, long: int) -> _Image:
-    sample = dataset.sample(index)
+def _scaled(sample: Sample, short: int, long: int) -> _Image:
     height, width = sample.image.shape[-2:]
     scaled, scale = transforms.resize(sample, short, long)
     return _Image(scaled, scale, (height, width))

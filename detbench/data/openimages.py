@@ -90,13 +90,12 @@ class OpenImages(OnDisk):
     def table(self, split: Split, root: Path) -> Table:
         from detbench.data.openimages_files import read
 
-        return read(self.files(split, root))
+        return read(self.files(split, root), self.rule)
 
-    def check(self, root: Path) -> None:
+    def check_images(self, split: Split, root: Path, table: Table) -> None:
         from detbench.data.openimages_files import require
 
-        for split in SPLITS:
-            require(self.table(split, root), self.files(split, root))
+        require(table, self.files(split, root))
 
     def _read(self, split: Split, root: Path, masks: bool = False) -> Table:
         """As of others; without its images no box has a place in pixels."""

@@ -32,6 +32,8 @@ Flags = NDArray[np.bool_]
 ID_DIGITS = 16
 EXCESS = 0.01
 """By how much of an image's side a box may leave it; released ones do by rounding."""
+FARTHEST = 10.0
+"""By how much where boxes outside are clipped or dropped: what is farther is no share."""
 
 _SIDES = ("XMin", "XMax", "YMin", "YMax")
 _BLOCK = 1 << 24
@@ -57,11 +59,12 @@ class Boxes:
     group: Flags
 
 
-def boxes(path: Path, classes: dict[str, int]) -> Boxes:
+def boxes(path: Path, classes: dict[str, int], excess: float = EXCESS) -> Boxes:
     """Read a file of boxes.
 
     Args:
         classes: position of each class by its LabelName.
+        excess: by how much of an image's side a box may leave it.
 
     Raises:
         DataError: the first thing that is wrong, with its line.
@@ -72,7 +75,7 @@ def boxes(path: Path, classes: dict[str, int]) -> Boxes:
         fail = _Failing(path, first)
         parts[0].append(_ids(batch.column("ImageID"), fail))
         parts[1].append(_labels(batch.column("LabelName"), classes, fail))
-        parts[2].append(_sides(batch, fail))
+        parts[2].append(_sides(batch, fail, excess))
         group: Ints = batch.column("IsGroupOf").to_numpy()
         fail.where(np.abs(group) > 1, "IsGroupOf is {}, not 0, 1 or -1", group)
         parts[3].append(group == 1)
@@ -254,10 +257,10 @@ def _labels(column: Any, classes: dict[str, int], fail: _Failing) -> Ints:
     return found.astype(np.int64)
 
 
-def _sides(batch: Any, fail: _Failing) -> Floats:
+def _sides(batch: Any, fail: _Failing, excess: float) -> Floats:
     found: Floats = np.stack([batch.column(name).to_numpy() for name in _SIDES], axis=1)
     for name, own in zip(_SIDES, found.T, strict=True):
-        outside = ~((own >= -EXCESS) & (own <= 1 + EXCESS))  # not a number too
+        outside = ~((own >= -excess) & (own <= 1 + excess))  # not a number too
         fail.where(outside, f"{name} is {{}}, no share of the image's side from 0 to 1", own)
     for low, high in ((0, 1), (2, 3)):
         ends: tuple[Floats, Floats] = (found[:, high], found[:, low])

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from detbench.data import columns, content, hierarchy, images
 from detbench.data import openimages_csv as released
+from detbench.data.box_rule import AS_ANNOTATED, BoxRule
 from detbench.data.coco_check import Ints, Table, check_folder
 from detbench.data.hierarchy import Others, expanded, turned
 from detbench.errors import DataError
@@ -106,8 +107,8 @@ class Names(Sequence[str]):
         return f"{folder}{int(self._ids[index]):016x}{SUFFIX}"
 
 
-def read(files: Files) -> Table:
-    """Read and check a split.
+def read(files: Files, rule: BoxRule = AS_ANNOTATED) -> Table:
+    """Read and check a split; ``rule`` says what becomes of boxes outside or without area.
 
     Images that are not there have size 0x0; ``require`` refuses that.
 
@@ -118,16 +119,19 @@ def read(files: Files) -> Table:
     names = released.class_names(files.classes)
     classes = {name: place for place, name in enumerate(names)}
     above = None if files.hierarchy is None else hierarchy.read(files.hierarchy, classes)
-    key = hashlib.sha256(f"{_METHOD} {content.of_files(files.annotations)}".encode()).hexdigest()
-    place = f"{files.boxes.absolute()} annotations"
+    excess = released.EXCESS if rule.outside is None else released.FARTHEST
+    far = "" if rule.outside is None else " far"
+    text = f"{_METHOD}{far} {content.of_files(files.annotations)}"
+    key = hashlib.sha256(text.encode()).hexdigest()
+    place = f"{files.boxes.absolute()} annotations{far}"
     parts = columns.find(place, key)
     if parts is None:
-        parts = columns.keep(place, key, _annotations(files, classes, above))
+        parts = columns.keep(place, key, _annotations(files, classes, above, excess))
     found = scan(files.images)
     rows, facts = _rows(parts["images"], found)
     sized = _sized(files, key, parts, found, facts)
     count = len(parts["labels"])
-    return Table(
+    table = Table(
         categories=list(enumerate(names.values(), 1)),
         image_ids=np.arange(1, len(rows) + 1),
         image_sizes=sized["sizes"],
@@ -142,6 +146,10 @@ def read(files: Files) -> Table:
         verified=parts.get("verified"),
         ancestors=above,
     )
+    if rule == AS_ANNOTATED:
+        return table
+    sides = table.image_sizes[table.image_rows].astype(np.float64)
+    return rule.to_table(table, released.EXCESS * sides)
 
 
 def require(table: Table, files: Files) -> Table:
@@ -187,10 +195,10 @@ def _is_hex(text: str) -> bool:
 
 
 def _annotations(
-    files: Files, classes: dict[str, int], above: tuple[Ints, ...] | None
+    files: Files, classes: dict[str, int], above: tuple[Ints, ...] | None, excess: float
 ) -> Iterator[tuple[str, NDArray[np.generic]]]:
     """Columns of the CSV files, boxes in the order of their images' ids."""
-    boxes = released.boxes(files.boxes, classes)
+    boxes = released.boxes(files.boxes, classes, excess)
     labelled = None if files.labels is None else released.image_labels(files.labels, classes)
     every = boxes.images if labelled is None else np.concatenate((boxes.images, labelled[0]))
     known = columns.distinct(every)

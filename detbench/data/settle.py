@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from detbench import inputs
 from detbench.data import content
 from detbench.data.kind import DataSet
 from detbench.errors import CHANGED_SINCE, DataError, WeightsError
@@ -77,7 +78,7 @@ def _file(weights: str) -> Path | None:
     """The file that is meant, if it is there."""
     if weights in ("none", "default") or embedded.is_name(weights):
         return None
-    path = Path(weights).expanduser()
+    path = inputs.expanded(weights)
     return path if path.is_file() else None
 
 

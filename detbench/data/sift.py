@@ -5,25 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from detbench.data.box_rule import BoxRule
 from detbench.data.coco_check import Table, check, parsed
 from detbench.data.faults import Fault
+from detbench.errors import DataError
 
 MOST = 20
 """Faults that are named; a file with more has one for many a reason."""
 
 
-def sifted(path: Path) -> tuple[Table | None, list[str]]:
+def sifted(path: Path, rule: BoxRule) -> tuple[Table | None, list[str]]:
     """What is sound of a file, and its faults, by leaving out the entries that have one.
 
     Returns:
         The table of the rest, none where the file as a whole is at fault or has very many faults,
         and a sentence for each fault.
     """
-    content: Any = parsed(path)
+    try:
+        content: Any = parsed(path)
+    except DataError as error:
+        return None, [str(error)]
     faults: list[str] = []
     while len(faults) < MOST:
         try:
-            return check(content, path, masks=True), faults
+            return check(content, path, masks=True, rule=rule), faults
         except Fault as error:
             faults.append(str(error))
             if not error.entries:

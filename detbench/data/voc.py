@@ -79,7 +79,12 @@ class Voc(OnDisk):
     def table(self, split: Split, root: Path) -> Table:
         from detbench.data.voc_xml import read
 
-        return read(self.where(split, root)[0], self.lists(split))
+        return read(self.where(split, root)[0], self.lists(split), self.rule)
+
+    def sifted(self, split: Split, root: Path) -> tuple[Table | None, list[str]]:
+        from detbench.data.voc_xml import sifted
+
+        return sifted(self.where(split, root)[0], self.lists(split), self.rule)
 
     def advice(self, root: Path) -> str:
         years = dict.fromkeys(name[:4] for name in (*self.train, self.val))

@@ -30,7 +30,7 @@ from typing import NoReturn
 import numpy as np
 
 from detbench import inputs
-from detbench.data.coco_boxes import EXCESS
+from detbench.data.box_rule import AS_ANNOTATED, EXCESS, BoxRule
 from detbench.data.coco_check import Table, one_line
 from detbench.errors import DataError
 
@@ -51,12 +51,17 @@ class _Object:
     difficult: bool
 
 
-def read(devkit: Path, names: Sequence[str]) -> Table:
+_Annotated = tuple[tuple[int, int], list[_Object]]
+"""Width and height of an image, and its objects."""
+
+
+def read(devkit: Path, names: Sequence[str], rule: BoxRule = AS_ANNOTATED) -> Table:
     """Read and check the annotations of some image lists.
 
     Args:
         devkit: the folder that holds ``VOC2007`` and ``VOC2012``.
         names: the lists, each ``<year>_<list>`` as in ``2007_trainval``; no image may be in two.
+        rule: what becomes of boxes that reach outside, or have no area.
 
     Returns:
         The columns; ``file_names`` are relative to ``devkit``. Images are not looked for.
@@ -64,6 +69,36 @@ def read(devkit: Path, names: Sequence[str]) -> Table:
     Raises:
         DataError: the first thing that is wrong, with its file, in one line.
     """
+    sources, files = _listed(devkit, names)
+    found = [_annotation(one, rule) for one in sources]
+    return rule.to_table(_table(found, files, sources), pixel=1)
+
+
+def sifted(
+    devkit: Path, names: Sequence[str], rule: BoxRule = AS_ANNOTATED
+) -> tuple[Table | None, list[str]]:
+    """As ``read``, less the images whose annotations are at fault, and a sentence for each of them;
+    no table where none is left, or the lists cannot be read.
+    """
+    faults: list[str] = []
+    sound: list[tuple[_Annotated, str, Path]] = []
+    try:
+        sources, files = _listed(devkit, names)
+    except DataError as error:
+        return None, [str(error)]
+    for source, file in zip(sources, files, strict=True):
+        try:
+            sound.append((_annotation(source, rule), file, source))
+        except DataError as error:
+            faults.append(str(error))
+    if not sound:
+        return None, faults
+    found, kept, own = (list(column) for column in zip(*sound, strict=True))
+    return rule.to_table(_table(found, kept, own), pixel=1), faults
+
+
+def _listed(devkit: Path, names: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The annotation files of image lists, and their images, relative to ``devkit``."""
     sources: list[Path] = []
     files: list[str] = []
     for name in names:
@@ -77,16 +112,11 @@ def read(devkit: Path, names: Sequence[str]) -> Table:
         raise DataError(
             f"{' and '.join(names)} in {devkit} list {twice} twice; name lists that share no image"
         )
-    sizes, objects = zip(*map(_annotation, sources), strict=True)
-    return _table(sizes, objects, files, sources)
+    return sources, files
 
 
-def _table(
-    sizes: Sequence[tuple[int, int]],
-    objects: Sequence[list[_Object]],
-    files: list[str],
-    sources: list[Path],
-) -> Table:
+def _table(annotated: Sequence[_Annotated], files: list[str], sources: list[Path]) -> Table:
+    sizes, objects = zip(*annotated, strict=True)
     flat = [one for found in objects for one in found]
     corners = np.array([one.box for one in flat], np.float64).reshape(-1, 4)
     boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
@@ -129,7 +159,7 @@ def listed(path: Path) -> list[str]:
     return names
 
 
-def _annotation(path: Path) -> tuple[tuple[int, int], list[_Object]]:
+def _annotation(path: Path, rule: BoxRule) -> _Annotated:
     """Width and height of an image, and its objects."""
     try:
         with inputs.opened(path) as file:
@@ -149,7 +179,7 @@ def _annotation(path: Path) -> tuple[tuple[int, int], list[_Object]]:
     if width < 1 or height < 1:
         _fail(path, f"the image is {width}x{height}", "give its size in pixels")
     found = [
-        _object(element, number, (width, height), path)
+        _object(element, number, (width, height), path, rule)
         for number, element in enumerate(root.findall("object"), start=1)
     ]
     return (width, height), found
@@ -159,7 +189,9 @@ _SIDES = ("width", "height")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def _object(element: ET.Element, number: int, size: tuple[int, int], path: Path) -> _Object:
+def _object(
+    element: ET.Element, number: int, size: tuple[int, int], path: Path, rule: BoxRule
+) -> _Object:
     name = (element.findtext("name") or "").strip()
     what = f"object {number}"
     if name not in _LABELS:
@@ -169,14 +201,17 @@ def _object(element: ET.Element, number: int, size: tuple[int, int], path: Path)
     what = f"{what} ({name})"
     x1, y1, x2, y2 = (_number(element, f"bndbox/{c}", what, path) - 1 for c in _CORNERS)
     said = f"xmin, ymin, xmax, ymax {x1 + 1}, {y1 + 1}, {x2 + 1}, {y2 + 1}"
-    if x2 <= x1 or y2 <= y1:
-        _fail(path, f"{what} has no area ({said})", "mend or remove it")
-    if min(x1, y1) < -EXCESS or x2 + 1 > size[0] + EXCESS or y2 + 1 > size[1] + EXCESS:
+    turned = x2 < x1 or y2 < y1
+    if turned or (rule.no_area is None and (x2 == x1 or y2 == y1)):
+        advice = "mend or remove it" + ("" if turned else ", or set data.no_area to drop")
+        _fail(path, f"{what} has no area ({said})", advice)
+    far = min(x1, y1) < -EXCESS or x2 + 1 > size[0] + EXCESS or y2 + 1 > size[1] + EXCESS
+    if far and rule.outside is None:
         _fail(
             path,
             f"{what} reaches more than {EXCESS:g} pixels outside its image ({said} in "
             f"{size[0]}x{size[1]})",
-            "mend or remove it",
+            "mend or remove it, or set data.outside to clip or drop",
         )
     difficult = element.find("difficult") is not None and _number(element, "difficult", what, path)
     return _Object(_LABELS[name], (x1, y1, x2, y2), bool(difficult))

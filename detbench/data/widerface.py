@@ -59,7 +59,8 @@ class WiderFace(OnDisk):
     def table(self, split: Split, root: Path) -> Table:
         from detbench.data.widerface_files import read
 
-        return read(*self.where(split, root), self.lists(root) if split == "val" else None)
+        found = read(*self.where(split, root), self.lists(root) if split == "val" else None)
+        return self.rule.to_table(found)
 
     def part(
         self, split: Split, root: Path, limit: int | None

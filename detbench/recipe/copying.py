@@ -17,6 +17,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from detbench import inputs
 from detbench.errors import RecipeError
 from detbench.recipe import load
 from detbench.recipe.base import Spec
@@ -143,7 +144,7 @@ def _settle(value: Any, folder: Path) -> None:
     if isinstance(value, dict):
         for key in _REFERENCES:
             if isinstance(name := value.get(key), str) and name.endswith(".toml"):
-                value[key] = str((folder / Path(name).expanduser()).resolve())
+                value[key] = str((folder / inputs.expanded(name)).resolve())
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             _settle(item, folder)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from detbench.data.kinds import Data
+from detbench.recipe.augment import Augment, order_problem
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Detector
 from detbench.recipe.model import Fraction, ImageSide, Positive
@@ -35,9 +36,11 @@ class Input(Spec):
         multiple: images are padded at right and bottom to a multiple of this.
         sampling: which are trained on: all ``images``, each once an epoch, or as many draws, each
             of a class with an object and then one of its images (``classes``, Shen et al. 2016).
+        augment: transforms of torchvision's for training images, in their order: those at
+            ``original``, scaling, those at ``scaled``, flip.
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"draw", "sampling"})
+    added: ClassVar[frozenset[str]] = frozenset({"draw", "sampling", "augment"})
 
     short: tuple[ImageSide, ...] = (800,)
     long: ImageSide = 1333
@@ -45,6 +48,13 @@ class Input(Spec):
     flip: Fraction = 0.5
     multiple: Annotated[int, Field(gt=0, le=2**12)] = 32
     sampling: Literal["images", "classes"] = "images"
+    augment: tuple[Augment, ...] = ()
+
+    @model_validator(mode="after")
+    def _order_of_augmentation(self) -> Self:
+        if said := order_problem(self.augment):
+            raise ValueError(f"'augment': {said}")
+        return self
 
     @model_validator(mode="after")
     def _ends_of_a_range(self) -> Self:
@@ -246,6 +256,13 @@ class Scored(Spec):
 
     data: Data
     evaluation: Evaluation
+
+
+class Learnt(Spec):
+    """What is trained on, and how it enters a network."""
+
+    data: Data
+    training: Training
 
 
 class Cell(Spec):

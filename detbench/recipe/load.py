@@ -120,7 +120,7 @@ def find(kind: Kind, name: str) -> Path:
         RecipeError: there is none; names what was perhaps meant.
     """
     if name.endswith(".toml"):
-        path = Path(name).expanduser()
+        path = inputs.expanded(name)
         if problem := inputs.why_no_file(path):
             problem = "this is a folder: name a file" if path.is_dir() else problem
             raise RecipeError(f"{name}: {problem}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from detbench.data.coco_json import CocoJson
-from detbench.data.kinds import named
+from detbench.data.kinds import KINDS, named
 from detbench.data.settle import settled
 from detbench.errors import RecipeError
 from detbench.recipe import doubts, embedded, idle, load
@@ -15,6 +15,7 @@ from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
     Data,
+    Learnt,
     Schedule,
     Scored,
     Sgd,
@@ -161,6 +162,28 @@ def scored(
     return apply(found, overrides)[0]
 
 
+def learnt(
+    profile: Profile | str, overrides: Sequence[str] = (), data: Data | None = None
+) -> Learnt:
+    """What is trained on, and how images enter a network, where no detector is named.
+
+    Args:
+        data: by default the profile's, else COCO.
+
+    Raises:
+        RecipeError: mistakes in the overrides, or one of anything else.
+    """
+    profile = load.profile(profile) if isinstance(profile, str) else profile
+    schedule = load.schedule("coco-1x")
+    for one in overrides:
+        path = split(one)[0]
+        if path[0] != "data" and path[:2] != ["training", "input"]:
+            raise RecipeError(f"--set '{one}': nothing is trained: data and training.input apply")
+    training = profile.training or schedule.training
+    found = Learnt(data=_data(schedule, profile, data), training=training)
+    return apply(found, overrides)[0]
+
+
 def paper_cell(row: Row, table: Table) -> Cell | None:
     """What the paper itself ran for a row, its ImageNet weights included; none if only cited. Own
     modules and files of weights have their content, see ``data.settle``.
@@ -269,8 +292,8 @@ def paper_data(table: Table) -> list[Data]:
 
 
 def parse_dataset(text: str) -> Data:
-    """``shapes``, ``coco``, ``voc``, ``widerface`` or ``coco:ANNOTATIONS.json:IMAGES_DIR``, which
-    another pair for evaluation may follow (from ``--dataset``).
+    """A data set by its name, as ``coco``, or by its files, as ``coco:ANNOTATIONS.json:IMAGES``
+    (from ``--dataset``).
 
     Raises:
         RecipeError: for anything else.
@@ -279,15 +302,13 @@ def parse_dataset(text: str) -> Data:
     if text in known:
         return known[text]
     kind, _, rest = text.partition(":")
-    parts = rest.split(":")
-    if kind == "coco" and len(parts) in (2, 4) and all(parts):
-        names = ("annotations", "images", "val_annotations", "val_images")
-        return CocoJson(kind="coco-json", **dict(zip(names, parts, strict=False)))
+    own = [one for one in KINDS if one.prefix]
+    for one in own:
+        if one.prefix == kind and (found := one.of_argument(rest)) is not None:
+            return cast(Data, found)
     hint = suggest(kind, tuple(known))
-    raise RecipeError(
-        f"--dataset '{text}': unknown{hint} "
-        f"(choices: {', '.join(known)}, coco:ANNOTATIONS.json:IMAGES[:VAL.json:IMAGES])"
-    )
+    choices = [*known, *(f"{one.prefix}:{one.takes}" for one in own)]
+    raise RecipeError(f"--dataset '{text}': unknown{hint} (choices: {', '.join(choices)})")
 
 
 def _resolve(

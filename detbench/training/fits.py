@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from detbench import inputs
 from detbench.assembly import build_detector
 from detbench.assembly.common import make, place_of
 from detbench.errors import DataError, DetbenchError, RecipeError, WeightsError, visible
@@ -37,7 +38,7 @@ def misfit(cell: Cell, root: Path) -> str:
     """
     name = lookup.of_cell(cell).name
     try:
-        content = _read(Path(name).expanduser())
+        content = _read(inputs.expanded(name))
         names = [name for _, name in cell.data.categories(root)]
         with torch.device("meta"):
             detector = build_detector(cell.detector, names)

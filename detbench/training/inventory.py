@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from detbench import inputs
 from detbench.errors import WeightsError
 from detbench.recipe import embedded, load
 from detbench.training import lookup
@@ -57,7 +58,7 @@ def plain(found: list[Weights]) -> list[dict[str, Any]]:
 def hub() -> Path:
     """Torch hub's folder of downloaded weights (``torch.hub.get_dir``)."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch").expanduser()
+    home = inputs.expanded(os.environ.get("TORCH_HOME") or Path(cache) / "torch")
     return home / "hub" / "checkpoints"
 
 

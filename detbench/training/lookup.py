@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detbench import children
+from detbench import children, inputs
 from detbench.errors import WeightsError
 from detbench.recipe import embedded, source
 from detbench.recipe.digest import digest
@@ -84,7 +84,7 @@ def is_file(name: str) -> bool:
     """Whether a weights setting means a file; a missing one is still meant as one."""
     if name.startswith(OPEN_MMLAB) or embedded.is_name(name):
         return False
-    return Path(name).expanduser().is_file() or "/" in name or name.endswith(SUFFIXES)
+    return inputs.expanded(name).is_file() or "/" in name or name.endswith(SUFFIXES)
 
 
 def needs_lookup(one: Start) -> bool:
@@ -113,7 +113,7 @@ def problem(one: Start, found: Answer | None = None) -> str:
     if "://" in one.name and not one.name.startswith(OPEN_MMLAB):
         return f"{one.text}: no address is fetched: give the path of a file"
     if one.name and is_file(one.name):
-        there = Path(one.name).expanduser().is_file()
+        there = inputs.expanded(one.name).is_file()
         return (
             ""
             if there
@@ -211,7 +211,7 @@ def misfits(cells: Sequence[Cell], root: Path) -> list[str]:
     wanted = {
         key: cell.model_dump(mode="json")
         for key, cell in zip(keys, cells, strict=True)
-        if key[0] and is_file(key[0]) and Path(key[0]).expanduser().is_file()
+        if key[0] and is_file(key[0]) and inputs.expanded(key[0]).is_file()
     }
     if not wanted:
         return [""] * len(cells)

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from detbench import inputs
 from detbench.backbones.names import DROPPED, as_torchvision
 from detbench.backbones.pretrained import Cover, cover
 from detbench.detectors import detectron2_importer, importer, torchvision_importer
@@ -58,7 +59,7 @@ def initialise(
     if said := lookup.problem(start, found):
         raise WeightsError(said)
     if named is None:
-        load_file(detector, Path(start.name).expanduser(), allow_partial)
+        load_file(detector, inputs.expanded(start.name), allow_partial)
     else:
         file = named.path.name if named.path else ""
         content = files.of_state(fetch(start.name, named), file)

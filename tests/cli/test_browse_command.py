@@ -111,3 +111,18 @@ def test_what_the_user_can_mend(call: Call) -> None:
         call("--profile", "smoke", "--start", "2000")
     with pytest.raises(RecipeError, match="--profile paper has no data set of its own"):
         call("--profile", "paper")
+
+
+def test_images_as_epochs_train_on_them(call: Call, tmp_path: Path) -> None:
+    words = ("--profile", "smoke", "--count", "2", "--per-page", "4", "--augmented", "3")
+    plain = call(*words)
+    assert plain == [
+        "browse/shapes-train-augmented-001.png",
+        "browse/shapes-train-augmented-002.png",
+    ]
+    pages = [Path(path).read_bytes() for path in plain]
+    change = 'training.input.augment=[{ name = "RandomInvert", arguments = { p = 1.0 } }]'
+    assert call(*words, "--set", change) == plain
+    assert [Path(path).read_bytes() for path in plain] != pages
+    with pytest.raises(RecipeError, match=r"nothing is trained: data and training\.input apply"):
+        call(*words, "--set", "training.batch=3")

@@ -27,6 +27,18 @@ SMALL = (
 )
 
 
+AUGMENT = (
+    'training.input.augment=[{ name = "RandomIoUCrop" }, { name = "ColorJitter", arguments = '
+    '{ brightness = 0.4 }, probability = 0.5 }, { name = "RandomAffine", arguments = '
+    '{ degrees = 20 }, at = "scaled" }]'
+)
+NO_OBJECT = (
+    'training.input.augment=[{ name = "RandomAffine", arguments = { degrees = 0, translate = '
+    "[1.0, 1.0] }, probability = 0.8 }]"
+)
+"""Many an image loses all of its objects."""
+
+
 class Stop(BaseException):
     pass
 
@@ -62,6 +74,8 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
         ("paa-r50", ()),
         ("gflv2-r50", ()),
         ("ota-r50", ()),
+        ("fcos-r50", (AUGMENT,)),
+        ("faster-rcnn-r50", (NO_OBJECT,)),
     ],
 )
 def test_resume_is_exact(
