@@ -13,6 +13,7 @@ from typing import Any
 
 from detbench.results.files import write_atomic, writing
 
+FILE = "curve.jsonl"
 LOOK = "validation"
 """The key of a line's scores."""
 

@@ -13,7 +13,7 @@ from torch import nn
 from detbench.errors import WeightsError
 from detbench.recipe.experiment import Training
 from detbench.stages import classes
-from detbench.training import checkpoint, extension, seeding, weights
+from detbench.training import checkpoint, curve, extension, seeding, weights
 from detbench.training.accumulation import Accumulated
 from detbench.training.average import Average
 from detbench.training.distributed import Losses, Team
@@ -21,7 +21,7 @@ from detbench.training.extension import Extended
 from detbench.training.validation import Validations
 
 CHECKPOINT = "checkpoint.pt"
-CURVE = "curve.jsonl"
+CURVE = curve.FILE
 
 
 @dataclass(frozen=True)
