@@ -239,6 +239,39 @@ def test_looking_changes_no_detectors_training(tmp_path: Path, detector: str) ->
     assert equal(found[0].state_dict(), found[1].state_dict())
 
 
+def test_in_parts_averaged_looked_at_and_extended(tmp_path: Path) -> None:
+    """Gradient accumulation, EMA, looks and a longer training together, stopped in a look."""
+    steady = 'training.schedule={kind = "steps", drops = [], warmup_iterations = 2}'
+    more = ("training.accumulate=2", 'training.average={kind = "ema", decay = 0.5}', steady)
+    looks = f"training.validation={EACH_TWO % 'best'}"
+    short, long = (
+        cell("fcos-r50", *more, looks, f"training.iterations={length}") for length in (4, 8)
+    )
+    left = [2]
+
+    def stop(at: Progress) -> None:
+        if left and at.phase == "validate":
+            left.pop()
+            raise Stop
+
+    def grown(one: Any, report: Any) -> nn.Module:
+        host = Host(tmp_path, CPU, report)
+        return loop.train(one, tmp_path / "grown", host, None, scorer(one, host), extend=True)
+
+    with pytest.raises(Stop):
+        grown(short, stop)
+    assert checkpoint.load(tmp_path / "grown" / loop.CHECKPOINT)["validations"]["looked"] == 0
+    grown(short, lambda _: None)
+    longer, whole = grown(long, lambda _: None), run(long, tmp_path / "whole")
+    assert equal(longer.state_dict(), whole.state_dict())
+    curves = [(tmp_path / name / loop.CURVE).read_text() for name in ("grown", "whole")]
+    assert curves[0] == curves[1]
+    ends = [checkpoint.load(tmp_path / name / loop.CHECKPOINT) for name in ("grown", "whole")]
+    assert all(end["extended"] == [] for end in ends)
+    assert ends[0]["identity"] == ends[1]["identity"]
+    assert equal(ends[0]["detector"], ends[1]["detector"])
+
+
 def test_a_stored_cell_says_how_its_weights_were_chosen(tmp_path: Path) -> None:
     rows = {}
     for keep in ("best", "last"):
