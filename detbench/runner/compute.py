@@ -70,9 +70,8 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
         "started": started,
         "ended": now(),
         "trained": trained,
-        "first": first_iteration.read(work / first_iteration.FILE),
         "processes": team.world,
-        **_chosen(cell, work / loop.CURVE),
+        **_of_training(cell, work),
     }
     how = protocol(cell, scored.images)
     return metric_rows(job.digest, cell, scored.metrics, how, origin), scored.detections
@@ -90,14 +89,16 @@ def _has_weights(saved: Path) -> bool:
     return content is not None
 
 
-def _chosen(cell: Cell, path: Path) -> dict[str, Any]:
-    """What provenance says of weights that were chosen by their scores."""
-    metric = cell.training.chosen_by
+def _of_training(cell: Cell, work: Path) -> dict[str, Any]:
+    """What provenance says of its first iteration, and of weights chosen by their scores."""
+    first = {"first": first_iteration.read(work / first_iteration.FILE)}
+    path, metric = work / loop.CURVE, cell.training.chosen_by
     best = curve.best(path, metric) if metric else None
     if best is None:
-        return {}
+        return first
     of = sum(1 for _ in curve.looks(path))
-    return {"chosen": {"iteration": best["iteration"], metric: best[curve.LOOK][metric], "of": of}}
+    chosen = {"iteration": best["iteration"], metric: best[curve.LOOK][metric], "of": of}
+    return {**first, "chosen": chosen}
 
 
 def _trained_before(job: TrainJob, saved: Path, device: torch.device) -> nn.Module:
