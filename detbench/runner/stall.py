@@ -40,7 +40,7 @@ class Watch:
     over: str = ""
 
     def heard(self, event: dict[str, Any]) -> None:
-        """It reported something. A validation goes on, but how far a cell is, is how far it trained."""
+        """It reported something. A validation is progress, but says not how far it is."""
         validates = event.get("phase") == "validate"
         if validates or _place(event) != _place(self.event):
             self.restart()
