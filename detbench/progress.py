@@ -11,10 +11,10 @@ class Progress:
     """One report.
 
     Attributes:
-        phase: ``train`` or ``eval``.
-        iteration: finished so far (images in ``eval``).
+        phase: ``train`` or ``eval``; ``validate`` is an evaluation during the training.
+        iteration: finished so far (images in ``eval`` and ``validate``).
         iterations: in all.
-        loss: total training loss of the last finished iteration; none in ``eval``.
+        loss: total training loss of the last finished iteration; none of an evaluation.
         seconds: since this process started the phase; a resumed run starts from 0 again, at
             ``start``.
         start: iteration at which this process took over, so that an estimate of the time left is

@@ -308,6 +308,12 @@ def _compared(
         signature=signed,
         look=look,
         conditions=conditions.differing([*pair[0].stored, *pair[1].stored]),
+        caveats=[
+            f"{one.name}: {said}"
+            for one in pair
+            if one.cell is not None
+            for said in conditions.caveats([one.cell])
+        ],
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from detbench.cli import common
+from detbench.cli import common, curve
 from detbench.cli.common import argument, option, switch
 from detbench.cli.groups import epilog, group
 from detbench.cli.progress_lines import progress_lines
@@ -26,6 +26,7 @@ EXAMPLES = (
     "detbench results verify --rescore",
     "detbench results merge /mnt/other/results",
     "detbench results prune --yes",
+    curve.EXAMPLES[0],
 )
 LIST_EXAMPLES = (
     "detbench results list",
@@ -49,7 +50,7 @@ PRUNE_EXAMPLES = (
     "detbench results prune --detections --weights --yes",
 )
 
-app = group("List, verify, merge and prune stored measurements.", EXAMPLES)
+app = group("List, verify, merge, prune and export stored measurements.", EXAMPLES)
 
 
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
@@ -200,6 +201,9 @@ def prune(
     common.emit(
         _prune_sheet(items, root, yes), format, [vars(one) | {"done": yes} for one in items]
     )
+
+
+app.command("curve", epilog=epilog(curve.EXAMPLES))(curve.command)
 
 
 def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:

@@ -16,6 +16,8 @@ EXAMPLES = (
     "detbench train atss-r50 --profile paper --data-root /data --weights default --device cuda",
     "detbench train gfl-r50 --dataset coco:train.json:images:val.json:images --out my-run",
     "detbench train my-detector.toml --seed 1 --set training.precision=bf16",
+    "detbench train fcos-r50 --profile smoke --set 'training.validation={every=100, "
+    'unit="iterations"}\'',
     "torchrun --nproc-per-node 2 -m detbench train fcos-r50 --profile paper --data-root /data",
 )
 
@@ -43,9 +45,13 @@ def command(
     """Train DETECTOR, evaluate it and print its AP.
 
     An interrupted run goes on where it stopped, with the same command: Ctrl-C saves first. The
-    folder then has weights.pt, curve.jsonl (the losses of each iteration), first.json (what the
-    first one says), checkpoint.pt and detections.json.gz (COCO results). Nothing is stored in the
-    results folder: that is for `run`.
+    folder then has weights.pt, curve.jsonl (the losses of each iteration, and the scores of each
+    validation), first.json (what the first one says), checkpoint.pt and detections.json.gz (COCO
+    results). Nothing is stored in the results folder: that is for `run`.
+
+    With more iterations or epochs, or another schedule, it goes on from what the folder has, and
+    says whether what comes of it is what such a training gives from the start: it is, bit for bit,
+    where every learning rate so far is the same.
 
     Started by torchrun, the processes share each batch, one GPU each: the same losses, sooner.
     """
@@ -62,10 +68,10 @@ def command(
         common.say(f"warning: {warning}")
 
     from detbench.evaluation import results
-    from detbench.evaluation.run import score
+    from detbench.evaluation.run import score, scorer
     from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
-    from detbench.training import distributed, loop, memory, stop
+    from detbench.training import checkpoint, distributed, extension, loop, memory, stop
     from detbench.training.host import Host
     from detbench.training.weights import save
 
@@ -77,9 +83,10 @@ def command(
         memory.advised(),
     ):
         host = Host(root, where, single.both(show, check), team)
-        trained = loop.train(cell, folder, host, allow_partial)
+        trained = loop.train(cell, folder, host, allow_partial, scorer(cell, host), extend=True)
         if team.first:
-            save(folder / "weights.pt", trained)
+            extended = extension.of(checkpoint.load(folder / loop.CHECKPOINT))
+            save(folder / "weights.pt", trained, extended)
         found = score(trained, cell, host)
     if not team.first:
         return
@@ -87,4 +94,6 @@ def command(
     common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
     said = single.protocol(cell.data.label(), found.images, cell.evaluation, "detbench")
     said += f" Not a test: {warning}." if warning else ""
+    said += f" {cell.training.caveat}." if cell.training.caveat else ""
+    said += f" This training was {extension.said(extended)}." if extended else ""
     common.emit(sheet(name, found.metrics, said, note=sentence(cell.data)), format)

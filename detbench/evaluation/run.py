@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,18 @@ from torch import nn
 from detbench import data
 from detbench.assembly import build_detector
 from detbench.data.loading import EvalLoader
+from detbench.errors import RecipeError
 from detbench.evaluation import scoring
 from detbench.evaluation.coco import Evaluator
 from detbench.evaluation.detections import GroundTruth, image_ids
 from detbench.evaluation.predict import predict
 from detbench.evaluation.views import ViewLoader
 from detbench.recipe.experiment import Cell
+from detbench.recipe.metrics import listed
 from detbench.training import seeding
 from detbench.training.compiling import compiled
 from detbench.training.host import Host
+from detbench.training.validation import Scorer
 from detbench.training.weights import load_file
 
 
@@ -71,6 +74,27 @@ def score(detector: nn.Module, cell: Cell, host: Host, evaluator: Evaluator = "d
     masked = cell.data.truth(host.data_root, masks=True) if cell.masks else None
     metrics = scoring.score(cell.data, masked or truth, found, settings, evaluator)
     return Scored(metrics, found, loader.images)
+
+
+def scorer(cell: Cell, host: Host) -> Scorer | None:
+    """What ``training.validation`` of ``cell`` is scored by, as ``score`` does it; none without.
+
+    Raises:
+        RecipeError: its metric is not defined on these images.
+        DataError: the data set is missing or damaged.
+    """
+    looks = cell.training.validation
+    if looks is None:
+        return None
+    truth = cell.data.truth(host.data_root, masks=cell.masks)
+    known = scoring.score(cell.data, truth, [], cell.evaluation)
+    if known.get(looks.metric) is None:
+        defined = listed(name for name, value in known.items() if value is not None)
+        raise RecipeError(
+            f"training.validation.metric: {looks.metric} is not defined for this detector on these "
+            f"images: take one of {defined}"
+        )
+    return lambda detector, report: score(detector, cell, replace(host, report=report)).metrics
 
 
 def _in_order(parts: list[list[dict[str, Any]]] | None, truth: GroundTruth) -> list[dict[str, Any]]:

@@ -81,6 +81,11 @@ class Spec(BaseModel):
         """The fields of this very table that are no part of its identity."""
         return self.undigested
 
+    @property
+    def trains_by_scores(self) -> bool:
+        """Whether what is trained depends on its evaluation too."""
+        return False
+
 
 class Option(Spec):
     """A choice of what a stage, or a network, is made of.

@@ -42,9 +42,11 @@ def digest(spec: Spec) -> str:
 
 def training(spec: Spec) -> str:
     """The digest of what a cell trains, whatever is then evaluated: its ``evaluated`` fields do
-    not count. Cells that share it share their weights, as a network that is read out four ways.
+    not count, unless its weights are chosen by them. Cells that share it share their weights, as a
+    network that is read out four ways.
     """
-    return _hash("training:" + _json(_plain(spec, _View("training"))))
+    view = _View(spec.measures if spec.trains_by_scores else "training")
+    return _hash("training:" + _json(_plain(spec, view)))
 
 
 def canonical(spec: Spec) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from detbench.data.kinds import Data
 from detbench.recipe.augment import Augment, order_problem
 from detbench.recipe.base import Spec
 from detbench.recipe.detector import Detector
+from detbench.recipe.metrics import listed, of
 from detbench.recipe.model import Fraction, ImageSide, Positive
 
 Batch = Annotated[int, Field(gt=0, le=2**16)]
@@ -153,6 +154,32 @@ class Ema(Spec):
     decay: Annotated[float, Field(gt=0, lt=1)]
 
 
+class Validation(Spec):
+    """Evaluate on the val split while training, at equal distances and at the end.
+
+    Attributes:
+        every: how many of ``unit`` lie between two evaluations.
+        unit: ``epochs`` or ``iterations``.
+        metric: what is best by; any number that the data set is scored by, the higher the better.
+        keep: whose weights are the training's: the ``best``, the first of equals, or the ``last``,
+            as without. The best are chosen on the images that they are scored on, which makes
+            their scores too good.
+    """
+
+    every: Positive = 1
+    unit: Literal["epochs", "iterations"] = "epochs"
+    metric: str = "AP"
+    keep: Literal["best", "last"] = "best"
+
+    @field_validator("metric")
+    @classmethod
+    def _of_detections(cls, value: str) -> str:
+        known = of("score", "mask score", "own score")
+        if value not in known:
+            raise ValueError(f"{value!r} is no score of detections: take one of {listed(known)}")
+        return value
+
+
 class Training(Spec):
     """One run of training.
 
@@ -163,6 +190,7 @@ class Training(Spec):
             for a batch that does not fit into memory; the losses are those of the whole batch.
         clip: largest gradient norm; none is no clipping.
         average: of the weights, to be evaluated and kept; none takes those of the last iteration.
+        validation: scores during the training, and which weights are kept; none is no look at val.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast (fp16 with loss scaling).
         channels_last: memory format of the network.
         compile: backbone, neck and towers by ``torch.compile``.
@@ -175,7 +203,7 @@ class Training(Spec):
     """
 
     undigested: ClassVar[frozenset[str]] = frozenset({"reference_batch", "checkpoint_every"})
-    added: ClassVar[frozenset[str]] = frozenset({"accumulate", "compile"})
+    added: ClassVar[frozenset[str]] = frozenset({"accumulate", "compile", "validation"})
 
     epochs: Annotated[float, Field(gt=0, le=1e6)] | None = None
     iterations: Positive | None = None
@@ -188,6 +216,7 @@ class Training(Spec):
     )
     clip: Annotated[float, Field(gt=0)] | None = None
     average: Ema | None = None
+    validation: Validation | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     compile: bool = False
@@ -198,7 +227,25 @@ class Training(Spec):
 
     @property
     def left_out(self) -> frozenset[str]:
-        return self.undigested | ({"weights"} if self.weights_content else set())
+        content = {"weights"} if self.weights_content else set()
+        looked = set() if self.chosen_by else {"validation"}  # the outcome is as without
+        return self.undigested | content | looked
+
+    @property
+    def chosen_by(self) -> str:
+        """The metric that its weights are chosen by; empty where they are not."""
+        looks = self.validation
+        return looks.metric if looks is not None and looks.keep == "best" else ""
+
+    @property
+    def caveat(self) -> str | None:
+        """What is to be known of its scores, in words; none if nothing."""
+        if not self.chosen_by:
+            return None
+        return (
+            f"Weights were chosen during the training by their {self.chosen_by} on the very images "
+            "that are scored (training.validation), which makes scores too good"
+        )
 
     @model_validator(mode="after")
     def _content_of_a_file(self) -> Self:
@@ -275,6 +322,15 @@ class Cell(Spec):
     training: Training
     evaluation: Evaluation
     seed: Seed = 0
+
+    @property
+    def trains_by_scores(self) -> bool:
+        return bool(self.training.chosen_by)
+
+    def but_length(self) -> Self:
+        """The same for trainings that differ in their length and in their schedule alone."""
+        alike = {"epochs": None, "iterations": 1, "schedule": OneCycle(kind="one-cycle")}
+        return self.model_copy(update={"training": self.training.model_copy(update=alike)})
 
     @property
     def masks(self) -> bool:

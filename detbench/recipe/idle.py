@@ -141,10 +141,15 @@ def _training(settings: Training, detector: Detector) -> Findings:
                 yield ("optimizer", name), "training.optimizer.weight_decay is 0"
         elif not _trains_norms(detector):
             yield ("optimizer", "decay_norms"), "no norm of this detector trains"
+    length = float(settings.epochs or settings.iterations or 0)
     if isinstance(schedule, Steps):
-        yield from _steps(schedule, float(settings.epochs or settings.iterations or 0))
+        yield from _steps(schedule, length)
     if isinstance(schedule, Steps | Cosine) and not schedule.warmup_iterations:
         yield ("schedule", "warmup_ratio"), "training.schedule.warmup_iterations is 0"
+    unit = "epochs" if settings.iterations is None else "iterations"
+    looks = settings.validation
+    if looks is not None and looks.unit == unit and looks.every >= length:
+        yield ("validation",), f"the training ends at {length:g} {unit}, before a first look"
 
 
 def _steps(schedule: Steps, length: float) -> Findings:

@@ -253,6 +253,7 @@ def _notes(results: TableResults) -> list[str]:
     if results.signature:
         notes.append(f"Signature: {signature.line(results.signature)}")
     notes += conditions.notes(results.conditions)
+    notes += conditions.caveats(results.cells)
     seen = {cell.data.seen_in_training for cell in results.cells} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
     told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)

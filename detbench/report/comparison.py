@@ -36,6 +36,7 @@ class Comparison:
         signature: what the numbers depend on.
         look: by which rule seeds were chosen; none is not known.
         conditions: in what they differ beside their recipes, see ``report.conditions``.
+        caveats: what is to be known of how the weights of either were chosen, in sentences.
     """
 
     a: str
@@ -51,6 +52,7 @@ class Comparison:
     signature: Mapping[str, str] = field(default_factory=dict)
     look: Look | None = None
     conditions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    caveats: Sequence[str] = ()
 
     @property
     def main(self) -> dict[str, Difference]:
@@ -168,6 +170,7 @@ def notes(compared: Comparison) -> list[str]:
         f"{intervals.covers(first)}"
     )
     found += conditions.notes(compared.conditions)
+    found += compared.caveats
     if compared.signature:
         found.append(f"Signature: {signature.line(compared.signature)}")
     return found
@@ -359,6 +362,7 @@ def payload(compared: Comparison) -> dict[str, Any]:
         "equivalent": compared.equivalent,
         "signature": dict(compared.signature),
         "conditions": {name: dict(counts) for name, counts in compared.conditions.items()},
+        "caveats": list(compared.caveats),
         "margin": _margin(compared.margin, compared.breaches),
         "notes": notes(compared),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from detbench.recipe.experiment import Cell
 from detbench.results.store import Stored
 
 PARTS = ("device", "threads", "processes", "detbench", "torch", "torchvision", "cuda", "cudnn")
@@ -34,3 +35,9 @@ def notes(found: Mapping[str, Mapping[str, int]]) -> list[str]:
         for part, counts in found.items()
     )
     return [f"Cells (so many in brackets) were measured under different conditions: {said}."]
+
+
+def caveats(cells: Iterable[Cell]) -> list[str]:
+    """What is to be known of how weights were chosen, in sentences."""
+    found = {cell.training.caveat for cell in cells} - {None}
+    return [f"{said}." for said in sorted(map(str, found))]

@@ -102,4 +102,7 @@ def _thresholds(found: Any) -> str:
 
 
 def _checkpoint(cell: Cell) -> str:
-    return "averaged" if cell.training.average else "last"
+    averaged = "averaged" if cell.training.average else ""
+    metric = cell.training.chosen_by
+    chosen = f"best-{metric}-on-val" if metric else ""
+    return "-".join(filter(None, (averaged, chosen))) or "last"

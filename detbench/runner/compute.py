@@ -11,7 +11,8 @@ from torch.utils import deterministic
 
 from detbench import __version__, data
 from detbench.assembly import build_detector
-from detbench.evaluation.run import score
+from detbench.errors import WeightsError
+from detbench.evaluation.run import score, scorer
 from detbench.evaluation.scoring import rules
 from detbench.measure import flops
 from detbench.measure.figures import Counted, measure
@@ -22,7 +23,7 @@ from detbench.results.schema import Measurement
 from detbench.runner import ddp, provenance
 from detbench.runner.job import CostItem, TrainJob
 from detbench.runner.process import Measured, Report, now
-from detbench.training import checkpoint, first_iteration, loop, weights
+from detbench.training import checkpoint, curve, extension, first_iteration, loop, weights
 from detbench.training.host import Host
 from detbench.training.precision import memory_format
 from detbench.training.seeding import choose_determinism, seed_everything
@@ -52,9 +53,10 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
     with ddp.joined(job) as (team, device):
         repeatable(device, job.threads)
         host = Host(root, device, tell, team)
-        trained = not team.from_first(lambda: checkpoint.sound(saved) is not None)
+        trained = not team.from_first(lambda: _has_weights(saved))
         if trained:
-            detector = loop.train(cell, work, host, allow_partial=None)
+            looks = scorer(cell, host)
+            detector = loop.train(cell, work, host, allow_partial=None, scorer=looks)
             if team.first:
                 weights.save(saved, detector)
         else:
@@ -68,11 +70,35 @@ def train_eval(job: TrainJob, work: Path, report: Report) -> Measured:
         "started": started,
         "ended": now(),
         "trained": trained,
-        "first": first_iteration.read(work / first_iteration.FILE),
         "processes": team.world,
+        **_of_training(cell, work),
     }
     how = protocol(cell, scored.images)
     return metric_rows(job.digest, cell, scored.metrics, how, origin), scored.detections
+
+
+def _has_weights(saved: Path) -> bool:
+    """Whether a training is done.
+
+    Raises:
+        WeightsError: the weights are another training's.
+    """
+    content = checkpoint.sound(saved)
+    if content is not None and (extended := extension.of(content)):
+        raise WeightsError(f"{saved}: {extension.said(extended)}: delete it")
+    return content is not None
+
+
+def _of_training(cell: Cell, work: Path) -> dict[str, Any]:
+    """What provenance says of its first iteration, and of weights chosen by their scores."""
+    first = {"first": first_iteration.read(work / first_iteration.FILE)}
+    path, metric = work / loop.CURVE, cell.training.chosen_by
+    best = curve.best(path, metric) if metric else None
+    if best is None:
+        return first
+    of = sum(1 for _ in curve.looks(path))
+    chosen = {"iteration": best["iteration"], metric: best[curve.LOOK][metric], "of": of}
+    return {**first, "chosen": chosen}
 
 
 def _trained_before(job: TrainJob, saved: Path, device: torch.device) -> nn.Module:
@@ -121,7 +147,14 @@ def protocol(cell: Cell, images: int) -> dict[str, Any]:
         "inference": cell.detector.inference.model_dump(mode="json"),
         "evaluation": cell.evaluation.model_dump(mode="json"),
         "evaluator": f"detbench {__version__}, equal to pycocotools",
+        **_choice(cell),
     }
+
+
+def _choice(cell: Cell) -> dict[str, str]:
+    """Which weights are scored, where they are not those at the end of their training."""
+    metric = cell.training.chosen_by
+    return {"weights": f"of the best {metric} on the evaluated images"} if metric else {}
 
 
 def cost(item: CostItem) -> Measured:

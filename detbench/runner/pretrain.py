@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from detbench.evaluation.run import score
+from detbench.evaluation.run import score, scorer
 from detbench.recipe import embedded
 from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
@@ -39,7 +39,8 @@ def make(wanted: Wanted, profile: Profile, output: Path, host: Host) -> Path:
     work = output / f"work-{wanted.id}-{wanted.digest[:8]}"
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
-    detector = loop.train(wanted.cell, work, host, allow_partial=None)
+    looks = scorer(wanted.cell, host)
+    detector = loop.train(wanted.cell, work, host, allow_partial=None, scorer=looks)
     found = score(detector, wanted.cell, host)
     path = output / f"{wanted.id}{embedded.SUFFIX}"
     backbone = detector.get_submodule("backbone")

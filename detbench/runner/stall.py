@@ -40,10 +40,12 @@ class Watch:
     over: str = ""
 
     def heard(self, event: dict[str, Any]) -> None:
-        """It reported something."""
-        if _place(event) != _place(self.event):
+        """It reported something. A validation is progress, but says not how far it is."""
+        validates = event.get("phase") == "validate"
+        if validates or _place(event) != _place(self.event):
             self.restart()
-        self.event = event
+        if not validates:
+            self.event = event
 
     def restart(self) -> None:
         """Count from now."""

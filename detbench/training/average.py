@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -51,6 +54,16 @@ class Average:
         """
         _copy(average, self._average)
         _copy(current, self._current())
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Have the detector the averaged weights within, and its own again afterwards."""
+        own = {name: tensor.clone() for name, tensor in self.current().items()}
+        try:
+            self.put()
+            yield
+        finally:
+            _copy(own, self._current())
 
     def put(self) -> None:
         """Give the detector the averaged weights; its training is over."""

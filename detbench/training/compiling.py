@@ -32,22 +32,26 @@ def parts(detector: nn.Module) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def compiled(detector: nn.Module, wanted: bool, device: torch.device) -> Iterator[None]:
-    """Run what is inside with the detector compiled, if that is asked for.
+    """Run what is inside with the detector compiled, if that is asked for, else as it is written;
+    afterwards it is again as it was.
 
     Raises:
         DeviceError: there is no compiler for the device.
     """
-    chosen = parts(detector) if wanted else []
-    if chosen:
+    chosen = parts(detector)
+    if chosen and wanted:
         check(device)
+    # What ``Module.compile`` sets, and nothing takes back.
+    before = [module._compiled_call_impl for module in chosen]
     for module in chosen:
-        module.compile()
+        module._compiled_call_impl = None
+        if wanted:
+            module.compile()
     try:
         yield
     finally:
-        for module in chosen:
-            # What ``Module.compile`` sets, and nothing takes back.
-            module._compiled_call_impl = None
+        for module, was in zip(chosen, before, strict=True):
+            module._compiled_call_impl = was
 
 
 def check(device: torch.device) -> None:

@@ -21,12 +21,11 @@ from torch import Tensor, nn
 
 from detbench.data import settle
 from detbench.data.loading import TrainLoader, worker_deaths
-from detbench.errors import DataError, WeightsError
+from detbench.errors import DataError
 from detbench.progress import Progress, Report
 from detbench.recipe import digest
 from detbench.recipe.experiment import Cell, Training
 from detbench.sharding import on_shard
-from detbench.stages import classes
 from detbench.structures import Batch
 from detbench.training import (
     checkpoint,
@@ -35,27 +34,27 @@ from detbench.training import (
     optimiser,
     schedule,
     seeding,
+    state,
     stop,
     weights,
 )
 from detbench.training.accumulation import Accumulated
 from detbench.training.average import Average
 from detbench.training.curve import Curve
-from detbench.training.distributed import Losses, Team
 from detbench.training.first_iteration import FILE, FirstIteration, check_reached
 from detbench.training.host import Host
 from detbench.training.meter import Meter
 from detbench.training.precision import autocast, loss_scaler, memory_format
+from detbench.training.state import CHECKPOINT, CURVE, Own, Reached, Run
+from detbench.training.validation import Heard, Scorer, Validations
 
 if TYPE_CHECKING:
     from detbench.data import Dataset
 
-CHECKPOINT = "checkpoint.pt"
-CURVE = "curve.jsonl"
 READ_EVERY_S = 1.0
 """Seconds between two looks at the losses, which wait for the device."""
 
-__all__ = ["Progress", "fit", "train"]
+__all__ = ["CHECKPOINT", "CURVE", "Own", "Progress", "Run", "fit", "train"]
 
 
 class Loader(Protocol):
@@ -67,18 +66,28 @@ class Loader(Protocol):
     def batches(self, start: int) -> Iterator[Batch]: ...
 
 
-def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False) -> nn.Module:
+def train(
+    cell: Cell,
+    work: Path,
+    host: Host,
+    allow_partial: bool | None = False,
+    scorer: Scorer | None = None,
+    extend: bool = False,
+) -> nn.Module:
     """Train the detector of ``cell``, or finish training it.
 
     Args:
-        work: folder of the checkpoint and the loss curve, which the first process alone needs; if
-            it has a checkpoint of this cell, the run goes on from there.
+        work: folder of the checkpoint and the curve, which the first process alone needs; if it has
+            a checkpoint of this cell, the run goes on from there.
         host: where it is trained.
         allow_partial: of the initial weights, see ``weights.initialise``.
+        scorer: of ``training.validation``, which needs one.
+        extend: whether it may go on from a checkpoint of another length or schedule, see
+            ``training.extension``; what comes of it may not be what the cell's own training gives.
 
     Returns:
-        The trained detector, on ``host.device``, in every process; its weights are the averaged
-        ones where ``training.average`` asks for them.
+        The trained detector, on ``host.device``, in every process; its weights are the best or the
+        averaged ones where ``training.validation`` or ``training.average`` ask for them.
 
     Raises:
         CellFailed: the loss became NaN or infinite.
@@ -104,8 +113,9 @@ def train(cell: Cell, work: Path, host: Host, allow_partial: bool | None = False
         weights.initialise(detector, training.weights, default, allow_partial)
         weights.warn_of_pixels(detector, training.weights, cell.detector.pixels)
 
-    own = Own(work, digest.training(cell), cell.seed)
-    fit(detector, loader, training, own, host, initialise)
+    kin = digest.training(cell.but_length()) if extend else ""
+    own = Own(work, digest.training(cell), cell.seed, kin)
+    fit(detector, loader, training, own, host, Hooks(initialise, scorer))
     return detector
 
 
@@ -125,43 +135,16 @@ def _check_val(train: Dataset, val: Dataset) -> None:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one iteration reads and changes.
+class Hooks:
+    """What a training asks its cell for.
 
     Attributes:
-        losses: the detector's.
-        accumulated: the same, in parts; None where batches are not split.
-        drawing: the generator that several processes share; None in a single one.
-        average: of its weights; None where the last ones are evaluated.
-        per_epoch: iterations of an epoch.
+        initialise: loads the detector's initial weights; called where there is no checkpoint.
+        scorer: of its validations; None where it is not looked at.
     """
 
-    detector: nn.Module
-    losses: Losses
-    accumulated: Accumulated | None
-    optimiser: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    training: Training
-    device: torch.device
-    team: Team
-    drawing: torch.Generator | None
-    average: Average | None
-    per_epoch: int
-
-
-@dataclass(frozen=True)
-class Own:
-    """Identity of a training.
-
-    Attributes:
-        work: folder of its files.
-        identity: what must be equal for a checkpoint in ``work`` to be its own.
-        seed: of whatever it draws.
-    """
-
-    work: Path
-    identity: str
-    seed: int
+    initialise: Callable[[], None] = lambda: None
+    scorer: Scorer | None = None
 
 
 def fit(
@@ -170,53 +153,57 @@ def fit(
     training: Training,
     own: Own,
     host: Host,
-    initialise: Callable[[], None] = lambda: None,
+    hooks: Hooks = Hooks(),
 ) -> None:
-    """Train ``detector`` in place; see ``train``.
-
-    Args:
-        initialise: loads the detector's initial weights; called where there is no checkpoint.
-    """
+    """Train ``detector`` in place; see ``train``."""
     path, team = own.work / CHECKPOINT, host.team
     saved_before = team.from_first(lambda: checkpoint.recover(path))
     if saved_before is None:
-        initialise()
-    run = _prepare(detector, training, host, own.seed, loader.iterations_per_epoch)
-    start = _resume(run, saved_before, own)
+        hooks.initialise()
+    run = _prepare(detector, training, host, own.seed, loader.iterations_per_epoch, hooks.scorer)
+    reached = state.resume(run, saved_before, own)
     del saved_before  # as large as network and optimiser, which have it now
-    total = schedule.iterations(training, loader.iterations_per_epoch)
-    meter = Meter(Curve(own.work / CURVE, start, kept=team.first), total, host.device)
-    watch = _Watch(run, meter, host.report, own, start, total)
+    start, total = reached.done, schedule.iterations(training, loader.iterations_per_epoch)
+    counts = {} if run.validations is None else {"counts": run.validations.counts}
+    curve = Curve(own.work / CURVE, start, kept=team.first, **counts)
+    meter = Meter(curve, total, host.device)
+    watch = _Watch(run, meter, host.report, own, reached, total)
     detector.train()
     with (
         compiling.compiled(detector, training.compile, host.device),
         worker_deaths(),
         contextlib.closing(_endless(loader.batches(start))) as batches,
     ):
+        watch.look(start)  # which a stopped run may not have finished
         for done in range(start + 1, total + 1):
             rate = schedule.rate(training, done - 1, loader.iterations_per_epoch)
             _guarded_step(run, next(batches), rate, done, meter)
             if run.average is not None:
                 run.average.update(done)
+            watch.look(done)
             watch.after(done)
-    if start < total:
+    if start < total or watch.looked:
         watch.save(total)
-    if run.average is not None:
-        run.average.put()
+    run.put()
 
 
 class _Watch:
-    """Looks at a run from time to time: reports, and saves.
+    """Looks at a run from time to time: reports, validates, and saves.
 
     Args:
-        start, total: iterations done before, and of the whole run.
+        reached: what was done before.
+        total: iterations of the whole run.
+
+    Attributes:
+        looked: whether it validated.
     """
 
     def __init__(
-        self, run: Run, meter: Meter, report: Report, own: Own, start: int, total: int
+        self, run: Run, meter: Meter, report: Report, own: Own, reached: Reached, total: int
     ) -> None:
         self._run, self._meter, self._report, self._own = run, meter, report, own
-        self._start, self._total = start, total
+        self._start, self._extended, self._total = reached.done, reached.extended, total
+        self.looked = False
         self._began = self._saved = self._looked = time.monotonic()
 
     def after(self, done: int) -> None:
@@ -238,8 +225,27 @@ class _Watch:
         """Write a checkpoint, by the first process."""
         self._meter.read(sync=True)
         if self._run.team.first:
-            _save(self._run, self._own, iteration, keep=iteration < self._total)
+            at = Reached(iteration, self._extended)
+            state.save(self._run, self._own, at, keep=iteration < self._total)
         self._run.team.wait()
+
+    def look(self, done: int) -> None:
+        """Validate if it is time for it. If a report stops the run meanwhile, save it first."""
+        looks, team = self._run.validations, self._run.team
+        if looks is None or not looks.due(done):
+            return
+        self._meter.read()
+        heard = Heard(self._report, team)
+        try:
+            looks.look(done, self._meter.curve, heard, team)
+        except BaseException:
+            if heard.raised is not None:
+                self.save(done)
+            raise
+        self.looked = True
+        if team.any(heard.raised is not None):
+            self.save(done)
+            raise heard.raised or SystemExit(stop.STOPPED)
 
     def _tell(self, done: int, seconds: float) -> None:
         """Report; if the report stops the run, in any process, save it first."""
@@ -255,7 +261,14 @@ class _Watch:
             raise SystemExit(stop.STOPPED)
 
 
-def _prepare(detector: nn.Module, training: Training, host: Host, seed: int, per_epoch: int) -> Run:
+def _prepare(
+    detector: nn.Module,
+    training: Training,
+    host: Host,
+    seed: int,
+    per_epoch: int,
+    scorer: Scorer | None,
+) -> Run:
     device, team = host.device, host.team
     detector.to(device)
     detector.to(memory_format=memory_format(training.channels_last))
@@ -265,6 +278,12 @@ def _prepare(detector: nn.Module, training: Training, host: Host, seed: int, per
         drawing = seeding.shared_generator(seed, device)
     parts = training.accumulate
     accumulated = Accumulated(detector, parts, team) if parts > 1 else None
+    average = None if training.average is None else Average(detector, training.average)
+    validations = None
+    if training.validation is not None:
+        if scorer is None:
+            raise ValueError("training.validation needs a scorer")
+        validations = Validations(detector, average, training, per_epoch, drawing, scorer)
     return Run(
         detector=detector,
         losses=accumulated or team.losses(detector),
@@ -275,7 +294,8 @@ def _prepare(detector: nn.Module, training: Training, host: Host, seed: int, per
         device=device,
         team=team,
         drawing=drawing,
-        average=None if training.average is None else Average(detector, training.average),
+        average=average,
+        validations=validations,
         per_epoch=per_epoch,
     )
 
@@ -336,58 +356,3 @@ def _step(
     run.scaler.update()
     run.optimiser.zero_grad(set_to_none=True)
     return run.team.whole(losses, total, batch.spare)
-
-
-def _save(run: Run, own: Own, iteration: int, keep: bool) -> None:
-    """Write a checkpoint, whose ``detector`` is what would be evaluated now."""
-    averaged = run.average.state() if run.average else {}
-    checkpoint.save(
-        own.work / CHECKPOINT,
-        {
-            "identity": own.identity,
-            "iteration": iteration,
-            "detector": {**run.detector.state_dict(), **averaged},
-            "current": run.average.current() if run.average else {},
-            "classes": weights.class_names(run.detector),
-            "optimiser": run.optimiser.state_dict(),
-            "scaler": run.scaler.state_dict(),
-            "random": seeding.states(run.device, run.drawing),
-            "threads": torch.get_num_threads(),
-        },
-        keep,
-    )
-
-
-def _resume(run: Run, content: dict[str, Any] | None, own: Own) -> int:
-    """Restore the content of a checkpoint into ``run``; returns the number of finished iterations,
-    0 where there is none.
-
-    Raises:
-        WeightsError: of another cell, or of another detbench.
-    """
-    seeding.seed_everything(own.seed, stream=1 + run.team.rank)
-    if content is None:
-        return 0
-    path = own.work / CHECKPOINT
-    other = "settings" if content.get("identity") != own.identity else ""
-    names, known = weights.class_names(run.detector), content.get("classes")
-    if not other and names and known and names != known:
-        same = classes.order(known, names) is not None
-        other = f"classes ({'their order' if same else classes.difference(known, names)})"
-    if other:
-        raise WeightsError(
-            f"{path}: belongs to a run with other {other}: choose another folder or delete it"
-        )
-    try:
-        run.detector.load_state_dict(content["detector"])
-        if run.average is not None:
-            run.average.restore(content["detector"], content["current"])
-        run.optimiser.load_state_dict(content["optimiser"])
-        run.scaler.load_state_dict(content["scaler"])
-        seeding.restore(content["random"], run.device, run.drawing)
-        seeding.keep_threads(content.get("threads"), run.device)
-        return int(content["iteration"])
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{path}: does not fit this detector (made by another detbench?): delete it"
-        ) from error

@@ -25,6 +25,7 @@ from detbench.errors import WeightsError
 from detbench.recipe.model import Pixels
 from detbench.stages import classes
 from detbench.training import checkpoint, files, lookup
+from detbench.training.extension import Extended
 from detbench.training.files import Content, read
 from detbench.training.named import Named, fetch, find
 
@@ -73,14 +74,18 @@ def warn_of_pixels(detector: Any, wanted: str, pixels: Pixels) -> None:
         logger.warning("training.weights = %s", said)
 
 
-def save(path: Path, detector: nn.Module) -> None:
+def save(path: Path, detector: nn.Module, extended: Extended = ()) -> None:
     """Write the weights of a detector, on whatever device, and the names of its classes.
+
+    Args:
+        extended: where its training went on, if that is not the one of its settings.
 
     Raises:
         StoreError: no space left, or the folder cannot be written.
     """
     state = {name: tensor.cpu() for name, tensor in detector.state_dict().items()}
-    checkpoint.save(path, {"detector": state, "classes": class_names(detector)})
+    content = {"detector": state, "classes": class_names(detector)}
+    checkpoint.save(path, content | ({"extended": list(extended)} if extended else {}))
 
 
 def class_names(detector: nn.Module) -> list[str] | None:

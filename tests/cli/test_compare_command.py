@@ -227,10 +227,10 @@ def test_a_setting_of_a_table_is_pooled(run: Call, tmp_path: Path) -> None:
         assert said in err
 
 
-def store_rows(root: Path, seeds: tuple[int, ...] = (0,)) -> list[str]:
+def store_rows(root: Path, seeds: tuple[int, ...] = (0,), *more: str) -> list[str]:
     """TSCODE's Table 1 with detections of two rows; their digests."""
     table, profile = load.table("tscode-table1"), load.profile("smoke")
-    plan = plans.make(table, profile, seeds, "FCOS,FCOS + SCE", ("data.val=15",))
+    plan = plans.make(table, profile, seeds, "FCOS,FCOS + SCE", ("data.val=15", *more))
     digests = []
     for row, noise in zip(plan.rows, (0.1, 0.03), strict=True):
         for task in row.train:
@@ -278,6 +278,17 @@ def test_rows_digests_and_their_files_are_the_same_comparison(run: Call, tmp_pat
     assert out.startswith("FCOS + SCE against FCOS\n")
     named = "On shapes covered 128 px, val 15, training scenes drawn by seed, 15 images"
     assert named in " ".join(out.split())
+
+
+def test_of_weights_chosen_on_val_it_is_said(run: Call, tmp_path: Path) -> None:
+    a, _ = store_rows(tmp_path / "results")
+    _, b = store_rows(tmp_path / "results", (0,), "training.validation={}")
+    code, out, err = run(a, b, *SMALL)
+    assert (code, err) == (0, "")
+    said = " ".join(out.split())
+    assert f"{b[:12]}: Weights were chosen during the training by their AP on the very" in said
+    assert f"{a[:12]}: Weights" not in said
+    assert len(json.loads(run(a, b, *SMALL, "--format", "json")[1])["caveats"]) == 1
 
 
 @pytest.mark.parametrize("format", ["terminal", "markdown", "latex"])

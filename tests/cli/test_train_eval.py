@@ -78,6 +78,36 @@ def test_train_again_does_nothing_and_other_settings_are_refused(
     assert "belongs to a run with other settings" in err.splitlines()[-1]
 
 
+def test_train_longer_goes_on_and_says_what_comes_of_it(call: Call, tmp_path: Path) -> None:
+    steady = ["--set", 'training.schedule={kind="steps",drops=[],warmup_iterations=0}']
+    looks = ["--set", 'training.validation={every=2,unit="iterations",metric="AR",keep="last"}']
+    four, six = (["--set", f"training.iterations={length}"] for length in (4, 6))
+    code, _, err = call("train", "fcos-r50", *SMALL, *four, *steady, "--out", "grown", *looks)
+    assert (code, err.count("validation after iteration")) == (0, 2), err
+    assert "validation after iteration 2 of 4: AR " in err
+    code, _, err = call("train", "fcos-r50", *SMALL, *six, *steady, "--out", "grown", *looks)
+    assert (code, "from iteration 4 to 6, where it will be, bit for bit" in err) == (0, True), err
+    call("train", "fcos-r50", *SMALL, *six, *steady, "--out", "whole", *looks)
+    for name in ("curve.jsonl", "detections.json.gz"):
+        grown, whole = ((tmp_path / folder / name).read_bytes() for folder in ("grown", "whole"))
+        assert grown == whole
+
+    code, _, err = call("train", "fcos-r50", *SMALL, *four, *steady, "--out", "grown", *looks)
+    assert (code, "6 iterations are done, and 4 asked for" in err) == (2, True)
+    call("train", "fcos-r50", *SMALL, *four, "--out", "cycle")
+    code, out, err = call("train", "fcos-r50", *SMALL, *six, "--out", "cycle")
+    assert code == 0
+    assert "its learning rate at iteration 2 was" in err
+    assert "This training was extended after iteration 4 from a shorter training" in out
+
+
+def test_the_best_weights_are_said_to_be_chosen(call: Call) -> None:
+    looks = ["--set", 'training.validation={every=1,unit="iterations",metric="AR"}']
+    code, out, err = call("train", "fcos-r50", *SMALL, *looks)
+    assert (code, "the best so far" in err) == (0, True)
+    assert "Weights were chosen during the training by their AR on the very images" in out
+
+
 def test_eval_of_a_file(call: Call, tmp_path: Path) -> None:
     annotations(tmp_path / "ann.json")
     results.write(tmp_path / "found.json.gz", FOUND)

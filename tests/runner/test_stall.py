@@ -168,3 +168,12 @@ def test_a_cell_that_another_run_took_meanwhile_is_not_failed(store: Store) -> N
     assert store.status(task.digest) == "missing"
     assert stall.fail(store, task, "slow")
     assert store.status(task.digest) == "failed"
+
+
+def test_a_validation_is_progress_but_says_not_how_far_a_cell_is() -> None:
+    watch = stall.Watch()
+    watch.heard({"phase": "train", "iteration": 5, "eta_s": 9.0})
+    watch.since -= 100
+    watch.heard({"phase": "validate", "iteration": 1})
+    assert watch.quiet_s < 50
+    assert watch.event == {"phase": "train", "iteration": 5, "eta_s": 9.0}

@@ -79,11 +79,17 @@ def training(**changes: Any) -> Training:
 
 
 def fit(
-    work: Path, settings: Training, report: Any = lambda _: None, loader: Loader | None = None
+    work: Path,
+    settings: Training,
+    report: Any = lambda _: None,
+    loader: Loader | None = None,
+    scorer: Any = None,
+    identity: tuple[str, str] = ("tiny", ""),
 ) -> Tiny:
-    """A run of the stand-in, as ``train`` makes it."""
+    """A run of the stand-in, as ``train`` makes it; its identity and that of its kin."""
     seeding.seed_everything(3)
     detector = Tiny()
-    own = loop.Own(work, "tiny", 3)
-    loop.fit(detector, loader or Loader(), settings, own, Host(work, CPU, report))
+    own = loop.Own(work, identity[0], 3, identity[1])
+    host, hooks = Host(work, CPU, report), loop.Hooks(scorer=scorer)
+    loop.fit(detector, loader or Loader(), settings, own, host, hooks)
     return detector

@@ -1,8 +1,8 @@
 """One process of several that trains small cells.
 
 Its job has ``cases``: a folder, a detector and settings each, one after the other in the same
-team; ``stop``: a rank and the iteration at which its report stops the first case; ``fault``: a rank
-and how it ends at iteration 2, ``kill`` or ``memory``.
+team; ``stop``: a rank and the iteration at which its report stops the first case, maybe of another
+phase than ``train``; ``fault``: a rank and how it ends at iteration 2, ``kill`` or ``memory``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from detbench.errors import DetbenchError
-from detbench.evaluation.run import score
+from detbench.evaluation.run import score, scorer
 from detbench.progress import Progress
 from detbench.recipe import resolve
 from detbench.training import distributed, loop, memory
@@ -46,11 +46,13 @@ def meddler(job: dict[str, Any]) -> Any:
     """A report that does what the job says to this process."""
     rank = distributed.rank()
 
+    wanted, where, phase = [*job.get("stop", (-1, 0)), "train"][:3]
+
     def meddle(at: Progress) -> None:
+        if (rank, at.iteration, at.phase) == (wanted, where, phase):
+            raise Stop
         if at.phase != "train":
             return
-        if job.get("stop") == [rank, at.iteration]:
-            raise Stop
         if at.iteration == 2 and job.get("fault") == [rank, "kill"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -82,7 +84,7 @@ def run(job: dict[str, Any], team: Team = ALONE) -> None:
         assert cell is not None
         work = Path(folder)
         host = Host(work, CPU, meddler(job), team)
-        trained = loop.train(cell, work, host)
+        trained = loop.train(cell, work, host, scorer=scorer(cell, host))
         found = score(trained, cell, host)
         if team.first:
             text = json.dumps([found.metrics, found.detections, found.images])

@@ -101,6 +101,8 @@ def assert_close(one: Path, other: Path, iterations: int = 4, tolerance: float =
 ODD = ("data.train=10", "training.iterations=3")
 """An epoch, whose last batch is of two images."""
 
+LOOKS = ('training.validation={every=2,unit="iterations"}',)
+
 CASES = {
     "dense": ("gfl-r50",),
     "batch norm": ("fcos-r50", *LIVE),
@@ -113,6 +115,7 @@ CASES = {
     "guided": ("gflv2-r50", "training.iterations=2", *STEADY),
     "transported": ("ota-r50", "training.iterations=2", *STEADY),
     "averaged": ("fcos-r50", 'training.average={kind="ema",decay=0.5}'),
+    "looked at": ("fcos-r50", 'training.average={kind="ema",decay=0.5}', *LOOKS),
     "rest": ("retinanet-r50", *ODD, *STEADY),
     "regions": ("faster-rcnn-r50", *STEADY),
     "two heads": ("double-head-ext-r50", "training.iterations=2", *APART),
@@ -164,6 +167,23 @@ def test_a_stop_in_one_process_saves_once_and_fewer_go_on(tmp_path: Path) -> Non
     assert checkpoint.load(tmp_path / "cut" / loop.CHECKPOINT)["iteration"] == 2
     team.run({"cases": [cut, whole]})
     assert_close(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_stop_in_a_look_saves_once_and_one_goes_on(tmp_path: Path) -> None:
+    """The others finish their share of the look, so that it is not looked at again."""
+    cut, whole = ([str(tmp_path / name), "fcos-r50", *LOOKS] for name in ("cut", "whole"))
+    stop = [1, 2, "validate"]
+    codes, said = finish(start(tmp_path, 2, cases=[cut], stop=stop), tmp_path)
+    assert codes == [143, 99], said
+    saved = checkpoint.load(tmp_path / "cut" / loop.CHECKPOINT)
+    assert (saved["iteration"], saved["validations"]["looked"]) == (2, 2)
+    team.run({"cases": [cut, whole]})
+    assert_close(tmp_path / "whole", tmp_path / "cut")
+    looks = [list(curve.looks(tmp_path / name / loop.CURVE)) for name in ("whole", "cut")]
+    assert [one["iteration"] for one in looks[1]] == [2, 4]
+    assert [one["validation"]["AR"] for one in looks[0]] == pytest.approx(
+        [one["validation"]["AR"] for one in looks[1]], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
