@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COLUMN, PAGE = 3.4, 7.0
 """Inches: of one column of a paper, and of both."""
 SHORT = 22
+LINES = 3
+"""Letters of a line of a row's label, and its lines at the most."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,14 @@ def _stacked(name: str) -> str:
 
 
 def wrapped(label: str, width: int = SHORT) -> str:
-    """A row's label in lines of about ``width`` letters."""
-    return "\n".join(textwrap.wrap(label, width)) or label
+    """A row's label in up to ``LINES`` lines of about ``width`` letters; of one that is longer, as
+    with a file's path, its beginning and its end.
+    """
+    lines = textwrap.wrap(label, width)
+    if len(lines) > LINES:
+        half = LINES * width // 2
+        lines = textwrap.wrap(f"{label[: half - 1]}…{label[-half + 1 :]}", width)[:LINES]
+    return "\n".join(lines) or label
 
 
 @dataclass(frozen=True)

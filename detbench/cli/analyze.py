@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from detbench.analysis.subjects import Subject
     from detbench.results.store import Store
 
-    KindName = str
-else:
-    KindName = Literal[tuple(KINDS)]
-
 NAME = 100
 """Letters of a picture's file name."""
 
@@ -36,7 +32,14 @@ EXAMPLES = (
 
 
 def command(
-    kind: Annotated[KindName, argument("KIND", "Which analysis: detbench list analyses.")],
+    kind: Annotated[
+        str,
+        argument(
+            "KIND",
+            f"Which analysis: {', '.join(KINDS)} (detbench list analyses).",
+            complete=lambda incomplete: [one for one in KINDS if one.startswith(incomplete)],
+        ),
+    ],
     rows: Annotated[
         list[str],
         argument(

@@ -22,8 +22,7 @@ EXAMPLES = (
     "detbench data browse coco --data-root /data --classes dog --out sheets",
     "detbench data browse coco:instances.json:images --split train --start 1000",
     "detbench data browse --profile smoke",
-    "detbench data browse coco --augmented 3 --set "
-    "'training.input.augment=[{ name = \"RandomIoUCrop\" }]'",
+    "detbench data browse coco --augmented 3 --profile my-profile.toml",
 )
 
 

@@ -167,9 +167,7 @@ def split(
     no_content: Annotated[
         bool, switch("--no-content", "Do not look for images of the same content.")
     ] = False,
-    which: Annotated[
-        Literal["train", "val"], option("train|val", "The split to part.", name="--split")
-    ] = "train",
+    split: Annotated[Literal["train", "val"], option("train|val", "The split to part.")] = "train",
     set_: common.SetOption = None,
     force: Annotated[bool, switch("--force", "Replace annotation files that are there.")] = False,
     data_root: common.DataRootOption = None,
@@ -192,7 +190,7 @@ def split(
     root = common.data_root(data_root)
     rule = Rule(fraction, seed, group, not no_content)
     with progress_lines(f"parting {dataset}"):
-        done = part(data, root, which, out, rule, force)
+        done = part(data, root, split, out, rule, force)
     said = _argument(done.written)
     payload = {"dataset": said, "splits": [vars(one) for one in done.written]} | {
         name: getattr(done, name) for name in ("groups", "copies", "lacking")

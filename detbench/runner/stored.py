@@ -131,6 +131,7 @@ def _facts(cell: CellFiles) -> list[int | str]:
 def _again(cell: CellFiles, kept: list[Any]) -> Listed:
     """A cell as it was read before."""
     values = dict(zip(OF_FILE, kept[1:], strict=True))
+    values["timed"] = tuple(values["timed"])
     return Listed(cell.digest, cell.kind, (), path=str(cell.measured), **values)
 
 
@@ -177,10 +178,10 @@ def _listed(cell: CellFiles) -> Listed:
     )
 
 
-def _timed(origin: dict[str, Any]) -> list[str]:
+def _timed(origin: dict[str, Any]) -> tuple[str, ...]:
     """Table, row and profile that a latency was asked of, as its file says; none of a detector."""
     table, row, profile = (origin.get(one) for one in ("table", "row", "profile"))
-    return [str(table), str(row), str(profile or "")] if table else []
+    return (str(table), str(row), str(profile or "")) if table else ()
 
 
 def _recipe(plain: dict[str, Any] | None) -> str:

@@ -72,14 +72,14 @@ def test_eval_without_masks_in_the_ground_truth(call: Call, files: Path) -> None
     assert code == 0
     assert set(row(out)) == set(SCORES)
     code, out, err = call("eval", "--results", "a.json", *words)
-    assert (code, out) == (2, "")
+    assert (code, json.loads(out)["error"]["kind"]) == (2, "DataError")
     assert err.count("\n") == 1
     assert "the ground truth has no masks to score detections' masks against" in err
 
 
 def test_eval_says_what_is_damaged_in_one_line(call: Call, files: Path) -> None:
     code, out, err = call("eval", "--results", "odd.json", *WORDS)
-    assert (code, out) == (2, "")
+    assert (code, json.loads(out)["error"]["kind"]) == (2, "DataError")
     assert err.count("\n") == 1
     assert "odd.json: detection 0: has a polygon of an odd number of coordinates (3)" in err
 

@@ -211,12 +211,12 @@ def bad_files(folder: Path) -> None:
         ),
         (
             ["train", "fcos-r50", "--profile", "paper", "--set", "data.train=16"],
-            "--set: data.train: given 16, expected a string; 'coco' has train_content, val_content,"
-            " train, val: data.kind decides, 'shapes' would take it",
+            "--set: data.train: given 16, expected a string; 'coco' has outside, no_area,"
+            " train_content, val_content, train, val: data.kind decides, 'shapes' would take it",
         ),
         (
             ["train", "fcos-r50", "--profile", "paper", "--set", "data.size=16"],
-            "(choices: kind, train_content, val_content, train, val); data.kind decides, 'shapes'",
+            "no_area, train_content, val_content, train, val); data.kind decides, 'shapes' would",
         ),
         (["eval", "fcos-r50", *SMALL, "--weights", "bad.pt"], "bad.pt: truncated"),
         (["eval", "fcos-r5O", "--weights", "none.pt"], "did you mean"),

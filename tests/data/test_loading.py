@@ -250,6 +250,11 @@ def test_an_error_stays_one_line(workers):
     assert str(caught.value) == "image 7.jpg is damaged; restore the file"
 
 
+def _youngest_child() -> psutil.Process:
+    """The process that was started last: process numbers begin anew after the highest."""
+    return max(psutil.Process().children(), key=lambda one: one.create_time())
+
+
 def test_death_of_a_worker_is_said():
     batches = loader(Plain(fault="death"), workers=1).batches(0)
     with pytest.raises(ProcessLost, match=r"a process that loads data died \(.*memory ran out"):
@@ -259,7 +264,7 @@ def test_death_of_a_worker_is_said():
 def test_death_of_a_worker_is_said_in_whatever_runs_then():
     batches = loader(workers=1).batches(0)
     next(batches)
-    killer = threading.Timer(0.3, psutil.Process().children()[-1].kill)
+    killer = threading.Timer(0.3, _youngest_child().kill)
     killer.start()
     with pytest.raises(ProcessLost, match="a process that loads data died"), worker_deaths():
         _work_on(10.0)
@@ -277,7 +282,7 @@ def test_a_signal_to_the_group_is_this_processs_to_handle(number):
     """As of Ctrl-C, ``timeout`` or a cluster's scheduler: it saves first, then ends its workers."""
     batches = loader(workers=1).batches(0)
     next(batches)
-    (worker,) = psutil.Process().children()[-1:]
+    worker = _youngest_child()
     worker.send_signal(number)
     for _ in range(5):  # more than were loaded ahead
         next(batches)

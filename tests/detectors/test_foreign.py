@@ -150,7 +150,7 @@ def test_proposals_are_torchvisions(pair: tuple[str, Any, Any], images: Tensor) 
     maps = theirs.backbone(images)
     [found], _ = theirs.rpn(ImageList(images, [(SIZE, SIZE)]), maps)
     cls, loc = ours.rpn(ours.pyramid(images)[1])
-    [mine] = ours._test_proposals(cls, loc, torch.tensor([[SIZE, SIZE]]))
+    [mine] = ours.test_proposals(cls, loc, torch.tensor([[SIZE, SIZE]]))
     count = min(len(found), len(mine), 50)
     assert count == 50
     near = torch.cdist(mine[:count], found, p=1).min(dim=1).values

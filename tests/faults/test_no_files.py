@@ -21,6 +21,7 @@ import pytest
 from detbench import inputs
 from detbench.cli.main import main
 from detbench.data import coco_check, content, hierarchy, openimages_csv, voc_xml, widerface_files
+from detbench.data.box_rule import AS_ANNOTATED
 from detbench.errors import DataError, DetbenchError, RecipeError, StoreError, WeightsError
 from detbench.evaluation import results
 from detbench.recipe import embedded, load
@@ -35,7 +36,7 @@ READERS: dict[str, tuple[Callable[[Path], Any], type[DetbenchError]]] = {
     "hierarchy": (hierarchy._parsed, DataError),
     "classes": (openimages_csv.class_names, DataError),
     "list": (voc_xml.listed, DataError),
-    "boxes": (voc_xml._annotation, DataError),
+    "boxes": (lambda path: voc_xml._annotation(path, AS_ANNOTATED), DataError),
     "matlab": (lambda path: widerface_files._mat(path, ["event_list"]), DataError),
     "results": (results.read, DataError),
     "weights": (checkpoint.read, WeightsError),
