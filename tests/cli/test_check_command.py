@@ -46,6 +46,7 @@ heads = {{ cls = {{ kind = "custom", target = "{module}:{name}" }}, loc = {{ kin
 """
 
 
+@pytest.mark.usefixtures("modules_forked")
 @pytest.mark.parametrize(
     ("name", "said"),
     [

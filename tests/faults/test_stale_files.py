@@ -328,6 +328,7 @@ def test_a_version_stands_for_the_source(folder: Path) -> None:
     assert "source" not in task.cell.model_dump(exclude_none=True)["detector"]["heads"]["both"]
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_nothing_of_it_is_run_and_torch_is_not_imported(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -406,6 +407,7 @@ def test_source_that_changed_after_planning_is_an_error(folder: Path) -> None:
         planned(own(f', source = "{asked}"'))
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_a_run_is_done_for_its_source_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

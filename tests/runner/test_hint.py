@@ -92,6 +92,7 @@ def test_again_is_what_makes_it(
     assert switch in hint.again(made, row.row.label, row.train, store)
 
 
+@pytest.mark.usefixtures("modules_forked")
 def test_followed_after_weights_are_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
