@@ -177,5 +177,5 @@ def _figures() -> tuple[Sheet, Any]:
         rows.append((one.id, one.title, how, None if one.drawing else f"detbench run {one.id}"))
         payload.append({**one.model_dump(mode="json"), "runs": not one.drawing})
     heads = columns(id="Figure", title="Title", how="Made by", run="Run")
-    note = "Figures that are not listed have no analysis here yet."
+    note = "Every figure of the five papers; a drawing has nothing to measure."
     return plain(heads, rows, [note]), payload
