@@ -109,7 +109,9 @@ def _learnt(dataset: str | None, profile: str | None, overrides: Sequence[str]) 
 def _title(data: Data, split: str) -> str:
     if split == "val":
         return data.val_split()
-    return data.val_split().split(", val")[0] + f", {split}" + (", seed 0" if data.by_seed else "")
+    name, parted, _ = data.val_split().partition(", val")
+    of = name if parted else data.describe()  # else the name is the val split's
+    return f"{of}, {split}" + (", seed 0" if data.by_seed else "")
 
 
 def _chosen(

@@ -177,7 +177,7 @@ def _measure(
     if subject.weights is not None:
         load_file(detector, subject.weights, whole=True)
     common.say(
-        f"{subject.row}: {settings.warmup} passes to warm up, {settings.iterations} to measure, "
+        f"{subject.row}: passes to warm up {settings.warmup}, to measure {settings.iterations}, "
         f"on {device}"
     )
     modes = (True, False) if nms is None else (nms,)

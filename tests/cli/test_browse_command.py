@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from detbench.cli import browse
 from detbench.data.kinds import Shapes
 from detbench.errors import DataError, RecipeError
+from detbench.recipe import resolve
 from detbench.report import pictures
 
 Call = Callable[..., list[str]]
@@ -50,6 +51,14 @@ def test_training_scenes_drawn_by_seed_are_named() -> None:
     drawn = Shapes(kind="shapes", size=48, train=3, val=2, variant="easy", scenes="by-seed")
     assert browse._title(drawn, "train") == "shapes easy 48 px, train, seed 0"
     assert browse._title(drawn, "val") == "shapes easy 48 px, val 2"
+
+
+def test_training_images_are_not_named_after_the_val_split() -> None:
+    own = resolve.parse_dataset("coco:train.json:images:val.json:images")
+    assert browse._title(own, "train") == "COCO JSON train.json, train"
+    assert browse._title(own, "val") == "val.json"
+    coco = resolve.parse_dataset("coco")
+    assert browse._title(coco, "train") == "COCO train2017 / val2017, train"
 
 
 def test_every_image_is_on_one_page_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

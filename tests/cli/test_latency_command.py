@@ -49,7 +49,7 @@ def test_terminal(run, table):
     ]
     assert "Latency at 65x33, batch 1" in out
     assert "CPU thread" in out
-    assert "0 passes to warm up, 2 to measure, on cpu" in err
+    assert "passes to warm up 0, to measure 2, on cpu" in err
 
 
 def test_json_keeps_every_sample(run, table):
