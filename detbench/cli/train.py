@@ -53,6 +53,8 @@ def command(
     says whether what comes of it is what such a training gives from the start: it is, bit for bit,
     where every learning rate so far is the same.
 
+    The folder is one training's at a time, and files there that are not its own are not replaced.
+
     Started by torchrun, the processes share each batch, one GPU each: the same losses, sooner.
     """
     common.before_torch()
@@ -61,7 +63,7 @@ def command(
     asked = common.request(detector, profile, root, [seed], overrides, dataset=dataset)
     cell, chosen = single.choose(asked)
     name = Path(detector).stem if detector.endswith(".toml") else detector
-    folder = out or Path("runs") / f"{name}-{chosen.id}-{seed}"
+    place = out or Path("runs") / f"{name}-{chosen.id}-{seed}"
     single.log_to_stderr()
     warning = cell.data.seen_in_training
     if warning:
@@ -71,7 +73,7 @@ def command(
     from detbench.evaluation.run import score, scorer
     from detbench.evaluation.scoring import sentence
     from detbench.measure.device import resolve
-    from detbench.training import checkpoint, distributed, extension, loop, memory, stop
+    from detbench.training import checkpoint, distributed, extension, folder, loop, memory, stop
     from detbench.training.host import Host
     from detbench.training.weights import save
 
@@ -81,17 +83,18 @@ def command(
         single.shown(name) as show,
         distributed.joined(where) as team,
         memory.advised(),
+        folder.held(place, team),
     ):
         host = Host(root, where, single.both(show, check), team)
-        trained = loop.train(cell, folder, host, allow_partial, scorer(cell, host), extend=True)
+        trained = loop.train(cell, place, host, allow_partial, scorer(cell, host), extend=True)
         if team.first:
-            extended = extension.of(checkpoint.load(folder / loop.CHECKPOINT))
-            save(folder / "weights.pt", trained, extended)
+            extended = extension.of(checkpoint.load(place / loop.CHECKPOINT))
+            save(place / folder.WEIGHTS, trained, extended)
         found = score(trained, cell, host)
     if not team.first:
         return
-    results.write(folder / "detections.json.gz", found.detections)
-    common.say(f"{folder}: weights.pt, curve.jsonl, detections.json.gz")
+    results.write(place / folder.DETECTIONS, found.detections)
+    common.say(f"{place}: weights.pt, curve.jsonl, detections.json.gz")
     said = single.protocol(cell.data.label(), found.images, cell.evaluation, "detbench")
     said += f" Not a test: {warning}." if warning else ""
     said += f" {cell.training.caveat}." if cell.training.caveat else ""

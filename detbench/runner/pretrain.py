@@ -13,8 +13,8 @@ from detbench.evaluation.run import score, scorer
 from detbench.recipe import embedded
 from detbench.recipe.pretraining import Wanted
 from detbench.recipe.table import Profile
-from detbench.results.files import write_atomic, writing
-from detbench.training import loop
+from detbench.results.files import write_atomic
+from detbench.training import folder, loop
 from detbench.training.host import Host
 
 State = dict[str, Tensor]
@@ -37,15 +37,14 @@ def make(wanted: Wanted, profile: Profile, output: Path, host: Host) -> Path:
         StoreError: no space left, or ``output`` cannot be written.
     """
     work = output / f"work-{wanted.id}-{wanted.digest[:8]}"
-    with writing(work):
-        work.mkdir(parents=True, exist_ok=True)
-    looks = scorer(wanted.cell, host)
-    detector = loop.train(wanted.cell, work, host, allow_partial=None, scorer=looks)
-    found = score(detector, wanted.cell, host)
     path = output / f"{wanted.id}{embedded.SUFFIX}"
-    backbone = detector.get_submodule("backbone")
-    write(path, backbone.state_dict(), wanted.provenance(profile, found.metrics["AP"]))
-    shutil.rmtree(work, ignore_errors=True)
+    with folder.held(work, host.team):
+        looks = scorer(wanted.cell, host)
+        detector = loop.train(wanted.cell, work, host, allow_partial=None, scorer=looks)
+        found = score(detector, wanted.cell, host)
+        backbone = detector.get_submodule("backbone")
+        write(path, backbone.state_dict(), wanted.provenance(profile, found.metrics["AP"]))
+        shutil.rmtree(work, ignore_errors=True)
     return path
 
 

@@ -16,6 +16,7 @@ from detbench.results.files import write_atomic, writing
 FILE = "curve.jsonl"
 LOOK = "validation"
 """The key of a line's scores."""
+_START = b'{"iteration": '
 
 
 class Curve:
@@ -69,6 +70,13 @@ def looks(path: Path) -> Iterator[dict[str, Any]]:
     none. A training that is not looked at has none.
     """
     return (line for line in _lines(path) if LOOK in line)
+
+
+def is_one(path: Path) -> bool:
+    """Whether a file begins as a curve does, or as one whose first line was cut short."""
+    with open(path, "rb") as file:
+        start = file.read(len(_START))
+    return _START.startswith(start)
 
 
 def best(path: Path, metric: str) -> dict[str, Any] | None:

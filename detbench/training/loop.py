@@ -30,6 +30,7 @@ from detbench.structures import Batch
 from detbench.training import (
     checkpoint,
     compiling,
+    folder,
     norms,
     optimiser,
     schedule,
@@ -82,8 +83,10 @@ def train(
         host: where it is trained.
         allow_partial: of the initial weights, see ``weights.initialise``.
         scorer: of ``training.validation``, which needs one.
-        extend: whether it may go on from a checkpoint of another length or schedule, see
-            ``training.extension``; what comes of it may not be what the cell's own training gives.
+        extend: whether the folder is one of the user's, who may have other files there, see
+            ``training.folder``, and asks for more: it may go on from a checkpoint of another length
+            or schedule, see ``training.extension``; what comes of it may not be what the cell's own
+            training gives.
 
     Returns:
         The trained detector, on ``host.device``, in every process; its weights are the best or the
@@ -93,6 +96,7 @@ def train(
         CellFailed: the loss became NaN or infinite.
         DataError: a split of the data set is missing or damaged, or their classes differ.
         WeightsError: initial weights do not fit, or ``work`` has another cell's checkpoint.
+        StoreError: ``work`` cannot be written, or has files of others.
     """
     from detbench import data
     from detbench.assembly import build_detector
@@ -108,6 +112,8 @@ def train(
     )
 
     def initialise() -> None:
+        if extend:
+            host.team.from_first(lambda: folder.check_own(work))
         settle.check_weights(training)
         default = getattr(cell.detector.backbone, "weights", None)
         weights.initialise(detector, training.weights, default, allow_partial)
