@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,13 +121,26 @@ def _content(file: Path) -> Any:
     try:
         if file.stat().st_size > LARGEST:
             _fail(file, f"has more than {LARGEST} bytes", "name a data.yaml")
-        return yaml.safe_load(inputs.content(file))
+        text = inputs.content(file)
+        for key in _twice(yaml.compose(text, yaml.SafeLoader)):
+            _fail(file, f"has {key!r:.60} twice", "leave either out")
+        return yaml.safe_load(text)
     except FileNotFoundError:
         raise DataError(f"data file {file} is not there; mend the path in --dataset") from None
     except OSError as error:
         raise DataError(f"data file {file} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         _fail(file, f"is no YAML ({one_line(error)})", "mend it")
+
+
+def _twice(node: Any) -> Iterator[str]:
+    """Keys that a table has twice, of which YAML would take the last; of its tables, too."""
+    if getattr(node, "id", "") != "mapping":
+        return
+    for table in (node, *(value for _, value in node.value)):
+        pairs = table.value if table.id == "mapping" else []
+        keys = Counter(key.value for key, _ in pairs if key.id == "scalar")
+        yield from (key for key, count in keys.items() if count > 1)
 
 
 def _names(file: Path, content: dict[Any, Any]) -> list[str]:
@@ -142,7 +156,7 @@ def _names(file: Path, content: dict[Any, Any]) -> list[str]:
         _fail(file, "has no 'names'", "they are a list of the classes, or 0: first, 1: second, ...")
     for place, name in enumerate(names):
         if not isinstance(name, str) or not name:
-            what = _KINDS.get(type(name), f"{name!s:.40}") or "empty"
+            what = _KINDS.get(type(name)) or f"{name!s:.40}" or "empty"
             _fail(file, f"the name of class {place} is {what}, no text", "put it in quotes")
     count = content.get("nc")
     if count is not None and count != len(names):

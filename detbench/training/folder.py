@@ -42,6 +42,8 @@ def held(folder: Path, team: Team) -> Iterator[None]:
 
 def _take(lock: Lock) -> None:
     folder = lock.path.parent
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder}: {inputs.why_no_file(folder) or 'a file'}: name a folder")
     for name in (LOCK, *_WRITTEN):
         path = folder / name
         if (path.exists() or path.is_symlink()) and (said := inputs.why_no_file(path)):

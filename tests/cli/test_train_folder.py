@@ -93,6 +93,13 @@ def test_what_is_no_file_is_said_before_the_training(
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.usefixtures("never")
+def test_a_file_in_place_of_the_folder(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("mine")
+    code, _, err = call(*TRAIN)
+    assert (code, err.splitlines()[-1]) == (2, "detbench: here: a file: name a folder")
+
+
 def test_what_a_killed_training_left_is_taken_over(call: Call, tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()

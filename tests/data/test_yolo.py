@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from detbench.data import load
 from detbench.data.kinds import Yolo
 from detbench.data.yolo_files import label_of
+from detbench.data.yolo_yaml import parse
 from detbench.errors import DataError
 from detbench.recipe.digest import digest
 from detbench.recipe.resolve import parse_dataset
@@ -274,3 +276,25 @@ def test_the_content_and_not_the_place_is_the_digest(tmp_path: Path) -> None:
 
 def test_as_dataset_takes_it() -> None:
     assert parse_dataset("yolo:a:b/data.yaml") == Yolo(kind="yolo", file="a:b/data.yaml")
+
+
+BOMB = "\n".join(
+    ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    + [f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]" for i in range(9)]
+    + ["names: *j"]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "the name of class 0 is a list, no text"),
+        ("train: a\nval: b\nnames: {0: a, 0: b, 1: c}", "has '0' twice; leave either out"),
+        ("train: a\nval: b\ntrain: c\nnames: [a]", "has 'train' twice; leave either out"),
+    ],
+)
+def test_names_that_nest_without_end_and_keys_twice(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text(text)
+    with pytest.raises(DataError, match=re.escape(said)):
+        parse(path, tmp_path)
