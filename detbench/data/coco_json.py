@@ -121,7 +121,7 @@ class CocoJson(InJson):
     @property
     def seen_in_training(self) -> str | None:
         if self.val_annotations not in (None, self.annotations):
-            return None
+            return super().seen_in_training
         return (
             f"evaluated on the training images: {Path(self.annotations).name} comes without a pair "
             "to evaluate on, as --dataset coco:TRAIN.json:IMAGES:VAL.json:IMAGES gives one"

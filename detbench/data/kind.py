@@ -242,6 +242,12 @@ class OnDisk(DataSet):
     val_content: str | None = None
 
     @property
+    def seen_in_training(self) -> str | None:
+        if self.train_content is None or self.train_content != self.val_content:
+            return None
+        return "evaluated on the training images: both splits hold the same images and objects"
+
+    @property
     def rule(self) -> BoxRule:
         """What is asked for of boxes."""
         from detbench.data.box_rule import BoxRule

@@ -245,6 +245,8 @@ def _notes(results: TableResults) -> list[str]:
         f"Profile {plan.profile.id}: {plan.profile.title}. AP and AR in percent, measured on "
         f"{results.measured_on or 'nothing'}; seed{plural} {seeds}."
     ]
+    if plan.asked and plan.asked.overrides:
+        notes.append(f"Changed by --set: {'; '.join(plan.asked.overrides)}.")
     if len(plan.seeds) > 1:
         notes.append(f"Mean ± standard deviation over n = {len(plan.seeds)} seeds.")
     notes += explained(results.changes.values(), results.main_metric, results.look, results.rule)

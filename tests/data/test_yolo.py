@@ -298,3 +298,12 @@ def test_names_that_nest_without_end_and_keys_twice(text: str, said: str, tmp_pa
     path.write_text(text)
     with pytest.raises(DataError, match=re.escape(said)):
         parse(path, tmp_path)
+
+
+def test_a_val_split_that_is_the_training_split_is_said(tmp_path: Path) -> None:
+    path = make_yolo(tmp_path / "both")
+    own = Yolo(kind="yolo", file=str(path))
+    assert own.settled(tmp_path).seen_in_training is None
+    path.write_text(path.read_text().replace("images/val", "images/train"))
+    said = own.settled(tmp_path).seen_in_training
+    assert said == "evaluated on the training images: both splits hold the same images and objects"

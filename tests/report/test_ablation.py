@@ -265,3 +265,15 @@ def test_what_a_first_iteration_said_stands_at_the_numbers(tmp_path: Path) -> No
     assert [row[place].note for row in found.rows[:2]] == [said, None]
     rows = ablation.payload(TableResults(plan, store))["rows"]
     assert [row["warnings"] for row in rows] == [notes[0], [], [], []]
+
+
+def test_what_was_set_for_it_is_said_under_a_table(tmp_path: Path) -> None:
+    overrides = ("training.iterations=3", "data.val=8")
+    asked = plans.Request("tscode-table1", "smoke", tmp_path, rows="FCOS", overrides=overrides)
+    lines = _lines(plans.choose(asked), Store(tmp_path))
+    assert "Changed by --set: training.iterations=3; data.val=8." in lines
+    assert not [
+        one
+        for one in _lines(plans.choose(replace(asked, overrides=())), Store(tmp_path))
+        if "Changed" in one
+    ]
