@@ -49,13 +49,14 @@ def draw(analysis: Analysis, words: tuple[str, str]) -> Figure:
     note = words[1]
     if len(analysis.rows) > MOST:
         note += f" The first {MOST} of {len(analysis.rows)} rows."
+    title, note = drawing.shortened(words[0]), drawing.shortened(note)
     if not found:
-        return _nothing((words[0], note))
+        return _nothing((title, note))
     tables = [judged(row.tables[0], analysis.settings) for row in rows]
     across = len(rows) + 1
     side = min(drawing.PAGE / across, SIDE)
     lacking = 0
-    with canvas.panels(across * len(found), (side, side * 1.04), (words[0], note), across) as made:
+    with canvas.panels(across * len(found), (side, side * 1.04), (title, note), across) as made:
         figure, axes, _ = made
         for number, case in enumerate(found):
             own = [{k: v[t["image"] == case.image] for k, v in t.items()} for t in tables]
@@ -67,7 +68,7 @@ def draw(analysis: Analysis, words: tuple[str, str]) -> Figure:
         if lacking:
             note += f" {lacking} images are not here: their boxes alone."
     if lacking:
-        canvas.caption(figure, words[0], note)
+        canvas.caption(figure, title, note)
     return figure
 
 
@@ -99,8 +100,8 @@ def _case(
         ax.grid(visible=False)
         if first:
             ax.set_title(drawing.wrapped(title, 18), fontsize=7.5)
-    told = "\n".join([f"image {case.image}: {case.score:g}", *case.words.split(", ")])
-    panels[0].set_ylabel(told, fontsize=6)
+    told = [f"image {case.image}: {case.score:g}", *case.words.split(", ")]
+    panels[0].set_ylabel("\n".join(map(drawing.shortened, told)), fontsize=6)
     objects = tables[0]["what"] == OBJECT
     for place in np.flatnonzero(objects).tolist():
         _box(panels[0], _corners(tables[0], place), "object", "")

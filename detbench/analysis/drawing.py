@@ -5,6 +5,7 @@ Colour, hatch and marker say the same, so that black and white is enough.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,12 @@ def legend(ax: Axes, rows: Sequence[str], below: float = -0.26) -> None:
 def _stacked(name: str) -> str:
     """A group's name in two lines."""
     return name.replace(" ", "\n", 1)
+
+
+def shortened(text: str) -> str:
+    """A text whose longest words, as files' paths, are cut in the middle."""
+    half = SHORT // 2
+    return re.sub(rf"\S{{{SHORT + 8},}}", lambda one: f"{one[0][:half]}…{one[0][-half:]}", text)
 
 
 def wrapped(label: str, width: int = SHORT) -> str:
