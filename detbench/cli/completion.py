@@ -27,8 +27,9 @@ def rows(incomplete: str) -> list[str]:
     if table is None:
         return []
     before, comma, begun = incomplete.rpartition(",")
-    patterns = [re.sub(r"[^\w.+=-]", "?", row.label) for row in table.rows]
-    return [f"{before}{comma}{one}" for one in patterns if _begins(one, begun)]
+    patterns = [_pattern(row.label) for row in table.rows]
+    # Signs are typed as they are or as ``?``.
+    return [f"{before}{comma}{one}" for one in patterns if one.startswith(_pattern(begun))]
 
 
 def settings(incomplete: str) -> list[str]:
@@ -50,9 +51,9 @@ def _words() -> list[str]:
         return line.split()
 
 
-def _begins(pattern: str, begun: str) -> bool:
-    """Whether a label may go on so, its signs typed as they are or as ``?``."""
-    return pattern.startswith(re.sub(r"[^\w.+=-]", "?", begun))
+def _pattern(label: str) -> str:
+    """It, or its beginning, with ``?`` for what is no letter."""
+    return re.sub(r"[^\w.+=-]", "?", label)
 
 
 def _table(words: list[str]) -> Table | None:
