@@ -9,6 +9,7 @@ two tables for as long as the time lasts. Each step's result goes to ``<output>/
 once, so that a run that is cut keeps what it has. A step that the time does not reach, or that
 fails, stands there with the reason; nothing is left out silently. Exit code 1 where one fails.
 
+    tests        tests/cuda: gradients, every option, trainings, two processes on one GPU by gloo
     operations   deformable convolution, NMS, soft-NMS, RoIAlign, deformable pooling: as the CPU's
     detectors    forward, losses and detections of every detector, light, against the CPU (float32)
     precisions   losses of every detector in bf16 and fp16 against float32
@@ -94,7 +95,7 @@ def latency(run: Run) -> dict[str, Any]:
 
 def cells(run: Run) -> dict[str, Any]:
     """Cells of both tables at once until the time is over; they can be gone on with."""
-    how: tuple[str, ...] = ("--profile", "small", "--jobs", "3", "--gpus-per-cell", "0.16")
+    how: tuple[str, ...] = ("--profile", "small", "--jobs", "2", "--gpus-per-cell", "0.25")
     if run.device.type != "cuda":
         how = ("--profile", "small", "--jobs", "1", "--threads", "1")
     if run.small:
@@ -124,6 +125,7 @@ class Step:
 
 
 STEPS = (
+    Step("tests", gpu_checks.tests, 120),
     Step("operations", gpu_checks.operations, 5),
     Step("detectors", gpu_checks.detectors, 60),
     Step("precisions", gpu_checks.precisions, 40),

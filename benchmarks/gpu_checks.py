@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timed import Run, started
+from timed import Late, Run, started, started_as
 from torch import Tensor
 
 from detbench.assembly import build_detector
@@ -34,6 +37,24 @@ def apart(one: Any, other: Any) -> float:
     """The largest difference, as a share of the largest value."""
     first, second = (torch.as_tensor(x).detach().float().cpu() for x in (one, other))
     return float((first - second).abs().max() / first.abs().max().clamp(min=1e-6))
+
+
+def tests(run: Run) -> dict[str, Any]:
+    """``tests/cuda``: gradients and every option too, waits, trainings, two processes on one GPU.
+
+    On a machine without a GPU every one is skipped.
+    """
+    command = [sys.executable, "-m", "pytest", "tests/cuda", "-n", str(min(8, os.cpu_count() or 1))]
+    with started_as(command) as process:
+        try:
+            said = process.communicate(timeout=max(1.0, run.left))[0]
+        except subprocess.TimeoutExpired as error:
+            raise Late from error
+    lines = said.splitlines()
+    wrong = [one for one in lines if one.startswith(("FAILED", "ERROR"))]
+    if process.returncode and not wrong:
+        raise RuntimeError(said[-2000:])
+    return {"pytest": lines[-1], "wrong": wrong}
 
 
 def operations(run: Run) -> dict[str, Any]:

@@ -77,14 +77,18 @@ class Run:
         return out
 
 
-@contextlib.contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
     """A detbench command, ended with all of its own processes whatever happens."""
+    return started_as([*COMMAND, *arguments])
+
+
+@contextlib.contextmanager
+def started_as(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Any command, likewise."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=ROOT, env=environment, start_new_session=True, **pipes
-    )
+    paths = (str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
     try:
         yield process
     finally:

@@ -5,8 +5,9 @@ images like the whole batch, divides its losses by what the whole batch has (``d
 draws at random for the whole batch, and its batch norms see every process's images; the gradients
 are then averaged. What a module of the user's own draws or normalises by itself is its process's.
 
-Gradients and sums go by NCCL on CUDA and by gloo on the CPU; what the host must know (sizes,
-signals, whether it is time to save) by gloo, so that no process waits for its device.
+Gradients and sums go by NCCL on CUDA and by gloo on the CPU, and where processes share a GPU, which
+NCCL refuses; what the host must know (sizes, signals, whether it is time to save) by gloo, so that
+no process waits for its device.
 """
 
 from __future__ import annotations
@@ -249,8 +250,10 @@ def joined(device: torch.device, store: dist.Store | None = None) -> Iterator[Te
     if store is None:
         store = next(dist.rendezvous("env://", rank(), world))[0]
     with _one_speaker(store), lost_processes():
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank(), world_size=world)
+        own = device.type == "cuda" and _here() <= torch.cuda.device_count()
+        dist.init_process_group(
+            "nccl" if own else "gloo", store=store, rank=rank(), world_size=world
+        )
         try:
             control = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
             with warnings.catch_warnings():

@@ -2,7 +2,8 @@
 
 Its job has ``cases``: a folder, a detector and settings each, one after the other in the same
 team; ``stop``: a rank and the iteration at which its report stops the first case, maybe of another
-phase than ``train``; ``fault``: a rank and how it ends at iteration 2, ``kill`` or ``memory``.
+phase than ``train``; ``fault``: a rank and how it ends at iteration 2, ``kill`` or ``memory``;
+``device``, by default the CPU.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ SMALL = (
     "inference.score_threshold=0.0",
     "evaluation.batch=2",
 )
-CPU = torch.device("cpu")
 
 
 class Stop(BaseException):
@@ -79,11 +79,14 @@ def run(job: dict[str, Any], team: Team = ALONE) -> None:
     loop.READ_EVERY_S = 0.0
     torch.set_num_threads(1)
     exhaust(job)
+    device = torch.device(job.get("device", "cpu"))
+    if device.type == "cuda":  # exact, and the same kernels each time
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
     for folder, detector, *changes in job["cases"]:
         cell = resolve.cell(detector, "smoke", 0, (*SMALL, *changes)).cell
         assert cell is not None
         work = Path(folder)
-        host = Host(work, CPU, meddler(job), team)
+        host = Host(work, device, meddler(job), team)
         trained = loop.train(cell, work, host, scorer=scorer(cell, host))
         found = score(trained, cell, host)
         if team.first:
@@ -96,7 +99,8 @@ def main(job: dict[str, Any], environment: dict[str, str], said: Path) -> None:
     os.environ.update(environment)
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     try:
-        with distributed.joined(CPU) as joined, memory.advised():
+        device = torch.device(job.get("device", "cpu"))
+        with distributed.joined(device) as joined, memory.advised():
             run(job, joined)
     except Stop:
         sys.exit(99)
