@@ -125,7 +125,7 @@ class Step:
 
 
 STEPS = (
-    Step("tests", gpu_checks.tests, 120),
+    Step("tests", gpu_checks.tests, 240),
     Step("operations", gpu_checks.operations, 5),
     Step("detectors", gpu_checks.detectors, 60),
     Step("precisions", gpu_checks.precisions, 40),
@@ -146,7 +146,7 @@ def take(run: Run, step: Step) -> str:
     run.end = limit
     try:
         found = step.ask(run)
-        status = "wrong" if found["wrong"] else "done"
+        status = "wrong" if found["wrong"] else "cut" if "reason" in found else "done"
     except Late:
         found, status = {"reason": "the time was over"}, "cut"
     except Exception as error:  # what fails is kept, and the next step is taken

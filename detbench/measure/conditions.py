@@ -21,6 +21,7 @@ FIELDS = {
     "power_w": "power.draw",
     "power_cap_w": "power.limit",
     "temperature_c": "temperature.gpu",
+    "utilisation_percent": "utilization.gpu",
     "throttle": "clocks_throttle_reasons.active",
 }
 """What is asked of NVIDIA's driver, by nvidia-smi's names."""

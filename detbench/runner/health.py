@@ -34,6 +34,8 @@ from detbench.training import inventory as weights_inventory
 GB = 1e9
 LITTLE_MEMORY, LITTLE_SHARED, LITTLE_DISK, NO_DISK = 2 * GB, 0.25 * GB, 5 * GB, 0.2 * GB
 FEW_FILES = 1024
+HOME = Path(__file__).parents[2]
+"""Where this detbench was found."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ def new_enough(version: str, needed: SpecifierSet) -> bool:
 
 
 def _torch(found: dict[str, Any]) -> Iterator[Check]:
+    if "No module named 'detbench'" in found.get("error", ""):
+        said = "detbench is found by this process alone, not by those that it starts"
+        advice = f"pip install -e . in the checkout, or export PYTHONPATH={HOME}"
+        yield Check("torch", "broken", said, advice)
+        return
     if "error" in found:
         advice = "install PyTorch again: https://pytorch.org/get-started/locally"
         yield Check("torch", "broken", found["error"], advice)

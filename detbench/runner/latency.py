@@ -133,13 +133,12 @@ class Timed:
 
     @property
     def load(self) -> float:
-        """Processes that kept the processor busy before it was timed, for each core; 0 where that
-        is not known, or says nothing, as of a GPU.
+        """Processes that kept the processors busy before it was timed, for each core; 0 where that
+        is not known. A GPU waits for the processor too: of one image for most of its time.
         """
-        machine, state = self.cell.machine, self.provenance.get("before")
+        state = self.provenance.get("before")
         load = state.get("load") if isinstance(state, dict) else None
-        known = isinstance(load, int | float) and machine.device == machine.cpu
-        return float(load) / machine.cores if known and load is not None else 0.0
+        return float(load) / self.cell.machine.cores if isinstance(load, int | float) else 0.0
 
     @property
     def busy(self) -> str:

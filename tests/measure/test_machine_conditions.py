@@ -41,7 +41,7 @@ def says(path: Path, whole: str) -> None:
 
 
 def test_what_the_driver_tells(driver: Path) -> None:
-    says(driver, "echo '1980, 2619, [N/A], 700.00, 41, 0x0000000000000000'; exit")
+    says(driver, "echo '1980, 2619, [N/A], 700.00, 41, 3, 0x0000000000000000'; exit")
     found = conditions.now(GPU)
     assert found.pop("load") >= 0
     assert found == {
@@ -49,6 +49,7 @@ def test_what_the_driver_tells(driver: Path) -> None:
         "memory_clock_mhz": 2619.0,
         "power_cap_w": 700.0,
         "temperature_c": 41.0,
+        "utilisation_percent": 3.0,
         "throttle": [],
     }
     assert conditions.driver(GPU) == "580.95.05"

@@ -65,6 +65,10 @@ def test_torch_that_does_not_work(found: dict[str, Any]) -> None:
     assert "the torchvision that belongs to this torch" in look("torch").advice
     found.update(error="PyTorch does not start: libcudart.so.13: cannot open")
     assert (look("torch").status, look("torch").message) == ("broken", found["error"])
+    found.update(
+        error="PyTorch does not start: x: ... (ModuleNotFoundError: No module named 'detbench')"
+    )
+    assert "PYTHONPATH=" in look("torch").advice
 
 
 def test_devices(found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
