@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torchvision.ops import deform_conv2d
+
+from detbench.ops.deformable import deform_conv2d
 
 
 def displaced(maps: Tensor, offsets: Tensor) -> Tensor:
@@ -17,5 +18,4 @@ def displaced(maps: Tensor, offsets: Tensor) -> Tensor:
         (B, C, H, W); gradients reach both.
     """
     weight = maps.new_ones(maps.shape[1], 1, 1, 1)
-    read: Tensor = deform_conv2d(maps.contiguous(), offsets.contiguous(), weight)
-    return read
+    return deform_conv2d(maps.contiguous(), offsets.contiguous(), weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torchvision.ops
 from torch import Tensor, nn
 
 from detbench.backbones.resnet import DeformableConv
@@ -57,3 +58,45 @@ def test_a_device_without_autocast_has_shapes_all_the_same() -> None:
     layer = DeformConv2d(2, 3, 3, padding=1).to("meta")
     x, offset = torch.empty(1, 2, 4, 5, device="meta"), torch.empty(1, 18, 4, 5, device="meta")
     assert layer(x, offset).shape == (1, 3, 4, 5)
+
+
+SETTINGS = {
+    "as it comes": (1, 1, {}),
+    "padded": (1, 1, {"padding": 1}),
+    "strided": (1, 1, {"padding": 1, "stride": 2}),
+    "dilated": (1, 1, {"padding": (4, 2), "dilation": (2, 1), "stride": (1, 2)}),
+    "in groups": (2, 1, {"padding": 1}),
+    "in parts": (1, 2, {"padding": 1}),
+    "in groups and parts": (2, 4, {"padding": 1}),
+    "each channel apart": (4, 4, {"padding": 1}),
+}
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_on_the_cpu_it_is_torchvisions(name: str, modulated: bool) -> None:
+    """Values and all gradients, of offsets of none, of a cell's part, and far outside."""
+    groups, parts, settings = SETTINGS[name]
+    x, weight, bias = drawn(0, 2, 4, 7, 9), drawn(1, 8, 4 // groups, 3, 3), drawn(2, 8)
+    places = torch.nn.functional.conv2d(x, drawn(3, 1, 4, 3, 3), **settings).shape[-2:]
+    offset = drawn(4, 2, 18 * parts, *places) * torch.tensor([[0.0], [2.0]]).reshape(2, 1, 1, 1)
+    offset[1, ::5] += 20.0
+    mask = drawn(5, 2, 9 * parts, *places).sigmoid() if modulated else None
+    found = []
+    for convolve in (deform_conv2d, torchvision.ops.deform_conv2d):
+        given = [x, offset, weight, bias, *([] if mask is None else [mask])]
+        given = [one.double().requires_grad_() for one in given]
+        modulation = given[4] if modulated else None
+        y = convolve(*given[:3], bias=given[3], mask=modulation, **settings)
+        y.square().sum().backward()
+        found.append([y.detach(), *(one.grad for one in given)])
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_no_images_and_one_cell() -> None:
+    weight = drawn(0, 3, 2, 3, 3)
+    x, offset = drawn(1, 0, 2, 5, 4), drawn(2, 0, 18, 5, 4)
+    assert deform_conv2d(x, offset, weight, padding=1).shape == (0, 3, 5, 4)
+    one, shift = drawn(3, 1, 2, 1, 1), drawn(4, 1, 18, 1, 1)
+    wanted = torchvision.ops.deform_conv2d(one, shift, weight, padding=1)
+    torch.testing.assert_close(deform_conv2d(one, shift, weight, padding=1), wanted)
