@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from detbench.errors import DataError
+
+RESTORE = "restore the file"
+MOST = 20
+"""Faults that are named; a file with more has one for many a reason."""
 
 
 class Fault(DataError):
@@ -24,6 +29,24 @@ class Fault(DataError):
         return type(self), (str(self), self.entries)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What becomes of a fault: it is listed in ``faults``, or raised where that is none."""
+
+    faults: list[str] | None = None
+
+    def say(self, said: str) -> None:
+        """Raises: DataError, if it is not listed, or if there are more than anyone reads."""
+        if self.faults is None or len(self.faults) == MOST:
+            raise DataError(said)
+        self.faults.append(said)
+
+
 def fail(path: Path, problem: str, advice: str, entries: Sequence[dict[str, Any]] = ()) -> NoReturn:
     """Raise the fault."""
     raise Fault(f"annotation file {path}: {problem}; {advice}", entries)
+
+
+def more(path: Path) -> str:
+    """What is said after the last that is named."""
+    return f"annotation file {path}: more faults: mend these first"

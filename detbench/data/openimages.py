@@ -92,6 +92,11 @@ class OpenImages(OnDisk):
 
         return read(self.files(split, root), self.rule)
 
+    def sifted(self, split: Split, root: Path) -> tuple[Table | None, list[str]]:
+        from detbench.data.openimages_files import sifted
+
+        return sifted(self.files(split, root), self.rule)
+
     def check_images(self, split: Split, root: Path, table: Table) -> None:
         from detbench.data.openimages_files import require
 

@@ -13,10 +13,11 @@ wrong in it, line by line, to say which.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from detbench import inputs
 from detbench.data.coco_check import Floats, Ints
 from detbench.data.columns import distinct
+from detbench.data.faults import MOST, RESTORE, more
 from detbench.errors import DataError
 
 Ids = NDArray[np.uint64]
@@ -37,7 +39,6 @@ FARTHEST = 10.0
 
 _SIDES = ("XMin", "XMax", "YMin", "YMax")
 _BLOCK = 1 << 24
-_RESTORE = "restore the file"
 _HEX = np.full(256, 255, np.uint8)
 _HEX[[ord(digit) for digit in "0123456789abcdef"]] = range(16)
 
@@ -59,26 +60,34 @@ class Boxes:
     group: Flags
 
 
-def boxes(path: Path, classes: dict[str, int], excess: float = EXCESS) -> Boxes:
+def boxes(
+    path: Path, classes: dict[str, int], excess: float = EXCESS, faults: list[str] | None = None
+) -> Boxes:
     """Read a file of boxes.
 
     Args:
         classes: position of each class by its LabelName.
         excess: by how much of an image's side a box may leave it.
+        faults: takes a sentence on each line that is wrong, which is then left out.
 
     Raises:
-        DataError: the first thing that is wrong, with its line.
+        DataError: the first thing that is wrong, with its line; with ``faults``, only what is wrong
+            with the whole file.
     """
     kinds = {"ImageID": str, "LabelName": str, **dict.fromkeys(_SIDES, float), "IsGroupOf": int}
-    parts: list[list[NDArray[Any]]] = [[], [], [], []]
-    for first, batch in _batches(path, kinds):
-        fail = _Failing(path, first)
-        parts[0].append(_ids(batch.column("ImageID"), fail))
-        parts[1].append(_labels(batch.column("LabelName"), classes, fail))
-        parts[2].append(_sides(batch, fail, excess))
+
+    def take(batch: Any, fail: _Failing) -> tuple[NDArray[Any], ...]:
+        images = _ids(batch.column("ImageID"), fail)
+        labels = _labels(batch.column("LabelName"), classes, fail)
+        sides = _sides(batch, fail, excess)
         group: Ints = batch.column("IsGroupOf").to_numpy()
         fail.where(np.abs(group) > 1, "IsGroupOf is {}, not 0, 1 or -1", group)
-        parts[3].append(group == 1)
+        return images, labels, sides, group == 1
+
+    parts: list[list[NDArray[Any]]] = [[], [], [], []]
+    for found in _taken(path, kinds, take, faults):
+        for part, column in zip(parts, found, strict=True):
+            part.append(column)
     if not parts[0]:
         _fail(path, 1, "there is no box after it")
     return Boxes(*(_joined(part) for part in parts))
@@ -92,27 +101,38 @@ def image_ids(path: Path) -> tuple[Ids, int]:
     """
     found, count = list[Ids](), 0
     for first, batch in _batches(path, {"ImageID": str}):
-        found.append(distinct(_ids(batch.column("ImageID"), _Failing(path, first))))
+        found.append(
+            distinct(
+                _ids(
+                    batch.column("ImageID"),
+                    _Failing(path, np.arange(first, first + batch.num_rows)),
+                )
+            )
+        )
         count += batch.num_rows
     return distinct(np.concatenate(found)) if found else np.zeros(0, np.uint64), count
 
 
-def image_labels(path: Path, classes: dict[str, int]) -> tuple[Ids, Ints, Flags]:
+def image_labels(
+    path: Path, classes: dict[str, int], faults: list[str] | None = None
+) -> tuple[Ids, Ints, Flags]:
     """Image, position of the class, and whether it is there, (v,) each, in the file's order.
 
-    Raises:
-        DataError: the first thing that is wrong, with its line.
+    Arguments and errors as of ``boxes``.
     """
-    images, labels, there = list[Ids](), list[Ints](), list[Flags]()
-    for first, batch in _batches(path, {"ImageID": str, "LabelName": str, "Confidence": float}):
-        fail = _Failing(path, first)
-        images.append(_ids(batch.column("ImageID"), fail))
-        labels.append(_labels(batch.column("LabelName"), classes, fail))
+    kinds = {"ImageID": str, "LabelName": str, "Confidence": float}
+
+    def take(batch: Any, fail: _Failing) -> tuple[Ids, Ints, Flags]:
+        images = _ids(batch.column("ImageID"), fail)
+        labels = _labels(batch.column("LabelName"), classes, fail)
         sure: Floats = batch.column("Confidence").to_numpy()
         fail.where((sure != 0) & (sure != 1), "Confidence is {}, not 1 or 0, as humans say", sure)
-        there.append(sure == 1)
-    if not images:
+        return images, labels, sure == 1
+
+    found = list(_taken(path, kinds, take, faults))
+    if not found:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, bool)
+    images, labels, there = zip(*found, strict=True)
     return np.concatenate(images), np.concatenate(labels), np.concatenate(there)
 
 
@@ -150,11 +170,14 @@ def line_of(path: Path, image: str) -> int:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _batches(path: Path, kinds: dict[str, type]) -> Iterator[tuple[int, Any]]:
+def _batches(
+    path: Path, kinds: dict[str, type], faults: list[str] | None = None
+) -> Iterator[tuple[int, Any]]:
     """Blocks of a CSV file's columns, each with the number of its first line.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or a line is none of the format.
+        DataError: it cannot be read, lacks a column, or a line is none of the format; with
+            ``faults``, which takes those before it, over the last such line.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
@@ -179,8 +202,14 @@ def _batches(path: Path, kinds: dict[str, type]) -> Iterator[tuple[int, Any]]:
                     yield first, batch
                 first += batch.num_rows
     except pa.ArrowInvalid as error:
-        _find_fault(path, header, kinds)
-        _unreadable(path, error)
+        *others, last = [
+            None, *islice(_odd_lines(path, header, kinds), 1 if faults is None else MOST)
+        ]  # fmt: skip
+        if last is None:
+            _unreadable(path, error)
+        if faults is not None:
+            faults += filter(None, others)
+        raise DataError(last) from None
     except OSError as error:
         _unreadable(path, error)
 
@@ -197,40 +226,92 @@ def _header(path: Path, kinds: dict[str, type]) -> list[str]:
     return names
 
 
-def _find_fault(path: Path, header: list[str], kinds: dict[str, type]) -> None:
-    """Raise over the first line that is none of the format."""
+def _odd_lines(path: Path, header: list[str], kinds: dict[str, type]) -> Iterator[str]:
+    """A sentence on each line that is none of the format."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             parts = line.rstrip("\r\n").split(",")
             if len(parts) != len(header):
-                _fail(path, number, f"{_shown(line)} has {len(parts)} fields, not {len(header)}")
+                said = f"{_shown(line)} has {len(parts)} fields, not {len(header)}"
+                yield _said(path, number, said)
+                continue
             for name, kind in kinds.items() if number > 1 else ():
                 text = parts[header.index(name)]
                 try:
                     kind(text)
                 except ValueError:
-                    _fail(path, number, f"{name} is {_shown(text)}, not a number")
+                    yield _said(path, number, f"{name} is {_shown(text)}, not a number")
+
+
+Taken = TypeVar("Taken")
+
+
+def _taken(
+    path: Path,
+    kinds: dict[str, type],
+    take: Callable[[Any, _Failing], Taken],
+    faults: list[str] | None = None,
+) -> Iterator[Taken]:
+    """What ``take`` makes of each block; with ``faults``, of its sound rows, until there are more
+    faults than anyone reads.
+    """
+    for first, block in _batches(path, kinds, faults):
+        batch, lines = block, np.arange(first, first + block.num_rows)
+        while True:
+            try:
+                found = take(batch, _Failing(path, lines))
+            except _BadRows as error:
+                if faults is None:
+                    raise
+                room, told = MOST - len(faults), error.every()
+                faults += told[:room]
+                if len(told) > room:
+                    raise DataError(more(path)) from None
+                batch, lines = batch.filter(~error.bad), lines[~error.bad]
+            else:
+                yield found
+                break
+
+
+class _BadRows(DataError):
+    """Rows of a block are wrong.
+
+    Args:
+        bad: (n,).
+        sentence: on one of them, by its row.
+    """
+
+    def __init__(self, bad: Flags, sentence: Callable[[int], str]) -> None:
+        super().__init__(sentence(int(bad.argmax())))
+        self.bad, self._sentence = bad, sentence
+
+    def every(self) -> list[str]:
+        """A sentence on each, as far as anyone reads."""
+        return [self._sentence(int(row)) for row in np.flatnonzero(self.bad)[: MOST + 1]]
 
 
 @dataclass(frozen=True)
 class _Failing:
-    """Errors of a block whose first line is ``first``."""
+    """Errors of a block whose rows are of these ``lines``, (n,)."""
 
     path: Path
-    first: int
+    lines: Ints
 
     def where(self, bad: Flags, said: str, *columns: Any) -> None:
-        """Raise over the first row that is bad, if any is.
+        """Raise ``_BadRows`` if any row is bad.
 
         Args:
             bad: (n,).
             said: with a pair of braces for the row's value in each of the columns.
         """
-        if bad.any():
-            row = int(bad.argmax())
+
+        def sentence(row: int) -> str:
             values = (column[row] for column in columns)
             texts = (_shown(one.as_py()) if hasattr(one, "as_py") else f"{one:g}" for one in values)
-            _fail(self.path, self.first + row, said.format(*texts))
+            return _said(self.path, int(self.lines[row]), said.format(*texts))
+
+        if bad.any():
+            raise _BadRows(bad, sentence)
 
 
 def _ids(column: Any, fail: _Failing) -> Ids:
@@ -281,14 +362,20 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
+def _said(path: Path, line: int, problem: str) -> str:
+    return f"annotation file {path}: line {line}: {problem}; {RESTORE}"
+
+
 def _fail(path: Path, line: int, problem: str) -> NoReturn:
-    raise DataError(f"annotation file {path}: line {line}: {problem}; {_RESTORE}")
+    raise DataError(_said(path, line, problem))
+
+
+def _unread(path: Path, error: Exception) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA")
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return DataError(f"annotation file {path} cannot be read ({said}); {RESTORE}")
 
 
 def _unreadable(path: Path, error: Exception) -> NoReturn:
-    if isinstance(error, FileNotFoundError):
-        raise DataError(
-            f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA"
-        ) from None
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())
-    raise DataError(f"annotation file {path} cannot be read ({said}); {_RESTORE}") from None
+    raise _unread(path, error) from None

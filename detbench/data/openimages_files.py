@@ -19,10 +19,10 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,27 +115,84 @@ def read(files: Files, rule: BoxRule = AS_ANNOTATED) -> Table:
     Raises:
         DataError: the first thing that is wrong, with its file and line.
     """
-    check_folder(files.images)
-    names = released.class_names(files.classes)
-    classes = {name: place for place, name in enumerate(names)}
-    above = None if files.hierarchy is None else hierarchy.read(files.hierarchy, classes)
-    excess = released.EXCESS if rule.outside is None else released.FARTHEST
+    known = _known(files)
+    excess = _excess(rule)
     far = "" if rule.outside is None else " far"
     text = f"{_METHOD}{far} {content.of_files(files.annotations)}"
     key = hashlib.sha256(text.encode()).hexdigest()
     place = f"{files.boxes.absolute()} annotations{far}"
     parts = columns.find(place, key)
     if parts is None:
-        parts = columns.keep(place, key, _annotations(files, classes, above, excess))
+        parts = columns.keep(place, key, _annotations(files, known, excess))
     found = scan(files.images)
-    rows, facts = _rows(parts["images"], found)
+    facts = _facts(parts["images"], found)
     sized = _sized(files, key, parts, found, facts)
+    return _table(files, known, parts, sized, _names(parts, found, facts), rule)
+
+
+def sifted(files: Files, rule: BoxRule) -> tuple[Table | None, list[str]]:
+    """What is sound of a split, and a sentence on each line of its CSV files that is not; no table
+    where a file as a whole is at fault. Nothing is kept.
+    """
+    faults: list[str] = []
+    try:
+        known = _known(files)
+        parts: columns.Columns = dict(_annotations(files, known, _excess(rule), faults))
+    except DataError as error:
+        return None, [*faults, str(error)]
+    found = scan(files.images)
+    facts = _facts(parts["images"], found)
+    sized = dict(_measured(files, parts, found.folders, facts))
+    return _table(files, known, parts, sized, _names(parts, found, facts), rule), faults
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Classes.
+
+    Attributes:
+        names: by their LabelName, in the order of their labels.
+        above: of each, those above it; none where that is not read.
+    """
+
+    names: dict[str, str]
+    above: tuple[Ints, ...] | None
+
+    @property
+    def places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+
+def _known(files: Files) -> _Known:
+    check_folder(files.images)
+    known = _Known(released.class_names(files.classes), None)
+    if files.hierarchy is None:
+        return known
+    return replace(known, above=hierarchy.read(files.hierarchy, known.places))
+
+
+def _excess(rule: BoxRule) -> float:
+    return released.EXCESS if rule.outside is None else released.FARTHEST
+
+
+def _names(parts: columns.Columns, found: Found, facts: Ints) -> Names:
+    return Names(parts["images"], found.folders, facts[:, 0])
+
+
+def _table(
+    files: Files,
+    known: _Known,
+    parts: columns.Columns,
+    sized: columns.Columns,
+    names: Names,
+    rule: BoxRule,
+) -> Table:
     count = len(parts["labels"])
     table = Table(
-        categories=list(enumerate(names.values(), 1)),
-        image_ids=np.arange(1, len(rows) + 1),
+        categories=list(enumerate(known.names.values(), 1)),
+        image_ids=np.arange(1, len(names) + 1),
         image_sizes=sized["sizes"],
-        file_names=Names(parts["images"], found.folders, facts[:, 0]),
+        file_names=names,
         ids=np.arange(1, count + 1),
         image_rows=parts["rows"],
         labels=parts["labels"],
@@ -144,7 +201,7 @@ def read(files: Files, rule: BoxRule = AS_ANNOTATED) -> Table:
         crowd=parts["crowd"],
         sources=(files.boxes,),
         verified=parts.get("verified"),
-        ancestors=above,
+        ancestors=known.above,
     )
     if rule == AS_ANNOTATED:
         return table
@@ -195,24 +252,27 @@ def _is_hex(text: str) -> bool:
 
 
 def _annotations(
-    files: Files, classes: dict[str, int], above: tuple[Ints, ...] | None, excess: float
+    files: Files, known: _Known, excess: float, faults: list[str] | None = None
 ) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """Columns of the CSV files, boxes in the order of their images' ids."""
-    boxes = released.boxes(files.boxes, classes, excess)
-    labelled = None if files.labels is None else released.image_labels(files.labels, classes)
+    """Columns of the CSV files, boxes in the order of their images' ids; ``faults`` as there."""
+    boxes = released.boxes(files.boxes, known.places, excess, faults)
+    labelled = None
+    if files.labels is not None:
+        labelled = released.image_labels(files.labels, known.places, faults)
     every = boxes.images if labelled is None else np.concatenate((boxes.images, labelled[0]))
-    known = columns.distinct(every)
+    named = columns.distinct(every)
     del every
     order = np.argsort(boxes.images, kind="stable")
-    rows = np.searchsorted(known, boxes.images[order])
-    yield "images", known
+    rows = np.searchsorted(named, boxes.images[order])
+    yield "images", named
     yield "rows", rows.astype(np.int64)
     yield "labels", boxes.labels[order]
     yield "crowd", boxes.group[order].astype(np.int64)
     yield "sides", boxes.sides[order]
+    above = known.above
     if labelled is not None and above is not None:
         images, labels, there = labelled
-        said = np.searchsorted(known, images).astype(np.int64)
+        said = np.searchsorted(named, images).astype(np.int64)
         codes = (
             _verified(rows.astype(np.int64), boxes.labels[order], above),
             _verified(said[there], labels[there], above),
@@ -230,13 +290,12 @@ def _verified(images: Ints, labels: Ints, others: Others) -> Ints:
     return columns.distinct(images[rows] * len(others) + known)
 
 
-def _rows(wanted: NDArray[np.uint64], found: Found) -> tuple[Ints, Ints]:
-    """Place of each wanted image among those found, or -1, (m,); and its facts, -1 likewise."""
+def _facts(wanted: NDArray[Any], found: Found) -> Ints:
+    """Of each wanted image its facts, (m, 3); -1 where it is not among those found."""
     if not len(found.ids):
-        return np.full(len(wanted), -1), np.full((len(wanted), 3), -1)
+        return np.full((len(wanted), 3), -1)
     place = np.minimum(np.searchsorted(found.ids, wanted), len(found.ids) - 1)
-    rows = np.where(found.ids[place] == wanted, place, -1)
-    return rows, np.where(rows[:, None] >= 0, found.facts[place], -1)
+    return np.where((found.ids[place] == wanted)[:, None], found.facts[place], -1)
 
 
 def _sized(

@@ -7,11 +7,8 @@ from typing import Any
 
 from detbench.data.box_rule import BoxRule
 from detbench.data.coco_check import Table, check, parsed
-from detbench.data.faults import Fault
+from detbench.data.faults import MOST, Fault, more
 from detbench.errors import DataError
-
-MOST = 20
-"""Faults that are named; a file with more has one for many a reason."""
 
 
 def sifted(path: Path, rule: BoxRule) -> tuple[Table | None, list[str]]:
@@ -36,4 +33,4 @@ def sifted(path: Path, rule: BoxRule) -> tuple[Table | None, list[str]]:
             wrong = set(map(id, error.entries))
             for name in ("categories", "images", "annotations"):
                 content[name] = [one for one in content[name] if id(one) not in wrong]
-    return None, [*faults, f"annotation file {path}: more faults: mend these first"]
+    return None, [*faults, more(path)]

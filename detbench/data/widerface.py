@@ -44,7 +44,7 @@ class WiderFace(OnDisk):
         return root / "widerface" / "eval_tools" / "ground_truth"
 
     def needed(self, split: Split, root: Path) -> Iterator[tuple[str, Path]]:
-        from detbench.data.widerface_files import files
+        from detbench.data.widerface_lists import files
 
         yield from super().needed(split, root)
         if split == "val":
@@ -61,6 +61,13 @@ class WiderFace(OnDisk):
 
         found = read(*self.where(split, root), self.lists(root) if split == "val" else None)
         return self.rule.to_table(found)
+
+    def sifted(self, split: Split, root: Path) -> tuple[Table | None, list[str]]:
+        from detbench.data.widerface_files import sifted
+
+        lists = self.lists(root) if split == "val" else None
+        table, faults = sifted(*self.where(split, root), lists)
+        return None if table is None else self.rule.to_table(table), faults
 
     def part(
         self, split: Split, root: Path, limit: int | None

@@ -28,6 +28,8 @@ from detbench import data
 from detbench.cli.main import app
 from detbench.data import columns, inventory, openimages_csv, openimages_files
 from detbench.data.convert import Choice, convert
+from detbench.data.faults import MOST
+from detbench.data.inspect import inspect
 from detbench.data.kinds import CocoJson, OpenImages, Shapes
 from detbench.data.loading import EvalLoader, TrainLoader
 from detbench.errors import DataError
@@ -391,6 +393,32 @@ def test_a_fault_far_into_a_file_is_found_where_it_is(
         path.write_text("\n".join(lines) + "\n")
         with pytest.raises(DataError, match=f"line 702: .*{message}"):
             OPEN.table("train", root)
+
+
+def test_all_faults_are_told_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, labels = box_file(root, "validation"), label_file(root)
+    clean = OPEN.table("val", root)
+    rows = path.read_text().splitlines()
+    row = rows[1].replace(",".join(rows[1].split(",")[2:6]), "{}")
+    rows[3:3] = [row.format("0.1,0.2,0.3,7"), row.format("0.5,0.2,0.3,0.4")]
+    rows.append("g" + rows[1][1:])
+    path.write_text("\n".join(rows) + "\n")
+    labels.write_text(labels.read_text().rstrip("\n") + "\n00000000000000ff,/m/0x,1\n")
+    monkeypatch.setattr(openimages_csv, "_BLOCK", 300)
+    _, val = inspect(OPEN, root, False, quiet)
+    said = [one.split(": ")[1] for one in val.problems]
+    last = len(labels.read_text().splitlines())
+    assert said == ["line 4", "line 5", f"line {len(rows)}", f"line {last}"]
+    assert (val.images, val.objects) == (len(clean.file_names), len(clean.ids))
+    rows[1:2] = ["half of", row.format("0.1,0.2,0.3,wide")]
+    path.write_text("\n".join(rows) + "\n")
+    _, val = inspect(OPEN, root, False, quiet)
+    assert val.objects is None
+    assert {one.split(": ")[1] for one in val.problems} >= {"line 2", "line 3"}
+    path.write_text("\n".join([rows[0], *[row.format("0.1,0.2,0.3,7")] * 50]) + "\n")
+    _, val = inspect(OPEN, root, False, quiet)
+    assert MOST <= len(val.problems) <= MOST + 1
+    assert "more faults: mend these first" in val.problems[-1]
 
 
 OTHERS = {

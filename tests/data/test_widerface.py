@@ -17,6 +17,7 @@ from detbench import data
 from detbench.cli.main import app
 from detbench.data import inventory
 from detbench.data.convert import Choice, convert
+from detbench.data.faults import MOST
 from detbench.data.inspect import inspect
 from detbench.data.kinds import CocoJson, Shapes, WiderFace
 from detbench.data.loading import EvalLoader, TrainLoader
@@ -266,6 +267,42 @@ def test_broken_annotations_get_one_clear_line(case: str, root: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00x")
     with pytest.raises(DataError, match="is no text"):
         WIDER.truth(root)
+
+
+def test_all_faults_are_told_at_once(root: Path) -> None:
+    path = annotations(root)
+    clean = WIDER.table("val", root)
+    lines = path.read_text().splitlines()
+    starts = [k for k, line in enumerate(lines) if "/" in line]
+    faces = [int(lines[k + 1]) for k in starts]
+    worst = next(k for k, count in enumerate(faces) if count > 1)
+    later = next(k for k in range(worst + 1, len(faces)) if faces[k])
+    lines[starts[worst] + 2] = "1 2 30 forty 0 0 0 0 0 0"
+    lines[starts[worst] + 3] = "1 2 -30 40 0 0 0 0 0 0"
+    lines[starts[later] + 1] = "many"
+    lines += [lines[starts[worst]], "0", " ".join(["0"] * 10)]
+    path.write_text("\n".join(lines))
+    _, val = inspect(WIDER, root, False, quiet)
+    said = [one.partition("bbx_gt.txt: ")[2] for one in val.problems]
+    assert said[0].startswith(f"line {starts[worst] + 3}: '1 2 30 forty")
+    assert said[1].startswith(f"line {starts[worst] + 4}: '1 2 -30 40")
+    assert said[2].startswith(f"line {starts[later] + 2}: 'many' is no number of faces")
+    assert said[3].startswith(f"{lines[starts[worst]]} occurs twice")
+    assert len(said) == 4
+    assert val.images == len(clean.file_names) - 1
+    assert val.objects == len(clean.ids) - 2 - faces[later]
+    path.write_text("\n".join(["a/b.jpg", "x"] * 40))
+    _, val = inspect(WIDER, root, False, quiet)
+    assert len(val.problems) == MOST + 1
+
+
+def test_all_faults_of_lists_are_told_at_once(root: Path) -> None:
+    change(lists(root, "easy"), "gt_list", put(0, 0, value=np.array([[99]], np.uint16)))
+    change(lists(root, "hard"), "gt_list", put(0, 0, value=np.array([[0]], np.uint16)))
+    change(lists(root, "face"), "face_bbx_list", put(1, 0, value=np.ones((3, 4))))
+    _, val = inspect(WIDER, root, False, quiet)
+    assert [f"wider_{part}_val.mat" in said for part, said in zip(
+        ("face", "easy", "hard"), val.problems, strict=True)] == [True] * 3  # fmt: skip
 
 
 def change(path: Path, key: str, apply: Callable[[Any], None]) -> None:

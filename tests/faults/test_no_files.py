@@ -20,7 +20,7 @@ import pytest
 
 from detbench import inputs
 from detbench.cli.main import main
-from detbench.data import coco_check, content, hierarchy, openimages_csv, voc_xml, widerface_files
+from detbench.data import coco_check, content, hierarchy, openimages_csv, voc_xml, widerface_lists
 from detbench.data.box_rule import AS_ANNOTATED
 from detbench.errors import DataError, DetbenchError, RecipeError, StoreError, WeightsError
 from detbench.evaluation import results
@@ -37,7 +37,7 @@ READERS: dict[str, tuple[Callable[[Path], Any], type[DetbenchError]]] = {
     "classes": (openimages_csv.class_names, DataError),
     "list": (voc_xml.listed, DataError),
     "boxes": (lambda path: voc_xml._annotation(path, AS_ANNOTATED), DataError),
-    "matlab": (lambda path: widerface_files._mat(path, ["event_list"]), DataError),
+    "matlab": (lambda path: widerface_lists.mat(path, ["event_list"]), DataError),
     "results": (results.read, DataError),
     "weights": (checkpoint.read, WeightsError),
     "embedded": (embedded.provenance, WeightsError),

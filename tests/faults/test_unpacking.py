@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from detbench import inputs
-from detbench.data import coco_check, content, widerface_files
+from detbench.data import coco_check, content, widerface_lists
 from detbench.errors import DataError
 from detbench.evaluation import results
 from detbench.report import comparands
@@ -93,4 +93,4 @@ def test_a_list_of_widerface(tmp_path: Path) -> None:
     path = tmp_path / "wider_face_val.mat"
     path.write_bytes(head + struct.pack("<II", 15, len(part)) + part)
     with pytest.raises(DataError, match=SAID):
-        widerface_files._mat(path, ["event_list"])
+        widerface_lists.mat(path, ["event_list"])
