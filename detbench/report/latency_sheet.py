@@ -92,7 +92,8 @@ def _notes(found: list[tuple[Timed, str]], conditions: list[str], printed: bool)
         notes.append("Printed times are of the paper's machine and not compared with ours.")
     told: dict[str, list[str]] = {}
     for timed, label in found:
-        told.setdefault(_said(timed), []).append(label)
+        on = f" on {conditions.index(timed.condition) + 1}" if len(conditions) > 1 else ""
+        told.setdefault(_said(timed), []).append(f"{label}{on}")
     notes += [f"{', '.join(labels)}: {said}." for said, labels in told.items() if said]
     versions = dict.fromkeys(str(timed.provenance.get("detbench")) for timed, _ in found)
     if len(versions) > 1:

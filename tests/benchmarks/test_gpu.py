@@ -94,4 +94,4 @@ def test_operations_and_some_detectors_on_a_cpu(gpu: Any, tmp_path: Path) -> Non
 
 def test_an_unknown_step_is_named(gpu: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(["--only", "sped,cells"]) == 2
-    assert "--only sped: there are operations, " in capsys.readouterr().err
+    assert "--only sped: there are tests, operations, " in capsys.readouterr().err
