@@ -19,6 +19,7 @@ STEPS = (
     ("detbench.cli.reference", "--check", "docs/cli.md"),
     ("detbench.recipe.reference", "--check", "docs/stages.md"),
     ("detbench.report.claims_page", "--check"),
+    ("detbench.cli.recipe_headers", "--check"),
     ("pytest", *sys.argv[1:]),
 )
 

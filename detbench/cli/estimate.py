@@ -66,7 +66,8 @@ def _reached(metric: Metric, found: list[Stored]) -> str:
     values = [100 * value for one in found if (value := one.value(metric.key)) is not None]
     spent = [took for one in found if (took := _took(one.rows[0].provenance)) is not None]
     each = f", {words(statistics.median(spent))} each (median)" if spent else ""
-    return f"{metric.title} {min(values):.1f} to {max(values):.1f}{each}, seed 0, {len(values)}"
+    ends = dict.fromkeys(f"{one:.1f}" for one in (min(values), max(values)))
+    return f"{metric.title} {' to '.join(ends)}{each}, seed 0, {len(values)}"
 
 
 def remaining(count: int, spent: list[float]) -> str:
