@@ -4,8 +4,9 @@
 
 Both are given the same maps, offsets, modulations and weights, and take turns; shapes are those of
 the light profile's and of the papers' networks (``--batch``, if it is not 0, in place of their
-number of images). ``--busy`` is for a machine that others use too: one thread, and CPU time. Prints a markdown table and writes all times to ``benchmarks/results/``. On a
-GPU both are torchvision's kernel.
+number of images). ``--busy`` is for a machine that others use too: one thread, and CPU time. Prints
+a markdown table and writes all times to ``benchmarks/results/``. On a GPU both are torchvision's
+kernel.
 """
 
 from __future__ import annotations

@@ -9,15 +9,16 @@ two tables for as long as the time lasts. Each step's result goes to ``<output>/
 once, so that a run that is cut keeps what it has. A step that the time does not reach, or that
 fails, stands there with the reason; nothing is left out silently. Exit code 1 where one fails.
 
-    tests        tests/cuda: gradients, every option, trainings, two processes on one GPU by gloo
     operations   deformable convolution, NMS, soft-NMS, RoIAlign, deformable pooling: as the CPU's
     detectors    forward, losses and detections of every detector, light, against the CPU (float32)
     precisions   losses of every detector in bf16 and fp16 against float32
     resume       a training that is stopped and goes on, against one that is not
+    processes    a training of two processes on one device, by gloo, against one of one
     speed        R50 detectors at 1280x800 beside torchvision's: inference and training steps, fp32,
                  bf16, channels-last, torch.compile
     latency      rows of tscode-table1 by ``detbench latency``, into the store
     cells        cells of tscode-table1 and ddod-table4 under ``small``, side by side
+    tests        all of tests/cuda, gradients and every option too; only if it is named
 """
 
 from __future__ import annotations
@@ -125,15 +126,17 @@ class Step:
 
 
 STEPS = (
-    Step("tests", gpu_checks.tests, 240),
     Step("operations", gpu_checks.operations, 5),
     Step("detectors", gpu_checks.detectors, 60),
     Step("precisions", gpu_checks.precisions, 40),
     Step("resume", gpu_checks.resume, 40),
+    Step("processes", gpu_checks.processes, 45),
     Step("speed", timings, 150),
     Step("latency", latency, 45),
     Step("cells", cells, 120),
 )
+NAMED = (Step("tests", gpu_checks.tests, 240),)
+"""Steps that are taken where they are named alone: they take half of the time."""
 
 
 def take(run: Run, step: Step) -> str:
@@ -164,7 +167,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     parser.add_argument("--minutes", type=float, default=8.0, help="that all of it may take")
-    parser.add_argument("--only", default="", help="names of steps, by commas; by default all")
+    parser.add_argument(
+        "--only", default="", help="names of steps, by commas; by default all but tests"
+    )
     parser.add_argument("--small", action="store_true", help="inputs and lengths for a CPU")
     here = Path(__file__).parent / "results"
     parser.add_argument("--output", type=Path, default=here, help="folder of the JSON file")
@@ -174,8 +179,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     asked = parse(arguments)
-    names = [one.name for one in STEPS]
-    wanted = [one.strip() for one in asked.only.split(",") if one.strip()] or names
+    steps = (*NAMED, *STEPS)
+    names = [one.name for one in steps]
+    wanted = [one.strip() for one in asked.only.split(",") if one.strip()]
+    wanted = wanted or [one.name for one in STEPS]
     if unknown := sorted(set(wanted) - set(names)):
         print(f"--only {','.join(unknown)}: there are {', '.join(names)}", file=sys.stderr)
         return 2
@@ -184,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     path = asked.output / f"gpu-{stamp}.json"
     run = Run(device, end, asked.small, asked.results.resolve(), path)
-    chosen = [one for one in STEPS if one.name in wanted]
+    chosen = [one for one in steps if one.name in wanted]
     run.kept |= {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(device),

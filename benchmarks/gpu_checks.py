@@ -41,14 +41,20 @@ def apart(one: Any, other: Any) -> float:
     return float((first - second).abs().max() / first.abs().max().clamp(min=1e-6))
 
 
-def tests(run: Run) -> dict[str, Any]:
-    """``tests/cuda``: gradients and every option too, waits, trainings, two processes on one GPU.
+def processes(run: Run) -> dict[str, Any]:
+    """Two processes that share the device train as one does; skipped without a GPU."""
+    return _tests(run, "tests/cuda/test_shared.py")
 
-    On a machine without a GPU every one is skipped.
-    """
+
+def tests(run: Run) -> dict[str, Any]:
+    """``tests/cuda``: gradients and every option too, waits, trainings; skipped without a GPU."""
+    return _tests(run, "tests/cuda")
+
+
+def _tests(run: Run, path: str) -> dict[str, Any]:
     # Other packages' plugins and warnings are not what is asked.
     own = ("-p", "no:benchmark", "-W", "default", "-n", str(min(8, os.cpu_count() or 1)))
-    command = [sys.executable, "-m", "pytest", "tests/cuda", *own]
+    command = [sys.executable, "-m", "pytest", path, *own]
     with started_as(command) as process:
         try:
             said = process.communicate(timeout=max(1.0, run.left))[0]
