@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import options
@@ -21,6 +20,7 @@ import torch
 import torchvision.ops
 from torch import Tensor
 
+from detbench.measure.timing import now_ms
 from detbench.ops.deformable import deform_conv2d
 
 SHAPES = {
@@ -52,15 +52,16 @@ def inputs(shape: tuple[Any, ...], device: torch.device) -> list[Tensor]:
 
 
 def once(
-    convolve: Convolve, given: list[Tensor], clock: Callable[[], float]
+    convolve: Convolve, given: list[Tensor], clock: Callable[[], float] | None
 ) -> tuple[float, float, list[Tensor]]:
-    """Seconds forward and backward; the values and all gradients."""
+    """Milliseconds forward and backward; the values and all gradients."""
+    device = given[0].device
     x, offset, weight, mask = (one.detach().clone().requires_grad_() for one in given)
-    began = clock()
+    began = now_ms(device, clock)
     y = convolve(x, offset, weight, mask=mask, padding=1)
-    middle = clock()
+    middle = now_ms(device, clock)
     y.backward(torch.ones_like(y))
-    end = clock()
+    end = now_ms(device, clock)
     gradients = [one.grad for one in (x, offset, weight, mask) if one.grad is not None]
     return middle - began, end - middle, [y.detach(), *gradients]
 
@@ -72,16 +73,16 @@ def apart(one: Tensor, other: Tensor) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     asked = options.parser(__doc__ or "", "turns of each", 0).parse_args(arguments)
-    device, own = options.start(asked)
-    clock = own or perf_counter
+    device, clock = options.start(asked)
     ways: dict[str, Convolve] = {
         "torchvision": torchvision.ops.deform_conv2d,
         "ours": deform_conv2d,
     }
     records = []
     print(HEAD)
-    for where, shape in SHAPES.items():
-        given = inputs((asked.batch or shape[0], *shape[1:]), device)
+    for where, (batch, *others) in SHAPES.items():
+        shape = (asked.batch or batch, *others)
+        given = inputs(shape, device)
         found = {name: [once(way, given, clock)] for name, way in ways.items()}
         for _ in range(asked.rounds):
             for name, way in ways.items():
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
             apart(a, b)
             for a, b in zip(found["torchvision"][0][2], found["ours"][0][2], strict=True)
         ]
-        times = {name: [(1e3 * a, 1e3 * b) for a, b, _ in some[1:]] for name, some in found.items()}
+        times = {name: [(a, b) for a, b, _ in some[1:]] for name, some in found.items()}
         records.append({"where": where, "shape": shape, "times_ms": times, "apart": differences})
         print(line(where, times, differences), flush=True)
     options.write(asked, "deformable", {"records": records})

@@ -136,14 +136,14 @@ STEPS = (
     Step("cells", cells, 120),
 )
 NAMED = (Step("tests", gpu_checks.tests, 240),)
-"""Steps that are taken where they are named alone: they take half of the time."""
+"""Only taken if named in ``--only``."""
 
 
 def take(run: Run, step: Step) -> str:
     """Take one step and keep what it gives; in a word how it ended."""
     began = time.monotonic()
     whole, limit = run.end, began + max(0.0, run.left)
-    # A step may take half of what is left beyond its own time; the last takes all.
+    # Three times its own time or a third of what is left, whichever is more; the last takes all.
     if step is not STEPS[-1]:
         limit = min(limit, began + max(3.0 * step.seconds, run.left / 3))
     run.end = limit

@@ -20,6 +20,10 @@ ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "detbench")
 
 
+ENDING_S = 20.0
+"""How long a command may take to save and end."""
+
+
 class Late(Exception):
     """The time is over."""
 
@@ -100,7 +104,7 @@ def stop(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
         try:
-            process.wait(20)
+            process.wait(ENDING_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

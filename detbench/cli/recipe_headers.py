@@ -1,4 +1,5 @@
-"""The line of each table's recipe that says what was measured of it, from committed measurements.
+"""The line of each table's recipe that says what was measured of it, from the dated stores of
+``results``, as those are that come with the project.
 
     python -m detbench.cli.recipe_headers            writes them
     python -m detbench.cli.recipe_headers --check    fails if one is not what is stored
@@ -19,6 +20,7 @@ from detbench.results.files import write_atomic
 
 ROOT = Path(__file__).parents[2]
 WIDTH = 98
+_DATED = re.compile(r"\d{4}-\d\d-\d\d-")
 START = "# Measured"
 _OURS = re.compile(rf"^{START}: .*\n(#    .*\n)*", re.MULTILINE)
 
@@ -26,7 +28,7 @@ _OURS = re.compile(rf"^{START}: .*\n(#    .*\n)*", re.MULTILINE)
 def sentence(name: str) -> str:
     """Of each profile the scores of a table's rows and the time of one, or that there are none."""
     table = load.table(name)
-    stores = estimate.below(ROOT / "results")
+    stores = [one for one in estimate.below(ROOT / "results") if _DATED.match(one.name)]
     known = {
         profile: estimate.measured(table, load.profile(profile), stores)
         for profile in load.profiles()

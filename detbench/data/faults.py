@@ -29,17 +29,31 @@ class Fault(DataError):
         return type(self), (str(self), self.entries)
 
 
-@dataclass(frozen=True)
-class Told:
-    """What becomes of a fault: it is listed in ``faults``, or raised where that is none."""
+@dataclass
+class Faults:
+    """Faults of one file as they are found: the first is raised, or up to ``MOST`` are listed.
 
-    faults: list[str] | None = None
+    Attributes:
+        listed: where to; none raises.
+        count: how many of this file are listed.
+    """
 
-    def say(self, said: str) -> None:
-        """Raises: DataError, if it is not listed, or if there are more than anyone reads."""
-        if self.faults is None or len(self.faults) == MOST:
+    path: Path
+    listed: list[str] | None = None
+    count: int = 0
+
+    def add(self, said: str) -> None:
+        """List a fault.
+
+        Raises:
+            DataError: it, where faults are not listed; that there are more, after ``MOST``.
+        """
+        if self.listed is None:
             raise DataError(said)
-        self.faults.append(said)
+        if self.count == MOST:
+            raise DataError(more(self.path))
+        self.count += 1
+        self.listed.append(said)
 
 
 def fail(path: Path, problem: str, advice: str, entries: Sequence[dict[str, Any]] = ()) -> NoReturn:

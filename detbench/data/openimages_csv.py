@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from detbench import inputs
 from detbench.data.coco_check import Floats, Ints
 from detbench.data.columns import distinct
-from detbench.data.faults import MOST, RESTORE, more
+from detbench.data.faults import MOST, RESTORE, Faults, more
 from detbench.errors import DataError
 
 Ids = NDArray[np.uint64]
@@ -100,16 +100,13 @@ def image_ids(path: Path) -> tuple[Ids, int]:
         DataError: the first thing that is wrong, with its line.
     """
     found, count = list[Ids](), 0
-    for first, batch in _batches(path, {"ImageID": str}):
-        found.append(
-            distinct(
-                _ids(
-                    batch.column("ImageID"),
-                    _Failing(path, np.arange(first, first + batch.num_rows)),
-                )
-            )
-        )
-        count += batch.num_rows
+
+    def take(batch: Any, fail: _Failing) -> Ids:
+        return _ids(batch.column("ImageID"), fail)
+
+    for ids in _taken(path, {"ImageID": str}, take):
+        found.append(distinct(ids))
+        count += len(ids)
     return distinct(np.concatenate(found)) if found else np.zeros(0, np.uint64), count
 
 
@@ -170,14 +167,12 @@ def line_of(path: Path, image: str) -> int:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _batches(
-    path: Path, kinds: dict[str, type], faults: list[str] | None = None
-) -> Iterator[tuple[int, Any]]:
+def _batches(path: Path, kinds: dict[str, type], told: Faults) -> Iterator[tuple[int, Any]]:
     """Blocks of a CSV file's columns, each with the number of its first line.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or a line is none of the format; with
-            ``faults``, which takes those before it, over the last such line.
+        DataError: it cannot be read, lacks a column, or lines are none of the format, of which
+            ``told`` takes all but the last.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
@@ -202,14 +197,12 @@ def _batches(
                     yield first, batch
                 first += batch.num_rows
     except pa.ArrowInvalid as error:
-        *others, last = [
-            None, *islice(_odd_lines(path, header, kinds), 1 if faults is None else MOST)
-        ]  # fmt: skip
-        if last is None:
+        odd = list(islice(_odd_lines(path, header, kinds), MOST + 1))
+        if not odd:
             _unreadable(path, error)
-        if faults is not None:
-            faults += filter(None, others)
-        raise DataError(last) from None
+        for said in odd[:-1]:
+            told.add(said)
+        raise DataError(odd[-1] if len(odd) <= MOST else more(path)) from None
     except OSError as error:
         _unreadable(path, error)
 
@@ -255,18 +248,15 @@ def _taken(
     """What ``take`` makes of each block; with ``faults``, of its sound rows, until there are more
     faults than anyone reads.
     """
-    for first, block in _batches(path, kinds, faults):
+    told = Faults(path, faults)
+    for first, block in _batches(path, kinds, told):
         batch, lines = block, np.arange(first, first + block.num_rows)
         while True:
             try:
                 found = take(batch, _Failing(path, lines))
             except _BadRows as error:
-                if faults is None:
-                    raise
-                room, told = MOST - len(faults), error.every()
-                faults += told[:room]
-                if len(told) > room:
-                    raise DataError(more(path)) from None
+                for said in error.every():
+                    told.add(said)
                 batch, lines = batch.filter(~error.bad), lines[~error.bad]
             else:
                 yield found
@@ -370,12 +360,10 @@ def _fail(path: Path, line: int, problem: str) -> NoReturn:
     raise DataError(_said(path, line, problem))
 
 
-def _unread(path: Path, error: Exception) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        return DataError(f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA")
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return DataError(f"annotation file {path} cannot be read ({said}); {RESTORE}")
-
-
 def _unreadable(path: Path, error: Exception) -> NoReturn:
-    raise _unread(path, error) from None
+    if isinstance(error, FileNotFoundError):
+        raise DataError(
+            f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA"
+        ) from None
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    raise DataError(f"annotation file {path} cannot be read ({said}); {RESTORE}") from None

@@ -19,6 +19,7 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -132,8 +133,10 @@ def read(files: Files, rule: BoxRule = AS_ANNOTATED) -> Table:
 
 def sifted(files: Files, rule: BoxRule) -> tuple[Table | None, list[str]]:
     """What is sound of a split, and a sentence on each line of its CSV files that is not; no table
-    where a file as a whole is at fault. Nothing is kept.
+    where a file as a whole is at fault. Of a split with faults nothing is kept.
     """
+    with suppress(DataError):
+        return read(files, rule), []
     faults: list[str] = []
     try:
         known = _known(files)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from detbench import inputs
 from detbench.data import images
 from detbench.data.coco_check import Floats, Ints, Table
-from detbench.data.faults import RESTORE, Told
+from detbench.data.faults import RESTORE, Faults
 from detbench.data.widerface_lists import marks_of
 from detbench.errors import DataError
 
@@ -70,13 +70,13 @@ def read(source: Path, folder: Path, lists: Path | None = None) -> Table:
         DataError: the first thing that is wrong, with its file, in one line.
     """
     faces = parse(source)
-    marks = None if lists is None else marks_of(lists, faces, source, Told())
+    marks = None if lists is None else marks_of(lists, faces, source, Faults(source))
     return _table(source, folder, faces, marks)
 
 
 def sifted(source: Path, folder: Path, lists: Path | None) -> tuple[Table | None, list[str]]:
     """What is sound of a split, and a sentence on everything that is not; no table where nothing
-    can be read. Lists are compared with a file that is sound alone.
+    can be read. The lists are compared only with an annotation file that has no fault.
     """
     faults: list[str] = []
     try:
@@ -86,7 +86,7 @@ def sifted(source: Path, folder: Path, lists: Path | None) -> tuple[Table | None
     marks = None
     if lists is not None and not faults:
         try:
-            marks = marks_of(lists, faces, source, Told(faults))
+            marks = marks_of(lists, faces, source, Faults(lists, faults))
         except DataError as error:
             faults.append(str(error))
     return _table(source, folder, faces, marks), faults
@@ -117,30 +117,32 @@ def parse(path: Path, faults: list[str] | None = None) -> Faces:
         faults: takes a sentence on every face and image that is wrong, which is then left out.
 
     Raises:
-        DataError: the first thing that is wrong, with its line; with ``faults``, only that nothing
-            is left.
+        DataError: the first thing that is wrong, with its line; with ``faults``, that the file
+            cannot be read, that nothing of it is left, or that there are more.
     """
     names, counts = list[str](), list[int]()
     rows: list[list[int]] = []
     seen: set[str] = set()
-    told = Told(faults)
-    for name, faces in _blocks(path, _lines(path), told):
+    told = Faults(path, faults)
+    for at, name, faces in _blocks(path, _lines(path), told):
         if name in seen:
-            told.say(f"annotation file {path}: {name} occurs twice; {RESTORE}")
+            told.add(f"annotation file {path}: line {at + 1}: {name} occurs twice; {RESTORE}")
             continue
         seen.add(name)
         names.append(name)
         counts.append(len(faces))
         rows += faces
     if not names:
-        raise DataError(f"annotation file {path} is empty; {RESTORE}")
+        raise DataError(faults.pop() if faults else f"annotation file {path} is empty; {RESTORE}")
     table = np.array(rows, np.int64).reshape(-1, _FIELDS)
     boxes = table[:, :4].astype(np.float64)
     return Faces(names, np.array(counts, np.int64), boxes, table[:, _INVALID] != 0)
 
 
-def _blocks(path: Path, lines: list[str], told: Told) -> Iterator[tuple[str, list[list[int]]]]:
-    """Images with their faces; after what is none of the format, from the next name on."""
+def _blocks(
+    path: Path, lines: list[str], told: Faults
+) -> Iterator[tuple[int, str, list[list[int]]]]:
+    """Line, name and faces of each image; after a fault of the format, from the next name on."""
     at = 0
     while at < len(lines):
         start, at = at, _next_name(lines, at + 1)
@@ -153,10 +155,10 @@ def _blocks(path: Path, lines: list[str], told: Told) -> Iterator[tuple[str, lis
                 said = f"the file ends within the {count} faces of {name}"
                 _fail(path, len(lines) - 1, said)
         except DataError as error:
-            told.say(str(error))
+            told.add(str(error))
             continue
         found = (_face(lines[k], k, path, told) for k in range(start + 2, end))
-        yield name, [one for one in found if one is not None]
+        yield start, name, [one for one in found if one is not None]
         at = end
         if not count and at < len(lines) and not any(map(int, _plain(lines[at]))):
             at += 1  # the line of zeros
@@ -178,11 +180,11 @@ def _name(line: str, at: int, path: Path) -> str:
     return line.strip()
 
 
-def _face(line: str, at: int, path: Path, told: Told) -> list[int] | None:
+def _face(line: str, at: int, path: Path, told: Faults) -> list[int] | None:
     try:
         return _numbers(line, at, path)
     except DataError as error:
-        told.say(str(error))
+        told.add(str(error))
         return None
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from detbench import inputs
-from detbench.data.faults import RESTORE, Told
+from detbench.data.faults import RESTORE, Faults
 from detbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def files(folder: Path) -> list[Path]:
     return [folder / f"wider_{part}_val.mat" for part in ("face", *SETTINGS)]
 
 
-def marks_of(folder: Path, faces: Faces, source: Path, told: Told) -> Ints:
-    """The mark of each face of the val split, (n,); none of an image of which the lists are wrong,
-    where that is only told.
+def marks_of(folder: Path, faces: Faces, source: Path, told: Faults) -> Ints:
+    """The mark of each face of the val split, (n,); where faults are listed, 0 for the faces of an
+    image that has one.
     """
     every, *settings = files(folder)
     content = mat(every, ("event_list", "file_list", "face_bbx_list"))
@@ -49,19 +49,19 @@ def marks_of(folder: Path, faces: Faces, source: Path, told: Told) -> Ints:
         for row, event in enumerate(events)
         for column, one in enumerate(listed[row])
     }
-    _together(faces, places, held, (every, source), told)
+    odd = _together(faces, places, held, (every, source), told)
     marks = np.zeros(len(faces.boxes), np.int64)
     starts = np.cumsum(faces.counts) - faces.counts
     for bit, path in enumerate(settings):
         chosen = _cells(mat(path, ("gt_list",))["gt_list"], path, [len(one) for one in listed])
         for name, count, start in zip(faces.names, faces.counts, starts, strict=True):
-            if name not in places:
+            if name in odd:
                 continue
             row, column = places[name]
             try:
                 rows = _rows(chosen[row][column], int(count), name, path)
             except DataError as error:
-                told.say(str(error))
+                told.add(str(error))
                 continue
             marks[start + rows] |= 1 << bit
     return marks
@@ -72,31 +72,37 @@ def _together(
     places: dict[str, tuple[int, int]],
     held: list[list[Any]],
     files: tuple[Path, Path],
-    told: Told,
-) -> None:
-    """Check that the lists, the first of the files, are about the faces of the annotation file."""
+    told: Faults,
+) -> set[str]:
+    """Images whose faces in the lists, the first of the files, are not the annotation file's."""
     every, source = files
-    for odd in sorted(set(faces.names) ^ set(places)):
-        here, there = (every, source) if odd in places else (source, every)
-        told.say(f"{odd} is in {here} and not in {there}; take both from one release of WIDER FACE")
+    odd = set(faces.names) ^ set(places)
+    for name in sorted(odd):
+        here, there = (every, source) if name in places else (source, every)
+        told.add(
+            f"{name} is in {here} and not in {there}; take both from one release of WIDER FACE"
+        )
     ends = np.cumsum(faces.counts)
     for name, count, end in zip(faces.names, faces.counts, ends, strict=True):
-        if name not in places:
+        if name in odd:
             continue
         row, column = places[name]
         try:
             boxes = np.asarray(held[row][column], np.float64).reshape(-1, 4)
         except (TypeError, ValueError):
-            told.say(_damage(every, f"the faces of {name} are no boxes"))
+            odd.add(name)
+            told.add(_damage(every, f"the faces of {name} are no boxes"))
             continue
         own = faces.boxes[end - count : end]
         if not count and not boxes.any():
             continue
         if len(boxes) != count or not (np.abs(boxes - own) <= _APART).all():
-            told.say(
+            odd.add(name)
+            told.add(
                 f"{every}: the faces of {name} are not those in {source}; take both from one "
                 f"release of WIDER FACE"
             )
+    return odd
 
 
 def _rows(chosen: Any, count: int, name: str, path: Path) -> Ints:

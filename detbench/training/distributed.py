@@ -5,9 +5,8 @@ images like the whole batch, divides its losses by what the whole batch has (``d
 draws at random for the whole batch, and its batch norms see every process's images; the gradients
 are then averaged. What a module of the user's own draws or normalises by itself is its process's.
 
-Gradients and sums go by NCCL on CUDA and by gloo on the CPU, and where processes share a GPU, which
-NCCL refuses; what the host must know (sizes, signals, whether it is time to save) by gloo, so that
-no process waits for its device.
+Gradients and sums go by NCCL on CUDA and by gloo on the CPU; what the host must know (sizes,
+signals, whether it is time to save) by gloo, so that no process waits for its device.
 """
 
 from __future__ import annotations
@@ -231,12 +230,16 @@ def _here() -> int:
 
 
 @contextmanager
-def joined(device: torch.device, store: dist.Store | None = None) -> Iterator[Team]:
+def joined(
+    device: torch.device, store: dist.Store | None = None, backend: str | None = None
+) -> Iterator[Team]:
     """Join the processes that the environment names, as ``torchrun`` sets it.
 
     Args:
         device: of this process, see ``device``.
         store: where they meet; by default at ``$MASTER_ADDR``.
+        backend: of gradients and sums; by default NCCL on CUDA, which refuses processes that share
+            a GPU, and gloo on the CPU.
 
     Raises:
         ProcessLost: another process ended while this one needed it.
@@ -250,10 +253,8 @@ def joined(device: torch.device, store: dist.Store | None = None) -> Iterator[Te
     if store is None:
         store = next(dist.rendezvous("env://", rank(), world))[0]
     with _one_speaker(store), lost_processes():
-        own = device.type == "cuda" and _here() <= torch.cuda.device_count()
-        dist.init_process_group(
-            "nccl" if own else "gloo", store=store, rank=rank(), world_size=world
-        )
+        backend = backend or ("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group(backend, store=store, rank=rank(), world_size=world)
         try:
             control = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
             with warnings.catch_warnings():

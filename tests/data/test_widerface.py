@@ -287,13 +287,17 @@ def test_all_faults_are_told_at_once(root: Path) -> None:
     assert said[0].startswith(f"line {starts[worst] + 3}: '1 2 30 forty")
     assert said[1].startswith(f"line {starts[worst] + 4}: '1 2 -30 40")
     assert said[2].startswith(f"line {starts[later] + 2}: 'many' is no number of faces")
-    assert said[3].startswith(f"{lines[starts[worst]]} occurs twice")
+    assert said[3].endswith(f"{lines[starts[worst]]} occurs twice; restore the file")
     assert len(said) == 4
     assert val.images == len(clean.file_names) - 1
     assert val.objects == len(clean.ids) - 2 - faces[later]
     path.write_text("\n".join(["a/b.jpg", "x"] * 40))
     _, val = inspect(WIDER, root, False, quiet)
     assert len(val.problems) == MOST + 1
+    assert "more faults: mend these first" in val.problems[-1]
+    path.write_text("a/b.jpg\nx\n")
+    _, val = inspect(WIDER, root, False, quiet)
+    assert [one.partition(": ")[2][:14] for one in val.problems] == ["line 2: 'x' is"]
 
 
 def test_all_faults_of_lists_are_told_at_once(root: Path) -> None:

@@ -100,3 +100,16 @@ def test_no_images_and_one_cell() -> None:
     one, shift = drawn(3, 1, 2, 1, 1), drawn(4, 1, 18, 1, 1)
     wanted = torchvision.ops.deform_conv2d(one, shift, weight, padding=1)
     torch.testing.assert_close(deform_conv2d(one, shift, weight, padding=1), wanted)
+
+
+@pytest.mark.parametrize("wrong", ["no padding", "few offsets", "masks of another size"])
+def test_other_shapes_are_refused_as_torchvision_does(wrong: str) -> None:
+    x, weight = drawn(0, 2, 4, 6, 7), drawn(1, 5, 4, 3, 3)
+    offset, mask = drawn(2, 2, 18, 6, 7), drawn(3, 2, 9, 6, 7)
+    padding = 0 if wrong == "no padding" else 1
+    offset = offset[:, :8] if wrong == "few offsets" else offset
+    mask = mask[:, :, :5] if wrong == "masks of another size" else mask
+    with pytest.raises(ValueError, match=r"of shape \(2, .*\) where \(2, .*\) belongs"):
+        deform_conv2d(x, offset, weight, mask, padding=padding)
+    with pytest.raises((RuntimeError, ValueError)):
+        torchvision.ops.deform_conv2d(x, offset, weight, padding=padding, mask=mask)

@@ -3,7 +3,7 @@
 Its job has ``cases``: a folder, a detector and settings each, one after the other in the same
 team; ``stop``: a rank and the iteration at which its report stops the first case, maybe of another
 phase than ``train``; ``fault``: a rank and how it ends at iteration 2, ``kill`` or ``memory``;
-``device``, by default the CPU.
+``device`` of all of them, by default the CPU.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def main(job: dict[str, Any], environment: dict[str, str], said: Path) -> None:
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     try:
         device = torch.device(job.get("device", "cpu"))
-        with distributed.joined(device) as joined, memory.advised():
+        with distributed.joined(device, backend="gloo") as joined, memory.advised():
             run(job, joined)
     except Stop:
         sys.exit(99)
