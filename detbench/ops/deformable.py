@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -45,11 +46,9 @@ def deform_conv2d_cpu(
     x: Tensor,
     offset: Tensor,
     weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
     mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    **steps: int | tuple[int, int],
 ) -> Tensor:
     """The same by ``grid_sample`` and a product of matrices: the output at p is the sum over the
     taps k of w_k x(p + p_k + d_k) m_k.
@@ -59,15 +58,15 @@ def deform_conv2d_cpu(
 
     Args:
         bias: (C',).
-        stride, padding, dilation: of both axes, or of y and x.
+        steps: ``stride``, ``padding``, ``dilation``, of both axes, or of y and x.
 
     Raises:
         ValueError: offsets or masks are not of the output's size.
     """
-    steps = list(zip(*(_both(one) for one in (stride, padding, dilation)), strict=True))
+    axes = _Steps(**steps).axes
     taps = weight.shape[-2:].numel()
     offset_groups = max(1, offset.shape[1] // (2 * taps))
-    sizes = zip(x.shape[-2:], weight.shape[-2:], steps, strict=True)
+    sizes = zip(x.shape[-2:], weight.shape[-2:], axes, strict=True)
     size = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, (s, p, d) in sizes)
     cells = size[0] * size[1]
     _expect("offset", offset, (len(x), 2 * offset_groups * taps, *size))
@@ -77,11 +76,11 @@ def deform_conv2d_cpu(
     batch, channels, *sides = x.shape
     maps = x.reshape(batch * offset_groups, channels // offset_groups, *sides)
     offsets = offset.reshape(len(maps), taps, 2, *size)
-    axes = [
-        (2 * (_axis(weight, size, axis, steps[axis]) + offsets[:, :, axis]) + 1) / sides[axis] - 1
+    ends = [
+        (2 * (_axis(weight, size, axis, axes[axis]) + offsets[:, :, axis]) + 1) / sides[axis] - 1
         for axis in (1, 0)
     ]
-    grid = torch.stack(axes, dim=-1).reshape(len(maps), taps, cells, 2)
+    grid = torch.stack(ends, dim=-1).reshape(len(maps), taps, cells, 2)
     read = F.grid_sample(maps, grid, padding_mode="zeros", align_corners=False)
     if mask is not None:
         _expect("mask", mask, (batch, offset_groups * taps, *size))
@@ -93,8 +92,19 @@ def deform_conv2d_cpu(
     return found if bias is None else found + bias[:, None, None]
 
 
-def _both(setting: int | tuple[int, int]) -> tuple[int, int]:
-    return (setting, setting) if isinstance(setting, int) else (setting[0], setting[1])
+@dataclass(frozen=True)
+class _Steps:
+    stride: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] = 0
+    dilation: int | tuple[int, int] = 1
+
+    @property
+    def axes(self) -> list[tuple[int, int, int]]:
+        """Stride, padding and dilation of y, then of x."""
+        each = (self.stride, self.padding, self.dilation)
+        return list(
+            zip(*((one, one) if isinstance(one, int) else one for one in each), strict=True)
+        )
 
 
 def _expect(name: str, given: Tensor, shape: tuple[int, ...]) -> None:
