@@ -237,6 +237,20 @@ def _digits(metric: str) -> int:
     return find(metric).digits
 
 
+def _comparable(results: TableResults) -> list[str]:
+    """Why printed AP and AR are not to be compared with measured ones, if they are not."""
+    plan = results.plan
+    told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
+    if not told or results.comparable:
+        return []
+    here, there = results.measured_kind, results.published_on
+    how = f"on {there}, measured ones on {here}"
+    if here == there:
+        differs = dict.fromkeys(name for row in plan.rows for name in row.differs)
+        how = f"with other settings ({', '.join(differs)})"
+    return [f"The paper's AP and AR are {how}: they are not comparable."]
+
+
 def _notes(results: TableResults) -> list[str]:
     plan = results.plan
     seeds = ", ".join(str(seed) for seed in plan.seeds)
@@ -258,14 +272,7 @@ def _notes(results: TableResults) -> list[str]:
     notes += conditions.caveats(results.cells)
     seen = {cell.data.seen_in_training for cell in results.cells} - {None}
     notes += [f"Not a test: {warning}." for warning in sorted(map(str, seen))]
-    told = any(row.train for row in plan.rows) and any(row.row.published for row in plan.rows)
-    if told and not results.comparable:
-        here, there = results.measured_kind, results.published_on
-        differs = dict.fromkeys(name for row in plan.rows for name in row.differs)
-        how = f"on {there}, measured ones on {here}"
-        if here == there:
-            how = f"with other settings ({', '.join(differs)})"
-        notes.append(f"The paper's AP and AR are {how}: they are not comparable.")
+    notes += _comparable(results)
     if any(metric in COSTS for metric in plan.table.columns):
         notes.append(
             f"GFLOPs and parameters are those of the paper-size detector at {plan.table.input}, "
