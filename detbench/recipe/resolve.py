@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from detbench.data.kinds import KINDS, named
 from detbench.data.settle import settled
 from detbench.errors import RecipeError
 from detbench.recipe import doubts, embedded, idle, load
-from detbench.recipe.detector import Detector, DetectorRecipe
+from detbench.recipe.base import PerTaskSpec
+from detbench.recipe.detector import Dense, Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
     Data,
@@ -342,10 +343,27 @@ def _base(paper: Detector, schedule: Schedule, profile: Profile, data: Data | No
     return Cell(
         detector=lighten(paper, profile.light) if profile.light else paper,
         data=_data(schedule, profile, data),
-        training=profile.training or schedule.training,
+        training=_training(paper, schedule, profile),
         evaluation=profile.evaluation or schedule.evaluation,
         seed=0,
     )
+
+
+def _training(paper: Detector, schedule: Schedule, profile: Profile) -> Training:
+    """The profile's, else the schedule's; at the profile's own rate for towers without norm."""
+    training = profile.training or schedule.training
+    share = profile.light.plain_lr if profile.light else 1.0
+    if share == 1.0 or not isinstance(paper, Dense) or not _plain(paper.heads):
+        return training
+    optimizer = training.optimizer
+    slower = optimizer.model_copy(update={"lr": optimizer.lr * share})
+    return training.model_copy(update={"optimizer": slower})
+
+
+def _plain(heads: PerTaskSpec[Any]) -> bool:
+    """Whether the towers have no norm."""
+    options = [one for one in (heads.both, heads.cls, heads.loc) if one is not None]
+    return all(getattr(one, "norm", None) == "none" for one in options)
 
 
 def _data(schedule: Schedule, profile: Profile, data: Data | None) -> Data:

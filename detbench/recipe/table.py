@@ -264,6 +264,7 @@ class Light(Spec):
         shift: multiplies what an output of 1 of a shift network means.
         epochs: multiplies epochs that an option counts, of 12 in the papers.
         init: how hidden convolutions of towers, of SCE and DPE and of the RPN start.
+        plain_lr: multiplies the learning rate of a dense detector whose towers have no norm.
     """
 
     backbone: LightResNet
@@ -280,6 +281,7 @@ class Light(Spec):
     shift: Annotated[float, Field(gt=0)] = 1.0
     epochs: Annotated[float, Field(gt=0)] = 1.0
     init: Init | None = None
+    plain_lr: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Pretraining(Spec):

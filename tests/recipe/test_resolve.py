@@ -112,6 +112,27 @@ def test_light_keeps_a_shared_head_shared_and_the_users_own() -> None:
     assert (small.neck, small.backbone) == (paper.neck, paper.backbone)
 
 
+def test_towers_without_norm_take_the_profiles_own_rate() -> None:
+    """At the others' rate RetinaNet learns nothing with AdamW; the network stays what it is."""
+
+    def rate(name: str, profile: str, *changes: str) -> float:
+        cell = resolve.cell(name, profile, 0, changes).cell
+        assert cell is not None
+        return cell.training.optimizer.lr
+
+    share = load.profile("smoke").light.plain_lr  # type: ignore[union-attr]
+    assert rate("retinanet-r50", "smoke") == pytest.approx(share * rate("atss-r50", "smoke"))
+    assert rate("faster-rcnn-r50", "smoke") == rate("atss-r50", "smoke")
+    assert rate("retinanet-r50", "paper") == 0.01
+    assert rate("retinanet-r50", "smoke", "training.optimizer.lr=0.5") == 0.5
+    hosts = {
+        row.row.label: row
+        for row in resolve.cells(load.table("ddod-table3"), load.profile("smoke"))
+    }
+    rates = {label: row.cell.training.optimizer.lr for label, row in hosts.items() if row.cell}
+    assert rates["RetinaNet"] == rates["RetinaNet + DDOD"] < rates["FCOS"] == rates["FCOS + DDOD"]
+
+
 def test_the_papers_size_is_kept_for_costs() -> None:
     (row,) = resolve.cells(TABLE, "smoke", rows="FCOS", overrides=["heads.cls.depth=1"])
     assert row.cell is not None
