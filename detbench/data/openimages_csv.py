@@ -211,7 +211,7 @@ def _header(path: Path, kinds: dict[str, type]) -> list[str]:
     """The names of all columns."""
     try:
         with inputs.opened(path), path.open(encoding="utf-8-sig") as file:
-            names = file.readline().strip().split(",")
+            names = file.readline().rstrip("\r\n").split(",")
     except (OSError, UnicodeDecodeError) as error:
         _unreadable(path, error)
     if missing := [name for name in kinds if name not in names]:

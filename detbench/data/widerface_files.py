@@ -149,7 +149,7 @@ def _blocks(
         try:
             name, count = _name(lines[start], start, path), _count(lines, start + 1, path)
             end = start + 2 + count
-            if at < end <= len(lines):
+            if at < min(end, len(lines)):
                 _fail(path, at, f"{_shown(lines[at])} is no face")
             if end > len(lines):
                 said = f"the file ends within the {count} faces of {name}"
@@ -160,7 +160,7 @@ def _blocks(
         found = (_face(lines[k], k, path, told) for k in range(start + 2, end))
         yield start, name, [one for one in found if one is not None]
         at = end
-        if not count and at < len(lines) and not any(map(int, _plain(lines[at]))):
+        if not count and at < len(lines) and not any(part.strip("0") for part in _plain(lines[at])):
             at += 1  # the line of zeros
 
 
@@ -190,7 +190,8 @@ def _face(line: str, at: int, path: Path, told: Faults) -> list[int] | None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return inputs.text(path).rstrip().splitlines()
+        text = inputs.text(path).rstrip()
+        return text.split("\n") if text else []
     except FileNotFoundError:
         raise DataError(
             f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA"

@@ -76,10 +76,12 @@ def deform_conv2d_cpu(
     batch, channels, *sides = x.shape
     maps = x.reshape(batch * offset_groups, channels // offset_groups, *sides)
     offsets = offset.reshape(len(maps), taps, 2, *size)
-    ends = [
-        (2 * (_axis(weight, size, axis, axes[axis]) + offsets[:, :, axis]) + 1) / sides[axis] - 1
+    # Whatever is farther outside than a cell reads zero: infinity is not a number times zero.
+    places = [
+        (_axis(weight, size, axis, axes[axis]) + offsets[:, :, axis]).clamp(-2, sides[axis] + 1)
         for axis in (1, 0)
     ]
+    ends = [(2 * at + 1) / side - 1 for at, side in zip(places, sides[::-1], strict=True)]
     grid = torch.stack(ends, dim=-1).reshape(len(maps), taps, cells, 2)
     read = F.grid_sample(maps, grid, padding_mode="zeros", align_corners=False)
     if mask is not None:

@@ -432,6 +432,11 @@ OTHERS = {
         line(2, "00000000000000ff,/m/0x,1"),
         "line 2: LabelName '/m/0x' is",
     ),
+    "labels: a space": (
+        "labels",
+        lambda text: text.replace("Confidence", "Confidence "),
+        "no column Confid",
+    ),
     "labels: columns": ("labels", lambda text: text.replace("Confidence", "C"), "no column Confid"),
     "classes: empty": ("classes", lambda text: "", "line 1: there is no class"),
     "classes: a number": (

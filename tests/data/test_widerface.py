@@ -247,6 +247,12 @@ BROKEN = {
     "few numbers": (line(3, "1 2 30 40"), "line 3: '1 2 30 40' is no face"),
     "huge": (line(3, "1 2 30 99999999999999999999 0 0 0 0 0 0"), "line 3: .* is no face"),
     "negative": (line(3, "1 2 -3 4 0 0 0 0 0 0"), "is a face of negative size"),
+    "too many": (line(2, "999999999"), r"line \d+: '.*/.*jpg' is no face"),
+    "digits without end": (
+        lambda text: f"{EVENTS[0]}/a.jpg\n0\n{'0 ' * 9}{'1' * 5000}\n{text}",
+        "line 3: .* is no image's name",
+    ),
+    "a form feed": (line(3, "1 2 30\x0c40 0 0 0 0 0"), "line 3: .* is no face"),
     "twice": (lambda text: text + text, f"{NAME} occurs twice"),
 }
 

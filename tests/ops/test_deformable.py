@@ -113,3 +113,15 @@ def test_other_shapes_are_refused_as_torchvision_does(wrong: str) -> None:
         deform_conv2d(x, offset, weight, mask, padding=padding)
     with pytest.raises((RuntimeError, ValueError)):
         torchvision.ops.deform_conv2d(x, offset, weight, padding=padding, mask=mask)
+
+
+@pytest.mark.parametrize("far", [float("inf"), float("-inf"), 1e38])
+def test_what_is_infinitely_far_reads_zero(far: float) -> None:
+    x, offset, weight = drawn(0, 1, 2, 5, 6), drawn(1, 1, 18, 5, 6), drawn(2, 3, 2, 3, 3)
+    offset[0, 4, 2, 3] = far
+    given = [one.requires_grad_() for one in (x, offset, weight)]
+    y = deform_conv2d(*given, padding=1)
+    wanted = torchvision.ops.deform_conv2d(*given, padding=1)
+    torch.testing.assert_close(y, wanted)
+    for gradient in torch.autograd.grad(y.square().sum(), given):
+        assert gradient.isfinite().all()
