@@ -381,8 +381,7 @@ def test_show_says_what_is_measured_there_and_in_stores_below(tmp_path: Path) ->
     notes = printed_lines("show", "tscode-table1", "--results", str(tmp_path))
     [said] = [one for one in notes if one.startswith("Measured (")]
     assert said == (
-        "Measured (smoke): AP 30.0, 5 min each (median), seed 0, 2 of 12 trainings, "
-        f"in {below}."
+        f"Measured (smoke): AP 30.0, 5 min each (median), seed 0, 2 of 12 trainings, in {below}."
     )
     assert not [one for one in printed_lines("show", "tscode-table2") if one.startswith("Measured")]
 
