@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import options
 import torch
 import torchvision.ops
+from gpu_checks import apart
 from torch import Tensor
 
 from detbench.measure.timing import now_ms
@@ -66,11 +68,6 @@ def once(
     return middle - began, end - middle, [y.detach(), *gradients]
 
 
-def apart(one: Tensor, other: Tensor) -> float:
-    """The largest difference, as a share of the largest value."""
-    return float((one - other).abs().max() / one.abs().max())
-
-
 def main(arguments: list[str] | None = None) -> int:
     asked = options.parser(__doc__ or "", "turns of each", 0).parse_args(arguments)
     device, clock = options.start(asked)
@@ -100,15 +97,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def line(where: str, times: dict[str, list[tuple[float, float]]], differences: list[float]) -> str:
     """A line of the table; of times medians, of the ratio the median of the rounds'."""
-
-    def middle(values: list[float]) -> float:
-        return float(torch.tensor(values).median())
-
     theirs, ours = times["torchvision"], times["ours"]
     cells = [
-        f"{middle([one[part] for one in who]):.1f}" for part in (0, 1) for who in (theirs, ours)
+        f"{median([one[part] for one in who]):.1f}" for part in (0, 1) for who in (theirs, ours)
     ]
-    ratio = middle([sum(a) / sum(b) for a, b in zip(theirs, ours, strict=True)])
+    ratio = median([sum(a) / sum(b) for a, b in zip(theirs, ours, strict=True)])
     values, gradients = differences[0], max(differences[1:])
     return f"| {where} | {' | '.join(cells)} | {ratio:.1f} | {values:.0e} | {gradients:.0e} |"
 

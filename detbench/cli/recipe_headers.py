@@ -46,9 +46,7 @@ def headed(text: str, said: str) -> str:
     text = _OURS.sub("", text)
     lines = text.splitlines(keepends=True)
     end = next((k for k, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    wrapped = textwrap.wrap(
-        f"{START}: {said}.", WIDTH, initial_indent="", subsequent_indent="#    "
-    )
+    wrapped = textwrap.wrap(f"{START}: {said}.", WIDTH, subsequent_indent="#    ")
     return "".join([*lines[:end], *(f"{line}\n" for line in wrapped), *lines[end:]])
 
 

@@ -9,17 +9,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 
-from together import assert_close, together
+from together import LIVE, STEADY, assert_close, together
 
-STEADY = ('training.optimizer={kind="sgd",lr=0.01}', "training.schedule.rise=0")
-"""As in the CPU's test: AdamW's first steps turn rounding into per cents."""
-
-LIVE = (
-    "training.weights=none",
-    "detector.backbone.norm=batch",
-    "detector.backbone.frozen_stages=0",
-    "training.optimizer.lr=2e-3",
-)
 CASES = {
     "dense": ("gfl-r50", *STEADY),
     "batch norm": ("fcos-r50", *LIVE),

@@ -11,21 +11,10 @@ from typing import Any
 import pytest
 import team
 import torch
-from together import assert_close, finish, start, together
+from together import LIVE, STEADY, assert_close, finish, start, together
 
 from detbench import sharding
 from detbench.training import checkpoint, curve, loop
-
-LIVE = (
-    "training.weights=none",
-    "detector.backbone.norm=batch",
-    "detector.backbone.frozen_stages=0",
-    "training.optimizer.lr=2e-3",
-)
-STEADY = ('training.optimizer={kind="sgd",lr=0.01}', "training.schedule.rise=0")
-"""AdamW, whose first steps are signs of gradients, turns rounding into per cents within iterations
-where a gradient is next to nothing, in one process as well (try ``training.channels_last=false``).
-"""
 
 APART = (
     'detector.assignment.both={kind="proposals",train_count=96,test_count=96}',

@@ -14,6 +14,17 @@ from forked import FORKS
 
 from detbench.training import curve, loop
 
+LIVE = (
+    "training.weights=none",
+    "detector.backbone.norm=batch",
+    "detector.backbone.frozen_stages=0",
+    "training.optimizer.lr=2e-3",
+)
+STEADY = ('training.optimizer={kind="sgd",lr=0.01}', "training.schedule.rise=0")
+"""AdamW, whose first steps are signs of gradients, turns rounding into per cents within iterations
+where a gradient is next to nothing, in one process as well (try ``training.channels_last=false``).
+"""
+
 
 def start(folder: Path, world: int, **job: Any) -> list[ForkServerProcess]:
     """Processes as torchrun would start them; what each says is in a file of ``folder``."""
