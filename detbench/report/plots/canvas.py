@@ -212,7 +212,10 @@ def split(series: Sequence[Series], breaks: frozenset[int] = frozenset()) -> lis
 
 
 def save(made: Figure, format: PictureFormat, dpi: int = 150) -> bytes:
-    """The picture as a file's bytes; the same figure gives the same bytes."""
+    """The picture as a file's bytes; the same figure gives the same bytes, in any process.
+
+    The figure is laid out here, once: what is drawn on it afterwards moves nothing.
+    """
     out = io.BytesIO()
     metadata: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": "detbench"},
@@ -220,8 +223,28 @@ def save(made: Figure, format: PictureFormat, dpi: int = 150) -> bytes:
         "pdf": {"CreationDate": None, "Creator": "detbench"},
     }
     with style():
+        _lay_out(made, dpi)
         made.savefig(out, format=format, dpi=dpi, metadata=metadata[format])
     return out.getvalue()
+
+
+PLACES = 6
+"""Digits of a place on a figure, as shares of its width and height."""
+
+
+def _lay_out(made: Figure, dpi: int) -> None:
+    """Give everything its place, rounded: the solver's last digits differ from process to process,
+    and with them, now and then, the pixel that a title begins at.
+    """
+    from matplotlib.transforms import Bbox
+
+    made.dpi = dpi
+    made.draw_without_rendering()
+    made.set_layout_engine("none")
+    for part in made.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(PLACES))
+    for ax in made.axes:
+        ax.set_position(Bbox(ax.get_position(original=True).get_points().round(PLACES)))
 
 
 def small_png(made: Figure, colours: int = 32) -> bytes:

@@ -271,6 +271,25 @@ def test_a_picture_is_the_same_file_each_time_and_has_searchable_words() -> None
         assert image.size == (528, 432)
 
 
+def test_no_place_hangs_on_the_solvers_last_digits() -> None:
+    """Pointers order the solver's sums: a title at half a pixel was drawn on either side of it."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(7.1, 5.3), layout="constrained")
+    upper, lower = made.subfigures(2, 1, height_ratios=(1.7, 1))
+    for part in (upper, lower):
+        for ax in part.subplots(1, 3):
+            ax.set_title("two\nlines")
+    made.suptitle("A title")
+    first = canvas.save(made, "png")
+    places = [ax.get_position(original=True).get_points() for ax in made.axes]
+    places += [part.bbox_relative.get_points() for part in (upper, lower)]
+    for one in places:
+        assert (one == one.round(6)).all()
+    assert len({tuple(one.ravel()) for one in places}) == len(places)
+    assert canvas.save(made, "png") == first
+
+
 def test_a_small_picture_keeps_the_series_colours() -> None:
     points = tuple(Point(str(i), i, i, str(i)) for i in range(6))
     content = canvas.small_png(cost.draw([Cloud("m", "x", "y", points)], "t"))
