@@ -79,18 +79,30 @@ def numbers(analysis: Analysis) -> list[Number]:
     """Of each row what it finds and doubles; of each with the baseline what one alone does; the
     scores of the images that are shown.
     """
-    rows = [
-        replace(row, tables=tuple(judged(one, analysis.settings) for one in row.tables))
-        for row in analysis.rows
-    ]
-    whole = replace(analysis, rows=tuple(rows))
-    digits = int(any(len(row.seeds) > 1 for row in rows))
-    found = summary.numbers(whole, _of_rows(whole, digits))
+    whole, quantities = claimed(analysis)
+    rows = whole.rows
+    digits = _digits(whole)
+    found = summary.numbers(whole, quantities)
     for other in rows[1:]:
         pair = _pair(rows[0], other)
         names = (rows[0].label, other.label)
         found += summary.numbers(replace(whole, rows=(pair,)), _of_pairs(whole, names, digits))
     return [_counted(one) for one in found] + _shown(analysis)
+
+
+def claimed(analysis: Analysis) -> tuple[Analysis, list[Quantity]]:
+    """The analysis with its boxes judged, and what each row finds, doubles and adds."""
+    rows = [
+        replace(row, tables=tuple(judged(one, analysis.settings) for one in row.tables))
+        for row in analysis.rows
+    ]
+    whole = replace(analysis, rows=tuple(rows))
+    return whole, _of_rows(whole, _digits(whole))
+
+
+def _digits(analysis: Analysis) -> int:
+    """Of counts: they are whole numbers with one seed, means with several."""
+    return int(any(len(row.seeds) > 1 for row in analysis.rows))
 
 
 def _counted(one: Number) -> Number:
@@ -231,6 +243,7 @@ KIND = Kind(
     needs="boxes",
     measure=measure,
     quantities=lambda analysis: (),
+    claimed=claimed,
     draw=draw,
     settings=(
         Setting("score", 0.0, 0.0, 1.0, "that boxes count from; 0: as many as objects", False),

@@ -120,6 +120,11 @@ class Analysis:
     note: str = ""
     pixels: Pixels = lambda image: None
 
+    @property
+    def alone(self) -> bool:
+        """Whether no image is looked at."""
+        return self.images.tolist() == [0]
+
 
 Sums = Callable[[Columns], Floats]
 """Of some lines, (lines, k): what each adds."""
@@ -236,6 +241,8 @@ class Kind:
         settings: what can be told.
         revision: raised when what is measured changes.
         unfit: why a detector cannot be asked; empty where it can.
+        claimed: what claims can be made of: an analysis, made ready, with the quantities of its
+            rows; by default ``quantities``.
         explain: what the numbers mean, below their table.
         notes: sentences on this analysis, below them too.
         source: what a training's table depends on beside the training; plain data.
@@ -253,6 +260,7 @@ class Kind:
     settings: tuple[Setting, ...] = ()
     revision: int = 1
     unfit: Callable[[Detector], str] = fits
+    claimed: Callable[[Analysis], tuple[Analysis, Sequence[Quantity]]] | None = None
     explain: str = ""
     numbers: Callable[[Analysis], Sequence[Number]] | None = None
     notes: Callable[[Analysis], Sequence[str]] = nothing

@@ -31,8 +31,13 @@ _Names = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One quantity of one row: its value and replicates, the lines and images that count."""
+class Side:
+    """One quantity of one row.
+
+    Attributes:
+        part: its values and replicates; none where nothing counts.
+        n, images: lines and images that count.
+    """
 
     part: Part | None
     n: int
@@ -51,13 +56,13 @@ def numbers(analysis: Analysis, quantities: Iterable[Quantity]) -> list[Number]:
 
     A row that lacks the part of the detector which another has is left out.
     """
-    weights = draw(len(analysis.images), REPLICATES, 0).T.astype(np.float64)
-    alone = analysis.images.tolist() == [0]
+    weights = replicates(analysis)
     found: list[Number] = []
+    alone = analysis.alone
     for one in quantities:
-        sides = [_side(row, one, analysis.images, weights) for row in analysis.rows]
-        some = any(side.n for side in sides)
-        pairs = [(row.label, side) for row, side in zip(analysis.rows, sides, strict=True)]
+        sides = [side(row, one, analysis.images, weights) for row in analysis.rows]
+        some = any(one.n for one in sides)
+        pairs = [(row.label, each) for row, each in zip(analysis.rows, sides, strict=True)]
         pairs = [pair for pair in pairs if pair[1].n or not some]
         found += [_number((label, ""), one, (side,), alone) for label, side in pairs]
         base, first = pairs[0]
@@ -68,7 +73,17 @@ def numbers(analysis: Analysis, quantities: Iterable[Quantity]) -> list[Number]:
     return found
 
 
-def _side(row: Measured, of: Quantity, images: Ints, weights: Floats) -> _Side:
+def replicates(analysis: Analysis) -> Floats:
+    """(R, I): how often each image is drawn, alike for all rows."""
+    return draw(len(analysis.images), REPLICATES, 0).T.astype(np.float64)
+
+
+def side(row: Measured, of: Quantity, images: Ints, weights: Floats) -> Side:
+    """A row's quantity.
+
+    Args:
+        images, weights: of the analysis, as of ``replicates``.
+    """
     values, draws, count = [], [], 0
     held: set[int] = set()
     for table in row.tables:
@@ -79,7 +94,7 @@ def _side(row: Measured, of: Quantity, images: Ints, weights: Floats) -> _Side:
         values.append(float(of.statistic(per_image.sum(axis=0))))
         draws.append(of.statistic(weights @ per_image))
     known = bool(values) and not np.isnan(values).any()
-    return _Side(Part(np.array(values), np.stack(draws)) if known else None, count, len(held))
+    return Side(Part(np.array(values), np.stack(draws)) if known else None, count, len(held))
 
 
 def by_image(table: Columns, of: Quantity, lines: Flags, images: Ints) -> Floats:
@@ -91,7 +106,7 @@ def by_image(table: Columns, of: Quantity, lines: Flags, images: Ints) -> Floats
     return found
 
 
-def _number(rows: tuple[str, str], of: Quantity, sides: tuple[_Side, ...], alone: bool) -> Number:
+def _number(rows: tuple[str, str], of: Quantity, sides: tuple[Side, ...], alone: bool) -> Number:
     """Of a row, or of a row and its baseline.
 
     Args:
@@ -101,7 +116,7 @@ def _number(rows: tuple[str, str], of: Quantity, sides: tuple[_Side, ...], alone
     return replace(_estimate(names, sides, alone), detail=of.detail, digits=of.digits)
 
 
-def _estimate(names: _Names, sides: tuple[_Side, ...], alone: bool) -> Number:
+def _estimate(names: _Names, sides: tuple[Side, ...], alone: bool) -> Number:
     n, images = sum(side.n for side in sides), min(side.images for side in sides)
     parts = [side.part for side in sides if side.part is not None]
     if len(parts) < len(sides):

@@ -13,6 +13,7 @@ from detbench.recipe.claims import (
     Claim,
     Compared,
     Equal,
+    Figure,
     Order,
     Rows,
 )
@@ -30,6 +31,18 @@ def pairs(claim: Compared, table: Table) -> list[Pair]:
     if claim.than is None:
         baselines = table.baselines
         return [(row, base) for row in rows if (base := baselines[row]) is not None]
+    than = chosen(claim.than, labels)
+    if claim.paired:
+        return list(zip(rows, than, strict=True))
+    return [(row, other) for row in rows for other in than]
+
+
+def looked(claim: Figure, table: Table) -> list[tuple[str, str | None]]:
+    """Labels of what is analysed, each with what it is compared with, if with anything."""
+    labels = _labels(table)
+    rows = chosen(claim.rows, labels)
+    if claim.than is None:
+        return [(row, None) for row in rows]
     than = chosen(claim.than, labels)
     if claim.paired:
         return list(zip(rows, than, strict=True))
@@ -88,6 +101,8 @@ def _check(claim: Claim, table: Table, place: str) -> list[str]:
         mistakes += _order(claim, table, place)
     elif isinstance(claim, Additive):
         mistakes += _additive(claim, table, place)
+    elif isinstance(claim, Figure):
+        mistakes += _figure(claim, table, place)
     return mistakes
 
 
@@ -126,22 +141,44 @@ def is_cost(metric: str) -> bool:
 
 
 def _compared(claim: Compared, table: Table, place: str) -> Iterator[str]:
-    labels = _labels(table)
-    rows = chosen(claim.rows, labels)
-    than = None if claim.than is None else chosen(claim.than, labels)
-    if than is None:
-        for row in rows:
+    if claim.than is None:
+        for row in chosen(claim.rows, _labels(table)):
             if table.baselines[row] is None:
                 yield f"{place}.rows: '{row}' has no baseline: 'than' says what it is compared with"
         if claim.paired:
             yield f"{place}.paired: needs 'than'; without it each row is compared with its baseline"
-    elif claim.paired and len(rows) != len(than):
-        yield f"{place}.paired: rows means {len(rows)} and than {len(than)}: give as many of both"
     else:
-        for row, other in pairs(claim, table):
-            if row == other:
-                yield f"{place}.than: '{row}' is among rows too, and would be compared with itself"
+        yield from _against(claim, table, place)
     yield from _amounts(claim, place)
+
+
+def _against(claim: Compared | Figure, table: Table, place: str) -> Iterator[str]:
+    """Of a claim that names what its rows are compared with."""
+    rows, than = (chosen(some, _labels(table)) for some in (claim.rows, claim.than or ()))
+    if claim.paired and len(rows) != len(than):
+        yield f"{place}.paired: rows means {len(rows)} and than {len(than)}: give as many of both"
+        return
+    for row, other in pairs(claim, table) if isinstance(claim, Compared) else looked(claim, table):
+        if row == other:
+            yield f"{place}.than: '{row}' is among rows too, and would be compared with itself"
+
+
+def _figure(claim: Figure, table: Table, place: str) -> Iterator[str]:
+    if claim.than is not None:
+        yield from _against(claim, table, place)
+    elif claim.paired:
+        yield f"{place}.paired: needs 'than'; without it each row is looked at by itself"
+    for index, one in enumerate(claim.shows):
+        at = f"{place}.shows[{index}]"
+        own = (one.name, one.part, one.group)
+        less = () if one.less is None else (one.less.name, one.less.part, one.less.group)
+        if one.less is not None and not any(less):
+            yield f"{at}.less: say which number by its 'name', 'part' or 'group'"
+        for key, first, second in zip(("name", "part", "group"), own, less, strict=False):
+            if first == second:
+                yield f"{at}.less.{key}: '{second}' would be subtracted from itself"
+        if one.most is not None and one.most < (one.least if one.least is not None else one.most):
+            yield f"{at}.most: {one.most:g} is below the least, {one.least:g}"
 
 
 def _amounts(claim: Compared, place: str) -> Iterator[str]:

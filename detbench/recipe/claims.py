@@ -165,15 +165,60 @@ class Additive(Said):
     metrics: Metrics = ("AP",)
 
 
-class Figure(Said):
-    """What only the figure of an analysis of ``rows`` can answer.
+class Named(Spec):
+    """Which number of an analysis, as ``analyze`` prints it.
 
     Attributes:
+        name, part, group: its "What", "Part" and "Of".
+    """
+
+    name: Words | None = None
+    part: Words | None = None
+    group: Words | None = None
+
+
+class Shown(Spec):
+    """What a claim says of one number of an analysis: that it lies within bounds.
+
+    Attributes:
+        name, part, group: of the number, as ``analyze`` prints them under "What", "Part" and "Of".
+        less: the number with this name, part or group is subtracted; of several, differences of
+            differences.
+        falls: the sign is turned: less is what is claimed.
+        least, most: of the number then; without either anything above 0.
+        margin: differences below it do not matter; none: all do.
+    """
+
+    name: Words
+    part: Words
+    group: Words = "all"
+    less: Named | None = None
+    falls: bool = False
+    least: float | None = None
+    most: float | None = None
+    margin: Margin | None = None
+
+
+class Figure(Said):
+    """What only an analysis can answer, as the papers' figures do.
+
+    Attributes:
+        than: rows whose numbers are subtracted from those of ``rows``; without it, numbers of each
+            row by itself.
+        paired: the first of ``rows`` with the first of ``than`` alone, and so on.
         analysis: its kind.
+        shows: its numbers, each of which the claim needs; empty: nothing decides it.
+        images: how many it looks at; none is the kind's own number.
+        options: settings of the kind.
     """
 
     kind: Literal["figure"]
     analysis: Analysis
+    than: Rows | None = None
+    paired: bool = False
+    shows: tuple[Shown, ...] = ()
+    images: Annotated[int, Field(ge=1)] | None = None
+    options: dict[str, float] = Field(default_factory=dict)
 
 
 Claim = Annotated[

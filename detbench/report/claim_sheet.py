@@ -65,14 +65,15 @@ def payload(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "printed": [
                 {
                     "what": each.contrast.name,
-                    "metrics": list(each.contrast.metrics),
+                    "metrics": list(map(str, each.contrast.metrics)),
                     "share": each.contrast.share_of is not None,
-                    "low": each.contrast.low,
+                    "low": None if each.contrast.low == -inf else each.contrast.low,
                     "high": None if each.contrast.high == inf else each.contrast.high,
                     "value": None if each.value is None else round(each.value, 6),
                     "outcome": each.outcome,
                 }
                 for each in one.compared
+                if each.contrast.figure is None
             ],
         }
         for one in findings
@@ -122,7 +123,12 @@ def _borne_out(finding: Finding) -> Entry:
 
 def metric_of(one: Compared) -> str:
     """What it is compared in, to follow its name."""
-    titles = [metrics.find(key).title for key in one.contrast.metrics]
+    titles = [
+        metrics.find(key).title if isinstance(key, str) else str(key)
+        for key in one.contrast.metrics
+    ]
+    if one.contrast.figure is not None:
+        return f", {titles[-1]}"
     return f", {' against '.join(reversed(titles))}"
 
 
@@ -130,9 +136,21 @@ def amount(one: Compared) -> str:
     """A difference with its sign, in points or per cent."""
     value = one.value or 0.0
     share = one.contrast.share_of is not None
-    digits = 1 if share else metrics.find(one.contrast.metrics[-1]).digits
+    digits = 1 if share else digits_of(one)
     text = fixed(round(100.0 * value if share else value, 6), digits)
     if not float(text):
         text = fixed(0.0, digits)
     sign = "+" if float(text) > 0 else ""
     return f"{sign}{text} %" if share else f"{sign}{text}"
+
+
+FEW = 10.0
+"""Numbers of analyses below it are shares, correlations and the like, those above it counts."""
+
+
+def digits_of(one: Compared) -> int:
+    """Decimals of a comparison's number, in its own unit."""
+    last = one.contrast.metrics[-1]
+    if isinstance(last, str):
+        return metrics.find(last).digits
+    return 3 if abs(one.value or 0.0) < FEW else 1

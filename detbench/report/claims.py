@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
-from itertools import pairwise
+from itertools import pairwise, product
 from math import inf
 from typing import Any, Literal
 
 from detbench.recipe import metrics
-from detbench.recipe.claim_rows import Pair, pairs, rivals, sequences, sums
+from detbench.recipe.claim_rows import Pair, looked, pairs, rivals, sequences, sums
 from detbench.recipe.claims import (
     Additive,
     Best,
@@ -25,10 +25,26 @@ from detbench.recipe.claims import (
     Figure,
     Grows,
     Order,
+    Shown,
 )
 from detbench.recipe.table import Table
 
-Read = Callable[[str, str], float | None]
+
+@dataclass(frozen=True)
+class Told:
+    """A number of an analysis, in place of a column's key: its name, part and group of objects."""
+
+    name: str
+    part: str
+    group: str
+
+    def __str__(self) -> str:
+        of = "" if self.group == "all" else f", {self.group}"
+        return f"{self.name}, {self.part}{of}"
+
+
+Metric = str | Told
+Read = Callable[[str, Metric], float | None]
 """The number of a row's label and a metric's key, in the column's unit; None if there is none."""
 
 Outcome = Literal["holds", "off", "opposite"]
@@ -44,7 +60,8 @@ class Contrast:
 
     Attributes:
         name: of the rows, to print.
-        metrics: that it reads; the last one's digits are those of the difference.
+        metrics: that it reads, all of them columns or numbers of an analysis; the last one's
+            digits are those of the difference.
         terms: weight, row and metric of each number in the sum.
         low, high: the claim holds from ``low`` to ``high``.
         strict: ``low`` itself is not enough.
@@ -52,17 +69,26 @@ class Contrast:
         share_of: row and metric that the sum is divided by; none: it stays in points.
         question: contrasts of a claim with the same one ask the same of other rows, as of another
             host or backbone.
+        figure: of numbers of an analysis, the claim that says which.
+        margin: differences below it do not matter; none: as of all claims.
     """
 
     name: str
-    metrics: tuple[str, ...]
-    terms: tuple[tuple[float, str, str], ...]
+    metrics: tuple[Metric, ...]
+    terms: tuple[tuple[float, str, Metric], ...]
     low: float = 0.0
     high: float = inf
     strict: bool = False
     directed: bool = True
     share_of: tuple[str, str] | None = None
     question: str = ""
+    figure: Figure | None = None
+    margin: float | None = None
+
+    @property
+    def factor(self) -> float:
+        """What a measured fraction is multiplied by: scores are printed in per cent."""
+        return 1.0 if self.figure is not None else 100.0
 
     def value(self, read: Read) -> float | None:
         """The sum, or share; None where a number of it is missing."""
@@ -127,7 +153,11 @@ class Finding:
 def printed(table: Table) -> list[Finding]:
     """What the printed numbers of a table say of each of its claims."""
     numbers = {row.label: row.published for row in table.rows}
-    return findings(table, lambda row, metric: numbers[row].get(metric))
+
+    def read(row: str, metric: Metric) -> float | None:
+        return numbers[row].get(metric) if isinstance(metric, str) else None
+
+    return findings(table, read)
 
 
 def findings(table: Table, read: Read) -> list[Finding]:
@@ -151,7 +181,45 @@ def contrasts(claim: Any, table: Table) -> list[Contrast]:
 
 @contrasts.register
 def _figure(claim: Figure, table: Table) -> list[Contrast]:
-    return []
+    return [
+        Contrast(
+            row if than is None else f"{row} over {than}",
+            tuple(told for _, told in _tell(one)),
+            tuple(
+                (sign * weight, label, told)
+                for sign, label in ((1.0, row), (-1.0, than))
+                if label is not None
+                for weight, told in _tell(one)
+            ),
+            **_within(one),
+            question=f"{number}",
+            figure=claim,
+            margin=one.margin or 0.0,
+        )
+        for row, than in looked(claim, table)
+        for number, one in enumerate(claim.shows)
+    ]
+
+
+def _tell(one: Shown) -> list[tuple[float, Told]]:
+    """The numbers that a claim's number is a sum of, with their weights; its own the last."""
+    axes: list[list[tuple[float, str]]] = []
+    for key in ("name", "part", "group"):
+        less = None if one.less is None else getattr(one.less, key)
+        own = (1.0, getattr(one, key))
+        axes.append([own] if less is None else [(-1.0, less), own])
+    sign = -1.0 if one.falls else 1.0
+    return [
+        (sign * a * b * c, Told(name, part, group))
+        for (a, name), (b, part), (c, group) in product(*axes)
+    ]
+
+
+def _within(one: Shown) -> dict[str, Any]:
+    """Bounds of a number; with ``most`` alone there is none below, and no opposite of a sign."""
+    if one.least is None and one.most is not None:
+        return {"low": -inf, "high": one.most, "directed": False}
+    return _bounds(one.least, one.most)
 
 
 @contrasts.register
@@ -264,15 +332,15 @@ def _over(pair: Pair, claim: Any) -> str:
     return pair[0] if claim.than is None else f"{pair[0]} over {pair[1]}"
 
 
-def _gain(pair: Pair, metric: str) -> tuple[tuple[float, str, str], ...]:
+def _gain(pair: Pair, metric: str) -> tuple[tuple[float, str, Metric], ...]:
     """By how much the first of a pair is better: more, or of what costs less, less."""
     sign = -1.0 if metrics.find(metric).lower else 1.0
     return (sign, pair[0], metric), (-sign, pair[1], metric)
 
 
 def _times(
-    factor: float, terms: Sequence[tuple[float, str, str]]
-) -> tuple[tuple[float, str, str], ...]:
+    factor: float, terms: Sequence[tuple[float, str, Metric]]
+) -> tuple[tuple[float, str, Metric], ...]:
     return tuple((factor * weight, row, metric) for weight, row, metric in terms)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from detbench.errors import DataError
 from detbench.recipe import load
+from detbench.recipe.claims import Figure
 from detbench.report import ablation, scoreboard_plot, verdict_sheet
 from detbench.report.formats import markdown
 from detbench.report.results import TableResults
@@ -108,6 +109,8 @@ def _plan(name: str, data_root: Path) -> Plan:
 
 def basis(chosen: Plan, store: Store) -> str:
     """A checksum of all that a table's verdicts depend on."""
+    from detbench.analysis.answers import Answers
+
     cells: list[list[Any]] = [
         [task.digest, store.status(task.digest), store.fingerprint(task.digest)]
         for row in chosen.rows
@@ -120,6 +123,8 @@ def basis(chosen: Plan, store: Store) -> str:
     said = [one.model_dump(mode="json") for one in table.claims]
     printed = [[row.label, dict(row.published), dict(row.columns)] for row in table.rows]
     plain = [METHOD, said, printed, dict(table.baselines), cells]
+    if asked := [one for one in table.claims if isinstance(one, Figure) and one.shows]:
+        plain.append(Answers(TableResults(chosen, store)).basis(asked))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 

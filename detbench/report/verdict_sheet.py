@@ -125,7 +125,8 @@ def measured(asked: Asked, one: Judged) -> str:
     known = claims.Compared(asked.contrasts[0], asked.value, None)
     text = claim_sheet.amount(known)
     if asked.ends:
-        text = f"{text} {ends([end / PERCENT for end in asked.ends], 1)}"
+        digits = 1 if known.contrast.figure is None else claim_sheet.digits_of(known)
+        text = f"{text} {ends([end / PERCENT for end in asked.ends], digits)}"
     if len(one.asked) < 2 and not asked.parts:
         return text
     return f"{text} ({asked.name}{claim_sheet.metric_of(known)})"
@@ -279,7 +280,7 @@ def _asked(one: Asked, alpha: float) -> dict[str, Any]:
     low, high = one.ends or (None, None)
     return {
         "what": one.name,
-        "metrics": list(contrast.metrics),
+        "metrics": list(map(str, contrast.metrics)),
         "share": contrast.share_of is not None,
         "least": contrast.low if isfinite(contrast.low) else None,
         "most": None if contrast.high == inf else contrast.high,

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detbench.errors import DetbenchError
+from detbench.errors import DetbenchError, RecipeError
 from detbench.recipe.metrics import CITED, COSTS
 from detbench.report import claims
-from detbench.report.claims import Contrast, Finding
-from detbench.report.numbers import PERCENT
+from detbench.report.claims import Contrast, Finding, Metric
 from detbench.report.results import TableResults
 from detbench.runner.plan import PlannedRow
 from detbench.statistics import claims as rules
@@ -26,7 +26,10 @@ from detbench.statistics import replicates as resampled
 from detbench.statistics.claims import MARGIN, ONE_SEED, Question, Ruling, Tested, Verdict
 from detbench.statistics.estimate import Estimate, Part, combine
 
-Term = tuple[float, str, str]
+if TYPE_CHECKING:
+    from detbench.analysis.answers import Answers
+
+Term = tuple[float, str, Metric]
 MANY = 1000
 """Images where their spread is not asked: more than widen an interval."""
 
@@ -39,7 +42,7 @@ class Asked:
         name: of the rows.
         contrasts: that are pooled in it.
         parts: each of them by itself, where there are several.
-        value: the sum: points, or of what is counted a share or its own unit; none if missing.
+        value: the sum: points, or of what is counted or analysed its own unit; none if missing.
         tested: its own p, unadjusted.
     """
 
@@ -52,12 +55,13 @@ class Asked:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """Of the interval, in points; none of what is counted or has no interval."""
+        """Of the interval, as ``value``; none of what is counted or has no interval."""
         one = self.question.estimate
         if one is None or one.reason:
             return None
         low, high = one.interval()
-        return low * PERCENT, high * PERCENT
+        factor = self.contrasts[0].factor
+        return low * factor, high * factor
 
     def state(self, alpha: float) -> Verdict:
         """What is found of it at a level, by itself."""
@@ -136,11 +140,16 @@ def judged(results: TableResults, margin: float = MARGIN) -> list[Judged]:
             strict=True,
         )
     )
-    figure = Ruling("not measured", why="a figure's analysis answers it")
     return [
-        Judged(each, tuple(asked[i]), rulings.get(i, figure), results.rule.alpha)
+        Judged(each, tuple(asked[i]), rulings.get(i, _unasked(each)), results.rule.alpha)
         for i, each in enumerate(found)
     ]
+
+
+def _unasked(finding: Finding) -> Ruling:
+    """Of a claim that names no number."""
+    kind = getattr(finding.claim, "analysis", "")
+    return Ruling("not measured", why=f"detbench analyze {kind} draws it, no number is named")
 
 
 class _Measured:
@@ -155,6 +164,16 @@ class _Measured:
             for one in results.plan.rows
         }
         self.costs = {one.row.label: one.cost for one in results.plan.rows}
+        self._answers: Answers | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """What stored analyses say; they are read where a claim asks them alone."""
+        from detbench.analysis.answers import Answers
+
+        if self._answers is None:
+            self._answers = Answers(self.results)
+        return self._answers
 
     def asked(self, contrasts: Sequence[Contrast]) -> list[Asked]:
         """A claim's contrasts as questions, those that ask the same of other rows pooled."""
@@ -187,16 +206,21 @@ class _Measured:
         name = first.name if len(contrasts) == 1 else f"mean of {len(contrasts)}"
         if any(metric in (*COSTS, *CITED) for metric in first.metrics):
             return self._counted(name, first)
-        low, high = first.low / PERCENT, first.high / PERCENT
-        question = Question(None, low, high, first.directed)
+        low, high = first.low / first.factor, first.high / first.factor
+        question = Question(None, low, high, first.directed, margin=first.margin)
         try:
-            estimate, seeds = self._estimate(terms)
+            if first.figure is not None:
+                estimate, seeds = self.answers.estimate(first.figure, terms)
+            else:
+                estimate, seeds = self._estimate(terms)
             question = replace(question, estimate=estimate, seeds=seeds)
             if seeds == 1:
                 question = replace(question, reason=ONE_SEED)
         except DetbenchError as error:
+            if first.figure is not None and isinstance(error, RecipeError):
+                raise
             question = replace(question, reason=" ".join(str(error).split()))
-        value = None if question.estimate is None else question.estimate.value * PERCENT
+        value = None if question.estimate is None else question.estimate.value * first.factor
         return Asked(name, contrasts, question, value, rules.p_of(question, self.margin))
 
     def _counted(self, name: str, contrast: Contrast) -> Asked:
@@ -209,10 +233,10 @@ class _Measured:
         question = Question(None, exact=contrast.outcome(value) == "holds")
         return Asked(name, (contrast,), question, value, rules.p_of(question))
 
-    def _cost(self, label: str, metric: str) -> float | None:
+    def _cost(self, label: str, metric: Metric) -> float | None:
         cost = self.costs.get(label) if metric in COSTS else None
         stored = self.results.store.get(cost.digest) if cost else None
-        return stored.value(metric) if stored and stored.status == "done" else None
+        return stored.value(str(metric)) if stored and stored.status == "done" else None
 
     def _estimate(self, terms: Sequence[Term]) -> tuple[Estimate, int]:
         """A sum of rows' scores, and of how many seeds each is: all that are asked for, else one.
@@ -225,7 +249,7 @@ class _Measured:
             if label not in self.rows:
                 raise DetbenchError(f"{label} is not among these rows")
             own = weights.setdefault(self.rows[label].row.label, {})
-            own[metric] = own.get(metric, 0.0) + weight
+            own[str(metric)] = own.get(str(metric), 0.0) + weight
         kept = {
             label: own
             for label, own in weights.items()

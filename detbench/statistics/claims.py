@@ -48,6 +48,7 @@ class Question:
         seeds: of each row.
         exact: counted, without spread: whether the claim holds.
         reason: why there is no estimate; else empty.
+        margin: differences below it do not matter; none: as of all claims.
     """
 
     estimate: Estimate | None
@@ -57,6 +58,7 @@ class Question:
     seeds: int = 1
     exact: bool | None = None
     reason: str = ""
+    margin: float | None = None
 
     @property
     def told(self) -> Estimate | None:
@@ -101,7 +103,8 @@ def p_of(question: Question, margin: float = MARGIN) -> Tested | None:
     # One-sided p: of more than the low bound, of less than the high one, and of their opposites.
     yes = sides * max(above, 1 - below if math.isfinite(question.high) else 0.0)
     no = 2 * min(1 - above if math.isfinite(question.low) else 1.0, below)
-    same = max(_above(one, -margin), 1 - _above(one, margin)) if question.directed else 1.0
+    near = margin if question.margin is None else question.margin
+    same = max(_above(one, -near), 1 - _above(one, near)) if question.directed and near else 1.0
     return Tested(min(1.0, yes), min(1.0, no), same)
 
 
@@ -232,8 +235,12 @@ def _with_needs(
     ways = [min(known) if against and known else None]
     if not against and len(known) == len(seeds):
         ways = [max(known, default=None)]
-    if all(one.directed and one.told and abs(one.told.value) < margin for one in open_):
-        gaps = [(one, margin - abs(one.told.value)) for one in open_ if one.told]
+    near = [margin if one.margin is None else one.margin for one in open_]
+    values = [abs(one.told.value) if one.told else math.inf for one in open_]
+    if all(
+        one.directed and value < most for one, value, most in zip(open_, values, near, strict=True)
+    ):
+        gaps = [(o, most - v) for o, v, most in zip(open_, values, near, strict=True)]
         same = [_needed(one, gap, 2 * alpha)[0] for one, gap in gaps]
         ways.append(None if None in same else max(n for n in same if n is not None))
     needs = min((one for one in ways if one is not None), default=None)

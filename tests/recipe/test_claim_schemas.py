@@ -60,6 +60,8 @@ SOUND = (
     'kind = "equal"\nrows = ["A 1"]\nmetrics = ["gflops"]\nshare = 0.1',
     'kind = "cheaper"\nrows = ["A 1"]',
     'kind = "figure"\nrows = ["A"]\nanalysis = "sliding-window"',
+    'kind = "figure"\nrows = ["A 1", "B 1"]\nthan = ["A", "B"]\npaired = true\nanalysis = "cases"\n'
+    'shows = [{ name = "duplicates", part = "boxes", less = { group = "large objects" } }]',
 )
 
 
@@ -127,6 +129,29 @@ def test_every_kind_is_read(write: Write, text: str) -> None:
         (
             'kind = "equal"\nrows = ["A 1"]',
             "claims[0]: give either 'margin', in points, or 'share', a fraction",
+        ),
+        (
+            'kind = "figure"\nrows = ["A 1"]\npaired = true\nanalysis = "cases"',
+            "claims[0].paired: needs 'than'; without it each row is looked at by itself",
+        ),
+        (
+            'kind = "figure"\nrows = ["A*"]\nthan = ["A"]\nanalysis = "cases"',
+            "claims[0].than: 'A' is among rows too, and would be compared with itself",
+        ),
+        (
+            'kind = "figure"\nrows = ["A"]\nanalysis = "cases"\n'
+            'shows = [{ name = "n", part = "p", less = { part = "p" } }]',
+            "claims[0].shows[0].less.part: 'p' would be subtracted from itself",
+        ),
+        (
+            'kind = "figure"\nrows = ["A"]\nanalysis = "cases"\n'
+            'shows = [{ name = "n", part = "p", less = {} }]',
+            "claims[0].shows[0].less: say which number by its 'name', 'part' or 'group'",
+        ),
+        (
+            'kind = "figure"\nrows = ["A"]\nanalysis = "cases"\n'
+            'shows = [{ name = "n", part = "p", least = 0.5, most = 0.2 }]',
+            "claims[0].shows[0].most: 0.2 is below the least, 0.5",
         ),
         ('kind = "best"\nrows = ["*"]', "claims[0]: of: no other row is left to compare with"),
         (

@@ -1,0 +1,155 @@
+"""Verdicts on claims that stored analyses answer, of made tables whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind
+
+from detbench.analysis import alignment, curves, files, kinds, subjects
+from detbench.analysis.files import Looked
+from detbench.analysis.kind import Asked, Columns
+from detbench.errors import RecipeError
+from detbench.report import verdicts
+from detbench.report.results import TableResults
+from detbench.report.verdicts import Judged
+from detbench.results.store import Store
+from detbench.runner.plan import Request
+from detbench.statistics.claims import ONE_SEED
+
+ROWS = "FCOS,FCOS + SCE + DPE"
+FASTER, OTHERS, COMPETE, FITS, LOST = 12, 13, 14, 15, 16
+"""Places of the claims of TSCODE's Table 1 that analyses answer."""
+SEEDS = (0, 1, 2)
+Make = Callable[[int, int], Columns]
+"""The table of a row's and a seed's analysis, by their places."""
+
+
+def asked(folder: Path, seeds: tuple[int, ...] = SEEDS, rows: str = ROWS) -> TableResults:
+    small = ("data.size=64", "data.val=40")
+    request = Request("tscode-table1", "smoke", folder, seeds, rows, small)
+    return TableResults.of(request, Store(folder / "results"))
+
+
+def put(folder: Path, kind: str, make: Make, images: int | None = None) -> None:
+    """Store an analysis of both rows with all seeds."""
+    found, of = asked(folder), kinds.kind(kind)
+    for place, row in enumerate(found.plan.rows):
+        for seed, subject in enumerate(subjects.of_row(found.plan, row, found.store)):
+            looked = Looked(images if of.images != 0 else 0)
+            entry = files.entry(found.store.root, of, subject, kinds.settings(of, []), looked)
+            entry.keep(0, 1, make(place, seed))
+            entry.finish(1, {})
+
+
+def judged(folder: Path, seeds: tuple[int, ...] = SEEDS) -> list[Judged]:
+    return verdicts.judged(asked(folder, seeds))
+
+
+def losses(levels: Sequence[Sequence[float]]) -> Make:
+    """A constant loss of each row and seed."""
+
+    def make(row: int, seed: int) -> Columns:
+        level = levels[row][seed]
+        points = [{"iteration": n, "cls": level, "total": level} for n in range(1, 41)]
+        return curves.measure(Asked(None, 0, {}, points=points))  # type: ignore[arg-type]
+
+    return make
+
+
+LOWER = [[0.30, 0.31, 0.32], [0.20, 0.22, 0.21]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict"), [(LOWER, "supported"), (LOWER[::-1], "contradicted")]
+)
+def test_losses_decide_by_their_seeds(
+    tmp_path: Path, levels: list[list[float]], verdict: str
+) -> None:
+    put(tmp_path, "curves", losses(levels))
+    found = judged(tmp_path)
+    one = found[FASTER]
+    assert one.ruling.verdict == verdict
+    wanted = ttest_ind(levels[0], levels[1], equal_var=False)
+    assert len(one.asked) == 2  # of the second quarter and of the last
+    for each in one.asked:
+        assert each.value == pytest.approx(np.mean(levels[0]) - np.mean(levels[1]))
+        assert each.question.estimate is not None
+        assert each.question.estimate.p() == pytest.approx(wanted.pvalue)
+        low, high = wanted.confidence_interval()
+        assert each.ends == pytest.approx((low, high))
+    # What it claims of two other detectors needs their rows.
+    assert found[OTHERS].ruling.verdict == "not measured"
+
+
+def test_one_seed_decides_nothing_and_nothing_stored_is_not_measured(tmp_path: Path) -> None:
+    put(tmp_path, "curves", losses(LOWER))
+    one = judged(tmp_path, (0,))[FASTER].ruling
+    assert (one.verdict, one.why) == ("undecided", ONE_SEED)
+    # Of four seeds the fourth is not analysed: the first alone is compared.
+    one = judged(tmp_path, (0, 1, 2, 3))[FASTER].ruling
+    assert (one.verdict, one.why) == ("undecided", ONE_SEED)
+    ruling = judged(tmp_path)[COMPETE].ruling
+    assert (ruling.verdict, ruling.why) == (
+        "not measured",
+        "detbench analyze alignment answers it",
+    )
+    assert judged(tmp_path)[17].ruling.why == "detbench analyze cases draws it, no number is named"
+
+
+def aligned(given_up: Sequence[float], lost: Sequence[float]) -> Make:
+    """An object on each of 40 images: what its best score gives up, how often it is lost to NMS."""
+
+    def make(row: int, seed: int) -> Columns:
+        rng = np.random.default_rng(10 * row + seed)
+        table = {name: np.full(40, np.nan) for name in alignment.OF_OBJECT}
+        table |= {name: np.zeros(40) for name in (*alignment.MOMENTS, "after", "object")}
+        best = np.full(40, 0.9)
+        noise = 0.01 * rng.standard_normal(40)
+        into = np.where(np.arange(40) < 40 * lost[row], 0.8, 0.7)
+        return {
+            "image": np.arange(40),
+            "label": np.zeros(40, np.int64),
+            "area": np.full(40, 400.0),
+            **table,
+            "best_iou": best,
+            "iou_1": best - given_up[row] + noise,
+            "into_nms": into,
+            "left_by_nms": np.full(40, 0.7),
+        }
+
+    return make
+
+
+def test_numbers_of_images_are_compared_with_their_bounds(tmp_path: Path) -> None:
+    put(tmp_path, "alignment", aligned((0.2, 0.1), (0.25, 0.25)), 200)
+    found = judged(tmp_path)
+    assert [found[place].ruling.verdict for place in (COMPETE, FITS)] == ["supported"] * 2
+    assert found[COMPETE].asked[0].value == pytest.approx(0.2, abs=0.01)
+    assert found[FITS].asked[0].value == pytest.approx(0.1, abs=0.01)
+    # The same objects are lost with each: no sign, no spread, and within the margin.
+    assert found[LOST].asked[0].value == 0
+    other = tmp_path / "other"
+    put(other, "alignment", aligned((0.02, 0.2), (0.5, 0.1)), 200)
+    found = judged(other)
+    assert [found[place].ruling.verdict for place in (COMPETE, FITS, LOST)] == [
+        "contradicted",
+        "contradicted",
+        "supported",
+    ]
+
+
+def test_a_number_that_there_is_not_is_a_mistake(tmp_path: Path) -> None:
+    put(tmp_path, "curves", losses(LOWER))
+    results = asked(tmp_path)
+    table = results.plan.table
+    claim = table.claims[FASTER]
+    [shown, _] = claim.shows  # type: ignore[union-attr]
+    wrong = claim.model_copy(update={"shows": (shown.model_copy(update={"part": "cla"}),)})
+    changed = replace(results.plan, table=table.model_copy(update={"claims": (wrong,)}))
+    with pytest.raises(RecipeError, match=r"unknown number of curves 'mean loss, cla, second"):
+        verdicts.judged(TableResults(changed, results.store))
