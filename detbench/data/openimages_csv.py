@@ -13,7 +13,9 @@ wrong in it, line by line, to say which.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+import re
+import tempfile
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 from detbench import inputs
 from detbench.data.coco_check import Floats, Ints
 from detbench.data.columns import distinct
-from detbench.data.faults import MOST, RESTORE, Faults, more
+from detbench.data.faults import MOST, RESTORE, Faults
 from detbench.errors import DataError
 
 Ids = NDArray[np.uint64]
@@ -37,6 +39,8 @@ EXCESS = 0.01
 FARTHEST = 10.0
 """By how much where boxes outside are clipped or dropped: what is farther is no share."""
 
+_AS_IS: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+"""How a file is opened so that bytes that are no UTF-8 and ends of lines stay what they are."""
 _SIDES = ("XMin", "XMax", "YMin", "YMax")
 _BLOCK = 1 << 24
 _HEX = np.full(256, 255, np.uint8)
@@ -133,23 +137,32 @@ def image_labels(
     return np.concatenate(images), np.concatenate(labels), np.concatenate(there)
 
 
-def class_names(path: Path) -> dict[str, str]:
+def class_names(path: Path, faults: list[str] | None = None) -> dict[str, str]:
     """LabelName -> name of each class, in the order of the file; a header is passed over.
 
+    Args:
+        faults: as of ``boxes``.
+
     Raises:
-        DataError: the first thing that is wrong, with its line.
+        DataError: the first thing that is wrong, with its line; with ``faults``, only what is wrong
+            with the whole file.
     """
     found: dict[str, str] = {}
+    told = Faults(path, faults)
     try:
         with inputs.opened(path), path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.reader(file), 1):
+            lines = csv.reader(file, strict=True)
+            for row in lines:
+                number = lines.line_num
                 if number == 1 and row[:1] == ["LabelName"]:
                     continue
                 if len(row) != 2 or not row[0].startswith("/") or not row[1].strip():
-                    _fail(path, number, f"{_shown(','.join(row))} is no class as in /m/0bt9lr,Dog")
-                if row[0] in found:
-                    _fail(path, number, f"{row[0]} occurs twice")
-                found[row[0]] = row[1].strip()
+                    said = f"{_shown(','.join(row))} is no class as in /m/0bt9lr,Dog"
+                    told.add(_said(path, number, said))
+                elif row[0] in found:
+                    told.add(_said(path, number, f"{row[0]} occurs twice"))
+                else:
+                    found[row[0]] = row[1].strip()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         _unreadable(path, error)
     if not found:
@@ -167,73 +180,133 @@ def line_of(path: Path, image: str) -> int:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _batches(path: Path, kinds: dict[str, type], told: Faults) -> Iterator[tuple[int, Any]]:
-    """Blocks of a CSV file's columns, each with the number of its first line.
+def _batches(path: Path, kinds: dict[str, type], told: Faults) -> Iterator[tuple[Ints, Any]]:
+    """Blocks of a CSV file's columns, each with the numbers of its lines.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or lines are none of the format, of which
-            ``told`` takes all but the last.
+        DataError: it cannot be read, lacks a column, or lines are none of the format and ``told``
+            takes none, or no more of them.
     """
+    import pyarrow as pa
+
+    first = 2
+    try:
+        for batch in _opened(path, kinds):
+            if batch.num_rows:
+                yield np.arange(first, first + batch.num_rows), batch
+            first += batch.num_rows
+    except pa.ArrowInvalid as error:
+        odd = dict(islice(_odd_lines(path, kinds, first), MOST + 1))
+        if not odd:
+            _unreadable(path, error)
+        for said in odd.values():
+            told.add(said)
+        yield from _sound(path, kinds, first, odd)
+    except OSError as error:
+        _unreadable(path, error)
+
+
+def _opened(path: Path, kinds: dict[str, type]) -> Iterator[Any]:
+    """Blocks of a CSV file's columns."""
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    header = _header(path, kinds)
-    types = {str: pa.string(), float: pa.float64(), int: pa.int64()}
+    _header(path, kinds)
     convert = arrow.ConvertOptions(
-        column_types={name: types[kind] for name, kind in kinds.items()},
+        column_types={name: getattr(pa, _TYPES[kind])() for name, kind in kinds.items()},
         include_columns=list(kinds),
         null_values=[],
     )
-    try:
-        first = 2
-        with arrow.open_csv(
-            path,
-            read_options=arrow.ReadOptions(block_size=_BLOCK),
-            parse_options=arrow.ParseOptions(ignore_empty_lines=False, quote_char=False),
-            convert_options=convert,
-        ) as file:
-            for batch in file:
+    with arrow.open_csv(
+        path,
+        read_options=arrow.ReadOptions(block_size=_BLOCK),
+        parse_options=arrow.ParseOptions(ignore_empty_lines=False, quote_char=False),
+        convert_options=convert,
+    ) as file:
+        yield from file
+
+
+def _sound(
+    path: Path, kinds: dict[str, type], first: int, odd: Collection[int]
+) -> Iterator[tuple[Ints, Any]]:
+    """Blocks of the lines from the ``first`` on that are not odd, with their numbers."""
+    import pyarrow as pa
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        with copy.open("w", **_AS_IS) as file:
+            file.writelines(
+                line
+                for number, line in _numbered(path)
+                if number == 1 or (number >= first and number not in odd)
+            )
+        gone = np.array(sorted(odd), np.int64)
+        at = first
+        try:
+            for batch in _opened(copy, kinds):
+                places = np.arange(at, at + batch.num_rows)
+                # The k-th line that is gone moves all from it on by one.
+                moved = np.searchsorted(gone - np.arange(len(gone)), places, side="right")
                 if batch.num_rows:
-                    yield first, batch
-                first += batch.num_rows
-    except pa.ArrowInvalid as error:
-        odd = list(islice(_odd_lines(path, header, kinds), MOST + 1))
-        if not odd:
+                    yield places + moved, batch
+                at += batch.num_rows
+        except pa.ArrowInvalid as error:
             _unreadable(path, error)
-        for said in odd[:-1]:
-            told.add(said)
-        raise DataError(odd[-1] if len(odd) <= MOST else more(path)) from None
-    except OSError as error:
-        _unreadable(path, error)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """Every line with its end and number; bytes that are no UTF-8 stay what they are."""
+    with path.open(**_AS_IS) as file:
+        yield from enumerate(file, 1)
 
 
 def _header(path: Path, kinds: dict[str, type]) -> list[str]:
     """The names of all columns."""
     try:
-        with inputs.opened(path), path.open(encoding="utf-8-sig") as file:
+        with inputs.opened(path), path.open(**_AS_IS) as file:
             names = file.readline().rstrip("\r\n").split(",")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         _unreadable(path, error)
     if missing := [name for name in kinds if name not in names]:
         _fail(path, 1, f"there is no column {missing[0]}")
     return names
 
 
-def _odd_lines(path: Path, header: list[str], kinds: dict[str, type]) -> Iterator[str]:
-    """A sentence on each line that is none of the format."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            parts = line.rstrip("\r\n").split(",")
-            if len(parts) != len(header):
-                said = f"{_shown(line)} has {len(parts)} fields, not {len(header)}"
-                yield _said(path, number, said)
+def _odd_lines(path: Path, kinds: dict[str, type], first: int) -> Iterator[tuple[int, str]]:
+    """Numbers of the lines from the ``first`` on that are none of the format, and what of them."""
+    header = _header(path, kinds)
+    places = [(name, header.index(name), kind) for name, kind in kinds.items()]
+    for number, line in _numbered(path):
+        if number < first:
+            continue
+        parts = line.rstrip("\r\n").split(",")
+        said = f"{_shown(line)} has {len(parts)} fields, not {len(header)}"
+        if not line.isascii() and any("\udc80" <= letter <= "\udcff" for letter in line):
+            said = f"{_shown(line)} is no UTF-8"
+        elif len(parts) == len(header):
+            wrong = ((n, parts[at]) for n, at, kind in places if not _is_read(parts[at], kind))
+            if (odd := next(wrong, None)) is None:
                 continue
-            for name, kind in kinds.items() if number > 1 else ():
-                text = parts[header.index(name)]
-                try:
-                    kind(text)
-                except ValueError:
-                    yield _said(path, number, f"{name} is {_shown(text)}, not a number")
+            said = f"{odd[0]} is {_shown(odd[1])}, not a number"
+        yield number, _said(path, number, said)
+
+
+_TYPES = {str: "string", float: "float64", int: "int64"}
+_PLAIN = re.compile(r"-?\d{1,15}(\.\d*)?", re.ASCII)
+
+
+def _is_read(text: str, kind: type) -> bool:
+    """Whether pyarrow reads a field."""
+    import pyarrow as pa
+
+    text = text.strip(" \t")
+    if kind is str or (_PLAIN.fullmatch(text) and (kind is float or "." not in text)):
+        return True
+    try:
+        pa.scalar(text).cast(getattr(pa, _TYPES[kind])())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 Taken = TypeVar("Taken")
@@ -249,8 +322,8 @@ def _taken(
     faults than anyone reads.
     """
     told = Faults(path, faults)
-    for first, block in _batches(path, kinds, told):
-        batch, lines = block, np.arange(first, first + block.num_rows)
+    for numbers, block in _batches(path, kinds, told):
+        batch, lines = block, numbers
         while True:
             try:
                 found = take(batch, _Failing(path, lines))

@@ -133,20 +133,37 @@ def read(files: Files, rule: BoxRule = AS_ANNOTATED) -> Table:
 
 def sifted(files: Files, rule: BoxRule) -> tuple[Table | None, list[str]]:
     """What is sound of a split, and a sentence on each line of its CSV files that is not; no table
-    where a file as a whole is at fault. Of a split with faults nothing is kept.
+    where a file as a whole is at fault, or that of the classes, by which others are read. Of a
+    split with faults nothing is kept.
     """
     with suppress(DataError):
         return read(files, rule), []
     faults: list[str] = []
     try:
-        known = _known(files)
-        parts: columns.Columns = dict(_annotations(files, known, _excess(rule), faults))
+        known = _known(files, faults)
     except DataError as error:
         return None, [*faults, str(error)]
+    if faults:
+        return None, faults
+    try:
+        parts: columns.Columns = dict(_annotations(files, known, _excess(rule), faults))
+    except DataError as error:
+        return None, [*faults, str(error), *_of_labels(files.labels, known, str(error))]
     found = scan(files.images)
     facts = _facts(parts["images"], found)
     sized = dict(_measured(files, parts, found.folders, facts))
     return _table(files, known, parts, sized, _names(parts, found, facts), rule), faults
+
+
+def _of_labels(path: Path | None, known: _Known, said: str) -> list[str]:
+    """What is wrong with the labels, where boxes before them could not be read, as is ``said``."""
+    found: list[str] = []
+    if path is not None and str(path) not in said:
+        try:
+            released.image_labels(path, known.places, found)
+        except DataError as error:
+            found.append(str(error))
+    return found
 
 
 @dataclass(frozen=True)
@@ -166,10 +183,10 @@ class _Known:
         return {name: place for place, name in enumerate(self.names)}
 
 
-def _known(files: Files) -> _Known:
+def _known(files: Files, faults: list[str] | None = None) -> _Known:
     check_folder(files.images)
-    known = _Known(released.class_names(files.classes), None)
-    if files.hierarchy is None:
+    known = _Known(released.class_names(files.classes, faults), None)
+    if files.hierarchy is None or faults:
         return known
     return replace(known, above=hierarchy.read(files.hierarchy, known.places))
 

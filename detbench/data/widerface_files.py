@@ -190,7 +190,7 @@ def _face(line: str, at: int, path: Path, told: Faults) -> list[int] | None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = inputs.text(path).rstrip()
+        text = inputs.text(path, "utf-8-sig").rstrip()
         return text.split("\n") if text else []
     except FileNotFoundError:
         raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -395,6 +396,48 @@ def test_a_fault_far_into_a_file_is_found_where_it_is(
             OPEN.table("train", root)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0.1,0.2,0.3,0_4", "YMax is '0_4', not a number"),
+        ("0.1,0.2,0.3,٣", "YMax is '٣', not a number"),
+        ("0.1,0.2,0.3, 0.4", ""),
+        ("1e-1,.2,+0.3,0.4", ""),
+    ],
+)
+def test_numbers_are_those_that_are_read(root: Path, text: str, said: str) -> None:
+    path = box_file(root, "train")
+    path.write_text(line(3, ROW.format(text))(path.read_text()), encoding="utf-8")
+    if not said:
+        assert OPEN.table("train", root) is not None
+        return
+    with pytest.raises(DataError, match=re.escape(f"line 3: {said}; ")):
+        OPEN.table("train", root)
+
+
+def test_bytes_that_are_no_text_have_a_line(root: Path) -> None:
+    path = box_file(root, "train")
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"/m/", b"/m\xff")
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(DataError, match=r"line 3: '.*' is no UTF-8; restore the file"):
+        OPEN.table("train", root)
+
+
+def test_every_fault_of_the_classes_is_told(root: Path) -> None:
+    """By which the others are read, so that nothing is said of those."""
+    path = OPEN.files("val", root).classes
+    path.write_text(path.read_text() + "m/1,No\n/m/0b,Again\n/m/2, \n", encoding="utf-8")
+    count = len(path.read_text().splitlines())
+    _, val = inspect(OPEN, root, False, quiet)
+    assert [one.split(": ")[1] for one in val.problems] == [
+        f"line {at}" for at in (count - 2, count - 1, count)
+    ]
+    path.write_text('/m/0b,"Unclosed\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"cannot be read \(unexpected end of data\)"):
+        OPEN.table("val", root)
+
+
 def test_all_faults_are_told_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, labels = box_file(root, "validation"), label_file(root)
     clean = OPEN.table("val", root)
@@ -413,12 +456,19 @@ def test_all_faults_are_told_at_once(root: Path, monkeypatch: pytest.MonkeyPatch
     rows[1:2] = ["half of", row.format("0.1,0.2,0.3,wide")]
     path.write_text("\n".join(rows) + "\n")
     _, val = inspect(OPEN, root, False, quiet)
-    assert val.objects is None
-    assert {one.split(": ")[1] for one in val.problems} >= {"line 2", "line 3"}
+    # Lines of another format, values, and the labels: a line more before each of the old ones.
+    said = [(one.split(": ")[0].split("-")[-1], one.split(": ")[1]) for one in val.problems]
+    wanted = [f"line {at}" for at in (2, 3, 5, 6, len(rows))]
+    assert sorted(said) == sorted(
+        [*(("bbox.csv", at) for at in wanted), ("imagelabels.csv", f"line {last}")]
+    )
+    assert val.objects == len(clean.ids) - 1
     path.write_text("\n".join([rows[0], *[row.format("0.1,0.2,0.3,7")] * 50]) + "\n")
     _, val = inspect(OPEN, root, False, quiet)
-    assert len(val.problems) == MOST + 1
-    assert "more faults: mend these first" in val.problems[-1]
+    *of_boxes, of_labels = val.problems
+    assert len(of_boxes) == MOST + 1
+    assert of_labels.split(": ")[1] == f"line {last}"
+    assert "more faults: mend these first" in of_boxes[-1]
 
 
 OTHERS = {

@@ -65,6 +65,13 @@ def quiet(done: int, total: int) -> None:
     """Told how far it is."""
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_name(root: Path) -> None:
+    plain = WIDER.table("val", root).file_names
+    path = annotations(root)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert WIDER.table("val", root).file_names == plain
+
+
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_faces_are_those_of_the_file(shared: Path, split: Any) -> None:
     said = written(shared, split)
