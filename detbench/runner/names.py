@@ -7,7 +7,8 @@ before and after the seed in what is hashed, and its cells of any seed are found
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from detbench.recipe import catalogue, load
+from detbench.recipe.base import Spec
 from detbench.recipe.digest import canonical
 from detbench.recipe.digest import digest as identity
 from detbench.recipe.experiment import Cell
@@ -59,6 +61,7 @@ class Place:
 
     Attributes:
         before, after: the text around the seed; of a count, its digest and nothing.
+        recipe: ``recipe_hash`` of its cells; empty of a count.
     """
 
     table: str
@@ -66,6 +69,7 @@ class Place:
     profile: str
     before: str
     after: str
+    recipe: str
 
 
 @dataclass(frozen=True)
@@ -118,12 +122,21 @@ def hashed(before: str, after: str, seed: int) -> str:
     return hashlib.sha256((before + SEED.format(seed) + after).encode()).hexdigest()
 
 
+def recipe_hash(plain: Mapping[str, Any] | None) -> str:
+    """A hash of a recipe, as plain data, but for its seed; empty of none."""
+    text = json.dumps({**plain, "seed": None}, sort_keys=True) if plain else ""
+    return hashlib.sha256(text.encode()).hexdigest()[:32] if text else ""
+
+
+Asked = tuple[str, int, str]
+"""Digest of a stored cell, its seed, and ``recipe_hash`` of the recipe in its file."""
+
+
 class Names:
     """Every cell of every table under every profile.
 
     Args:
-        digests: of the cells that may be asked for.
-        seeds: that may occur.
+        cells: that may be asked for.
         own: files of tables beside the catalogue's.
         memory: file that remembers the catalogue until a recipe or the code changes.
 
@@ -133,8 +146,7 @@ class Names:
 
     def __init__(
         self,
-        digests: Iterable[str],
-        seeds: Sequence[int],
+        cells: Iterable[Asked],
         own: Iterable[str] = (),
         memory: Path | None = None,
     ) -> None:
@@ -145,33 +157,61 @@ class Names:
         self._known = self._remembered()
         own_places = [place for chosen in _plans(self._own) for place in _of_plan(chosen)]
         self._all = [*own_places, *(Place(*one) for one in self._known["places"])]
-        self.places = self.find(set(digests), seeds or (0,))
+        self._same: dict[tuple[str, str], list[int]] = {}
+        for index, place in enumerate(self._all):
+            self._same.setdefault((place.before, place.after), []).append(index)
+        self.places = self._find(cells)
         self.order = {digest: index for index, digest in enumerate(self.places)}
 
-    def find(self, wanted: set[str], seeds: Sequence[int]) -> dict[str, list[Name]]:
-        """The names of digests, in the order of tables, rows and seeds; none of one without."""
-        same: dict[tuple[str, str], list[int]] = {}
-        for index, place in enumerate(self._all):
-            same.setdefault((place.before, place.after), []).append(index)
+    def of(self, cell: Spec, seed: int) -> list[Name]:
+        """The names of a cell, in the order of tables and rows."""
+        text = canonical(cell)
+        parts = text.split(SEED.format(seed))
+        key = (parts[0], parts[1]) if len(parts) == 2 else (identity(cell), "")
+        return [self._name(index, seed) for index in self._same.get(key, ())]
+
+    def _find(self, cells: Iterable[Asked]) -> dict[str, list[Name]]:
+        """The names of digests, in the order of tables, rows and seeds; none of one without.
+
+        A cell's recipe says which row it may be of; only where it names none, as that of another
+        detbench may, its digest is looked for among those of all rows.
+        """
+        recipes: dict[str, tuple[str, str]] = {}
+        for place in self._all:
+            recipes.setdefault(place.recipe, (place.before, place.after))
         found: list[tuple[int, int, str]] = []
-        for (before, after), indices in same.items():
+        rest: dict[str, int] = {}
+        for digest, seed, recipe in cells:
+            key = recipes.get(recipe) if recipe else None
+            if key is not None and digest == hashed(*key, seed):
+                found += [(index, seed, digest) for index in self._same[key]]
+            else:
+                rest[digest] = seed
+        found += self._searched(rest)
+        names: dict[str, list[Name]] = {}
+        for index, seed, digest in sorted(found):
+            known, name = names.setdefault(digest, []), self._name(index, seed)
+            if name not in known:
+                known.append(name)
+        return names
+
+    def _searched(self, wanted: Mapping[str, int]) -> Iterator[tuple[int, int, str]]:
+        """Places, seeds and digests of cells whose seeds are known, by hashing every place."""
+        seeds = sorted(set(wanted.values()))
+        for (before, after), indices in self._same.items():
             if not after:
-                found += [(index, 0, before) for index in indices if before in wanted]
+                yield from ((index, 0, before) for index in indices if before in wanted)
                 continue
             head = hashlib.sha256(before.encode())
             for seed in seeds:
                 whole = head.copy()
                 whole.update((SEED.format(seed) + after).encode())
                 if (digest := whole.hexdigest()) in wanted:
-                    found += [(index, seed, digest) for index in indices]
-        names: dict[str, list[Name]] = {}
-        for index, seed, digest in sorted(found):
-            place = self._all[index]
-            name = Name(place.table, place.row, place.profile, seed if place.after else None)
-            known = names.setdefault(digest, [])
-            if name not in known:
-                known.append(name)
-        return names
+                    yield from ((index, seed, digest) for index in indices)
+
+    def _name(self, index: int, seed: int) -> Name:
+        place = self._all[index]
+        return Name(place.table, place.row, place.profile, seed if place.after else None)
 
     def near(self, cell: Cell) -> Near | None:
         """The row of the same detector that differs in the fewest settings; none if none has it."""
@@ -244,6 +284,7 @@ def _of_plan(chosen: plan.Plan) -> Iterator[Place]:
         for task in row.train:
             text = canonical(task.cell)
             before, after = text.split(SEED.format(0))
-            yield Place(table, row.row.label, chosen.profile.id, before, after)
+            recipe = recipe_hash(task.cell.model_dump(mode="json"))
+            yield Place(table, row.row.label, chosen.profile.id, before, after, recipe)
         if row.cost is not None:
-            yield Place(table, row.row.label, "", row.cost.digest, "")
+            yield Place(table, row.row.label, "", row.cost.digest, "", "")

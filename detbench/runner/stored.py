@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 
 from detbench.errors import StoreError
 from detbench.recipe import catalogue, load
-from detbench.recipe.digest import digest, former_canonical
+from detbench.recipe.digest import former_canonical
 from detbench.recipe.experiment import Cell
 from detbench.results import cache, inventory, schema
 from detbench.results.files import reading
@@ -22,7 +21,7 @@ from detbench.results.inventory import CellFiles
 from detbench.results.schema import Damaged, Kind, Measurement
 from detbench.runner import names
 from detbench.runner.job import CostCell
-from detbench.runner.names import SEED, Kin, Name, Names, Near
+from detbench.runner.names import SEED, Kin, Name, Names, Near, recipe_hash
 
 OF_FILE = ("seed", "status", "reason", "ap", "gflops", "ended", "device", "recipe", "ms", "timed")
 """What ``Listed`` has of a cell's file, which is remembered in ``work/listed.json``."""
@@ -83,9 +82,8 @@ def cells(root: Path, tables: Sequence[str] = ()) -> list[Listed]:
     listed = _every(root, [cell for cell in found if cell.measured])
     if not listed:
         return []
-    seeds = sorted({one.seed or 0 for one in listed})
-    digests = [one.digest for one in listed]
-    known = Names(digests, seeds, own, root / "work" / "names.json")
+    asked = [(one.digest, one.seed or 0, one.recipe) for one in listed]
+    known = Names(asked, own, root / "work" / "names.json")
     listed = [_named(one, known, wanted) for one in listed]
     known.save()
     order = known.order
@@ -172,7 +170,7 @@ def _listed(cell: CellFiles) -> Listed:
         ended=str(origin.get("ended", ""))[:16].replace("T", " "),
         device=str(origin.get("device", "")),
         path=str(cell.measured),
-        recipe=_recipe(origin.get("recipe")),
+        recipe=recipe_hash(origin.get("recipe")),
         ms=values.get("total_ms"),
         timed=_timed(origin) if cell.kind == "latency" else (),
     )
@@ -182,12 +180,6 @@ def _timed(origin: dict[str, Any]) -> tuple[str, ...]:
     """Table, row and profile that a latency was asked of, as its file says; none of a detector."""
     table, row, profile = (origin.get(one) for one in ("table", "row", "profile"))
     return (str(table), str(row), str(profile or "")) if table else ()
-
-
-def _recipe(plain: dict[str, Any] | None) -> str:
-    """A hash of a recipe but for its seed; empty of none."""
-    text = json.dumps({**plain, "seed": None}) if plain else ""
-    return hashlib.sha256(text.encode()).hexdigest()[:32] if text else ""
 
 
 def _named(one: Listed, known: Names, wanted: set[str]) -> Listed:
@@ -215,9 +207,8 @@ def _kin(known: Names, cell: Listed) -> Kin:
         recipe = kind.of_plain(rows[0].provenance.get("recipe") if rows else None)
     except ValidationError:  # of another detbench
         return Kin()
-    again = digest(recipe)
     seed = recipe.seed if isinstance(recipe, Cell) else 0
-    places = known.find({again}, (seed,)).get(again)
+    places = known.of(recipe, seed)
     near = known.near(recipe) if isinstance(recipe, Cell) else None
     former = tuple(
         (*_around(text, seed, isinstance(recipe, Cell)), said)
