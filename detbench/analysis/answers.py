@@ -13,46 +13,53 @@ from detbench.analysis import engine, kinds, subjects, summary
 from detbench.analysis.files import Looked
 from detbench.analysis.kind import THIRDS, Analysis, Floats, Kind, Quantity
 from detbench.analysis.summary import Side
-from detbench.errors import RecipeError, StoreError
+from detbench.errors import StoreError
 from detbench.recipe.claim_rows import looked
 from detbench.recipe.claims import Figure
-from detbench.recipe.digest import digest
 from detbench.recipe.validate import unknown
-from detbench.report.claims import Metric, Told
+from detbench.report.claims import Term, Told
 from detbench.report.results import TableResults
-from detbench.statistics.estimate import Estimate, Part, Rule, combine
-
-Term = tuple[float, str, Metric]
-MANY = 1000
-"""Images where none is looked at: their spread is not asked."""
+from detbench.runner import hint
+from detbench.statistics.estimate import NO_IMAGES, Estimate, Part, Rule, combine
 
 
 class Answers:
-    """The analyses of a table's rows that its claims name, each read once."""
+    """The analyses of a table's rows that its claims name; each is read once."""
 
     def __init__(self, results: TableResults) -> None:
         self._results = results
         self._opened: dict[str, _Opened] = {}
 
-    def estimate(self, claim: Figure, terms: Sequence[Term]) -> tuple[Estimate, int]:
-        """A sum of numbers of a claim's analysis, and of how many seeds each is: all that are asked
-        for, else one.
+    def estimate(self, claim: Figure, terms: Sequence[Term]) -> tuple[Estimate, int, int]:
+        """A sum of numbers of a claim's analysis, of how many seeds each is (all that are asked
+        for, else one), and the decimals that it is printed with.
 
         Raises:
-            StoreError: the analysis is not stored, or nothing of this kind was seen in it.
-            RecipeError: it has no such number.
+            StoreError: the analysis is not stored, or has no such number.
+            RecipeError: the kind has no such setting.
         """
-        name = digest(claim)
+        name = repr((claim.analysis, claim.rows, claim.than, claim.images, claim.options))
         if name not in self._opened:
             self._opened[name] = self._open(claim)
         return self._opened[name].estimate(terms, self._results.rule)
+
+    def basis(self, claims: Sequence[Figure]) -> list[str]:
+        """Checksums of the stored analyses that claims are answered by."""
+        requests = [self._request(claim, len(self._results.plan.seeds)) for claim in claims]
+        entries = (r.entry(one) for r in requests for row in r.rows for one in row)
+        paths = {one.path for one in entries if one.path.is_file()}
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)]
 
     def _open(self, claim: Figure) -> _Opened:
         for seeds in dict.fromkeys((len(self._results.plan.seeds), 1)):
             request = self._request(claim, seeds)
             if not request.missing:
                 return _Opened(request)
-        raise StoreError(f"detbench analyze {claim.analysis} answers it")
+        labels = [row[0].label for row in request.rows]
+        switches = ["--images", str(claim.images)] if claim.images else []
+        switches += [word for one in _options(claim) for word in ("--option", one)]
+        command = hint.analyze(self._results.plan, claim.analysis, labels, *switches)
+        raise StoreError(f"{command} answers it")
 
     def _request(self, claim: Figure, seeds: int) -> engine.Request:
         """The analysis of a claim's rows, what they are compared with first.
@@ -71,22 +78,14 @@ class Answers:
                 raise StoreError(f"{label} is not among these rows")
             trained = replace(planned, train=planned.train[:seeds])
             rows.append(tuple(subjects.of_row(plan, trained, self._results.store)))
-        given = kinds.settings(kind, [f"{name}={value:g}" for name, value in claim.options.items()])
+        given = kinds.settings(kind, _options(claim))
         images = Looked(claim.images if claim.images and kind.images != 0 else kind.images)
         return engine.Request(kind, tuple(rows), given, images, self._results.store, plan.truths)
 
-    def basis(self, claims: Sequence[Figure]) -> list[str]:
-        """Checksums of the stored analyses that claims are answered by."""
-        found = []
-        for claim in claims:
-            request = self._request(claim, len(self._results.plan.seeds))
-            entries = [request.entry(one) for row in request.rows for one in row]
-            found += [
-                hashlib.sha256(one.path.read_bytes()).hexdigest()
-                for one in entries
-                if one.path.is_file()
-            ]
-        return found
+
+def _options(claim: Figure) -> list[str]:
+    """Settings as the command line takes them."""
+    return [f"{name}={value!r}" for name, value in claim.options.items()]
 
 
 @dataclass(frozen=True)
@@ -98,18 +97,21 @@ class _Opened:
     @cached_property
     def ready(self) -> tuple[Analysis, dict[Told, Quantity]]:
         """What is measured, with its numbers by their names."""
-        kind, analysis = self.request.kind, engine.run(self.request)
-        analysis, quantities = _claimed(kind, analysis)
+        analysis, quantities = _claimed(self.request.kind, engine.run(self.request))
         return analysis, {Told(one.name, one.part, one.group): one for one in quantities}
 
     @cached_property
     def _replicates(self) -> Floats:
         return summary.replicates(self.ready[0])
 
-    def estimate(self, terms: Sequence[Term], rule: Rule) -> tuple[Estimate, int]:
-        analysis, _ = self.ready
+    def estimate(self, terms: Sequence[Term], rule: Rule) -> tuple[Estimate, int, int]:
+        analysis, quantities = self.ready
+        identities = {row[0].label: row[0].identity for row in self.request.rows}
+        labels = {label for _, label, _ in terms}
+        if len({identities[label] for label in labels}) < len(labels):
+            raise StoreError("the rows compared are the same cell")
         made: dict[str, Part] = {}
-        images = MANY
+        images, digits = NO_IMAGES, 0
         for weight, label, told in terms:
             if not isinstance(told, Told):
                 raise TypeError(f"{told} is no number of an analysis")
@@ -120,25 +122,25 @@ class _Opened:
             own = made.get(label, Part(np.zeros_like(part.values), np.zeros_like(part.draws)))
             made[label] = Part(own.values + weight * part.values, own.draws + weight * part.draws)
             images = images if analysis.alone else min(images, side.images)
+            digits = max(digits, quantities[told].digits)
         seeds = len(analysis.rows[0].seeds)
-        return combine(list(made.values()), [1.0] * len(made), images, rule), seeds
+        return combine(list(made.values()), [1.0] * len(made), images, rule), seeds, digits
 
     def _side(self, label: str, told: Told) -> Side:
         """One number of one row.
 
         Raises:
-            RecipeError: the analysis has no such number.
+            StoreError: the analysis has no such number.
         """
         analysis, quantities = self.ready
         if told not in quantities:
-            known = [one for one in quantities if one.group == told.group] or list(quantities)
             if told.group in THIRDS and not analysis.groups.thirds:
                 raise StoreError(f"{told}: {analysis.groups.reason}")
+            known = [one for one in quantities if one.group == told.group] or list(quantities)
             named = [str(one) for one in known if not quantities[one].detail]
-            what = f"number of {self.request.kind.name}"
-            raise RecipeError(unknown(what, str(told), named))
+            raise StoreError(unknown(f"number of {self.request.kind.name}", str(told), named))
         row = next(one for one in analysis.rows if one.label == label)
-        return summary.side(row, quantities[told], analysis.images, self._replicates)
+        return summary.side_of(row, quantities[told], analysis.images, self._replicates)
 
 
 def _claimed(kind: Kind, analysis: Analysis) -> tuple[Analysis, Sequence[Quantity]]:

@@ -133,6 +133,8 @@ def _of_rows(analysis: Analysis, digits: int) -> list[Quantity]:
         made.append(Quantity("IoU of the box that finds", "boxes", group, seen, sums, summary.mean))
     sums = summary.column("wrong")
     made.append(Quantity("other wrong boxes", "boxes", "all", _kept, sums, _count, digits=digits))
+    sums = summary.values(lambda table: table["doubled"] + table["wrong"])
+    made.append(Quantity("false positives", "boxes", "all", _kept, sums, _count, digits=digits))
     return made
 
 

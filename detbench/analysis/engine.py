@@ -18,7 +18,7 @@ from detbench.analysis import files, groups
 from detbench.analysis.files import Entry, Looked
 from detbench.analysis.kind import Analysis, Asked, Columns, Kind, Measured, Settings
 from detbench.analysis.subjects import Subject
-from detbench.errors import DataError, RecipeError
+from detbench.errors import DataError, RecipeError, StoreError
 from detbench.evaluation.detections import image_ids, truth_columns
 from detbench.evaluation.truth import Truths
 from detbench.progress import Progress, Report, silent
@@ -40,7 +40,7 @@ class Request:
     Attributes:
         rows: each with its seeds, the baseline first.
         looked: which images.
-        open: makes the detector of a training, with its data; ``report`` may not.
+        open: makes the detector of a training, with its data; without it nothing is measured.
     """
 
     kind: Kind
@@ -70,6 +70,7 @@ def run(request: Request, report: Report = silent) -> Analysis:
 
     Raises:
         RecipeError: the rows are not of the same data.
+        StoreError: something is missing, and the request does not open detectors.
     """
     check_alike(request.rows)
     images = _images(request)
@@ -172,6 +173,8 @@ def _table(request: Request, subject: Subject, images: Sequence[int], report: Re
     found = entry.read()
     if found is not None:
         return found
+    if request.open is None:
+        raise StoreError(f"{subject.where}: no {request.kind.name} is stored")
     lock = Lock(entry.path.with_suffix(".lock"))
     if not lock.acquire():
         raise RecipeError(
@@ -217,7 +220,7 @@ def _asked(
         return
     kept = needs == "detections" or (needs == "boxes" and has_boxes(subject, request.store))
     if needs == "weights" or (needs == "boxes" and not kept):
-        opened = None if request.open is None else request.open(subject)
+        opened = request.open(subject) if request.open else None
     if needs == "curve" and subject.work is not None:
         points = list(curve.read(subject.work / "curve.jsonl"))
     if kept:

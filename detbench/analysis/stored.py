@@ -10,7 +10,7 @@ from detbench.analysis import engine, files, kinds, sheet, subjects, summary
 from detbench.analysis.files import Entry, Looked
 from detbench.analysis.kind import Kind
 from detbench.analysis.subjects import Subject
-from detbench.errors import DataError
+from detbench.errors import DataError, StoreError
 from detbench.report.figures.source import Picture
 from detbench.report.results import TableResults
 from detbench.report.table import Sheet
@@ -38,12 +38,14 @@ def of_table(results: TableResults) -> list[Shown]:
         for row in results.plan.rows
         if row.train and not row.same
     ]
-    try:
-        requests = _requests(entries, rows, results)
-        return [_shown(request, results.plan.table.id) for request in requests]
-    except DataError as error:
-        log.warning("warning: %s: analyses are not shown: %s", results.plan.table.id, error)
-        return []
+    table = results.plan.table.id
+    found = []
+    for request in _requests(entries, rows, results):
+        try:
+            found.append(_shown(request, table))
+        except (DataError, StoreError) as error:
+            log.warning("warning: %s: %s is not shown: %s", table, request.kind.name, error)
+    return found
 
 
 def _requests(

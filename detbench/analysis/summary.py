@@ -60,8 +60,8 @@ def numbers(analysis: Analysis, quantities: Iterable[Quantity]) -> list[Number]:
     found: list[Number] = []
     alone = analysis.alone
     for one in quantities:
-        sides = [side(row, one, analysis.images, weights) for row in analysis.rows]
-        some = any(one.n for one in sides)
+        sides = [side_of(row, one, analysis.images, weights) for row in analysis.rows]
+        some = any(each.n for each in sides)
         pairs = [(row.label, each) for row, each in zip(analysis.rows, sides, strict=True)]
         pairs = [pair for pair in pairs if pair[1].n or not some]
         found += [_number((label, ""), one, (side,), alone) for label, side in pairs]
@@ -78,7 +78,7 @@ def replicates(analysis: Analysis) -> Floats:
     return draw(len(analysis.images), REPLICATES, 0).T.astype(np.float64)
 
 
-def side(row: Measured, of: Quantity, images: Ints, weights: Floats) -> Side:
+def side_of(row: Measured, of: Quantity, images: Ints, weights: Floats) -> Side:
     """A row's quantity.
 
     Args:

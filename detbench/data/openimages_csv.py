@@ -6,20 +6,16 @@ objects, 0, or -1 where nobody said. Image-level labels are CSV with ImageID, La
 Confidence: 1 where a human says that the class is there, 0 where it is not. Classes are pairs
 ``/m/...,name`` in the order of their labels.
 
-Files are read in blocks and checked as columns; only where pyarrow cannot read one, or something is
-wrong in it, line by line, to say which.
+Files are read in blocks (``openimages_blocks``) and checked as columns.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +23,17 @@ from numpy.typing import NDArray
 from detbench import inputs
 from detbench.data.coco_check import Floats, Ints
 from detbench.data.columns import distinct
-from detbench.data.faults import MOST, RESTORE, Faults
+from detbench.data.faults import MOST, Faults
+from detbench.data.openimages_blocks import (
+    AS_IS,
+    BYTES,
+    Kinds,
+    blocks,
+    fail,
+    said_of,
+    shown,
+    unreadable,
+)
 from detbench.errors import DataError
 
 Ids = NDArray[np.uint64]
@@ -39,10 +45,7 @@ EXCESS = 0.01
 FARTHEST = 10.0
 """By how much where boxes outside are clipped or dropped: what is farther is no share."""
 
-_AS_IS: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
-"""How a file is opened so that bytes that are no UTF-8 and ends of lines stay what they are."""
 _SIDES = ("XMin", "XMax", "YMin", "YMax")
-_BLOCK = 1 << 24
 _HEX = np.full(256, 255, np.uint8)
 _HEX[[ord(digit) for digit in "0123456789abcdef"]] = range(16)
 
@@ -92,8 +95,11 @@ def boxes(
     for found in _taken(path, kinds, take, faults):
         for part, column in zip(parts, found, strict=True):
             part.append(column)
+    if not parts[0] and not faults:
+        fail(path, 1, "there is no box after it")
     if not parts[0]:
-        _fail(path, 1, "there is no box after it")
+        none = (np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, bool))
+        return Boxes(*none)
     return Boxes(*(_joined(part) for part in parts))
 
 
@@ -150,24 +156,44 @@ def class_names(path: Path, faults: list[str] | None = None) -> dict[str, str]:
     found: dict[str, str] = {}
     told = Faults(path, faults)
     try:
-        with inputs.opened(path), path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            for row in lines:
-                number = lines.line_num
+        with inputs.opened(path), path.open(**AS_IS) as file:
+            for number, row in _rows(path, csv.reader(file, strict=True), told):
                 if number == 1 and row[:1] == ["LabelName"]:
                     continue
-                if len(row) != 2 or not row[0].startswith("/") or not row[1].strip():
-                    said = f"{_shown(','.join(row))} is no class as in /m/0bt9lr,Dog"
-                    told.add(_said(path, number, said))
+                if said := _no_class(row):
+                    told.add(said_of(path, number, said))
                 elif row[0] in found:
-                    told.add(_said(path, number, f"{row[0]} occurs twice"))
+                    told.add(said_of(path, number, f"{row[0]} occurs twice"))
                 else:
                     found[row[0]] = row[1].strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        _unreadable(path, error)
-    if not found:
-        _fail(path, 1, "there is no class")
+    except OSError as error:
+        unreadable(path, error)
+    if not found and not told.count:
+        fail(path, 1, "there is no class")
     return found
+
+
+def _rows(path: Path, lines: Any, told: Faults) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a CSV reader with their lines' numbers; ``told`` takes those that are no CSV."""
+    while True:
+        try:
+            row = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            told.add(said_of(path, lines.line_num, str(error)))
+        else:
+            yield lines.line_num, row
+
+
+def _no_class(row: list[str]) -> str:
+    """Why a row is no class; empty if it is one."""
+    text = ",".join(row)
+    if any(BYTES[0] <= letter <= BYTES[1] for letter in text):
+        return f"{shown(text)} is no UTF-8"
+    if len(row) != 2 or not row[0].startswith("/") or not row[1].strip():
+        return f"{shown(text)} is no class as in /m/0bt9lr,Dog"
+    return ""
 
 
 def line_of(path: Path, image: str) -> int:
@@ -177,144 +203,12 @@ def line_of(path: Path, image: str) -> int:
         return next((number for number, line in enumerate(file, 1) if wanted in line), 1)
 
 
-# --- reading --------------------------------------------------------------------------------------
-
-
-def _batches(path: Path, kinds: dict[str, type], told: Faults) -> Iterator[tuple[Ints, Any]]:
-    """Blocks of a CSV file's columns, each with the numbers of its lines.
-
-    Raises:
-        DataError: it cannot be read, lacks a column, or lines are none of the format and ``told``
-            takes none, or no more of them.
-    """
-    import pyarrow as pa
-
-    first = 2
-    try:
-        for batch in _opened(path, kinds):
-            if batch.num_rows:
-                yield np.arange(first, first + batch.num_rows), batch
-            first += batch.num_rows
-    except pa.ArrowInvalid as error:
-        odd = dict(islice(_odd_lines(path, kinds, first), MOST + 1))
-        if not odd:
-            _unreadable(path, error)
-        for said in odd.values():
-            told.add(said)
-        yield from _sound(path, kinds, first, odd)
-    except OSError as error:
-        _unreadable(path, error)
-
-
-def _opened(path: Path, kinds: dict[str, type]) -> Iterator[Any]:
-    """Blocks of a CSV file's columns."""
-    import pyarrow as pa
-    from pyarrow import csv as arrow
-
-    _header(path, kinds)
-    convert = arrow.ConvertOptions(
-        column_types={name: getattr(pa, _TYPES[kind])() for name, kind in kinds.items()},
-        include_columns=list(kinds),
-        null_values=[],
-    )
-    with arrow.open_csv(
-        path,
-        read_options=arrow.ReadOptions(block_size=_BLOCK),
-        parse_options=arrow.ParseOptions(ignore_empty_lines=False, quote_char=False),
-        convert_options=convert,
-    ) as file:
-        yield from file
-
-
-def _sound(
-    path: Path, kinds: dict[str, type], first: int, odd: Collection[int]
-) -> Iterator[tuple[Ints, Any]]:
-    """Blocks of the lines from the ``first`` on that are not odd, with their numbers."""
-    import pyarrow as pa
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        with copy.open("w", **_AS_IS) as file:
-            file.writelines(
-                line
-                for number, line in _numbered(path)
-                if number == 1 or (number >= first and number not in odd)
-            )
-        gone = np.array(sorted(odd), np.int64)
-        at = first
-        try:
-            for batch in _opened(copy, kinds):
-                places = np.arange(at, at + batch.num_rows)
-                # The k-th line that is gone moves all from it on by one.
-                moved = np.searchsorted(gone - np.arange(len(gone)), places, side="right")
-                if batch.num_rows:
-                    yield places + moved, batch
-                at += batch.num_rows
-        except pa.ArrowInvalid as error:
-            _unreadable(path, error)
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, str]]:
-    """Every line with its end and number; bytes that are no UTF-8 stay what they are."""
-    with path.open(**_AS_IS) as file:
-        yield from enumerate(file, 1)
-
-
-def _header(path: Path, kinds: dict[str, type]) -> list[str]:
-    """The names of all columns."""
-    try:
-        with inputs.opened(path), path.open(**_AS_IS) as file:
-            names = file.readline().rstrip("\r\n").split(",")
-    except OSError as error:
-        _unreadable(path, error)
-    if missing := [name for name in kinds if name not in names]:
-        _fail(path, 1, f"there is no column {missing[0]}")
-    return names
-
-
-def _odd_lines(path: Path, kinds: dict[str, type], first: int) -> Iterator[tuple[int, str]]:
-    """Numbers of the lines from the ``first`` on that are none of the format, and what of them."""
-    header = _header(path, kinds)
-    places = [(name, header.index(name), kind) for name, kind in kinds.items()]
-    for number, line in _numbered(path):
-        if number < first:
-            continue
-        parts = line.rstrip("\r\n").split(",")
-        said = f"{_shown(line)} has {len(parts)} fields, not {len(header)}"
-        if not line.isascii() and any("\udc80" <= letter <= "\udcff" for letter in line):
-            said = f"{_shown(line)} is no UTF-8"
-        elif len(parts) == len(header):
-            wrong = ((n, parts[at]) for n, at, kind in places if not _is_read(parts[at], kind))
-            if (odd := next(wrong, None)) is None:
-                continue
-            said = f"{odd[0]} is {_shown(odd[1])}, not a number"
-        yield number, _said(path, number, said)
-
-
-_TYPES = {str: "string", float: "float64", int: "int64"}
-_PLAIN = re.compile(r"-?\d{1,15}(\.\d*)?", re.ASCII)
-
-
-def _is_read(text: str, kind: type) -> bool:
-    """Whether pyarrow reads a field."""
-    import pyarrow as pa
-
-    text = text.strip(" \t")
-    if kind is str or (_PLAIN.fullmatch(text) and (kind is float or "." not in text)):
-        return True
-    try:
-        pa.scalar(text).cast(getattr(pa, _TYPES[kind])())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
 Taken = TypeVar("Taken")
 
 
 def _taken(
     path: Path,
-    kinds: dict[str, type],
+    kinds: Kinds,
     take: Callable[[Any, _Failing], Taken],
     faults: list[str] | None = None,
 ) -> Iterator[Taken]:
@@ -322,7 +216,7 @@ def _taken(
     faults than anyone reads.
     """
     told = Faults(path, faults)
-    for numbers, block in _batches(path, kinds, told):
+    for numbers, block in blocks(path, kinds, told):
         batch, lines = block, numbers
         while True:
             try:
@@ -370,8 +264,8 @@ class _Failing:
 
         def sentence(row: int) -> str:
             values = (column[row] for column in columns)
-            texts = (_shown(one.as_py()) if hasattr(one, "as_py") else f"{one:g}" for one in values)
-            return _said(self.path, int(self.lines[row]), said.format(*texts))
+            texts = (shown(one.as_py()) if hasattr(one, "as_py") else f"{one:g}" for one in values)
+            return said_of(self.path, int(self.lines[row]), said.format(*texts))
 
         if bad.any():
             raise _BadRows(bad, sentence)
@@ -418,25 +312,3 @@ def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     whole = np.concatenate(parts)
     parts.clear()
     return whole
-
-
-def _shown(text: str) -> str:
-    text = text.rstrip("\r\n")
-    return repr(text if len(text) <= 40 else text[:40] + "...")
-
-
-def _said(path: Path, line: int, problem: str) -> str:
-    return f"annotation file {path}: line {line}: {problem}; {RESTORE}"
-
-
-def _fail(path: Path, line: int, problem: str) -> NoReturn:
-    raise DataError(_said(path, line, problem))
-
-
-def _unreadable(path: Path, error: Exception) -> NoReturn:
-    if isinstance(error, FileNotFoundError):
-        raise DataError(
-            f"annotation file {path} is not there; mend --data-root / DETBENCH_DATA"
-        ) from None
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())
-    raise DataError(f"annotation file {path} cannot be read ({said}); {RESTORE}") from None

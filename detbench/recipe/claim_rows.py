@@ -31,10 +31,7 @@ def pairs(claim: Compared, table: Table) -> list[Pair]:
     if claim.than is None:
         baselines = table.baselines
         return [(row, base) for row in rows if (base := baselines[row]) is not None]
-    than = chosen(claim.than, labels)
-    if claim.paired:
-        return list(zip(rows, than, strict=True))
-    return [(row, other) for row in rows for other in than]
+    return _combined(rows, chosen(claim.than, labels), claim.paired)
 
 
 def looked(claim: Figure, table: Table) -> list[tuple[str, str | None]]:
@@ -43,8 +40,11 @@ def looked(claim: Figure, table: Table) -> list[tuple[str, str | None]]:
     rows = chosen(claim.rows, labels)
     if claim.than is None:
         return [(row, None) for row in rows]
-    than = chosen(claim.than, labels)
-    if claim.paired:
+    return [*_combined(rows, chosen(claim.than, labels), claim.paired)]
+
+
+def _combined(rows: Sequence[str], than: Sequence[str], paired: bool) -> list[Pair]:
+    if paired:
         return list(zip(rows, than, strict=True))
     return [(row, other) for row in rows for other in than]
 
@@ -177,6 +177,8 @@ def _figure(claim: Figure, table: Table, place: str) -> Iterator[str]:
         for key, first, second in zip(("name", "part", "group"), own, less, strict=False):
             if first == second:
                 yield f"{at}.less.{key}: '{second}' would be subtracted from itself"
+        if one.margin is not None and one.least is None and one.most is not None:
+            yield f"{at}.margin: with 'most' alone there is no sign whose absence it could say"
         if one.most is not None and one.most < (one.least if one.least is not None else one.most):
             yield f"{at}.most: {one.most:g} is below the least, {one.least:g}"
 

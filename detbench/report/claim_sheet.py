@@ -144,13 +144,7 @@ def amount(one: Compared) -> str:
     return f"{sign}{text} %" if share else f"{sign}{text}"
 
 
-FEW = 10.0
-"""Numbers of analyses below it are shares, correlations and the like, those above it counts."""
-
-
 def digits_of(one: Compared) -> int:
     """Decimals of a comparison's number, in its own unit."""
     last = one.contrast.metrics[-1]
-    if isinstance(last, str):
-        return metrics.find(last).digits
-    return 3 if abs(one.value or 0.0) < FEW else 1
+    return metrics.find(last).digits if isinstance(last, str) else one.digits

@@ -44,6 +44,8 @@ class Told:
 
 
 Metric = str | Told
+Term = tuple[float, str, Metric]
+"""Weight, row and metric of a number in a sum."""
 Read = Callable[[str, Metric], float | None]
 """The number of a row's label and a metric's key, in the column's unit; None if there is none."""
 
@@ -75,7 +77,7 @@ class Contrast:
 
     name: str
     metrics: tuple[Metric, ...]
-    terms: tuple[tuple[float, str, Metric], ...]
+    terms: tuple[Term, ...]
     low: float = 0.0
     high: float = inf
     strict: bool = False
@@ -109,11 +111,16 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Compared:
-    """A contrast with what numbers give; without one, ``value`` and ``outcome`` are none."""
+    """A contrast with what numbers give; without one, ``value`` and ``outcome`` are none.
+
+    Attributes:
+        digits: of a number of an analysis; of columns they are known.
+    """
 
     contrast: Contrast
     value: float | None
     outcome: Outcome | None
+    digits: int = 3
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Finding:
 
     Attributes:
         number: of the claim in its table, from 1.
-        compared: none of a claim that a figure answers.
+        compared: none of a figure that names no numbers.
     """
 
     table: str
@@ -192,7 +199,8 @@ def _figure(claim: Figure, table: Table) -> list[Contrast]:
                 for weight, told in _tell(one)
             ),
             **_within(one),
-            question=f"{number}",
+            # Rows by themselves are asked each; the same comparison of several rows is pooled.
+            question=f"{number}" if than is not None else f"{number} {row}",
             figure=claim,
             margin=one.margin or 0.0,
         )
@@ -332,15 +340,13 @@ def _over(pair: Pair, claim: Any) -> str:
     return pair[0] if claim.than is None else f"{pair[0]} over {pair[1]}"
 
 
-def _gain(pair: Pair, metric: str) -> tuple[tuple[float, str, Metric], ...]:
+def _gain(pair: Pair, metric: str) -> tuple[Term, ...]:
     """By how much the first of a pair is better: more, or of what costs less, less."""
     sign = -1.0 if metrics.find(metric).lower else 1.0
     return (sign, pair[0], metric), (-sign, pair[1], metric)
 
 
-def _times(
-    factor: float, terms: Sequence[tuple[float, str, Metric]]
-) -> tuple[tuple[float, str, Metric], ...]:
+def _times(factor: float, terms: Sequence[Term]) -> tuple[Term, ...]:
     return tuple((factor * weight, row, metric) for weight, row, metric in terms)
 
 

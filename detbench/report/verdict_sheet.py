@@ -16,6 +16,7 @@ from detbench.report.results import TableResults
 from detbench.report.table import Column, Entry, Sheet, columns, plain
 from detbench.report.verdicts import Asked, Judged, judged
 from detbench.statistics.claims import MARGIN, VERDICTS, counts
+from detbench.statistics.estimate import NO_IMAGES
 
 PAIRS = (
     ("pairs", "all"),
@@ -122,7 +123,7 @@ def _entries(one: Judged) -> tuple[Entry, Entry, Entry]:
 
 def measured(asked: Asked, one: Judged) -> str:
     """``+0.8 [0.3, 1.2]``, with the rows' name where the claim has several questions."""
-    known = claims.Compared(asked.contrasts[0], asked.value, None)
+    known = _compared(asked)
     text = claim_sheet.amount(known)
     if asked.ends:
         digits = 1 if known.contrast.figure is None else claim_sheet.digits_of(known)
@@ -158,11 +159,15 @@ def needs_text(one: Judged) -> str:
         return f"{ruling.needs} seeds would tell"
     if ruling.images is not None:
         return f"no number of seeds: more images ({ruling.images} at these seeds)"
+    asked = one.deciding
+    estimate = asked.question.estimate if asked else None
+    if estimate is not None and estimate.images == NO_IMAGES:
+        return "no number of seeds"
     return "no number of seeds: more images"
 
 
 def _compared(asked: Asked) -> claims.Compared:
-    return claims.Compared(asked.contrasts[0], asked.value, None)
+    return claims.Compared(asked.contrasts[0], asked.value, None, asked.digits)
 
 
 def totals(found: Sequence[Judged]) -> str:
@@ -288,7 +293,7 @@ def _asked(one: Asked, alpha: float) -> dict[str, Any]:
         "low": low,
         "high": high,
         "seeds": None if estimate is None else one.question.seeds,
-        "images": None if estimate is None else estimate.images,
+        "images": None if estimate is None or estimate.images == NO_IMAGES else estimate.images,
         "outcome": one.state(alpha),
         "reason": one.question.reason or (estimate.reason if estimate else ""),
         "parts": [_asked(part, alpha) for part in one.parts],

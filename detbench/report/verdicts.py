@@ -15,23 +15,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detbench.errors import DetbenchError, RecipeError
+from detbench.errors import DetbenchError
 from detbench.recipe.metrics import CITED, COSTS
 from detbench.report import claims
-from detbench.report.claims import Contrast, Finding, Metric
+from detbench.report.claims import Contrast, Finding, Metric, Term
 from detbench.report.results import TableResults
 from detbench.runner.plan import PlannedRow
 from detbench.statistics import claims as rules
 from detbench.statistics import replicates as resampled
 from detbench.statistics.claims import MARGIN, ONE_SEED, Question, Ruling, Tested, Verdict
-from detbench.statistics.estimate import Estimate, Part, combine
+from detbench.statistics.estimate import NO_IMAGES, Estimate, Part, combine
 
 if TYPE_CHECKING:
     from detbench.analysis.answers import Answers
-
-Term = tuple[float, str, Metric]
-MANY = 1000
-"""Images where their spread is not asked: more than widen an interval."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class Asked:
         parts: each of them by itself, where there are several.
         value: the sum: points, or of what is counted or analysed its own unit; none if missing.
         tested: its own p, unadjusted.
+        digits: of a number of an analysis.
     """
 
     name: str
@@ -52,6 +49,7 @@ class Asked:
     value: float | None
     tested: Tested | None
     parts: tuple[Asked, ...] = ()
+    digits: int = 3
 
     @property
     def ends(self) -> tuple[float, float] | None:
@@ -208,20 +206,20 @@ class _Measured:
             return self._counted(name, first)
         low, high = first.low / first.factor, first.high / first.factor
         question = Question(None, low, high, first.directed, margin=first.margin)
+        digits = 3
         try:
             if first.figure is not None:
-                estimate, seeds = self.answers.estimate(first.figure, terms)
+                estimate, seeds, digits = self.answers.estimate(first.figure, terms)
             else:
                 estimate, seeds = self._estimate(terms)
             question = replace(question, estimate=estimate, seeds=seeds)
             if seeds == 1:
                 question = replace(question, reason=ONE_SEED)
         except DetbenchError as error:
-            if first.figure is not None and isinstance(error, RecipeError):
-                raise
             question = replace(question, reason=" ".join(str(error).split()))
         value = None if question.estimate is None else question.estimate.value * first.factor
-        return Asked(name, contrasts, question, value, rules.p_of(question, self.margin))
+        tested = rules.p_of(question, self.margin)
+        return Asked(name, contrasts, question, value, tested, digits=digits)
 
     def _counted(self, name: str, contrast: Contrast) -> Asked:
         """A question of costs: they are known exactly, or not at all."""
@@ -296,7 +294,7 @@ class _Measured:
         """
         bench = self.results.bench
         if not set(weights) <= set(bench.metrics):
-            return self._stored(row, weights), MANY
+            return self._stored(row, weights), NO_IMAGES
         side = bench.side(row)
         parts = []
         for metric, weight in weights.items():

@@ -23,10 +23,7 @@ def run(plan: Plan, rows: Iterable[str] = (), *switches: str) -> str:
     words += ["--rows", labels] if labels else []
     words += ["--profile", (asked.profile if asked else None) or plan.profile.id]
     words += ["--seeds", ",".join(map(str, plan.seeds))] if plan.seeds != (0,) else []
-    if asked:
-        words += [word for one in asked.overrides for word in ("--set", one)]
-        words += ["--dataset", asked.dataset] if asked.dataset else []
-    return shlex.join([*words, *switches])
+    return shlex.join([*words, *_changes(plan), *switches])
 
 
 def report(plan: Plan) -> str:
@@ -39,10 +36,29 @@ def latency(plan: Plan, label: str = "") -> str:
     asked = plan.asked
     words = ["detbench", "latency", f"{_table(plan)}:{label}" if label else _table(plan)]
     words += ["--profile", (asked.profile if asked else None) or plan.profile.id]
-    if asked:
-        words += [word for one in asked.overrides for word in ("--set", one)]
-        words += ["--dataset", asked.dataset] if asked.dataset else []
-    return shlex.join(words)
+    return shlex.join([*words, *_changes(plan)])
+
+
+def analyze(plan: Plan, kind: str, labels: Iterable[str], *switches: str) -> str:
+    """``detbench analyze`` of rows, the baseline first, with the seeds that were asked for.
+
+    Args:
+        switches: as ``--images``, ``100``.
+    """
+    asked = plan.asked
+    words = ["detbench", "analyze", kind, *(f"{_table(plan)}:{one}" for one in labels), *switches]
+    words += ["--profile", (asked.profile if asked else None) or plan.profile.id]
+    words += ["--seeds", ",".join(map(str, plan.seeds))] if plan.seeds != (0,) else []
+    return shlex.join([*words, *_changes(plan)])
+
+
+def _changes(plan: Plan) -> list[str]:
+    """What was asked for other than the table has it."""
+    asked = plan.asked
+    if asked is None:
+        return []
+    words = [word for one in asked.overrides for word in ("--set", one)]
+    return [*words, *(["--dataset", asked.dataset] if asked.dataset else [])]
 
 
 def again(plan: Plan, label: str, tasks: Iterable[Task], store: Store) -> str:

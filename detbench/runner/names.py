@@ -128,7 +128,7 @@ def recipe_hash(plain: Mapping[str, Any] | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32] if text else ""
 
 
-Asked = tuple[str, int, str]
+Wanted = tuple[str, int, str]
 """Digest of a stored cell, its seed, and ``recipe_hash`` of the recipe in its file."""
 
 
@@ -146,7 +146,7 @@ class Names:
 
     def __init__(
         self,
-        cells: Iterable[Asked],
+        cells: Iterable[Wanted],
         own: Iterable[str] = (),
         memory: Path | None = None,
     ) -> None:
@@ -170,7 +170,7 @@ class Names:
         key = (parts[0], parts[1]) if len(parts) == 2 else (identity(cell), "")
         return [self._name(index, seed) for index in self._same.get(key, ())]
 
-    def _find(self, cells: Iterable[Asked]) -> dict[str, list[Name]]:
+    def _find(self, cells: Iterable[Wanted]) -> dict[str, list[Name]]:
         """The names of digests, in the order of tables, rows and seeds; none of one without.
 
         A cell's recipe says which row it may be of; only where it names none, as that of another

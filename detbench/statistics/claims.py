@@ -103,8 +103,8 @@ def p_of(question: Question, margin: float = MARGIN) -> Tested | None:
     # One-sided p: of more than the low bound, of less than the high one, and of their opposites.
     yes = sides * max(above, 1 - below if math.isfinite(question.high) else 0.0)
     no = 2 * min(1 - above if math.isfinite(question.low) else 1.0, below)
-    near = margin if question.margin is None else question.margin
-    same = max(_above(one, -near), 1 - _above(one, near)) if question.directed and near else 1.0
+    own = margin if question.margin is None else question.margin
+    same = max(_above(one, -own), 1 - _above(one, own)) if question.directed and own else 1.0
     return Tested(min(1.0, yes), min(1.0, no), same)
 
 
@@ -235,17 +235,19 @@ def _with_needs(
     ways = [min(known) if against and known else None]
     if not against and len(known) == len(seeds):
         ways = [max(known, default=None)]
-    near = [margin if one.margin is None else one.margin for one in open_]
-    values = [abs(one.told.value) if one.told else math.inf for one in open_]
-    if all(
-        one.directed and value < most for one, value, most in zip(open_, values, near, strict=True)
-    ):
-        gaps = [(o, most - v) for o, v, most in zip(open_, values, near, strict=True)]
+    gaps = [(one, _within(one, margin)) for one in open_]
+    if all(one.directed and gap > 0 for one, gap in gaps):
         same = [_needed(one, gap, 2 * alpha)[0] for one, gap in gaps]
         ways.append(None if None in same else max(n for n in same if n is not None))
     needs = min((one for one in ways if one is not None), default=None)
     more = [images for needed, images in sign if needed is None and images is not None]
     return replace(ruling, needs=needs, images=max(more, default=None) if needs is None else None)
+
+
+def _within(one: Question, margin: float) -> float:
+    """How far the sum lies inside the margin around 0 in which nothing matters."""
+    own = margin if one.margin is None else one.margin
+    return own - abs(one.told.value) if one.told else -math.inf
 
 
 def _gap(one: Question) -> float:

@@ -33,6 +33,8 @@ from detbench.statistics import small
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
+NO_IMAGES = 1 << 40
+"""Number of images of a sum that varies over seeds alone: more than widen an interval."""
 
 
 @dataclass(frozen=True)

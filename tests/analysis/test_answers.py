@@ -13,12 +13,14 @@ from scipy.stats import ttest_ind
 from detbench.analysis import alignment, curves, files, kinds, subjects
 from detbench.analysis.files import Looked
 from detbench.analysis.kind import Asked, Columns
-from detbench.errors import RecipeError
+from detbench.recipe import load
+from detbench.recipe.claims import Figure, Named
 from detbench.report import verdicts
 from detbench.report.results import TableResults
 from detbench.report.verdicts import Judged
 from detbench.results.store import Store
 from detbench.runner.plan import Request
+from detbench.statistics import claims as rules
 from detbench.statistics.claims import ONE_SEED
 
 ROWS = "FCOS,FCOS + SCE + DPE"
@@ -96,7 +98,8 @@ def test_one_seed_decides_nothing_and_nothing_stored_is_not_measured(tmp_path: P
     ruling = judged(tmp_path)[COMPETE].ruling
     assert (ruling.verdict, ruling.why) == (
         "not measured",
-        "detbench analyze alignment answers it",
+        "detbench analyze alignment tscode-table1:FCOS --images 200 --profile smoke --seeds 0,1,2 "
+        "--set data.size=64 --set data.val=40 answers it",
     )
     assert judged(tmp_path)[17].ruling.why == "detbench analyze cases draws it, no number is named"
 
@@ -129,12 +132,16 @@ def test_numbers_of_images_are_compared_with_their_bounds(tmp_path: Path) -> Non
     put(tmp_path, "alignment", aligned((0.2, 0.1), (0.25, 0.25)), 200)
     found = judged(tmp_path)
     assert [found[place].ruling.verdict for place in (COMPETE, FITS)] == ["supported"] * 2
-    assert found[COMPETE].asked[0].value == pytest.approx(0.2, abs=0.01)
-    assert found[FITS].asked[0].value == pytest.approx(0.1, abs=0.01)
-    # The same objects are lost with each: no sign, no spread, and within the margin.
+    assert [one.value for one in found[COMPETE].asked] == pytest.approx([0.2, 0.7], abs=0.01)
+    assert found[FITS].asked[0].value == pytest.approx(0.8, abs=0.01)
+    # The same objects are lost with each: no sign, no spread, and within the claim's margin.
     assert found[LOST].asked[0].value == 0
+    assert found[LOST].ruling.verdict == "equivalent"
+    [asked] = found[LOST].asked
+    alone = replace(asked.question, margin=0.0)
+    assert rules.judge([[alone]], margin=0.5)[0].verdict == "undecided"
     other = tmp_path / "other"
-    put(other, "alignment", aligned((0.02, 0.2), (0.5, 0.1)), 200)
+    put(other, "alignment", aligned((0.02, 0.3), (0.5, 0.1)), 200)
     found = judged(other)
     assert [found[place].ruling.verdict for place in (COMPETE, FITS, LOST)] == [
         "contradicted",
@@ -143,13 +150,56 @@ def test_numbers_of_images_are_compared_with_their_bounds(tmp_path: Path) -> Non
     ]
 
 
-def test_a_number_that_there_is_not_is_a_mistake(tmp_path: Path) -> None:
-    put(tmp_path, "curves", losses(LOWER))
-    results = asked(tmp_path)
+def changed(folder: Path, **update: object) -> Judged:
+    """The claim on FCOS's loss with other numbers of the analysis."""
+    results = asked(folder)
     table = results.plan.table
     claim = table.claims[FASTER]
     [shown, _] = claim.shows  # type: ignore[union-attr]
-    wrong = claim.model_copy(update={"shows": (shown.model_copy(update={"part": "cla"}),)})
-    changed = replace(results.plan, table=table.model_copy(update={"claims": (wrong,)}))
-    with pytest.raises(RecipeError, match=r"unknown number of curves 'mean loss, cla, second"):
-        verdicts.judged(TableResults(changed, results.store))
+    other = claim.model_copy(update={"shows": (shown.model_copy(update=update),)})
+    plan = replace(results.plan, table=table.model_copy(update={"claims": (other,)}))
+    [found] = verdicts.judged(TableResults(plan, results.store))
+    return found
+
+
+def test_a_number_that_there_is_not_is_not_measured(tmp_path: Path) -> None:
+    put(tmp_path, "curves", losses(LOWER))
+    found = changed(tmp_path, part="cla").ruling
+    assert found.verdict == "not measured"
+    assert found.why.startswith("unknown number of curves 'mean loss, cla, second quarter', did ")
+    assert changed(tmp_path, group="hard classes").ruling.why.startswith(
+        "mean loss, cls, hard classes: no detections of"
+    )
+
+
+def test_differences_of_differences(tmp_path: Path) -> None:
+    """Of a number and another quarter's of both rows: losses are constant, so nothing is left."""
+    put(tmp_path, "curves", losses(LOWER))
+    [one] = changed(tmp_path, less=Named(group="first quarter")).asked
+    assert one.value == 0
+    assert len(one.contrasts[0].terms) == 4
+    assert {weight for weight, _, _ in one.contrasts[0].terms} == {1.0, -1.0}
+
+
+def test_a_damaged_analysis_is_missing_and_stays_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "curves", losses(LOWER))
+    path = min((tmp_path / "results" / "analyses").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:100])
+    found = judged(tmp_path)[FASTER].ruling
+    assert found.verdict == "not measured"
+    assert "no curves is stored" in found.why
+    assert "is damaged" in caplog.text
+    assert len(path.read_bytes()) == 100
+
+
+def test_the_catalogues_claims_name_settings_that_there_are() -> None:
+    count = 0
+    for name in load.tables():
+        for claim in load.table(name).claims:
+            if isinstance(claim, Figure):
+                options = [f"{key}={value}" for key, value in claim.options.items()]
+                kinds.settings(kinds.kind(claim.analysis), options)
+                count += 1
+    assert count >= 29

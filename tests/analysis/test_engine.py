@@ -47,7 +47,8 @@ def subject(profile: str = "smoke") -> Subject:
 def request(root: Path, measure: Counted, looked: Looked = EVERY) -> engine.Request:
     made = kinds.kind("alignment")
     kind = Kind("made", "Made", "none", "weights", measure, made.quantities, made.draw, revision=3)
-    return engine.Request(kind, ((subject(),),), {}, looked, Store(root), Truths(root))
+    how = (looked, Store(root), Truths(root), lambda subject: None)
+    return engine.Request(kind, ((subject(),),), {}, *how)
 
 
 def test_an_interrupted_analysis_goes_on_and_equals_an_undisturbed_one(

@@ -40,7 +40,7 @@ def test_without_the_data_nothing_is_shown_and_it_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert stored.of_table(results(tmp_path, "paper")) == []
-    assert "tscode-table1: analyses are not shown: " in caplog.text
+    assert "tscode-table1: alignment is not shown: " in caplog.text
 
 
 def test_a_store_without_analyses_has_none(tmp_path: Path) -> None:

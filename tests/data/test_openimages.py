@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from detbench import data
 from detbench.cli.main import app
-from detbench.data import columns, inventory, openimages_csv, openimages_files
+from detbench.data import columns, inventory, openimages_blocks, openimages_csv, openimages_files
 from detbench.data.convert import Choice, convert
 from detbench.data.faults import MOST
 from detbench.data.inspect import inspect
@@ -382,7 +382,7 @@ def test_broken_boxes_get_one_clear_line(case: str, root: Path) -> None:
 def test_a_fault_far_into_a_file_is_found_where_it_is(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openimages_csv, "_BLOCK", 512)
+    monkeypatch.setattr(openimages_blocks, "_BLOCK", 512)
     path = box_file(root, "train")
     header, *rows = path.read_text().splitlines()
     for broken, message in (
@@ -420,7 +420,7 @@ def test_bytes_that_are_no_text_have_a_line(root: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     lines[2] = lines[2].replace(b"/m/", b"/m\xff")
     path.write_bytes(b"".join(lines))
-    with pytest.raises(DataError, match=r"line 3: '.*' is no UTF-8; restore the file"):
+    with pytest.raises(DataError, match=r"line 3: LabelName is '.*', no UTF-8; restore the file"):
         OPEN.table("train", root)
 
 
@@ -433,9 +433,33 @@ def test_every_fault_of_the_classes_is_told(root: Path) -> None:
     assert [one.split(": ")[1] for one in val.problems] == [
         f"line {at}" for at in (count - 2, count - 1, count)
     ]
-    path.write_text('/m/0b,"Unclosed\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"cannot be read \(unexpected end of data\)"):
-        OPEN.table("val", root)
+    path.write_bytes(b'bad\n/m/a,"Do"g\n/m/b,\xff\n/m/c,"Unclosed\n')
+    _, val = inspect(OPEN, root, False, quiet)
+    assert [one.split(": ")[1:] for one in val.problems] == [
+        ["line 1", "'bad' is no class as in /m/0bt9lr,Dog; restore the file"],
+        ["line 2", "',' expected after '\"'; restore the file"],
+        ["line 3", "'/m/b,\\\\xff' is no UTF-8; restore the file"],
+        ["line 4", "unexpected end of data; restore the file"],
+    ]
+
+
+def test_bytes_in_columns_that_are_not_read_mean_nothing(root: Path) -> None:
+    path = box_file(root, "train")
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b",", b",\xff", 1)
+    path.write_bytes(b"".join(lines))
+    assert OPEN.table("train", root) is not None
+    lines[3] = b"half of\n"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(DataError, match="line 4: 'half of' has 1 fields"):
+        OPEN.table("train", root)
+
+
+def test_lines_without_any_sound_one_are_told_alone(root: Path) -> None:
+    path = box_file(root, "train")
+    path.write_text(path.read_text().splitlines()[0] + "\nhalf")
+    train, _ = inspect(OPEN, root, False, quiet)
+    assert [one.split(": ")[1:2] for one in train.problems] == [["line 2"]]
 
 
 def test_all_faults_are_told_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,7 +471,7 @@ def test_all_faults_are_told_at_once(root: Path, monkeypatch: pytest.MonkeyPatch
     rows.append("g" + rows[1][1:])
     path.write_text("\n".join(rows) + "\n")
     labels.write_text(labels.read_text().rstrip("\n") + "\n00000000000000ff,/m/0x,1\n")
-    monkeypatch.setattr(openimages_csv, "_BLOCK", 300)
+    monkeypatch.setattr(openimages_blocks, "_BLOCK", 300)
     _, val = inspect(OPEN, root, False, quiet)
     said = [one.split(": ")[1] for one in val.problems]
     last = len(labels.read_text().splitlines())
@@ -525,7 +549,7 @@ def test_other_broken_files(case: str, root: Path) -> None:
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     path.write_bytes(b"\xff\xfe\x00x")
-    with pytest.raises(DataError, match=r"cannot be read|no JSON|no column"):
+    with pytest.raises(DataError, match=r"cannot be read|no JSON|no column|no UTF-8"):
         OPEN.truth(root)
     path.unlink()
     with pytest.raises(DataError, match=r"is not there|cannot be read"):
