@@ -10,6 +10,7 @@ import numpy as np
 
 from detbench.analysis.kind import Groups
 from detbench.analysis.subjects import Subject
+from detbench.errors import StoreError
 from detbench.evaluation import accumulate
 from detbench.evaluation.matching import match
 from detbench.evaluation.metric import bounds
@@ -34,14 +35,18 @@ def of(baseline: Subject, store: Store, truths: Truths) -> Groups:
         return Groups(sizes, reason=f"no detections of {baseline.where} say which are hard")
 
     def compute() -> list[float | None]:
-        ground, results = truths.of(baseline.cell.data), store.detections(baseline.digest) or []
+        results = store.detections_of(baseline.digest, baseline.where)
+        ground = truths.of(baseline.cell.data)
         found = match(ground, results, baseline.cell.evaluation, baseline.where)
         precision, _ = accumulate.arrays(found)
         every = precision[..., 0]
         means = [every[:, :, label][every[:, :, label] > -1] for label in range(every.shape[2])]
         return [float(one.mean()) if len(one) else None for one in means]
 
-    found = APS.of(store, baseline.digest, fingerprint, compute)
+    try:
+        found = APS.of(store, baseline.digest, fingerprint, compute)
+    except StoreError as error:
+        return Groups(sizes, reason=str(error))
     thirds = by_difficulty(found)
     return Groups(sizes, thirds, "" if thirds else f"fewer than {FEWEST} classes have objects")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from detbench.analysis import alignment, curves, files, kinds, subjects
+from detbench.analysis import alignment, curves, files, groups, kinds, subjects
 from detbench.analysis.files import Looked
 from detbench.analysis.kind import Asked, Columns
 from detbench.recipe import load
@@ -18,6 +18,7 @@ from detbench.recipe.claims import Figure, Named
 from detbench.report import verdicts
 from detbench.report.results import TableResults
 from detbench.report.verdicts import Judged
+from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner.plan import Request
 from detbench.statistics import claims as rules
@@ -203,3 +204,18 @@ def test_the_catalogues_claims_name_settings_that_there_are() -> None:
                 kinds.settings(kinds.kind(claim.analysis), options)
                 count += 1
     assert count >= 29
+
+
+def test_difficulty_is_not_made_up_where_detections_are_gone(tmp_path: Path) -> None:
+    found = asked(tmp_path, (0,))
+    [subject] = subjects.of_row(found.plan, found.plan.rows[0], found.store)
+    store = Store(tmp_path / "results")
+    box = {"image_id": 1, "category_id": 1, "bbox": [1.0, 1.0, 9.0, 9.0], "score": 0.5}
+    store.add([Measurement(subject.digest, "train-eval", "AP", 0.3, "fraction")], [box])
+    [path] = store.cells.glob("*.detections.json.gz")
+    path.unlink()
+    assert store.fingerprint(subject.digest) is not None
+    parted = groups.of(subject, store, found.plan.truths)
+    assert parted.thirds == ()
+    assert parted.reason == "tscode-table1:FCOS: no detections are stored"
+    assert not store.derived("class-aps").exists()
