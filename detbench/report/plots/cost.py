@@ -77,6 +77,12 @@ def shown_front(points: Sequence[Point]) -> list[Point]:
 
 WIDTH = 6.0
 """Of a panel, in inches."""
+ASIDE, ABOVE = 0.16, 0.14
+"""Room around the points, as shares of their span."""
+OUTSIDE = 4.0
+"""How much worse it is for a label to leave the axes than to cover something."""
+AWAY = 2.0
+"""How much of it a label may cover, in points' breadth, to be a point nearer."""
 
 
 def draw(clouds: Sequence[Cloud], title: str, note: str = "") -> Figure:
@@ -90,6 +96,10 @@ def draw(clouds: Sequence[Cloud], title: str, note: str = "") -> Figure:
     with canvas.panels(len(clouds), (WIDTH, 4.4), (title, note), len(clouds)) as (made, axes, _):
         for ax, cloud in zip(axes, clouds, strict=True):
             _draw(ax, cloud, groups)
+    with canvas.style():
+        made.draw_without_rendering()
+        for ax, cloud in zip(axes, clouds, strict=True):
+            _name(ax, cloud.points, shown_front(cloud.points))
     return made
 
 
@@ -120,11 +130,10 @@ def _draw(ax: Axes, cloud: Cloud, groups: list[str]) -> None:
             gid="points",
         )
     _bars(ax, [point for point in cloud.points if point.half is not None])
-    _name(ax, cloud.points, front)
     ax.set_title(cloud.title)
     ax.set_xlabel(cloud.x)
     ax.set_ylabel(cloud.y)
-    ax.margins(x=0.16, y=0.14)
+    ax.margins(x=ASIDE, y=ABOVE)
     canvas.legend_below(ax, WIDTH)
 
 
@@ -144,27 +153,40 @@ def _bars(ax: Axes, points: Sequence[Point]) -> None:
     )
 
 
-SHIFTS = ((6, 5), (6, -11), (-6, 5), (-6, -11), (6, 14), (6, -20), (-6, 14), (-6, -20))
+SHIFTS = [(x, y) for y in (5, -11, 14, -20, 23, -29, 32, -38) for x in (6, -6)]
+"""Where a label may begin, or end, beside its point, in points, the best first."""
+FAR = 11
+LEADER: Any = {
+    "arrowstyle": "-",
+    "linewidth": 0.4,
+    "color": canvas.GREY,
+    "shrinkA": 1,
+    "shrinkB": 1,
+}
+"""A line from a label that is farther than that to its point."""
 
 
 def _name(ax: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
-    """Write each point's label where it covers no label, point nor front, as far as it can."""
-    figure = ax.figure
-    width, height = ax.get_window_extent().size
-    costs, aps = [one.cost for one in points], [one.ap for one in points]
-    spans = (max(costs) - min(costs) or 1.0, max(aps) - min(aps) or 1.0)
-    scale = (width / spans[0] / 1.32, height / spans[1] / 1.28)
-    unit = figure.dpi / 72
-    places = [(one.cost * scale[0], one.ap * scale[1]) for one in points]
-    line = _along([(one.cost * scale[0], one.ap * scale[1]) for one in front])
+    """Write each point's label inside the axes, which have their places, and where it covers no
+    label, point nor front, as far as it can.
+    """
+    unit = ax.figure.dpi / 72
+    edge = ax.get_window_extent()
+    inside = (edge.x0, edge.y0, edge.x1, edge.y1)
+    places = _on(ax, points)
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
-    taken += [(x - 2, y - 2, x + 2, y + 2) for x, y in line]
-    for one, (x, y) in zip(points, places, strict=True):
+    taken += [(x - 2, y - 2, x + 2, y + 2) for x, y in _along(_on(ax, front))]
+    for one, (x, y) in sorted(zip(points, places, strict=True), key=lambda pair: -pair[1][1]):
         boxes = [_box(x, y, len(one.label), shift, unit) for shift in SHIFTS]
-        overlaps = [sum(_overlap(box, other) for other in taken) for box in boxes]
-        best = overlaps.index(min(overlaps))
+        badness = [
+            sum(_overlap(box, other) for other in taken)
+            + OUTSIDE * _beyond(box, inside)
+            + AWAY * unit * abs(shift[1])
+            for box, shift in zip(boxes, SHIFTS, strict=True)
+        ]
+        best = badness.index(min(badness))
         taken.append(boxes[best])
-        right = SHIFTS[best][0] > 0
+        right, far = SHIFTS[best][0] > 0, abs(SHIFTS[best][1]) > FAR
         ax.annotate(
             one.label,
             (one.cost, one.ap),
@@ -172,7 +194,14 @@ def _name(ax: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
             textcoords="offset points",
             fontsize=7,
             ha="left" if right else "right",
-        )
+            arrowprops={**LEADER, "relpos": (float(not right), 0.5)} if far else None,
+        ).set_in_layout(False)  # or the axes would make room for it
+
+
+def _on(ax: Axes, points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Places of points on the figure, in pixels."""
+    found = [ax.transData.transform((one.cost, one.ap)) for one in points]
+    return [(float(x), float(y)) for x, y in found]
 
 
 def _along(corners: Sequence[tuple[float, float]], steps: int = 40) -> list[tuple[float, float]]:
@@ -193,6 +222,11 @@ def _box(x: float, y: float, letters: int, shift: tuple[int, int], unit: float) 
     if shift[0] < 0:
         left -= width
     return left, bottom, left + width, bottom + height
+
+
+def _beyond(one: Box, inside: Box) -> float:
+    """How much of a box is outside another."""
+    return (one[2] - one[0]) * (one[3] - one[1]) - _overlap(one, inside)
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -312,3 +312,22 @@ def test_no_pyplot_and_no_torch(no_torch: NoTorch, tmp_path: Path) -> None:
     done = no_torch.run(code, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not done.modules & {"torch", "pandas", "matplotlib.pyplot"}
+
+
+def test_names_of_points_stay_inside_their_axes() -> None:
+    """Of sixteen long ones, four above each other: they pushed the axes aside, and were cut."""
+    points = [
+        Point(f"ATSS + features + sampling + {n} and {k}", 176.0 + 9 * n, 36.0 + n + 0.2 * k, "")
+        for n in range(4)
+        for k in range(4)
+    ]
+    made = cost.draw([Cloud("measured", "GFLOPs", "AP", tuple(points))], "A title")
+    canvas.save(made, "png")
+    [ax] = made.axes
+    edge, page = ax.get_window_extent(), made.bbox
+    assert edge.width > 0.7 * page.width
+    for text in ax.texts:
+        place = text.get_window_extent()
+        assert page.x0 <= place.x0 < place.x1 <= page.x1
+        assert edge.x0 - 1 <= place.x0
+    assert len({text.get_text() for text in ax.texts}) == 16
