@@ -117,7 +117,7 @@ def from_bytes(content: bytes) -> tuple[Columns, dict[str, Any]]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         about = file.metadata
         size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
         if size > LARGEST:
@@ -125,7 +125,7 @@ def from_bytes(content: bytes) -> tuple[Columns, dict[str, Any]]:
         made = file.read(use_threads=False)
         said = made.schema.metadata or {}
         facts = json.loads(said[METADATA])
-        table = {name: made[name].to_numpy() for name in made.column_names}
+        table = {name: _column(made[name].combine_chunks()) for name in made.column_names}
     except Damaged:
         raise
     # On garbled bytes pyarrow raises whatever it stumbles over, as in ``schema``.
@@ -136,6 +136,25 @@ def from_bytes(content: bytes) -> tuple[Columns, dict[str, Any]]:
     if CHECKSUM in said and said[CHECKSUM].decode("ascii", "replace") != _checksum(table):
         raise Damaged("its columns do not match its checksum")
     return table, facts
+
+
+def _column(array: Any) -> NDArray[Any]:
+    """A column of pyarrow's, whose own ``to_numpy`` imports pandas."""
+    from pyarrow import types
+
+    if types.is_primitive(array.type) and not array.null_count:
+        dtype = np.dtype(array.type.to_pandas_dtype())
+        if types.is_boolean(array.type) or not len(array):  # packed bits; no buffer
+            return np.array(array.to_pylist(), dtype)
+        start = dtype.itemsize * array.offset
+        return np.frombuffer(array.buffers()[1], dtype, len(array), start).copy()
+    found = np.empty(len(array), object)
+    found[:] = array.to_pylist()
+    if types.is_list(array.type):
+        item = array.type.value_type.to_pandas_dtype()
+        for place, one in enumerate(found):
+            found[place] = np.array(one, item)
+    return found
 
 
 def whole(content: bytes, path: Path) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def timed(store: Store, of: Subject, ms: float, load: float = 0.1, **more: objec
 def request(store: Store, *rows: Subject) -> engine.Request:
     truths = Truths(store.root)
     every = tuple((one,) for one in rows)
-    return engine.Request(speed.KIND, every, {}, Looked(0), store, truths)
+    how = (Looked(0), store, truths, lambda subject: None)
+    return engine.Request(speed.KIND, every, {}, *how)
 
 
 def test_times_of_one_machine_are_compared(tmp_path: Path) -> None:

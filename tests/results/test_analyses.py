@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from no_torch import NoTorch
 
 from detbench.results import analyses, prune, verify
 from detbench.results.files import Lock, write_atomic
@@ -171,3 +172,28 @@ def test_prune_removes_what_is_of_nothing(tmp_path: Path) -> None:
     assert left == {kept.name, young.name, given.name, going.parent.name}
     assert (tmp_path / "damaged" / damaged.name).exists()
     assert list(prune.plan(tmp_path)) == []
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_columns_of_every_type_are_read_without_pandas(count: int, no_torch: NoTorch) -> None:
+    lists = np.empty(count, object)
+    for place in range(count):
+        lists[place] = np.arange(place, dtype=np.float32)
+    table = {
+        "whole": np.arange(count),
+        "real": np.linspace(0.0, 1.0, count),
+        "single": np.linspace(0.0, 1.0, count, dtype=np.float32),
+        "flag": np.arange(count) > 1,
+        "text": np.array([f"a{one}" for one in range(count)], object),
+        "bytes": np.array([b"\x00" * one for one in range(count)], object),
+        "lists": lists,
+    }
+    if not count:
+        table = {name: column for name, column in table.items() if column.dtype != object}
+    content = analyses.to_bytes(table, {"kind": "x"})
+    read, _ = analyses.from_bytes(content)
+    for name, column in table.items():
+        assert read[name].dtype == column.dtype, name
+        assert [*map(repr, read[name])] == [*map(repr, column)], name
+    code = f"import sys; from detbench.results import analyses; analyses.from_bytes({content!r})"
+    assert not no_torch.run(code, folder=Path.cwd()).slow
