@@ -80,8 +80,7 @@ def numbers(analysis: Analysis) -> list[Number]:
     scores of the images that are shown.
     """
     whole, quantities = claimed(analysis)
-    rows = whole.rows
-    digits = _digits(whole)
+    rows, digits = whole.rows, _digits(whole)
     found = summary.numbers(whole, quantities)
     for other in rows[1:]:
         pair = _pair(rows[0], other)

@@ -28,6 +28,7 @@ from detbench.recipe.claims import (
     Shown,
 )
 from detbench.recipe.table import Table
+from detbench.report.numbers import PERCENT
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ Read = Callable[[str, Metric], float | None]
 Outcome = Literal["holds", "off", "opposite"]
 Status = Literal["in full", "in part", "contradicted", "not printed"]
 
+DIGITS = 3
+"""Decimals of a number of an analysis that says none itself."""
 ROUNDED = 1e-6
 """Differences of printed decimals are exact up to this."""
 
@@ -90,7 +93,7 @@ class Contrast:
     @property
     def factor(self) -> float:
         """What a measured fraction is multiplied by: scores are printed in per cent."""
-        return 1.0 if self.figure is not None else 100.0
+        return 1.0 if self.figure is not None else PERCENT
 
     def value(self, read: Read) -> float | None:
         """The sum, or share; None where a number of it is missing."""
@@ -120,7 +123,7 @@ class Compared:
     contrast: Contrast
     value: float | None
     outcome: Outcome | None
-    digits: int = 3
+    digits: int = DIGITS
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Asked:
     value: float | None
     tested: Tested | None
     parts: tuple[Asked, ...] = ()
-    digits: int = 3
+    digits: int = claims.DIGITS
 
     @property
     def ends(self) -> tuple[float, float] | None:
@@ -206,7 +206,7 @@ class _Measured:
             return self._counted(name, first)
         low, high = first.low / first.factor, first.high / first.factor
         question = Question(None, low, high, first.directed, margin=first.margin)
-        digits = 3
+        digits = claims.DIGITS
         try:
             if first.figure is not None:
                 estimate, seeds, digits = self.answers.estimate(first.figure, terms)
