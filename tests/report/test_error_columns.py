@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from no_torch import NoTorch
@@ -21,6 +21,9 @@ from detbench.results.schema import Measurement
 from detbench.results.store import Store
 from detbench.runner import plan as plans
 from detbench.runner.plan import Plan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 OVERRIDES = ("data.size=64", "data.val=6")
 WORDS = ("--profile", "smoke", "--set", OVERRIDES[0], "--set", OVERRIDES[1], "--rows", "FCOS*")
@@ -227,16 +230,28 @@ def test_the_plot_has_a_panel_for_each_or_says_why_not(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert "Error types: no row is done." in pictures(TableResults(plan, store)).absent
     fill(tmp_path, plan, 2)
-    [drawn] = [
-        one
-        for one in pictures(TableResults(plan, store)).found
-        if one.name == "tscode-table1-errors"
-    ]
-    first, *others = drawn.draw().axes
+    figure = _errors(plan, store)
+    first, *others = figure.axes
     labels = [tick.get_text() for tick in first.get_yticklabels()]
     assert labels == ["FCOS", "FCOS + SCE"]
     assert first.get_xlim()[1] > 1.0
     assert len(others) == 5
+    assert "Without" not in figure.get_supxlabel()
+
+
+def test_the_plot_names_rows_without_detections(tmp_path: Path) -> None:
+    plan = planned("AP")
+    fill(tmp_path, plan, 2)
+    digest = plan.rows[1].train[0].digest
+    (tmp_path / "cells" / f"train-eval-{digest}.detections.json.gz").unlink()
+    said = " ".join(_errors(plan, Store(tmp_path)).get_supxlabel().split())
+    assert "Without FCOS + SCE: no detections are stored." in said
+
+
+def _errors(plan: Plan, store: Store) -> Figure:
+    found = pictures(TableResults(plan, store)).found
+    [drawn] = [one for one in found if one.name == "tscode-table1-errors"]
+    return drawn.draw()
 
 
 def test_torch_is_not_imported(tmp_path: Path, no_torch: NoTorch) -> None:

@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def test_a_name_of_one_data_set_may_have_an_and_in_it(store: Store) -> None:
 def _difference(value: float) -> Difference:
     known: dict[str, Any] = dict.fromkeys(one.name for one in fields(Difference))
     known |= {"value": value, "low": value - 0.01, "high": value + 0.02, "p": 0.03}
-    return Difference(**{**known, "replicates": 9, "sources": "images"})
+    return Difference(**{**known, "replicates": 9, "sources": "images", "family": 1})
 
 
 def test_differences_are_drawn_in_points_beside_their_baseline(
@@ -174,6 +174,12 @@ def test_differences_are_drawn_in_points_beside_their_baseline(
     assert bars[2][0].get_segments()[0][:, 0].tolist() == pytest.approx([4.0, 7.0])
     assert [one.get_text() for one in ax.get_yticklabels()] == ["ATSS  −  FCOS"]
     assert "One seed each" in " ".join(figure.get_supxlabel().split())
+    assert "Thin" not in figure.get_supxlabel()
+    together = replace(_difference(0.05), family=3, wide=(0.03, 0.08))
+    known["ATSS"] = Change("FCOS", {"AP": together})
+    figure = _named(figures.pictures(TableResults(make(), store)))["differences"].draw()
+    said = " ".join(figure.get_supxlabel().split())
+    assert "Thin: intervals that hold for all 3 rows together" in said
     known["ATSS"] = Change("FCOS", reason="ATSS: no detections are stored")
     absent = figures.pictures(TableResults(make(), store)).absent
     assert "Differences to the baseline: ATSS: no detections are stored." in absent
