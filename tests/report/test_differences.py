@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from detbench.report.differences import Bench, Change
 from detbench.report.formats import csv
 from detbench.report.formats.json import to_json
 from detbench.report.results import TableResults
-from detbench.results import prune
+from detbench.results import cache, prune
 from detbench.results.merge import merge
 from detbench.results.store import Store
 from detbench.runner import plan as plans
@@ -218,6 +220,31 @@ def test_detections_are_not_needed_for_what_is_kept(tmp_path: Path, store: Store
         assert Bench(plan, one, ("AP75", "AP")).changes() == more
     lacking = Bench(plan, store, ("AP90",)).changes()["FCOS, deeper"]
     assert lacking.reason == "FCOS, deeper: no detections are stored"
+
+
+def test_draws_written_before_they_were_packed_are_read(tmp_path: Path, store: Store) -> None:
+    plan = planned(tmp_path)
+    fill_all(store, plan)
+    first = Bench(plan, store).changes()
+    for path in store.derived("replicates").iterdir():
+        kept = cache.read(path)
+        draws = kept["value"]["draws"]
+        found = differences.CACHE.load(kept["value"]).draws
+        before = _written_before(found)
+        assert len(json.dumps(draws)) < len(json.dumps(before))
+        kept["value"]["draws"] = before
+        cache.write(path, kept)
+    for path in store.cells.glob("*.detections.json.gz"):
+        path.unlink()
+    differences.CACHE.memory.clear()
+    assert Bench(plan, store).changes() == first
+
+
+def _written_before(draws: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: base64.b64encode(np.asarray(one, "<f4").tobytes()).decode()
+        for name, one in draws.items()
+    }
 
 
 def alone(change: Change) -> dict[str, Any]:
