@@ -16,6 +16,7 @@ from detbench.analysis.summary import Side
 from detbench.errors import StoreError
 from detbench.recipe.claim_rows import looked
 from detbench.recipe.claims import Figure
+from detbench.recipe.table import Table
 from detbench.recipe.validate import unknown
 from detbench.report.claims import Term, Told
 from detbench.report.results import TableResults
@@ -55,11 +56,32 @@ class Answers:
             request = self._request(claim, seeds)
             if not request.missing:
                 return _Opened(request)
+        self._check(request)
         labels = [row[0].label for row in request.rows]
         switches = ["--images", str(claim.images)] if claim.images else []
         switches += [word for one in _options(claim) for word in ("--option", one)]
         command = hint.analyze(self._results.plan, claim.analysis, labels, *switches)
         raise StoreError(f"{command} answers it")
+
+    def _check(self, request: engine.Request) -> None:
+        """Refuse what no command of ``analyze`` alone would answer.
+
+        Raises:
+            StoreError: the kind does not fit a row, or that has not run, or has not been timed.
+        """
+        plan, kind, store = self._results.plan, request.kind, self._results.store
+        for row in request.rows:
+            label, first = row[0].label, row[0]
+            if reason := kind.unfit(first.cell.detector):
+                raise StoreError(f"{label}: {kind.name} does not fit this detector: {reason}")
+            there = request.entry(first).path.is_file()  # damaged
+            if store.status(first.digest) != "done" and not there:
+                raise StoreError(f"{label}: not run")
+            planned = next(one for one in plan.rows if one.row.label == label)
+            if kind.needs == "latency" and (
+                said := subjects.lacking(first, kind, plan, planned, store)
+            ):
+                raise StoreError(said)
 
     def _request(self, claim: Figure, seeds: int) -> engine.Request:
         """The analysis of a claim's rows, what they are compared with first.
@@ -81,6 +103,21 @@ class Answers:
         given = kinds.settings(kind, _options(claim))
         images = Looked(claim.images if claim.images and kind.images != 0 else kind.images)
         return engine.Request(kind, tuple(rows), given, images, self._results.store, plan.truths)
+
+
+def mistakes(table: Table) -> list[str]:
+    """What a table's claims tell their analyses that those cannot be told."""
+    found = []
+    for index, claim in enumerate(table.claims):
+        if not isinstance(claim, Figure):
+            continue
+        kind, at = kinds.kind(claim.analysis), f"{table.id}: claims[{index}]"
+        for name, value in claim.options.items():
+            said = kinds.mistake(kind, name, value)
+            found += [f"{at}.options.{name}: {said}"] if said else []
+        if claim.images is not None and kind.images == 0:
+            found.append(f"{at}.images: {kind.name} looks at no images: leave it out")
+    return found
 
 
 def _options(claim: Figure) -> list[str]:

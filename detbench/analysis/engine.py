@@ -60,9 +60,9 @@ class Request:
 
     @property
     def missing(self) -> list[Subject]:
-        """Trainings without a table."""
+        """Trainings without a table; with a damaged one, too."""
         every = [one for row in self.rows for one in row]
-        return [one for one in every if not self.entry(one).path.is_file()]
+        return [one for one in every if self.entry(one).read() is None]
 
 
 def run(request: Request, report: Report = silent) -> Analysis:
@@ -70,9 +70,13 @@ def run(request: Request, report: Report = silent) -> Analysis:
 
     Raises:
         RecipeError: the rows are not of the same data.
-        StoreError: something is missing, and the request does not open detectors.
+        StoreError: something is missing, and the request does not open detectors, or what it is
+            measured from is not there.
     """
     check_alike(request.rows)
+    for one in (one for row in request.rows for one in row if request.open):
+        if one.lacking and not request.entry(one).path.is_file():
+            raise StoreError(one.lacking)
     images = _images(request)
     rows = [
         Measured(
@@ -175,6 +179,8 @@ def _table(request: Request, subject: Subject, images: Sequence[int], report: Re
         return found
     if request.open is None:
         raise StoreError(f"{subject.where}: no {request.kind.name} is stored")
+    if subject.lacking:
+        raise StoreError(subject.lacking)
     lock = Lock(entry.path.with_suffix(".lock"))
     if not lock.acquire():
         raise RecipeError(

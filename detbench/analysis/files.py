@@ -8,11 +8,11 @@ The key is a hash of what the table depends on; all of it stands in the file's m
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from detbench.results.files import read, reading, write_atomic
 from detbench.results.schema import Damaged
 
 log = logging.getLogger("detbench")
+Check = Callable[[bytes, Path], tuple[Columns, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,20 @@ class Entry:
         return self.path.with_suffix(".parts")
 
     def read(self) -> Columns | None:
-        """The table; none if there is none. A damaged one is warned of, and measured again."""
-        return _read(self.path)
+        """The table; none if there is none, or a damaged one, which is warned of."""
+        return _read(self.path, analyses.whole)
 
     def done(self, images: int) -> int:
         """How many images, of those in order, are done in parts."""
         ends = [0]
         for start, stop in sorted(map(_range, self.parts.glob("*.parquet"))):
-            if start == ends[-1] and stop <= images and _read(self._part(start, stop)) is not None:
+            if start == ends[-1] and stop <= images and self._read(start, stop) is not None:
                 ends.append(stop)
         return ends[-1]
 
     def keep(self, start: int, stop: int, table: Columns) -> None:
         """Store the images from ``start`` up to ``stop``."""
-        write_atomic(self._part(start, stop), analyses.to_bytes(table, {}))
+        write_atomic(self._part(start, stop), analyses.to_bytes(table, self.facts))
 
     def finish(self, images: int, said: dict[str, Any]) -> Columns:
         """Join the parts of all images to the table, and remove them.
@@ -98,7 +99,7 @@ class Entry:
         """
         tables, at = [], 0
         for start, stop in sorted(map(_range, self.parts.glob("*.parquet"))):
-            part = _read(self._part(start, stop)) if start == at and stop <= images else None
+            part = self._read(start, stop) if start == at and stop <= images else None
             if part is not None:
                 tables.append(part)
                 at = stop
@@ -111,6 +112,9 @@ class Entry:
         with suppress(OSError):
             self.parts.rmdir()
         return table
+
+    def _read(self, start: int, stop: int) -> Columns | None:
+        return _read(self._part(start, stop), analyses.part)
 
     def _part(self, start: int, stop: int) -> Path:
         return self.parts / f"{start:07d}-{stop:07d}.parquet"
@@ -140,18 +144,15 @@ def entry(
 
 def listing(root: Path) -> list[Entry]:
     """Every analysis that is there, by the metadata of the files."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     found = []
-    for path in sorted((root / analyses.FOLDER).glob("*.parquet")):
+    for path in analyses.scan(root).whole:
+        said = analyses.said(path)
         try:
-            facts = json.loads((pq.read_schema(path).metadata or {})[analyses.METADATA])
             names = ("kind", "revision", "subject", "settings", "images", "image_seed")
-            held = {name: facts[name] for name in names}
-            held |= {name: facts[name] for name in ("source",) if name in facts}
-            one = Entry(root, str(facts["kind"]), held)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            held = {name: said[name] for name in names}
+            held |= {name: said[name] for name in ("source",) if name in said}
+            one = Entry(root, str(said["kind"]), held)
+        except (KeyError, TypeError):
             log.warning("warning: %s is damaged or none of ours, and is left out", path)
             continue
         found += [one] if one.path == path else []
@@ -169,12 +170,18 @@ def _range(path: Path) -> tuple[int, int]:
     return int(start), int(stop)
 
 
-def _read(path: Path) -> Columns | None:
+def _read(path: Path, check: Check) -> Columns | None:
     with reading(path):
         if not path.is_file():
             return None
     try:
-        return analyses.from_bytes(read(path))[0]
+        return check(read(path), path)[0]
     except Damaged as error:
-        log.warning("warning: %s is damaged (%s) and is measured again", path, error)
+        _warn(path, str(error))
         return None
+
+
+@lru_cache(maxsize=1024)
+def _warn(path: Path, error: str) -> None:
+    """Say once that a file is damaged."""
+    log.warning("warning: %s is damaged (%s): detbench analyze measures it again", path, error)

@@ -42,22 +42,26 @@ def settings(of: Kind, given: list[str]) -> dict[str, float]:
     Raises:
         RecipeError: a setting that the kind does not have, or a number that it may not be.
     """
-    known = {one.name: one for one in of.settings}
     found = {one.name: one.default for one in of.settings}
     for text in given:
         name, _, value = text.partition("=")
-        if name not in known:
-            raise RecipeError(f"--option {text}: {unknown('setting', name, list(known))}")
-        one = known[name]
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not one.low <= number <= one.high or (one.whole and number != int(number)):
-            what = "an integer" if one.whole else "a number"
-            raise RecipeError(
-                f"--option {text}: {name} is {what} from {one.low:g} to {one.high:g}, as in "
-                f"{name}={one.default:g}"
-            )
-        found[name] = number
+        if said := mistake(of, name, value):
+            raise RecipeError(f"--option {text}: {said}")
+        found[name] = float(value)
     return found
+
+
+def mistake(of: Kind, name: str, value: str | float) -> str:
+    """Why a kind cannot be told a setting; empty where it can."""
+    known = {one.name: one for one in of.settings}
+    if name not in known:
+        return unknown("setting", name, list(known))
+    one = known[name]
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if one.low <= number <= one.high and not (one.whole and number != int(number)):
+        return ""
+    what = "an integer" if one.whole else "a number"
+    return f"{name} is {what} from {one.low:g} to {one.high:g}, as in {name}={one.default:g}"

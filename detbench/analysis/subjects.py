@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from detbench import inputs
-from detbench.analysis.kind import Kind, Needs
-from detbench.errors import RecipeError, StoreError, WeightsError
+from detbench.analysis.kind import Kind
+from detbench.errors import RecipeError, WeightsError
 from detbench.recipe import load, resolve
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
@@ -31,6 +31,7 @@ class Subject:
         work: folder of its checkpoint and curve; none of a checkpoint given by path.
         weights: the file.
         where: what to call it in messages.
+        lacking: why it cannot be measured now, and what mends that; empty where it can.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Subject:
     work: Path | None
     weights: Path | None
     where: str
+    lacking: str = field(default="", repr=False, compare=False)
 
     @cached_property
     def content(self) -> str:
@@ -58,14 +60,14 @@ def find(name: str, kind: Kind, request: Request, store: Store) -> tuple[list[Su
 
     Args:
         name: ``TABLE:ROW``, ``DETECTOR@WEIGHTS`` or ``TABLE:ROW@WEIGHTS``; tables and detectors
-            may be files.
+            may be files. A row whose own label has an ``@`` is that row.
 
     Raises:
         RecipeError: no such table, row or detector, or the kind does not fit it.
-        WeightsError, StoreError: what the kind needs is not there.
+        WeightsError: no such file.
     """
     recipe, at, file = name.rpartition("@")
-    if at:
+    if at and not _is_row(name, request):
         path = inputs.expanded(file)
         if not path.is_file():
             raise WeightsError(f"'{name}': {file}: no such file of weights")
@@ -79,7 +81,10 @@ def find(name: str, kind: Kind, request: Request, store: Store) -> tuple[list[Su
     else:
         plan, row = _row(name, request)
         said = plan.said or ""
-        found = [_stored(task, plan, row, kind.needs, store) for task in row.train]
+        found = [
+            replace(one, lacking=lacking(one, kind, plan, row, store))
+            for one in of_row(plan, row, store)
+        ]
     if reason := kind.unfit(found[0].cell.detector):
         raise RecipeError(f"'{name}': {kind.name} does not fit this detector: {reason}")
     return found, said
@@ -88,6 +93,13 @@ def find(name: str, kind: Kind, request: Request, store: Store) -> tuple[list[Su
 def of_row(plan: Plan, row: PlannedRow, store: Store) -> list[Subject]:
     """A planned row's trainings, whether or not they have run."""
     return [_subject(task, plan, row, store) for task in row.train]
+
+
+def _is_row(name: str, request: Request) -> bool:
+    try:
+        return bool(_row(name, request))
+    except RecipeError:
+        return False
 
 
 def _of_recipe(name: str, request: Request) -> tuple[Cell, str, str]:
@@ -136,25 +148,27 @@ def _cell(task: Task) -> Cell:
     return task.cell
 
 
-def _stored(task: Task, plan: Plan, row: PlannedRow, needs: Needs, store: Store) -> Subject:
-    found = _subject(task, plan, row, store)
-    work = store.work(task.work)
+def lacking(one: Subject, kind: Kind, plan: Plan, row: PlannedRow, store: Store) -> str:
+    """Why a stored training cannot be measured by a kind, and what mends that; empty where it can.
+
+    Args:
+        row: whose training it is.
+    """
+    task = next(task for task in row.train if task.digest == one.digest)
+    work, where, needs = store.work(task.work), one.where, kind.needs
     again = hint.again(plan, row.row.label, [task], store)
     advice = f"{again}, or --results names another folder"
-    if needs == "weights" and found.weights is None:
-        raise WeightsError(f"{found.where} has no checkpoint in {work}: {advice}")
+    if needs == "weights" and one.weights is None:
+        return f"{where} has no checkpoint in {work}: {advice}"
     if needs == "curve" and not (work / "curve.jsonl").is_file():
-        raise StoreError(f"{found.where} has no curve of losses in {work}: {advice}")
-    kept = store.has_detections(task.digest) if needs == "boxes" else True
-    if not kept and found.weights is None:
-        raise StoreError(f"{found.where} has no detections in {store.root}, nor weights: {advice}")
+        return f"{where} has no curve of losses in {work}: {advice}"
+    if needs == "boxes" and one.weights is None and not store.has_detections(task.digest):
+        return f"{where} has no detections in {store.root}, nor weights: {advice}"
     if needs == "latency" and store.status(task.digest) != "done":
-        raise StoreError(f"{found.where} has no scores in {store.root}: {advice}")
-    if needs == "latency" and not latency.of_detector(found.cell.detector, store):
+        return f"{where} has no scores in {store.root}: {advice}"
+    if needs == "latency" and not latency.of_detector(one.cell.detector, store):
         command = hint.latency(plan, row.row.label)
-        raise StoreError(
-            f"{found.where} has no stored latency in {store.root}: {command} measures it"
-        )
+        return f"{where} has no stored latency in {store.root}: {command} measures it"
     if needs == "detections" and store.fingerprint(task.digest) is None:
-        raise StoreError(f"{found.where} has no detections in {store.root}: {advice}")
-    return found
+        return f"{where} has no detections in {store.root}: {advice}"
+    return ""

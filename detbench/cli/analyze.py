@@ -11,6 +11,7 @@ import typer
 from detbench.analysis.kinds import KINDS
 from detbench.cli import common, single
 from detbench.cli.common import argument, option
+from detbench.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,9 @@ def command(
     )
     of = kinds.kind(kind)
     given = kinds.settings(of, option_ or [])
-    looked = Looked(of.images if images is None or of.images == 0 else images, image_seed)
+    if images is not None and of.images == 0:
+        raise RecipeError(f"--images: {of.name} looks at no images: leave it out")
+    looked = Looked(of.images if images is None else images, image_seed)
     request = requested(of, rows, asked, (given, looked), Store(common.results_root(results)))
     analysis = analysed(request, device, asked.data_root)
     _show(of, analysis, plots, plot_format, format)

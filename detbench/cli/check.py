@@ -86,7 +86,7 @@ def command(
     store = Store(common.results_root(results))
     missing = list(plan.standing(store, chosen.tasks).missing)
     findings = [
-        Finding("recipe", "ok", f"{chosen.table.id}: {_counted(chosen)}, no mistakes"),
+        *_recipe(chosen),
         *_data(chosen, root, read_data),
         *_weights(chosen),
         *[Finding("weights", "mend", said) for said in plan.misfits(chosen.tasks, root)],
@@ -99,6 +99,15 @@ def command(
     common.emit(_sheet(payload), format, payload)
     if any(finding.status == "mend" for finding in findings):
         raise typer.Exit(2)
+
+
+def _recipe(chosen: Plan) -> list[Finding]:
+    from detbench.analysis import answers
+
+    wrong = answers.mistakes(chosen.table)
+    if wrong:
+        return [Finding("recipe", "mend", said) for said in wrong]
+    return [Finding("recipe", "ok", f"{chosen.table.id}: {_counted(chosen)}, no mistakes")]
 
 
 def _counted(chosen: Plan) -> str:

@@ -105,13 +105,20 @@ def command(
 def _boards(
     asked: Sequence[plan.Request], store: Store, terms: common.Terms, margin: float
 ) -> list[Board]:
-    """Each table's verdicts; what is not cached of its trainings is computed."""
+    """Each table's verdicts; what is not cached of its trainings is computed.
+
+    Raises:
+        RecipeError: a claim tells its analysis what that cannot be told.
+    """
     snapshot = store.snapshot()
+    from detbench.analysis import answers
+
     found: list[Board] = []
     said: set[str] = set()
-    for request in asked:
-        if not load.table(request.table).claims:
-            continue
+    claiming = [one for one in asked if load.table(one.table).claims]
+    if wrong := [said for one in claiming for said in answers.mistakes(load.table(one.table))]:
+        raise RecipeError(wrong)
+    for request in claiming:
         chosen = plan.choose(request)
         if chosen.said and chosen.said not in said:
             said.add(chosen.said)

@@ -179,8 +179,13 @@ WeightsOption = Annotated[
 ]
 
 
-KINDS = {"train-eval": "train, evaluate", "cost": "count", "latency": "time"}
-"""Kinds of cells, in words."""
+KINDS = {
+    "train-eval": "train, evaluate",
+    "cost": "count",
+    "latency": "time",
+    "analysis": "analyse",
+}
+"""What is stored, in words."""
 
 
 wrote = False

@@ -13,7 +13,7 @@ from detbench.cli.common import argument, option, switch
 from detbench.cli.groups import epilog, group
 from detbench.cli.progress_lines import progress_lines
 from detbench.report.table import Entry, Sheet, columns, number, plain, short, text
-from detbench.results import inventory
+from detbench.results import analyses, inventory
 
 if TYPE_CHECKING:
     from detbench.results.merge import Merged
@@ -137,11 +137,12 @@ def merge(
     results: common.ResultsOption = None,
     format: common.FormatOption = "terminal",
 ) -> None:
-    """Copy into this results folder the cells that others have and it has not.
+    """Copy into this results folder the cells and analyses that others have and it has not.
 
     Files are verified and copied whole. What is done here stays: where the other folder has other
-    numbers for the same cell, both are named, ours is kept (or theirs taken with --theirs). Exit
-    code 1 if any cell was kept so, or was refused as damaged.
+    numbers for the same cell or analysis, both are named, ours is kept (or theirs taken with
+    --theirs). Exit code 1 if any was kept so, or was refused: damaged, or an analysis of a cell
+    that has other numbers here, or none there.
     """
     from detbench.results.merge import merge as cells
     from detbench.results.merge_work import merge_work
@@ -265,14 +266,16 @@ def _verify_sheet(found: list[Finding], root: Path) -> Sheet:
     words = {"ok": "sound", "warning": "to know of", "bad": "not to be believed"}
     said = ", ".join(f"{count} {words[status]}" for status, count in sorted(counts.items()))
     notes = [f"{root}: {said or 'no cells'}."]
-    if counts["bad"]:
-        notes.append("detbench results prune --yes moves damaged files aside; run measures again.")
+    if bad := [analyses.FOLDER in one.path.parts[-3:-1] for one in found if one.status == "bad"]:
+        makers = [name for name, some in (("run", False), ("analyze", True)) if some in bad]
+        again = f"{' or '.join(makers)} measures again"
+        notes.append(f"detbench results prune --yes moves damaged files aside; {again}.")
     return plain(columns(file="File", status="Status", message="What"), rows, notes)
 
 
 def _merge_sheet(found: list[Merged], root: Path, files: int, dry: bool) -> Sheet:
     rows = [
-        (str(one.source), common.KINDS[one.kind], short(one.digest), one.action, one.message)
+        (str(one.source), common.KINDS[one.kind], _short(one), one.action, one.message)
         for one in found
         if one.action != "same"
     ]
@@ -285,6 +288,14 @@ def _merge_sheet(found: list[Merged], root: Path, files: int, dry: bool) -> Shee
     if dry:
         notes.append("Nothing was changed: this was --dry-run.")
     return plain(heads, rows, notes)
+
+
+def _short(one: Merged) -> Entry:
+    """A cell's digest, or an analysis's kind and key, to read."""
+    if one.kind != "analysis":
+        return short(one.digest)
+    kind, _, key = one.digest.rpartition("-")
+    return Entry(f"{kind}-{key[:12]}", one.digest)
 
 
 def _prune_sheet(items: list[Item], root: Path, done: bool) -> Sheet:

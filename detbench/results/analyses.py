@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detbench.errors import StoreError
-from detbench.results.files import read, reading, write_atomic, writing
+from detbench.results.files import read, reading, writing
 from detbench.results.inventory import TEMPORARY
 from detbench.results.schema import Damaged
 
-log = logging.getLogger("detbench")
 Columns = dict[str, NDArray[Any]]
 FOLDER = "analyses"
 METADATA = b"detbench_analysis"
@@ -157,22 +154,39 @@ def _column(array: Any) -> NDArray[Any]:
     return found
 
 
-def whole(content: bytes, path: Path) -> dict[str, Any]:
-    """The facts of a whole table's file, checked.
+def whole(content: bytes, path: Path) -> tuple[Columns, dict[str, Any]]:
+    """A whole table and its facts, checked.
 
     Raises:
         Damaged: it cannot be read, a fact is of another type, or it is not what its name says.
     """
-    _, said = from_bytes(content)
+    table, facts = _checked(content)
+    if path.name != f"{_name(facts)}.parquet":
+        raise Damaged("it is another analysis than its name says")
+    return table, facts
+
+
+def part(content: bytes, path: Path) -> tuple[Columns, dict[str, Any]]:
+    """A part of a table and the table's facts, checked as ``whole`` does."""
+    table, facts = _checked(content)
+    if path.parent.name != f"{_name(facts)}.parts":
+        raise Damaged("it is of another analysis than its folder says")
+    return table, facts
+
+
+def _name(facts: Mapping[str, Any]) -> str:
+    return f"{facts['kind']}-{key(facts)}"
+
+
+def _checked(content: bytes) -> tuple[Columns, dict[str, Any]]:
+    table, said = from_bytes(content)
     for name, kinds in TYPES.items():
         if name not in said or type(said[name]) not in kinds:
             raise Damaged(f"what it says of '{name}' is missing, or of another type")
     facts = {name: said[name] for name in (*TYPES, *(one for one in MORE if one in said))}
     if any(type(facts[name]) not in MORE[name] for name in MORE if name in facts):
         raise Damaged("what it says of its source is of another type")
-    if path.name != f"{facts['kind']}-{key(facts)}.parquet":
-        raise Damaged("it is another analysis than its name says")
-    return facts
+    return table, facts
 
 
 def cell_of(facts: Mapping[str, Any]) -> str:
@@ -183,58 +197,102 @@ def cell_of(facts: Mapping[str, Any]) -> str:
     return "" if "@" in subject else subject
 
 
-def merge(into: Path, source: Path, ours: Collection[str], fit: Collection[str]) -> list[Path]:
-    """Copy the tables that are sound there and not here.
+@dataclass(frozen=True)
+class Taken:
+    """What is to be done about one table of another store, as of ``merge.Merged``.
 
-    One of a cell that has other numbers here is of other weights: it is left there, which is warned
-    of, and so is a damaged one.
+    Attributes:
+        name: of its file, without ending.
+        content: that is to be written.
+    """
 
-    Args:
-        ours: digests of the cells that are done here.
-        fit: those that have the numbers of the other store.
+    name: str
+    action: Literal["copied", "same", "kept", "replaced", "refused"]
+    message: str = ""
+    content: bytes = b""
 
-    Returns:
-        The files that are new here.
+
+@dataclass(frozen=True)
+class Sides:
+    """Digests of the cells that are done in two stores.
+
+    Attributes:
+        ours: here, before anything is copied.
+        theirs: in the other store.
+        fit: those whose numbers are the same in both, or will be.
+    """
+
+    ours: Collection[str]
+    theirs: Collection[str]
+    fit: Collection[str]
+
+
+def merge(into: Path, source: Path, sides: Sides, theirs: bool) -> Iterator[Taken]:
+    """What to do about each table of another store.
+
+    One that is not here, or damaged here, is copied; of two that differ ours stays, unless
+    ``theirs``. One of a cell that has other numbers here is of other weights: it is refused, and so
+    is one of a cell that is here and not there, of which nothing tells.
 
     Raises:
-        StoreError: a folder cannot be read or written.
+        StoreError: a folder cannot be read.
     """
-    copied = []
     for path in scan(source).whole:
-        target = into / FOLDER / path.name
         try:
             content = read(path)
-            digest = cell_of(whole(content, path))
-            if target.exists() and _sound(target):
-                continue
+            table, facts = whole(content, path)
         except (Damaged, StoreError) as error:
-            log.warning("warning: %s is left there: it is damaged: %s", path, error)
+            there = "damaged there: " if isinstance(error, Damaged) else ""
+            yield Taken(path.stem, "refused", f"{there}{error}")
             continue
-        if digest in ours and digest not in fit:
-            log.warning(
-                "warning: %s is left there: cell %s has other numbers here, of other weights",
-                *(path, digest[:12]),
-            )
+        digest = cell_of(facts)
+        if digest in sides.ours and digest not in sides.fit:
+            yield Taken(path.stem, "refused", _unlike(digest, sides))
             continue
-        write_atomic(target, content)
-        copied.append(target)
-    return copied
+        yield _taken(into / FOLDER / path.name, table, content, theirs)
+
+
+def _unlike(digest: str, sides: Sides) -> str:
+    if digest in sides.theirs:
+        return f"cell {digest[:12]} has other numbers here, of other weights"
+    return f"cell {digest[:12]} is not there: nothing tells whether it is of the weights here"
+
+
+def _taken(target: Path, table: Columns, content: bytes, theirs: bool) -> Taken:
+    try:
+        ours = whole(read(target), target)[0] if target.exists() else None
+    except Damaged:
+        return Taken(target.stem, "copied", "in place of a damaged file", content)
+    if ours is None:
+        return Taken(target.stem, "copied", content=content)
+    if _checksum(ours) == _checksum(table):
+        return Taken(target.stem, "same")
+    said = "other numbers here and there"
+    return Taken(target.stem, "replaced" if theirs else "kept", said, content if theirs else b"")
 
 
 def discard(root: Path, digests: Collection[str]) -> None:
-    """Remove the tables of some cells."""
-    for path in scan(root).whole if digests else ():
-        with suppress(Damaged), writing(path):
-            if cell_of(whole(read(path), path)) in digests:
+    """Remove the tables of some cells, and their parts, with those that do not say of which."""
+    found = scan(root)
+    parts = {path for folder in found.parts for path in folder.iterdir()}
+    for path in (*found.whole, *sorted(parts)):
+        facts = said(path)
+        subject = str(facts.get("subject", ""))
+        if subject in digests or (path in parts and not subject):
+            with writing(path):
                 path.unlink(missing_ok=True)
 
 
-def _sound(path: Path) -> bool:
+def said(path: Path) -> dict[str, Any]:
+    """What a file says of itself, unchecked; nothing where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        whole(read(path), path)
-    except Damaged:
-        return False
-    return True
+        facts = json.loads((pq.read_schema(path).metadata or {})[METADATA])
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _checksum(table: Columns) -> str:
@@ -244,7 +302,11 @@ def _checksum(table: Columns) -> str:
         plain = column.dtype == object
         kind = "text" if plain or column.dtype.kind == "U" else column.dtype.str
         whole.update(json.dumps([name, kind, len(column)]).encode())
-        if kind == "text":
+        if plain and any(isinstance(one, np.ndarray) for one in column):
+            for one in column:
+                whole.update(json.dumps([one.dtype.str, one.shape]).encode())
+                whole.update(np.ascontiguousarray(one).tobytes())
+        elif kind == "text":
             whole.update(json.dumps(column.tolist(), default=repr).encode())
         else:
             whole.update(np.ascontiguousarray(column).tobytes())

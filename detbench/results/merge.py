@@ -35,9 +35,10 @@ Action = Literal["copied", "same", "kept", "replaced", "refused"]
 
 @dataclass(frozen=True)
 class Merged:
-    """What was done about one cell of the other store.
+    """What was done about one cell or analysis of the other store.
 
     Attributes:
+        kind, digest: of the cell; ``analysis`` and the file's name without ending.
         action: ``copied`` (new here), ``same`` (nothing to do), ``kept`` (a conflict, ours stays),
             ``replaced`` (a conflict, theirs was taken), ``refused`` (their file is damaged).
         message: why, where that is not plain.
@@ -82,7 +83,8 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
     pending: list[_Choice] = []
     fit: set[str] = set()
     lock = cells_lock(into)
-    for choice in chain(inventory.each(decided, inventory.scan(source).cells), [None]):
+    given = inventory.scan(source).cells
+    for choice in chain(inventory.each(decided, given), [None]):
         if choice is not None:
             pending.append(choice)
         if choice is None or len(pending) == AT_ONCE:
@@ -92,8 +94,13 @@ def merge(into: Path, source: Path, theirs: bool = False, dry: bool = False) -> 
             pending = []
     if not dry:
         _take_derived(into, source)
-        done = {digest for (_, digest), cell in own.items() if cell.done is not None}
-        analyses.merge(into, source, done, fit)
+    done, there = (
+        {cell.digest for cell in cells if cell.done is not None} for cells in (own.values(), given)
+    )
+    for table in analyses.merge(into, source, analyses.Sides(done, there, fit), theirs):
+        if table.content and not dry:
+            write_atomic(into / analyses.FOLDER / f"{table.name}.parquet", table.content)
+        yield Merged(source, "analysis", table.name, table.action, table.message)
 
 
 def _take_derived(into: Path, source: Path) -> None:

@@ -152,7 +152,7 @@ def _analyses(root: Path, cells: set[str]) -> Iterator[Item]:
 
     def looked(path: Path) -> list[Item]:
         try:
-            digest = analyses.cell_of(analyses.whole(read(path), path))
+            digest = analyses.cell_of(analyses.whole(read(path), path)[1])
         except Damaged as error:
             return [Item(path, "move", f"damaged: {error}", _size(path))]
         except StoreError:

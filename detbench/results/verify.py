@@ -69,7 +69,7 @@ def _analyses(root: Path) -> Iterator[Finding]:
             return Finding(path, "warning", LEFT)
         try:
             content = read(path)
-            analyses.from_bytes(content) if path in of_parts else analyses.whole(content, path)
+            analyses.part(content, path) if path in of_parts else analyses.whole(content, path)
         except (Damaged, StoreError) as error:
             return _bad(path, "", error)
         return Finding(path, "ok")

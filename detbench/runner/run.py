@@ -17,6 +17,7 @@ from typing import Any
 from detbench import errors
 from detbench.errors import DetbenchError, StoreError
 from detbench.recipe.experiment import Cell
+from detbench.results import analyses
 from detbench.results.files import Lock
 from detbench.results.store import Store
 from detbench.runner import process as exits
@@ -111,6 +112,8 @@ def _forget(store: Store, tasks: Sequence[Task], work: bool) -> None:
             raise StoreError(
                 f"'{task.label}' is being computed by another run: wait for it or stop it first"
             )
+        if work:
+            analyses.discard(store.root, {task.digest})
         store.discard(task.digest, task.work if work else None)
         lock.release()
 

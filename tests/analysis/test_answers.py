@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from detbench.analysis import alignment, curves, files, groups, kinds, subjects
+from detbench.analysis import alignment, answers, curves, files, groups, kinds, subjects
+from detbench.analysis.answers import Answers
 from detbench.analysis.files import Looked
 from detbench.analysis.kind import Asked, Columns
+from detbench.errors import StoreError
 from detbench.recipe import load
 from detbench.recipe.claims import Figure, Named
 from detbench.report import verdicts
@@ -47,6 +49,15 @@ def put(folder: Path, kind: str, make: Make, images: int | None = None) -> None:
             entry = files.entry(found.store.root, of, subject, kinds.settings(of, []), looked)
             entry.keep(0, 1, make(place, seed))
             entry.finish(1, {})
+
+
+def train(folder: Path) -> None:
+    """Store scores of both rows with all seeds."""
+    found = asked(folder)
+    for row in found.plan.rows:
+        for one in subjects.of_row(found.plan, row, found.store):
+            score = Measurement(one.digest, "train-eval", "AP", 0.3, "fraction")
+            Store(folder / "results").add([score], [])
 
 
 def judged(folder: Path, seeds: tuple[int, ...] = SEEDS) -> list[Judged]:
@@ -96,6 +107,9 @@ def test_one_seed_decides_nothing_and_nothing_stored_is_not_measured(tmp_path: P
     # Of four seeds the fourth is not analysed: the first alone is compared.
     one = judged(tmp_path, (0, 1, 2, 3))[FASTER].ruling
     assert (one.verdict, one.why) == ("undecided", ONE_SEED)
+    ruling = judged(tmp_path)[COMPETE].ruling
+    assert (ruling.verdict, ruling.why) == ("not measured", "FCOS: not run")
+    train(tmp_path)
     ruling = judged(tmp_path)[COMPETE].ruling
     assert (ruling.verdict, ruling.why) == (
         "not measured",
@@ -190,9 +204,58 @@ def test_a_damaged_analysis_is_missing_and_stays_as_it_is(
     path.write_bytes(path.read_bytes()[:100])
     found = judged(tmp_path)[FASTER].ruling
     assert found.verdict == "not measured"
-    assert "no curves is stored" in found.why
-    assert "is damaged" in caplog.text
+    assert found.why.startswith("detbench analyze curves tscode-table1:FCOS ")
+    assert found.why.endswith(" answers it")
+    assert caplog.text.count("is damaged") == 1
+    assert "detbench analyze measures it again" in caplog.text
     assert len(path.read_bytes()) == 100
+
+
+def test_a_table_in_anothers_place_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of another seed; another row's and another kind's have other names alike."""
+    put(tmp_path, "curves", losses(LOWER))
+    before = judged(tmp_path)[FASTER].asked[0].value
+    one, other, *_ = sorted((tmp_path / "results" / "analyses").glob("*.parquet"))
+    one.write_bytes(other.read_bytes())
+    assert judged(tmp_path)[FASTER].ruling.verdict == "not measured"
+    assert "it is another analysis than its name says" in caplog.text
+    put(tmp_path, "curves", losses(LOWER))
+    assert judged(tmp_path)[FASTER].asked[0].value == before
+
+
+def claiming(**update: object) -> Figure:
+    """A claim of TSCODE's Table 1, changed."""
+    claim = load.table("tscode-table1").claims[COMPETE]
+    assert isinstance(claim, Figure)
+    return claim.model_copy(update=update)
+
+
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        ({"options": {"nope": 1.0}}, "options.nope: unknown setting 'nope'"),
+        ({"options": {"margin": 5.0}}, "options.margin: margin is a number from"),
+        ({"analysis": "curves", "images": 5}, "images: curves looks at no images: leave it out"),
+    ],
+)
+def test_what_a_claim_may_not_tell_its_analysis_is_a_mistake(
+    update: dict[str, object], said: str
+) -> None:
+    table = load.table("tscode-table1")
+    assert answers.mistakes(table) == []
+    claims = list(table.claims)
+    claims[2] = claiming(**update)
+    [mistake] = answers.mistakes(table.model_copy(update={"claims": tuple(claims)}))
+    assert mistake.startswith(f"tscode-table1: claims[2].{said}")
+
+
+def test_a_kind_that_does_not_fit_the_row_is_said(tmp_path: Path) -> None:
+    train(tmp_path)
+    found = Answers(asked(tmp_path))
+    with pytest.raises(StoreError, match="FCOS: weights does not fit this detector: "):
+        found.estimate(claiming(analysis="weights", images=None, options={}), [])
 
 
 def test_the_catalogues_claims_name_settings_that_there_are() -> None:

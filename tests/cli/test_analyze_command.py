@@ -121,6 +121,42 @@ def test_a_figure_runs_its_analyses_and_report_shows_them(
     assert text.count('<td class="words">first quarter</td>') == 6
 
 
+def test_what_is_stored_is_printed_when_it_could_not_be_measured_again(
+    call: Call, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "results")
+    trained(store, "FCOS")
+    words = ("tscode-table1:FCOS", "--profile", "smoke", "--set", "data.val=4")
+    code, first, err = call("curves", *words, "--format", "csv")
+    assert code == 0, err
+    [curve] = store.root.glob("work/*/curve.jsonl")
+    curve.unlink()
+    code, again, err = call("curves", *words, "--format", "csv")
+    assert (code, again) == (0, first), err
+    [table] = (store.root / "analyses").glob("*.parquet")
+    table.write_bytes(table.read_bytes()[:100])
+    code, out, err = call("curves", *words)
+    assert (code, out) == (2, "")
+    assert "has no curve of losses in" in err.splitlines()[-1]
+    code, out, err = call("curves", *words, "--images", "5")
+    assert (code, out) == (2, "")
+    assert err == "detbench: --images: curves looks at no images: leave it out\n"
+
+
+def test_a_rows_own_name_may_have_an_at_in_it(call: Call, tmp_path: Path) -> None:
+    table = tmp_path / "my@table.toml"
+    table.write_text(
+        'id = "mine"\ntitle = "Mine"\npaper = "own"\ncolumns = ["AP"]\n'
+        'schedule = "coco-1x-fcos"\n[[rows]]\nlabel = "x@y"\ndetector = "fcos-r50"\n'
+    )
+    code, _, err = call("curves", f"{table}:x@y", "--profile", "smoke")
+    assert code == 2
+    assert ":x@y has no curve of losses in" in err
+    code, _, err = call("curves", f"{table}:x@z", "--profile", "smoke")
+    assert code == 2
+    assert "z: no such file of weights" in err
+
+
 def test_speed_is_read_from_the_store_and_names_what_it_lacks(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

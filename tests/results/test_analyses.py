@@ -6,21 +6,25 @@ and ``prune`` kept what was measured of cells that are gone. Right: they are fil
 
 from __future__ import annotations
 
+import io
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from no_torch import NoTorch
 
 from detbench.results import analyses, prune, verify
 from detbench.results.files import Lock, write_atomic
-from detbench.results.merge import merge
+from detbench.results.merge import Merged, merge
 from detbench.results.schema import Damaged, Measurement
 from detbench.results.store import Store
 
-A, B = "a" * 64, "b" * 64
+A, B, C = "a" * 64, "b" * 64, "c" * 64
 TABLE = {
     "image": np.array([1, 2], np.int64),
     "share": np.array([0.5, np.nan]),
@@ -90,9 +94,6 @@ def test_verify_names_damage(tmp_path: Path) -> None:
 
 
 def test_a_file_of_before_checksums_is_sound(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     stored(tmp_path, A)
     path = analysis(tmp_path, A)
     table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
@@ -118,18 +119,79 @@ def test_merge_takes_what_is_not_here_whole(tmp_path: Path) -> None:
     assert {status for status, _ in said(ours).values()} == {"ok"}
 
 
+def tables(found: Iterable[Merged]) -> dict[str, tuple[str, str]]:
+    return {one.digest: (one.action, one.message) for one in found if one.kind == "analysis"}
+
+
+@pytest.mark.parametrize("dry", [False, True])
 def test_merge_pairs_no_analysis_with_other_weights_and_takes_no_damage(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, dry: bool
 ) -> None:
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     stored(theirs, A, B)
-    stored(ours, A, value=0.5)
-    other, damaged = analysis(theirs, A), analysis(theirs, B)
+    stored(ours, A, C, value=0.5)
+    other, damaged, alone = (analysis(theirs, one) for one in (A, B, C))
     damaged.write_bytes(damaged.read_bytes()[:-9])
-    list(merge(ours, theirs))
+    found = tables(merge(ours, theirs, dry=dry))
     assert not (ours / analyses.FOLDER).exists()
-    assert f"{other} is left there: cell aaaaaaaaaaaa has other numbers here" in caplog.text
-    assert f"{damaged} is left there: it is damaged" in caplog.text
+    said = "cell aaaaaaaaaaaa has other numbers here, of other weights"
+    assert found[other.stem] == ("refused", said)
+    said = "cell cccccccccccc is not there: nothing tells whether it is of the weights here"
+    assert found[alone.stem] == ("refused", said)
+    assert found[damaged.stem][0] == "refused"
+    assert found[damaged.stem][1].startswith("damaged there: ")
+
+
+def test_merge_tells_of_tables_as_of_cells(tmp_path: Path) -> None:
+    """What is new, the same, and different: ours stays, unless theirs is asked for."""
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for root in (theirs, ours):
+        stored(root, A)
+    new, same, odd = (analysis(theirs, A, images=count) for count in (1, 2, 3))
+    for path in (same, odd):
+        write_atomic(ours / analyses.FOLDER / path.name, path.read_bytes())
+    mine, facts = analyses.from_bytes(odd.read_bytes())
+    changed = mine | {"share": np.array([0.5, 0.25])}
+    (ours / analyses.FOLDER / odd.name).write_bytes(analyses.to_bytes(changed, facts))
+    wanted = {new.stem: "copied", same.stem: "same", odd.stem: "kept"}
+    for dry in (True, False):
+        found = tables(merge(ours, theirs, dry=dry))
+        assert {name: action for name, (action, _) in found.items()} == wanted
+    assert (ours / analyses.FOLDER / new.name).read_bytes() == new.read_bytes()
+    assert (ours / analyses.FOLDER / odd.name).read_bytes() != odd.read_bytes()
+    found = tables(merge(ours, theirs, theirs=True))
+    assert found[odd.stem] == ("replaced", "other numbers here and there")
+    assert (ours / analyses.FOLDER / odd.name).read_bytes() == odd.read_bytes()
+
+
+def test_what_a_cell_forgets_is_gone_with_its_parts(tmp_path: Path) -> None:
+    kept, gone = analysis(tmp_path, B), analysis(tmp_path, A)
+    content = gone.read_bytes()
+    part = gone.with_name(f"alignment-{'0' * 32}.parts") / "0000000-0000010.parquet"
+    silent = kept.with_suffix(".parts") / part.name
+    own = gone.with_suffix(".parts") / part.name
+    write_atomic(own, content)
+    write_atomic(silent, analyses.to_bytes(TABLE, {}))
+    other = kept.with_suffix(".parts") / "0000010-0000020.parquet"
+    write_atomic(other, kept.read_bytes())
+    analyses.discard(tmp_path, {A})
+    assert [path.exists() for path in (kept, other, gone, own, silent)] == [True] * 2 + [False] * 3
+
+
+def test_a_checksum_is_of_every_value_of_a_list() -> None:
+    """numpy shows eight digits, and of a thousand values a few."""
+    maps = np.empty(1, object)
+    for position, change in ((0, 1e-9), (1000, -5.0)):
+        maps[0] = np.linspace(0.0, 1.0, 2000)
+        content = analyses.to_bytes({"map": maps}, {"kind": "x"})
+        maps[0] = maps[0].copy()
+        maps[0][position] += change
+        other = analyses.to_bytes({"map": maps}, {"kind": "x"})
+        table, about = (pq.ParquetFile(pa.BufferReader(one)).read() for one in (other, content))
+        mixed = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata(about.schema.metadata), mixed)
+        with pytest.raises(Damaged, match="do not match its checksum"):
+            analyses.from_bytes(mixed.getvalue())
 
 
 def test_numbers_that_are_replaced_take_their_analyses_along(tmp_path: Path) -> None:

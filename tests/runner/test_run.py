@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,7 +25,8 @@ import stub_run
 from detbench.errors import DataError, StoreError
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
-from detbench.results.files import Lock
+from detbench.results import analyses
+from detbench.results.files import Lock, write_atomic
 from detbench.results.store import Store
 from detbench.runner import run as runner
 from detbench.runner.display import Plain, State
@@ -285,8 +287,15 @@ def test_what_a_cell_prints_goes_to_its_log(
 def test_fresh_computes_everything_again(store: Store, ledger: Path) -> None:
     _run(store, 2)
     before = _content(store)
+    facts = {"kind": "curves", "subject": _digest(2, 0)}
+    for name, subject in (("gone", _digest(2, 0)), ("kept", "0" * 64)):
+        path = store.root / analyses.FOLDER / f"curves-{analyses.key({'of': name})}.parquet"
+        content = analyses.to_bytes({"image": np.array([1])}, facts | {"subject": subject})
+        write_atomic(path, content)
     outcome = _run(store, 2, fresh=True, jobs=2)
     assert len(outcome.computed) == 3
+    # What was measured of weights that are gone says nothing of the new ones.
+    assert list((store.root / analyses.FOLDER).iterdir()) == [path]
     assert set(_counts(ledger, "finish").values()) == {2}
     assert _content(store) == before
 
