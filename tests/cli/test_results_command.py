@@ -136,7 +136,12 @@ def test_verify(call: Call, stored: Path) -> None:
     assert [one["status"] for one in json.loads(out)].count("bad") == 1
     code, out, _ = call("verify")
     assert "1 not to be believed" in out
-    assert "prune --yes moves damaged files aside" in out
+    assert "prune --yes moves damaged files aside; run measures again" in out
+    table = stored / "analyses" / f"curves-{'0' * 32}.parquet"
+    table.parent.mkdir()
+    table.write_bytes(b"nothing")
+    _, out, _ = call("verify")
+    assert "prune --yes moves damaged files aside; run or analyze measures again" in out
 
 
 def test_verify_rescores(call: Call, tmp_path: Path) -> None:
