@@ -16,6 +16,7 @@ from detbench.recipe.detector import Dense, Detector, DetectorRecipe
 from detbench.recipe.experiment import (
     Cell,
     Data,
+    Evaluation,
     Learnt,
     Schedule,
     Scored,
@@ -158,8 +159,8 @@ def scored(
         raise RecipeError(
             [f"--set '{one}': no detector is run here: data and evaluation apply" for one in other]
         )
-    evaluation = profile.evaluation or schedule.evaluation
-    found = Scored(data=_data(schedule, profile, data), evaluation=evaluation)
+    own = _data(schedule, profile, data)
+    found = Scored(data=own, evaluation=_evaluation(own, schedule, profile))
     return apply(found, overrides)[0]
 
 
@@ -340,11 +341,12 @@ def _resolve(
 
 def _base(paper: Detector, schedule: Schedule, profile: Profile, data: Data | None) -> Cell:
     """The cell of a row before overrides; its seed is still to be said."""
+    used = _data(schedule, profile, data)
     return Cell(
         detector=lighten(paper, profile.light) if profile.light else paper,
-        data=_data(schedule, profile, data),
+        data=used,
         training=_training(paper, schedule, profile),
-        evaluation=profile.evaluation or schedule.evaluation,
+        evaluation=_evaluation(used, schedule, profile),
         seed=0,
     )
 
@@ -372,6 +374,14 @@ def _data(schedule: Schedule, profile: Profile, data: Data | None) -> Data:
         data = profile.data  # ``--dataset shapes`` by itself does not change the profile's scenes
     data = data or profile.data or schedule.data
     return schedule.data.standing_in(data) if data.drawn else data
+
+
+def _evaluation(data: Data, schedule: Schedule, profile: Profile) -> Evaluation:
+    """The profile's, else the schedule's; size bounds are scaled for the profile's data alone."""
+    found = profile.evaluation or schedule.evaluation
+    if profile.data is None or data.kind == profile.data.kind:
+        return found
+    return found.model_copy(update={"area_scale": schedule.evaluation.area_scale})
 
 
 def _one(

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from detbench.evaluation.detections import GroundTruth, truth_columns
 from detbench.evaluation.matching import Matches, match
 from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell, Data, Evaluation
+from detbench.report.differences import known
 from detbench.report.results import TableResults
 from detbench.results.detections import STORED
 from detbench.results.store import Store, Stored
 from detbench.runner import hint
+from detbench.runner.plan import PlannedRow, Task
 from detbench.statistics.replicates import Replicates, Resampling, of_results
 
 Read = Callable[[str], TableResults]
@@ -44,6 +47,7 @@ class Comparand:
         digests: of the stored cells they are from, one for each seed; empty if any is from
             elsewhere.
         stored: what else is known of them; of rows and digests alone.
+        store: that holds what reports kept of them; none of files from elsewhere.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Comparand:
     cell: Cell | None = None
     digests: tuple[str, ...] = ()
     stored: tuple[Stored, ...] = ()
+    store: Store | None = None
 
 
 def find(name: str, store: Store, read: Read) -> Comparand:
@@ -64,7 +69,7 @@ def find(name: str, store: Store, read: Read) -> Comparand:
 
     Raises:
         RecipeError: there is nothing of that name, or more than one.
-        StoreError: it has not been run, or left no detections.
+        StoreError: it has not been run. That its detections are gone is raised where they are read.
     """
     paths = [Path(name)] if Path(name).is_file() else [Path(one) for one in name.split(",")]
     if all(path.is_file() for path in paths):
@@ -146,7 +151,7 @@ def _cell(store: Store, key: str) -> Cell | None:
 
 def _digest(beginning: str, store: Store) -> Comparand:
     found = [key for key in store.listing() if key.startswith(beginning)]
-    found = [key for key in found if store.has_detections(key)]
+    found = [key for key in found if store.fingerprint(key)]
     if len(found) != 1:
         what = "no cell with detections" if not found else f"{len(found)} cells"
         raise RecipeError(
@@ -157,8 +162,9 @@ def _digest(beginning: str, store: Store) -> Comparand:
     cell = _cell(store, key)
     if cell is None:
         raise StoreError(f"digest '{beginning}': its measurements are missing in {store.root}")
-    read, where = (lambda: store.detections(key),), (f"cell {key[:12]}",)
-    return Comparand(key[:12], read, where, cell, (key,), _stored(store, (key,)))
+    where = f"cell {key[:12]}"
+    read = partial(store.detections_of, key, where)
+    return Comparand(key[:12], (read,), (where,), cell, (key,), _stored(store, (key,)), store)
 
 
 def _stored(store: Store, keys: Iterable[str]) -> tuple[Stored, ...]:
@@ -180,18 +186,31 @@ def _row(results: TableResults, label: str) -> Comparand:
                 f"{plan.table.id}:{task.label} failed: "
                 f"{hint.run(plan, [planned.row.label], '--retry-failed')} runs it again"
             )
-        if status != "done" or not store.has_detections(task.digest):
-            raise StoreError(
-                f"{plan.table.id}:{task.label} has no detections in {store.root}: "
-                f"{hint.again(plan, planned.row.label, planned.train, store)}, or --results names "
-                "another folder"
-            )
-    readers = tuple(lambda key=task.digest: store.detections(key) for task in planned.train)
+        if status != "done":
+            raise StoreError(_lacking(results, planned, task))
+    readers = tuple(partial(_of_task, results, planned, task) for task in planned.train)
     cell = planned.train[0].cell
     assert isinstance(cell, Cell)
     where = tuple(f"{plan.table.id}:{task.label}" for task in planned.train)
     stored = _stored(store, planned.digests)
-    return Comparand(planned.row.label, readers, where, cell, planned.digests, stored)
+    return Comparand(planned.row.label, readers, where, cell, planned.digests, stored, store)
+
+
+def _of_task(results: TableResults, planned: PlannedRow, task: Task) -> Any:
+    found = results.store.detections(task.digest)
+    if found is None:
+        raise StoreError(_lacking(results, planned, task))
+    return found
+
+
+def _lacking(results: TableResults, planned: PlannedRow, task: Task) -> str:
+    """That a training has no detections, and what mends it."""
+    plan, store = results.plan, results.store
+    return (
+        f"{plan.table.id}:{task.label} has no detections in {store.root}: "
+        f"{hint.again(plan, planned.row.label, planned.train, store)}, or --results names "
+        "another folder"
+    )
 
 
 def same(a: Comparand, b: Comparand) -> str:
@@ -317,10 +336,14 @@ def resampled(
     metrics: Sequence[str],
     how: Resampling,
 ) -> list[Replicates]:
-    """A comparand's seeds in every bootstrap replicate."""
+    """A comparand's seeds in every bootstrap replicate; what reports kept serves too."""
+    store, keys = comparand.store, comparand.digests
+    kept: list[Replicates | None] = [None] * len(comparand.read)
+    if store is not None and how.clusters is None and how.seed == 0:
+        kept = [known(key, store, metrics, how) for key in keys]
     return [
-        of_results(ground, read(), evaluation, metrics, how, where)
-        for read, where in zip(comparand.read, comparand.where, strict=True)
+        one or of_results(ground, read(), evaluation, metrics, how, where)
+        for one, read, where in zip(kept, comparand.read, comparand.where, strict=True)
     ]
 
 

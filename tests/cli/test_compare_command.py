@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Call
+from commands import Call, exit_code
 from made_detectors import Made, detect, scenes
 from no_torch import NoTorch
 
@@ -278,6 +278,29 @@ def test_rows_digests_and_their_files_are_the_same_comparison(run: Call, tmp_pat
     assert out.startswith("FCOS + SCE against FCOS\n")
     named = "On shapes covered 128 px, val 15, training scenes drawn by seed, 15 images"
     assert named in " ".join(out.split())
+
+
+def test_what_reports_kept_is_compared_where_detections_are_gone(
+    run: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    a, b = store_rows(tmp_path / "results")
+    small = ("--results", str(tmp_path / "results"), *SMALL[:4])
+    words = ("--rows", "FCOS,FCOS + SCE", "--format", "json")
+    assert exit_code("report", "tscode-table1", *small, *words) == 0
+    capsys.readouterr()
+    how = (*SMALL[:4], "--metrics", "AP", "--format", "json")
+    rows = ("tscode-table1:FCOS", "tscode-table1:FCOS + SCE")
+    _, before, _ = run(*rows, *how)
+    for path in (tmp_path / "results" / "cells").glob("*.detections.json.gz"):
+        path.unlink()
+    for pair in (rows, (a[:8], b[:8])):
+        code, out, err = run(*pair, *how)
+        assert code == 0, err
+        assert json.loads(out)["metrics"] == json.loads(before)["metrics"]
+    for more in (("--metrics", "AP60"), ("--by-class",), ("--swap",)):
+        code, out, err = run(*rows, *SMALL, *more)
+        assert (code, out) == (2, "")
+        assert "tscode-table1:FCOS has no detections in results" in err
 
 
 def test_of_weights_chosen_on_val_it_is_said(run: Call, tmp_path: Path) -> None:

@@ -166,6 +166,19 @@ def test_a_data_set_in_place_of_the_profiles() -> None:
     assert same.cell.data == load.profile("smoke").data
 
 
+def test_size_bounds_are_scaled_for_the_profiles_own_data_alone() -> None:
+    """Scenes of 128 pixels have smaller objects than photographs."""
+    mine = resolve.parse_dataset("coco:train.json:images:val.json:images")
+    for data, scale in ((None, 0.375), (resolve.parse_dataset("shapes"), 0.375), (mine, 1.0)):
+        made = resolve.cell("fcos-r50", "smoke", data=data).cell
+        assert made is not None
+        assert made.evaluation.area_scale == scale
+        assert resolve.scored("smoke", data=data).evaluation.area_scale == scale
+    set_ = resolve.cell("fcos-r50", "smoke", 0, ["evaluation.area_scale=0.5"], mine).cell
+    assert set_ is not None
+    assert set_.evaluation.area_scale == 0.5
+
+
 def test_datasets_by_name() -> None:
     assert resolve.parse_dataset("coco") == Coco(kind="coco")
     assert resolve.parse_dataset("shapes") == Shapes(kind="shapes")
