@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import exit_code
 
 from detbench.cli.main import COMMANDS
 from detbench.recipe import load, resolve
@@ -50,13 +51,28 @@ def test_recipes_shown_are_valid(page: str, code: str, tmp_path: Path) -> None:
 def test_the_notebooks_lines_run_in_a_clone(monkeypatch: pytest.MonkeyPatch) -> None:
     """README's Python: the last line is what a notebook shows."""
     monkeypatch.chdir(ROOT)
-    [code] = [code for page, code in blocks("python") if page == "README.md"]
+    code = readmes("python", "import detbench\n")
     *lines, last = ast.parse(code).body
     assert isinstance(last, ast.Expr)
     names: dict[str, Any] = {}
     exec(compile(ast.Module(lines, []), "README.md", "exec"), names)
     shown = eval(compile(ast.Expression(last.value), "README.md", "eval"), names)
     assert 30 < shown.loc["FCOS", 0] < 50  # AP in percent, of a row and a seed
+
+
+def test_the_readmes_own_head_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-table.toml").write_text(readmes("toml", "# my-table.toml"))
+    assert exit_code("check", "my-table.toml", "--profile", "smoke") == 2
+    (tmp_path / "myheads.py").write_text(readmes("python", "# myheads.py"))
+    assert exit_code("check", "my-table.toml", "--profile", "smoke") == 0
+
+
+def readmes(language: str, beginning: str) -> str:
+    """README's block that begins so."""
+    found = [code for page, code in blocks(language) if page == "README.md"]
+    [code] = [one for one in found if one.startswith(beginning)]
+    return code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
