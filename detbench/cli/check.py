@@ -113,7 +113,8 @@ def _recipe(chosen: Plan) -> list[Finding]:
 def _counted(chosen: Plan) -> str:
     """``9 rows, 3 cells``: rows may share one."""
     cells = {digest for row in chosen.rows for digest in row.digests}
-    return f"{len(chosen.rows)} rows, {len(cells)} cell{'' if len(cells) == 1 else 's'}"
+    counts = {"row": len(chosen.rows), "cell": len(cells)}
+    return ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
 
 
 def _data(chosen: Plan, root: Path, read: bool) -> list[Finding]:

@@ -303,11 +303,14 @@ def parse_dataset(text: str) -> Data:
     known = named()
     if text in known:
         return known[text]
-    kind, _, rest = text.partition(":")
+    kind, colon, rest = text.partition(":")
     own = [one for one in KINDS if one.prefix]
     for one in own:
-        if one.prefix == kind and (found := one.of_argument(rest)) is not None:
-            return cast(Data, found)
+        if one.prefix != kind or not colon:
+            continue
+        if (found := one.of_argument(rest)) is None:
+            raise RecipeError(f"--dataset '{text}': give it as {one.prefix}:{one.takes}")
+        return cast(Data, found)
     hint = suggest(kind, tuple(known))
     choices = [*known, *(f"{one.prefix}:{one.takes}" for one in own)]
     raise RecipeError(f"--dataset '{text}': unknown{hint} (choices: {', '.join(choices)})")

@@ -182,8 +182,11 @@ def test_size_bounds_are_scaled_for_the_profiles_own_data_alone() -> None:
 def test_datasets_by_name() -> None:
     assert resolve.parse_dataset("coco") == Coco(kind="coco")
     assert resolve.parse_dataset("shapes") == Shapes(kind="shapes")
-    for wrong in ("cocoo", "coco:a.json", "coco::b", "vok"):
+    for wrong in ("cocoo", "cocoo:a.json:b", "vok", "a.json"):
         with pytest.raises(RecipeError, match=r"--dataset '.*' *: unknown"):
+            resolve.parse_dataset(wrong)
+    for wrong in ("coco:a.json", "coco:", "coco::b", "yolo:"):
+        with pytest.raises(RecipeError, match=r"--dataset '.*': give it as (coco|yolo):"):
             resolve.parse_dataset(wrong)
 
 
