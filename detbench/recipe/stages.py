@@ -101,7 +101,7 @@ class Regular(Spec):
 
 
 class Deformable(Spec):
-    """Deformable convolution (v1) at some positions of the tower (DDOD, Table 3).
+    """Deformable convolution (v1) at some positions of the tower (DDOD, Table 6).
 
     Attributes:
         convs: 0-based positions.

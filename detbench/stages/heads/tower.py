@@ -13,7 +13,7 @@ class Tower(nn.Module):
     Args:
         inputs: channels of the features; also the width of the result when ``depth`` is 0.
         depth, channels, style: of the units.
-        deformable: 0-based positions that sample deformably (DDOD, Table 3).
+        deformable: 0-based positions that sample deformably (DDOD, Table 6).
     """
 
     def __init__(
