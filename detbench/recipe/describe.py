@@ -14,9 +14,10 @@ from detbench.recipe.table import Row, Table
 def settings(row: Row, table: Table) -> dict[str, Any]:
     """A row's settings for json: its detector, its schedule and the whole tables it replaces.
 
-    The replaced tables are written out with their defaults.
+    The replaced tables are written out with their defaults. A row that is only cited trains by no
+    schedule.
     """
-    schedule = schedule_of(row, table)
+    schedule = None if row.cited else schedule_of(row, table)
     detector = paper_detector(row)
     replaced = {
         name: _plain(getattr(detector, name)) for name in row.replaced if detector is not None

@@ -115,6 +115,11 @@ def test_a_row_without_a_detector_says_why(name: str) -> None:
         ],
         [("double-head-table1", "Double-Head, weighted"), ("double-head-table2", "K = 5")],
         [
+            ("double-head-table4", "FPN baseline ResNet-101"),
+            ("double-head-table5", "FPN ResNet-101"),
+        ],
+        [(f"double-head-table{n}", "Double-Head-Ext ResNet-101") for n in (4, 5)],
+        [
             ("double-head-table2", "K = 5, non-local"),
             ("double-head-table4", "Double-Head ResNet-50"),
             ("double-head-figure6", "λfc 1.0, λconv 1.0 (c)"),
