@@ -18,7 +18,7 @@ from detbench.recipe.claims import (
     Rows,
 )
 from detbench.recipe.rows import chosen
-from detbench.recipe.table import Table
+from detbench.recipe.table import Row, Table
 from detbench.recipe.validate import unknown
 
 Pair = tuple[str, str]
@@ -54,7 +54,13 @@ def rivals(claim: Best, table: Table) -> list[Pair]:
     labels = _labels(table)
     rows = chosen(claim.rows, labels)
     of = labels if claim.of is None else chosen(claim.of, labels)
-    return [(row, other) for row in rows for other in of if other not in rows]
+    beside = {row.label: _beside(row, claim.along) if claim.along else () for row in table.rows}
+    return [
+        (row, other)
+        for row in rows
+        for other in of
+        if other not in rows and beside[row] == beside[other]
+    ]
 
 
 def sequences(claim: Order, table: Table) -> list[tuple[str, ...]]:
@@ -65,9 +71,13 @@ def sequences(claim: Order, table: Table) -> list[tuple[str, ...]]:
     found: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for row in table.rows:
         if row.label in rows:
-            others = tuple((k, v) for k, v in row.columns.items() if k != claim.along)
-            found.setdefault(others, []).append(row.label)
+            found.setdefault(_beside(row, claim.along), []).append(row.label)
     return [tuple(one) for one in found.values()]
+
+
+def _beside(row: Row, along: str) -> tuple[Pair, ...]:
+    """A row's descriptive columns beside one."""
+    return tuple((k, v) for k, v in row.columns.items() if k != along)
 
 
 def sums(claim: Additive, table: Table) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -95,10 +105,8 @@ def _check(claim: Claim, table: Table, place: str) -> list[str]:
         return mistakes
     if isinstance(claim, Compared):
         mistakes += _compared(claim, table, place)
-    elif isinstance(claim, Best) and not rivals(claim, table):
-        mistakes.append(f"{place}: of: no other row is left to compare with")
-    elif isinstance(claim, Order):
-        mistakes += _order(claim, table, place)
+    elif isinstance(claim, Best | Order):
+        mistakes += _along(claim, table, place)
     elif isinstance(claim, Additive):
         mistakes += _additive(claim, table, place)
     elif isinstance(claim, Figure):
@@ -192,11 +200,14 @@ def _amounts(claim: Compared, place: str) -> Iterator[str]:
             yield f"{place}.most: {claim.most:g} is below the least, {least:g}"
 
 
-def _order(claim: Order, table: Table, place: str) -> Iterator[str]:
+def _along(claim: Best | Order, table: Table, place: str) -> Iterator[str]:
+    """Of a claim about rows that may differ in one column alone."""
     if claim.along is not None and claim.along not in table.labels:
         yield f"{place}.along: {unknown('descriptive column', claim.along, table.labels)}"
-        return
-    if all(len(sequence) < 2 for sequence in sequences(claim, table)):
+    elif isinstance(claim, Best):
+        if not rivals(claim, table):
+            yield f"{place}: of: no other row is left to compare with"
+    elif all(len(sequence) < 2 for sequence in sequences(claim, table)):
         yield f"{place}.rows: an order needs two rows in one sequence"
 
 

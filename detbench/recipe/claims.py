@@ -137,10 +137,12 @@ class Best(Said):
 
     Attributes:
         of: by default all rows of the table.
+        along: title of a descriptive column: of these, those that differ from the row in it alone.
     """
 
     kind: Literal["best"]
     of: Rows | None = None
+    along: str | None = None
     metrics: Metrics = ("AP",)
 
 

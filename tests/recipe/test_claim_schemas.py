@@ -53,6 +53,7 @@ SOUND = (
     'kind = "order"\nrows = ["A", "A 1", "A 2"]',
     'kind = "order"\nrows = ["*"]\nalong = "K"\nfalls = true',
     'kind = "best"\nrows = ["A 2"]\nof = ["A*"]',
+    'kind = "best"\nrows = ["* 2"]\nalong = "K"',
     'kind = "additive"\nrows = ["A 2", "B 2"]\nbase = ["A", "B"]\n'
     'parts = [["* 1"], ["B 1", "A 1"]]\nsum = "more"',
     'kind = "grows"\nrows = ["A 1"]\nmetrics = ["AP50", "AP75"]\nshape = "last"',
@@ -155,6 +156,14 @@ def test_every_kind_is_read(write: Write, text: str) -> None:
         ),
         ('kind = "best"\nrows = ["*"]', "claims[0]: of: no other row is left to compare with"),
         (
+            'kind = "best"\nrows = ["A 2"]\nof = ["B", "B 1"]\nalong = "host"',
+            "claims[0]: of: no other row is left to compare with",
+        ),
+        (
+            'kind = "best"\nrows = ["A 2"]\nalong = "k"',
+            "claims[0].along: unknown descriptive column 'k', did you mean 'K'? (choices: host, K)",
+        ),
+        (
             'kind = "order"\nrows = ["A"]',
             "claims[0].rows: an order needs two rows in one sequence",
         ),
@@ -195,7 +204,7 @@ def test_every_kind_is_read(write: Write, text: str) -> None:
         (
             'kind = "better"\nrows = ["A 1"]\nalong = "K"',
             "claims[0].along: unknown key 'along' (choices: says, place, rows, than, paired, "
-            "metrics, kind, least, most); claims[0].kind decides, 'order' would take it",
+            "metrics, kind, least, most); claims[0].kind decides, 'order' and 'best' would take it",
         ),
     ],
 )
@@ -247,7 +256,7 @@ def test_what_is_claimed_of_a_parent_is_not_claimed_of_its_child(write: Write) -
     assert [one.label for one in child.rows] == ["C"]
 
 
-PAPERS = {"tscode": 48, "tsd": 35, "decoupled-rcnn": 58, "ddod": 46, "double-head": 53}
+PAPERS = {"tscode": 48, "tsd": 35, "decoupled-rcnn": 58, "ddod": 48, "double-head": 54}
 
 
 def test_the_papers_claims() -> None:

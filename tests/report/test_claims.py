@@ -121,6 +121,17 @@ def test_best_of_all_and_of_some() -> None:
     assert asked(kind="best", rows=["A", "A 1"], of=["A*"]).status == "contradicted"
 
 
+def test_best_along_a_column_is_asked_where_rows_differ_in_it_alone() -> None:
+    found = asked(kind="best", rows=["* 1"], along="parts")
+    assert [one.contrast.name for one in found.compared] == [
+        f"{host} 1 over {host}{parts}" for host in "AB" for parts in ("", " 2", " 1 2")
+    ]
+    assert values(found) == [0.6, 0.0, -0.7, -0.2, -0.7, -0.5]
+    hosts = asked(kind="best", rows=["B *"], of=["A*"], along="host")
+    names = [one.contrast.name for one in hosts.compared]
+    assert names == ["B 1 over A 1", "B 2 over A 2", "B 1 2 over A 1 2"]
+
+
 def test_of_costs_the_lowest_is_best() -> None:
     assert asked(kind="best", rows=["A 1"], of=["A*"], metrics=["gflops"]).status == "in full"
     assert asked(kind="best", rows=["A 2"], metrics=["fps"]).status == "in full"
@@ -199,6 +210,8 @@ BY_HAND: list[tuple[str, str, str, list[float], list[str]]] = [
         [0.2, -0.1, 0.5, 0.4, 0.8, 0.8],
         ["FCOS + DPE"],
     ),
+    ("tscode-table1", "slightly fewer", "in full", [0.0268, 0.0261, 0.0257], []),
+    ("tscode-table2", "larger kernel", "in full", [0.1, 0.1], []),
     ("tscode-table3", "fourth level", "in full", [0.1], []),
     (
         "tscode-table4",
@@ -230,6 +243,29 @@ BY_HAND: list[tuple[str, str, str, list[float], list[str]]] = [
         ["λ 0.5 over λ 1", "λ 0.5 over λ 1", "λ 0.5 over λ 0.75", "λ 0.5 over λ 0.25"],
     ),
     ("ddod-table3", "more than 2.0", "in part", [2.0, 2.4, 2.2], ["RetinaNet + DDOD"]),
+    ("ddod-table3", "RetinaNet's AP by 2.0", "in full", [2.0], []),
+    (
+        "ddod-table5",
+        "best for classification",
+        "in part",
+        [1.0, 0.8, 0.5, 0.7, 0.6, -0.1, 1.0, 0.5, 0.3, 0.9, 0.4, 0.3],
+        ["α_cls 0.8, α_reg 0.6 over α_cls 0.7, α_reg 0.6"],
+    ),
+    (
+        "ddod-table5",
+        "better for regression than any other",
+        "in part",
+        [0.1, 0.4, 0.4, 0.2, 0.1, 0.1, -0.2, 0.2, 0.3, 0.4, 0.4, 0.5],
+        ["α_cls 0.7, α_reg 0.5 over α_cls 0.7, α_reg 0.6"],
+    ),
+    (
+        "ddod-table7",
+        "slightly",
+        "in part",
+        [0.1, 0.0, 0.2],
+        ["Linear-Reweight* over Linear-Reweight"],
+    ),
+    ("ddod-table7", "other two policies", "in full", [0.2, 0.2], []),
     ("ddod-table6", "later its place", "in part", [0.3, 0.2, 0.0], ["position 4 after position 3"]),
     ("double-head-table1", "6.2 or more", "in full", [6.2, 7.5], []),
     (
@@ -238,6 +274,13 @@ BY_HAND: list[tuple[str, str, str, list[float], list[str]]] = [
         "in part",
         [2.0, 0.5, 0.1, 0.2, 0.0, 0.2],
         ["K = 6 after K = 5"],
+    ),
+    (
+        "double-head-table2",
+        "decreasing rate",
+        "in part",
+        [1.9, 0.3, 0.1, 0.0],
+        ["K = 7 beyond the sum"],
     ),
     ("double-head-figure6", "fused scores add", "in full", [0.6], []),
 ]
