@@ -19,7 +19,6 @@ from detbench.recipe.table import Profile
 ASKED = ["training.weights=embedded"]
 PIXELS = Pixels()
 NOT_MADE = {
-    "resnext23-32x8d-w0.25-b65aa208",  # ATSS for COCO test-dev
     "resnet32-w0.25-5045f6e5",  # ResNet-152 of TSD's Table 5
 }
 """Backbones of rows that start from scratch: their weights are not made yet."""
