@@ -11,6 +11,7 @@ from detbench.recipe.claims import Claim
 from detbench.recipe.detector import Fidelity
 from detbench.recipe.experiment import Data, Evaluation, Training
 from detbench.recipe.model import Init, Positive
+from detbench.recipe.printed import Printed
 
 REPLACEABLE = (
     "backbone",
@@ -85,7 +86,7 @@ class Row(Spec):
     readout: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
     columns: dict[str, str] = Field(default_factory=dict)
-    published: dict[str, float] = Field(default_factory=dict)
+    published: dict[str, Printed] = Field(default_factory=dict)
     misprints: dict[str, str] = Field(default_factory=dict)
     unmatched: dict[str, str] = Field(default_factory=dict)
     fidelity: Fidelity = "text-only"
@@ -171,7 +172,7 @@ class SweepNumbers(Spec):
     """What is printed for one combination, by the labels of its options in the axes' order."""
 
     at: tuple[str, ...]
-    published: dict[str, float]
+    published: dict[str, Printed]
 
 
 class Sweep(Spec):
@@ -225,7 +226,7 @@ class Grid(Spec):
     label: str = "cls {cls}, loc {loc}"
     axes: tuple[str, str] = ("cls", "loc")
     fixed: dict[str, Any] = Field(default_factory=dict)
-    published: dict[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
+    published: dict[str, tuple[tuple[Printed, ...], ...]] = Field(default_factory=dict)
     fidelity: Fidelity = "text-only"
     schedule: str | None = None
 
