@@ -61,6 +61,8 @@ class Row(Spec):
         schedule: replaces the table's.
         cited: why the row is only cited and not run.
         baseline: label of the row it is compared with, or ``none``; replaces the table's.
+        published_on: what its printed APs are of, or ``none`` where that is what can be measured;
+            replaces the table's.
     """
 
     label: str
@@ -94,6 +96,7 @@ class Row(Spec):
     schedule: str | None = None
     cited: str | None = None
     baseline: str | None = None
+    published_on: str | None = None
 
     @property
     def replaced(self) -> dict[str, Any]:
@@ -130,6 +133,11 @@ class Table(Spec):
     baseline: str | None = None
     rows: tuple[Row, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()
+
+    def elsewhere(self, row: Row) -> str | None:
+        """What a row's printed APs are of; none where that is what can be measured."""
+        named = row.published_on or self.published_on
+        return None if named == "none" else named
 
     @property
     def labels(self) -> tuple[str, ...]:

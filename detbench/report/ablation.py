@@ -118,7 +118,7 @@ def _blocks(results: TableResults) -> list[Block]:
     if published:
         beside = comparable or not trained
         blocks.append(Block("published", "paper" if beside else f"paper\n{there}", published))
-    if comparable and "AP" in published:
+    if results.comparable_rows and "AP" in published:
         blocks.append(Block("delta", "Δ", ("AP",)))
     for metric in (metric for metric in plan.table.columns if metric in COSTS):
         blocks.append(Block("measured", "measured", (metric,)))
@@ -247,7 +247,9 @@ def _comparable(results: TableResults) -> list[str]:
     if here == there:
         differs = dict.fromkeys(name for row in plan.rows for name in row.differs)
         how = f"with other settings ({', '.join(differs)})"
-    return [f"The paper's AP and AR are {how}: they are not comparable."]
+    same = results.comparable_rows
+    but = f" but those of {', '.join(same)}" if same else ""
+    return [f"The paper's AP and AR are {how}: they are not comparable{but}."]
 
 
 def _notes(results: TableResults) -> list[str]:
