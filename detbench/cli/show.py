@@ -183,7 +183,8 @@ def _detector(name: str) -> tuple[Sheet, dict[str, Any]]:
     recipe = load.detector(name)
     settings = recipe.detector.model_dump(mode="json", exclude_none=True)
     rows = [(key, _plain(value)) for key, value in _flat(settings)]
-    published = ", ".join(f"{key} {value:g}" for key, value in recipe.published.items())
+    numbers = {key: number(value, METRICS[key].digits) for key, value in recipe.published.items()}
+    published = ", ".join(f"{key} {one.text}" for key, one in numbers.items())
     notes = (
         f"Source: {recipe.source}. Fidelity: {recipe.fidelity}. Schedule: {recipe.schedule}.",
         *([f"Published: {published}."] if published else []),

@@ -144,8 +144,11 @@ def _metrics(claim: Claim, metrics: Sequence[str], table: Table, place: str) -> 
 
 
 def is_cost(metric: str) -> bool:
-    """Whether a metric is what a detector costs: operations, parameters, time."""
-    return known.find(metric).block in ("cost", "cited")
+    """Whether a metric is what a detector costs: operations, parameters, time; a leaderboard's AP
+    is none, though only cited.
+    """
+    found = known.find(metric)
+    return found.block in ("cost", "cited") and found.unit != "fraction"
 
 
 def _compared(claim: Compared, table: Table, place: str) -> Iterator[str]:

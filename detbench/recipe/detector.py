@@ -22,6 +22,7 @@ from detbench.recipe.model import (
     RoiNeck,
 )
 from detbench.recipe.predictor import Aligned, DistributionGuided, Predictor, Refined
+from detbench.recipe.printed import Printed
 from detbench.recipe.proposals import RoiAssignment, Rpn
 from detbench.recipe.roi import (
     Branch,
@@ -198,7 +199,7 @@ class DetectorRecipe(Spec):
     title: str
     source: str
     fidelity: Fidelity
-    published: dict[str, float] = Field(default_factory=dict)
+    published: dict[str, Printed] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     schedule: str = "coco-1x"
     detector: Detector

@@ -23,6 +23,7 @@ from detbench.recipe.detector import Detector, DetectorRecipe
 from detbench.recipe.experiment import Schedule
 from detbench.recipe.file_kinds import TAKEN_BY, Kind
 from detbench.recipe.metrics import COLUMNS, PUBLISHED
+from detbench.recipe.printed import Printed
 from detbench.recipe.table import REPLACEABLE, Profile, Table, without
 from detbench.recipe.validate import parse, unknown
 
@@ -182,7 +183,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         text = inputs.text(path)
-        data = tomllib.loads(text)
+        data = tomllib.loads(text, parse_float=Printed)
     except OSError as error:
         raise RecipeError(f"{shown(path)}: cannot be read ({error.strerror})") from (error)
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from detbench.recipe.claims import Claim
 from detbench.recipe.detector import Fidelity
 from detbench.recipe.experiment import Data, Evaluation, Training
 from detbench.recipe.model import Init, Positive
+from detbench.recipe.printed import Printed
 
 REPLACEABLE = (
     "backbone",
@@ -60,6 +61,8 @@ class Row(Spec):
         schedule: replaces the table's.
         cited: why the row is only cited and not run.
         baseline: label of the row it is compared with, or ``none``; replaces the table's.
+        published_on: what its printed APs are of, or ``none`` where that is what can be measured;
+            replaces the table's.
     """
 
     label: str
@@ -85,7 +88,7 @@ class Row(Spec):
     readout: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
     columns: dict[str, str] = Field(default_factory=dict)
-    published: dict[str, float] = Field(default_factory=dict)
+    published: dict[str, Printed] = Field(default_factory=dict)
     misprints: dict[str, str] = Field(default_factory=dict)
     unmatched: dict[str, str] = Field(default_factory=dict)
     fidelity: Fidelity = "text-only"
@@ -93,6 +96,7 @@ class Row(Spec):
     schedule: str | None = None
     cited: str | None = None
     baseline: str | None = None
+    published_on: str | None = None
 
     @property
     def replaced(self) -> dict[str, Any]:
@@ -129,6 +133,11 @@ class Table(Spec):
     baseline: str | None = None
     rows: tuple[Row, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()
+
+    def elsewhere(self, row: Row) -> str | None:
+        """What a row's printed APs are of; none where that is what can be measured."""
+        named = row.published_on or self.published_on
+        return None if named == "none" else named
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -171,7 +180,7 @@ class SweepNumbers(Spec):
     """What is printed for one combination, by the labels of its options in the axes' order."""
 
     at: tuple[str, ...]
-    published: dict[str, float]
+    published: dict[str, Printed]
 
 
 class Sweep(Spec):
@@ -225,7 +234,7 @@ class Grid(Spec):
     label: str = "cls {cls}, loc {loc}"
     axes: tuple[str, str] = ("cls", "loc")
     fixed: dict[str, Any] = Field(default_factory=dict)
-    published: dict[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
+    published: dict[str, tuple[tuple[Printed, ...], ...]] = Field(default_factory=dict)
     fidelity: Fidelity = "text-only"
     schedule: str | None = None
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from detbench.recipe.base import PerTaskSpec, Spec
+from detbench.recipe.printed import told
 
 S = TypeVar("S", bound=Spec)
 Path = tuple[str | int, ...]
@@ -51,7 +52,7 @@ def parse(model: type[S], data: dict[str, Any], where: str) -> tuple[S | None, l
     """
     try:
         # By JSON, because there strict mode takes arrays for tuples, as TOML has only arrays.
-        return _parsed(model, json.dumps(data, default=str)), []
+        return _parsed(model, json.dumps(told(data), default=str)), []
     except ValidationError as error:
         return None, _sentences(model, data, error, where)
 

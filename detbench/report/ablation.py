@@ -33,7 +33,7 @@ from detbench.report.intervals import (
 )
 from detbench.report.numbers import PERCENT, Number, RowNumbers
 from detbench.report.results import TableResults
-from detbench.report.table import Column, Entry, Sheet, fixed, text
+from detbench.report.table import Column, Entry, Sheet, fixed, number, text
 from detbench.runner.plan import Plan
 
 
@@ -118,7 +118,7 @@ def _blocks(results: TableResults) -> list[Block]:
     if published:
         beside = comparable or not trained
         blocks.append(Block("published", "paper" if beside else f"paper\n{there}", published))
-    if comparable and "AP" in published:
+    if results.comparable_rows and "AP" in published:
         blocks.append(Block("delta", "Δ", ("AP",)))
     for metric in (metric for metric in plan.table.columns if metric in COSTS):
         blocks.append(Block("measured", "measured", (metric,)))
@@ -176,9 +176,8 @@ def _entry(row: RowNumbers, kind: str, metric: str) -> Entry:
             return replace(entry, note=f"In training: {'; '.join(row.warnings)}.")
         return entry
     if kind == "published":
-        value = recipe.published.get(metric)
         note = recipe.misprints.get(metric)
-        return Entry("" if value is None else fixed(value, _digits(metric)), value, note)
+        return number(recipe.published.get(metric), _digits(metric), note)
     value = delta(row, metric)
     if value is None:
         return Entry("")
@@ -224,13 +223,13 @@ def delta(row: RowNumbers, metric: str) -> float | None:
     return measured - published
 
 
-def _measured(number: Number, metric: str) -> Entry:
-    if number.value is None:
-        return Entry("", None, number.reason)
+def _measured(one: Number, metric: str) -> Entry:
+    if one.value is None:
+        return Entry("", None, one.reason)
     digits = _digits(metric)
-    spread = f" ± {number.sd:.{digits}f}" if number.sd is not None else ""
-    more = (("sd", number.sd), ("n", number.seeds)) if number.sd is not None else ()
-    return Entry(f"{fixed(number.value, digits)}{spread}", number.value, more=more)
+    spread = f" ± {one.sd:.{digits}f}" if one.sd is not None else ""
+    more = (("sd", one.sd), ("n", one.seeds)) if one.sd is not None else ()
+    return Entry(f"{fixed(one.value, digits)}{spread}", one.value, more=more)
 
 
 def _digits(metric: str) -> int:
@@ -248,7 +247,9 @@ def _comparable(results: TableResults) -> list[str]:
     if here == there:
         differs = dict.fromkeys(name for row in plan.rows for name in row.differs)
         how = f"with other settings ({', '.join(differs)})"
-    return [f"The paper's AP and AR are {how}: they are not comparable."]
+    same = results.comparable_rows
+    but = f" but those of {', '.join(same)}" if same else ""
+    return [f"The paper's AP and AR are {how}: they are not comparable{but}."]
 
 
 def _notes(results: TableResults) -> list[str]:

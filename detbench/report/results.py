@@ -14,6 +14,7 @@ from detbench.recipe.digest import digest
 from detbench.recipe.experiment import Cell
 from detbench.recipe.metrics import MASK_SCORES, SCORES, SIZED, find
 from detbench.recipe.resolve import paper_detector, schedule_of
+from detbench.recipe.table import Row
 from detbench.report import (
     by_size,
     conditions,
@@ -261,6 +262,11 @@ class TableResults:
         return bool(run) and all(row.comparable for row in run)
 
     @property
+    def comparable_rows(self) -> list[str]:
+        """Labels of the rows that follow the paper's protocol, on the paper's data."""
+        return [row.row.label for row in self.plan.rows if row.comparable]
+
+    @property
     def data_sets(self) -> list[str]:
         """What the cells are evaluated on, each once."""
         return list(dict.fromkeys(one.data.label(one.evaluation.limit) for one in self.cells))
@@ -275,11 +281,18 @@ class TableResults:
         """The kinds of data that were measured on, in words."""
         return "+".join(dict.fromkeys(one.data.title for one in self.cells)) or "here"
 
+    def printed_on(self, row: Row) -> str:
+        """The data set of the paper's numbers of a row, in words."""
+        schedule = schedule_of(row, self.plan.table)
+        own = schedule.data.title if schedule else "its data"
+        return self.plan.table.elsewhere(row) or own
+
     @property
     def published_on(self) -> str:
         """The data sets of the paper's numbers, in words."""
-        if self.plan.table.published_on:
-            return self.plan.table.published_on
-        schedules = (schedule_of(row.row, self.plan.table) for row in self.plan.rows)
-        kinds = dict.fromkeys(one.data.title for one in schedules if one)
-        return "+".join(kinds) or "its data"
+        table = self.plan.table
+        rows = [row.row for row in self.plan.rows]
+        named = dict.fromkeys(one for row in rows if (one := table.elsewhere(row)))
+        here = [schedule_of(row, table) for row in rows if table.elsewhere(row) is None]
+        kinds = dict.fromkeys(one.data.title for one in here if one)
+        return " or ".join([*named, *(["+".join(kinds)] if kinds else [])]) or "its data"

@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from detbench.errors import shown
+from detbench.recipe.printed import Printed
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,11 @@ def text(value: object, note: str | None = None) -> Entry:
 
 
 def number(value: float | None, digits: int = 2, note: str | None = None) -> Entry:
-    """An entry of a number with ``digits`` decimals; ``None`` is a blank."""
+    """An entry of a number with ``digits`` decimals, of a paper's number as the paper prints it;
+    ``None`` is a blank.
+    """
+    if isinstance(value, Printed) and value.written:
+        return Entry(value.written, value, note)
     return Entry("" if value is None else fixed(value, digits), value, note)
 
 

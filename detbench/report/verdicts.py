@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detbench.errors import DetbenchError
+from detbench.recipe.claim_rows import is_cost
 from detbench.recipe.metrics import CITED, COSTS
 from detbench.report import claims
 from detbench.report.claims import Contrast, Finding, Metric, Term
@@ -225,8 +226,11 @@ class _Measured:
         """A question of costs: they are known exactly, or not at all."""
         value = contrast.value(self._cost)
         if value is None:
-            cited = contrast.metrics[-1] in CITED
-            reason = "time as printed; detbench latency measures here" if cited else "not counted"
+            last = str(contrast.metrics[-1])
+            reason = "not counted"
+            if last in CITED:
+                timed = "time as printed; detbench latency measures here"
+                reason = timed if is_cost(last) else "as printed; nothing measures it here"
             return Asked(name, (contrast,), Question(None, reason=reason), None, None)
         question = Question(None, exact=contrast.outcome(value) == "holds")
         return Asked(name, (contrast,), question, value, rules.p_of(question))

@@ -270,7 +270,7 @@ def _row(table: Table, group: list[ResolvedRow], paper: Cell | None, same: bool)
         width, height = table.input.split("x")
         cell = CostCell(detector=first.paper_detector, input=(int(width), int(height)))
         cost = Task(digest(cell), "cost", f"GFLOPs of {first.row.label}", cell)
-    same_data = table.published_on is None
+    same_data = table.elsewhere(first.row) is None
     return PlannedRow(first.row, train, cost, paper, same, same_data, first.reason)
 
 

@@ -51,6 +51,12 @@ DOES_NOTHING = {
 what nothing reads beside a row's other changes."""
 
 
+SCHEDULE_ALONE = {"decoupled-rcnn-table9": ("Ours* ResNet-101", "Ours* ResNeXt-101-32x4d")}
+"""Rows whose training differs from another's in its schedule alone, here sides of images: a light
+profile's training is its own, so that there it is one, and tables say so where the cell is.
+"""
+
+
 @cache
 def rows(table: str, profile: str) -> dict[str, ResolvedRow]:
     return {one.row.label: one for one in resolve.cells(table, profile) if one.cell is not None}
@@ -87,8 +93,10 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("table", load.tables())
 def test_rows_that_differ_in_the_paper_differ_in_the_light(table: str, profile: str) -> None:
-    paper, light = rows(table, "paper"), rows(table, profile)
+    paper, light = dict(rows(table, "paper")), dict(rows(table, profile))
     assert paper.keys() == light.keys()
+    for label in SCHEDULE_ALONE.get(table, ()):
+        del paper[label], light[label]
     for identity in (digest, training):
         ours = {identity(one.cell) for one in light.values() if one.cell}
         theirs = {(identity(one.cell), one.cell.training) for one in paper.values() if one.cell}

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from detbench.errors import shown
+from detbench.recipe.printed import Printed
 from detbench.report.table import Sheet
 
 
@@ -40,6 +41,8 @@ def render(sheet: Sheet) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Printed):
+        return value.written or value
     if not isinstance(value, str):
         return value
     text = shown(value)

@@ -320,7 +320,7 @@ def _info(results: TableResults, row: RowNumbers, column: Column, entry: Entry) 
     if published:
         facts = {
             "printed in": f"{PAPERS[plan.table.paper]}, {plan.table.id}",
-            "measured by the paper on": results.published_on if metric not in COSTS else None,
+            "measured by the paper on": None if metric in COSTS else results.printed_on(recipe),
             "recipe's fidelity": recipe.fidelity,
             "on the row": " ".join(recipe.notes),
             "on the table": " ".join(plan.table.notes),
