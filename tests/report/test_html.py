@@ -144,7 +144,7 @@ def test_a_difference_names_its_baseline_and_both_sides(
 ) -> None:
     _fill(store)
     known: dict[str, Any] = dict.fromkeys(one.name for one in fields(Difference))
-    known |= {"value": 0.1, "low": 0.08, "high": 0.13, "p": 0.01, "replicates": 1000}
+    known |= {"value": 0.1, "low": 0.08, "high": 0.13, "p": 0.01, "replicates": 1000, "family": 1}
     one = Difference(**{**known, "sources": "images", "seeds_a": 1, "seeds_b": 1})
     found = {label: Change("FCOS", reason="not run") for label in ("GFL", "Cited")}
     found |= {"FCOS": Change(None), "ATSS": Change("FCOS", {"AP": one})}
