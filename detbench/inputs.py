@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import json
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 FREE = 64 << 20
 RATIO = 32
@@ -27,6 +28,14 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+class NoFile(OSError):
+    """What is there in place of a file that is to be written would not be one afterwards."""
+
+
+class Twice(ValueError):
+    """An object of a JSON has a key twice."""
 
 
 class TooLarge(ValueError):
@@ -49,6 +58,64 @@ def check(path: Path) -> None:
         raise OSError(errno.EINVAL, said, str(path))
 
 
+def check_target(path: Path) -> None:
+    """Raise ``NoFile`` where a file that is written to ``path`` would take the place of a device, a
+    pipe or the like, or of a link to one; of what else is wrong there, writing tells.
+    """
+    said = ""
+    try:
+        if path.is_symlink() and os.readlink(path).startswith("/proc/"):  # as of /dev/stdout
+            said = "a process's stream"
+        else:
+            said = _other(path.stat().st_mode)
+    except (OSError, ValueError):
+        return
+    if said:
+        what = said.removesuffix(", not a file")
+        raise NoFile(errno.EINVAL, f"is no regular file, but {what}: name a file", str(path))
+
+
+def number(text: str) -> float:
+    """A number as files have it: digits of ASCII, and none of the underscores that Python takes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"no number: {text!r}")
+    return float(text)
+
+
+def why_no_text(text: str) -> str:
+    """Why a text cannot be written, in words; empty where it can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half a character in it (a lone surrogate, or bytes that are no UTF-8)"
+    return ""
+
+
+def from_json(data: bytes | str) -> Any:
+    """What a JSON that somebody else made holds.
+
+    Raises:
+        Twice: an object has a key twice, of which Python takes the last.
+        ValueError, RecursionError: it is no JSON.
+    """
+    return json.loads(data, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    twice = next(name for name in names if names.count(name) > 1)
+    id_ = found.get("id")
+    where = f" with id {id_!r:.40}" if isinstance(id_, int | float | str) else ""
+    raise Twice(f"it has {twice!r:.60} twice in one object{where}; leave either out")
+
+
 def expanded(path: str | Path) -> Path:
     """A path with the home in place of ``~``; as it is where that names nobody's."""
     return Path(os.path.expanduser(path))
@@ -59,7 +126,7 @@ def why_no_file(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):  # the latter: no name of a file
-        return "a link that leads nowhere" if path.is_symlink() else "no such file"
+        return "a link that leads nowhere" if os.path.islink(path) else "no such file"
     return "a folder, not a file" if stat.S_ISDIR(mode) else _other(mode)
 
 

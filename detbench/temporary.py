@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from detbench import inputs
+
 ENDING = ".tmp"
 DEAD_S = 86400.0
 """A file of another host that nobody has written to for so long was left behind."""
@@ -34,7 +36,12 @@ def beside(path: Path) -> Path:
 
 
 def named(path: Path) -> Path:
-    """As ``beside``; nothing is removed."""
+    """As ``beside``; nothing is removed.
+
+    Raises:
+        OSError: what is at ``path`` would not be a file afterwards (``inputs.check_target``).
+    """
+    inputs.check_target(path)
     pid = os.getpid()
     return path.with_name(f".{path.name}.{_host()}.{pid}.{_start(pid)}{ENDING}")
 

@@ -10,7 +10,7 @@ import typer
 
 from detbench.analysis.kinds import KINDS
 from detbench.cli import common, single
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, option, path_option
 from detbench.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def command(
     data_root: common.DataRootOption = None,
     results: common.ResultsOption = None,
     device: common.DeviceOption = "auto",
-    plots: Annotated[Path | None, option("DIR", "Write the picture into this folder too.")] = None,
+    plots: Annotated[
+        Path | None, path_option("DIR", "Write the picture into this folder too.")
+    ] = None,
     plot_format: Annotated[Literal["svg", "png", "pdf"], typer.Option(help="Of --plots.")] = "png",
     format: common.FormatOption = "terminal",
 ) -> None:

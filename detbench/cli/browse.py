@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detbench.cli import common, single
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, option, path_option
 from detbench.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(
     classes: Annotated[
         str | None, option("NAME,NAME", "Only images with an object of one of these classes.")
     ] = None,
-    out: Annotated[Path, option("DIR", "Folder of the pages.")] = Path("browse"),
+    out: Annotated[Path, path_option("DIR", "Folder of the pages.")] = Path("browse"),
     augmented: Annotated[
         int | None,
         option(

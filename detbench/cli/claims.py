@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from detbench.cli import common
-from detbench.cli.common import argument, option, switch
+from detbench.cli.common import argument, option, path_option, switch
 from detbench.cli.progress_lines import progress_lines
 from detbench.errors import RecipeError
 from detbench.recipe import load
@@ -60,14 +60,14 @@ def command(
         ClaimsFormat, typer.Option(help="How it is written; html is a page.")
     ] = "terminal",
     output: Annotated[
-        Path | None, option("FILE", "Where it goes; by default, or with -, to stdout.")
+        Path | None, path_option("FILE", "Where it goes; by default, or with -, to stdout.")
     ] = None,
     scoreboard: Annotated[
         bool, switch("--scoreboard", "Print how many claims of each paper have each verdict.")
     ] = False,
     check: Annotated[
         Path | None,
-        option(
+        path_option(
             "FILE",
             "Compare the verdicts with those of an earlier --format json, or of docs/claims.md: "
             "exit code 1 where one that was decided there is no longer so.",

@@ -46,6 +46,27 @@ def option(
     return typer.Option(*names, metavar=takes, help=help, autocompletion=complete, **more)
 
 
+def given_path(text: str | Path) -> Path:
+    """A path from a command line, where an empty text, which an unset variable gives, names none.
+
+    Raises:
+        BadParameter: it is empty.
+    """
+    if text == "":
+        raise typer.BadParameter("it is empty: name a path")
+    return Path(text)
+
+
+def path_option(takes: str, help: str, **more: Any) -> Any:
+    """As ``option``, of a ``Path``."""
+    return option(takes, help, parser=given_path, **more)
+
+
+def path_argument(takes: str, help: str) -> Any:
+    """As ``argument``, of a ``Path``."""
+    return typer.Argument(metavar=takes, help=help, parser=given_path)
+
+
 def switch(name: str, help: str) -> Any:
     """A switch's part of an ``Annotated``; it has no ``--no-`` counterpart."""
     return typer.Option(name, help=help)
@@ -160,11 +181,11 @@ DatasetOption = Annotated[
     ),
 ]
 DataRootOption = Annotated[
-    Path | None, option("DIR", "Folder of data sets; by default $DETBENCH_DATA, else ./data.")
+    Path | None, path_option("DIR", "Folder of data sets; by default $DETBENCH_DATA, else ./data.")
 ]
 ResultsOption = Annotated[
     Path | None,
-    option("DIR", "Folder of measurements; by default $DETBENCH_RESULTS, else ./results."),
+    path_option("DIR", "Folder of measurements; by default $DETBENCH_RESULTS, else ./results."),
 ]
 InputOption = Annotated[str, option("WxH", "Size of the network's input in pixels.")]
 DeviceOption = Annotated[str, option("NAME", "auto, cpu, cuda or cuda:N.")]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from detbench.cli import common, single
-from detbench.cli.common import argument, option, switch
+from detbench.cli.common import argument, option, path_option, switch
 from detbench.cli.progress_lines import progress_lines
 from detbench.errors import RecipeError
 from detbench.evaluation.detections import GroundTruth
@@ -54,7 +54,8 @@ def command(
     ],
     b: Annotated[str | None, argument("[B]", "Likewise; not with --factor.")] = None,
     annotations: Annotated[
-        Path | None, option("FILE", "COCO annotations that two results files are scored against.")
+        Path | None,
+        path_option("FILE", "COCO annotations that two results files are scored against."),
     ] = None,
     metrics: Annotated[
         str,

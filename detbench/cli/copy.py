@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from detbench.cli import common
-from detbench.cli.common import argument
+from detbench.cli.common import argument, path_argument
 
 EXAMPLES = (
     "detbench copy tscode-table1 my-table.toml",
@@ -32,7 +32,7 @@ def command(
             complete=_complete,
         ),
     ],
-    target: Annotated[Path, argument("FILE.toml", "The file to write.")],
+    target: Annotated[Path, path_argument("FILE.toml", "The file to write.")],
     force: common.ForceOption = False,
 ) -> None:
     """Start a recipe of your own: write a copy of RECIPE, comments and all, to change.

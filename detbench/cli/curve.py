@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from detbench.cli import common
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, path_option
 
 EXAMPLES = (
     "detbench results curve runs/fcos-r50-smoke-0 --to tensorboard --output logs",
@@ -30,7 +30,7 @@ def command(
         Literal["tensorboard", "trackio", "wandb"],
         typer.Option(help="Whose files: of an extra, pip install 'detbench[tensorboard]'."),
     ],
-    output: Annotated[Path, option("DIR", "A new folder for them.")],
+    output: Annotated[Path, path_option("DIR", "A new folder for them.")],
     profile: common.ProfileOption = None,
     seeds: common.SeedsOption = "0",
     set_: common.SetOption = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detbench.cli import browse, common, single
-from detbench.cli.common import argument, option, switch
+from detbench.cli.common import argument, option, path_argument, switch
 from detbench.cli.groups import epilog, group
 from detbench.cli.progress_lines import progress_lines
 from detbench.data import inventory
@@ -109,7 +109,7 @@ def check(
 @app.command("convert", epilog=epilog(CONVERT_EXAMPLES))
 def convert(
     dataset: DatasetArgument,
-    out: Annotated[Path, argument("DIR", "Folder to write to.")],
+    out: Annotated[Path, path_argument("DIR", "Folder to write to.")],
     split: Annotated[Literal["train", "val", "both"], typer.Option(help="Which images.")] = "both",
     limit: Annotated[int | None, option("N", "Only the first N images of a split.", min=1)] = None,
     classes: Annotated[
@@ -153,7 +153,7 @@ def convert(
 @app.command("split", epilog=epilog(SPLIT_EXAMPLES))
 def split(
     dataset: DatasetArgument,
-    out: Annotated[Path, argument("DIR", "Folder to write to.")],
+    out: Annotated[Path, path_argument("DIR", "Folder to write to.")],
     fraction: Annotated[float, option("SHARE", "Of the images for val; between 0 and 1.")] = 0.2,
     seed: Annotated[int, option("N", "Another seed parts otherwise.", min=0)] = 0,
     group: Annotated[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detbench.cli import common, single
-from detbench.cli.common import argument, option, switch
+from detbench.cli.common import argument, option, path_option, switch
 from detbench.errors import RecipeError
 from detbench.report.scores import Intervals, More, sheet
 from detbench.report.table import Sheet
@@ -48,13 +48,13 @@ def command(
     ] = None,
     results: Annotated[
         Path | None,
-        option(
+        path_option(
             "FILE",
             "Score COCO results (.json or .json.gz) of boxes, masks or both, without a model.",
         ),
     ] = None,
     annotations: Annotated[
-        Path | None, option("FILE", "COCO annotations to score --results against.")
+        Path | None, path_option("FILE", "COCO annotations to score --results against.")
     ] = None,
     dataset: common.DatasetOption = None,
     profile: common.ProfileOption = None,
@@ -73,7 +73,7 @@ def command(
         bool, switch("--by-class", "COCO's metrics of each class too, a row each; by our code.")
     ] = False,
     save: Annotated[
-        Path | None, option("FILE", "Keep the detections as COCO results (.json or .json.gz).")
+        Path | None, path_option("FILE", "Keep the detections as COCO results (.json or .json.gz).")
     ] = None,
     data_root: common.DataRootOption = None,
     format: common.FormatOption = "terminal",

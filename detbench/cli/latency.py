@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detbench.cli import common
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, option, path_option
 from detbench.errors import RecipeError
 from detbench.report.table import Sheet, columns, number, plain
 
@@ -87,7 +87,9 @@ def command(
     ] = None,
     weights: Annotated[
         Path | None,
-        option("FILE", "Trained weights of one detector, which decide how much NMS has to do."),
+        path_option(
+            "FILE", "Trained weights of one detector, which decide how much NMS has to do."
+        ),
     ] = None,
     classes: Annotated[
         int | None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detbench.cli import common, single, subjects
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, option, path_option
 from detbench.cli.subjects import Source, Subject
 from detbench.errors import RecipeError, WeightsError
 from detbench.report.table import Entry, Sheet, columns, number, plain
@@ -62,7 +62,8 @@ def command(
         ),
     ] = None,
     annotations: Annotated[
-        Path | None, option("FILE", "COCO annotations of the image files, found by their names.")
+        Path | None,
+        path_option("FILE", "COCO annotations of the image files, found by their names."),
     ] = None,
     score: Annotated[
         float | None,
@@ -73,7 +74,7 @@ def command(
             max=1.0,
         ),
     ] = None,
-    out: Annotated[Path, option("DIR", "Folder of the pictures and the JSON.")] = Path(
+    out: Annotated[Path, path_option("DIR", "Folder of the pictures and the JSON.")] = Path(
         "predictions"
     ),
     profile: common.ProfileOption = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from detbench.cli import common, single
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, option, path_option
 from detbench.errors import RecipeError, StoreError
 from detbench.recipe import embedded, load, pretraining
 from detbench.recipe.pretraining import Wanted
@@ -38,7 +38,7 @@ def command(
     only: Annotated[list[str] | None, option("ID", "Only this backbone; may be repeated.")] = None,
     output: Annotated[
         Path | None,
-        option(
+        path_option(
             "DIR", "Folder of the files; by default the recipes' own, where they are looked up."
         ),
     ] = None,

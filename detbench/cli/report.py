@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from detbench.cli import common, tables
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, path_option
 from detbench.errors import RecipeError
 from detbench.recipe import load
 from detbench.report import formats
@@ -68,10 +68,10 @@ def command(
         ),
     ] = None,
     output: Annotated[
-        Path | None, option("FILE", "Where tables go; by default, or with -, to stdout.")
+        Path | None, path_option("FILE", "Where tables go; by default, or with -, to stdout.")
     ] = None,
     plots: Annotated[
-        Path | None, option("DIR", "Write each table's plots into this folder too.")
+        Path | None, path_option("DIR", "Write each table's plots into this folder too.")
     ] = None,
     plot_format: Annotated[Literal["svg", "png", "pdf"], typer.Option(help="Of --plots.")] = "svg",
 ) -> None:

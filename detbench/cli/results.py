@@ -126,7 +126,9 @@ def verify(
 
 @app.command("merge", epilog=epilog(MERGE_EXAMPLES))
 def merge(
-    others: Annotated[list[Path], argument("DIR...", "Results folders to take cells from.")],
+    others: Annotated[
+        list[Path], common.path_argument("DIR...", "Results folders to take cells from.")
+    ],
     theirs: Annotated[
         bool, switch("--theirs", "Of two measurements that differ, take the other's.")
     ] = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from detbench.cli import common, single
-from detbench.cli.common import option
+from detbench.cli.common import path_option
 from detbench.report.scores import sheet
 
 EXAMPLES = (
@@ -33,7 +33,7 @@ def command(
     allow_partial: common.AllowPartialOption = False,
     out: Annotated[
         Path | None,
-        option(
+        path_option(
             "DIR",
             "Folder of checkpoint, weights, loss curve and detections; by default "
             "runs/DETECTOR-PROFILE-SEED.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from detbench.cli import common, pretrain
-from detbench.cli.common import argument, option
+from detbench.cli.common import argument, option, path_argument, path_option
 from detbench.cli.groups import epilog, group
 from detbench.errors import RecipeError, WeightsError
 from detbench.report.table import Entry, Sheet, columns, plain
@@ -88,7 +88,7 @@ def fetch(
 def import_(
     file: Annotated[
         Path,
-        argument(
+        path_argument(
             "FILE",
             "A checkpoint of MMDetection, torchvision or detectron2, a file of ours, a state dict, "
             "or a backbone's.",
@@ -104,7 +104,7 @@ def import_(
     ],
     output: Annotated[
         Path | None,
-        option("FILE.pt", "Where to write them as ours; without it they are only looked at."),
+        path_option("FILE.pt", "Where to write them as ours; without it they are only looked at."),
     ] = None,
     classes: Annotated[
         int | None,

@@ -5,7 +5,6 @@ Columns, as COCO's 860 001 training annotations take gigabytes as dictionaries.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Sequence
@@ -143,7 +142,7 @@ def parsed(path: Path) -> Any:
         DataError: it is not there, cannot be read, or is no JSON.
     """
     try:
-        return json.loads(inputs.unpacked(inputs.content(path)))
+        return inputs.from_json(inputs.unpacked(inputs.content(path)))
     except FileNotFoundError:
         raise DataError(
             f"annotation file {path} is not there; mend the path, or --data-root / DETBENCH_DATA"
@@ -151,7 +150,7 @@ def parsed(path: Path) -> Any:
     except OSError as error:
         said = error.strerror or one_line(error)
         raise DataError(f"annotation file {path} cannot be read: {said}") from None
-    except inputs.TooLarge as error:
+    except (inputs.TooLarge, inputs.Twice) as error:
         raise DataError(f"annotation file {path}: {error}") from None
     except (ValueError, RecursionError, EOFError, zlib.error) as error:
         raise DataError(
@@ -254,9 +253,10 @@ def missing_files(folder: Path, names: Sequence[str]) -> list[str]:
         DataError: there is no such folder.
     """
     check_folder(folder)
+    # ``isfile``, as ``Path`` raises over a name that is too long or has a zero byte in it.
     # One listing, as asking for 118287 files one by one takes minutes on a network disk.
     present = {entry.name for entry in os.scandir(folder)}
-    return [n for n in names if n not in present and not (folder / n).is_file()]
+    return [n for n in names if n not in present and not os.path.isfile(folder / n)]
 
 
 def one_line(error: Exception) -> str:
@@ -281,9 +281,13 @@ def _section(content: dict[str, Any], name: str, path: Path) -> list[dict[str, A
 def _categories(section: list[dict[str, Any]], path: Path) -> list[tuple[int, str]]:
     ids = _integers(section, "id", "category", path)
     _unique(section, ids, "category", path)
+    known: dict[str, Any] = {}
     for entry in section:
-        if not isinstance(entry.get("name"), str):
-            fail(path, f"category {entry['id']} has no 'name'", "give it one", [entry])
+        _check_text(entry, "name", "category", path)
+        first = known.setdefault(entry["name"], entry)
+        if first is not entry:
+            said = f"categories {first['id']} and {entry['id']} are both called {entry['name']!r}"
+            fail(path, said, "classes are told apart by their names: rename either", [entry])
     return sorted((int(entry["id"]), entry["name"]) for entry in section)
 
 
@@ -297,10 +301,21 @@ def _images(section: list[dict[str, Any]], path: Path) -> tuple[Ints, Ints, list
         entry = section[bad[0]]
         fail(path, f"image {entry['id']} is {width}x{height}", "give its size in pixels", [entry])
     for entry in section:
-        if not isinstance(entry.get("file_name"), str) or not entry["file_name"]:
+        _check_text(entry, "file_name", "image", path)
+        if not entry["file_name"]:
             fail(path, f"image {entry['id']} has no 'file_name'", "give it one", [entry])
     order = np.argsort(ids)
     return ids[order], sizes[order], [section[row]["file_name"] for row in order]
+
+
+def _check_text(entry: dict[str, Any], key: str, what: str, path: Path) -> None:
+    value, name = entry.get(key), f"{what} {entry['id']}"
+    if value is None:
+        fail(path, f"{name} has no '{key}'", "give it one", [entry])
+    if not isinstance(value, str):
+        fail(path, f"{name} has {key} {value!r:.60}", f"{key} is a text, in quotes", [entry])
+    if said := inputs.why_no_text(value):
+        fail(path, f"{name} has {key} {value!r:.60}, with {said}", "mend it", [entry])
 
 
 def _integers(section: list[dict[str, Any]], key: str, what: str, path: Path) -> Ints:

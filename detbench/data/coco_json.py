@@ -89,7 +89,7 @@ class CocoJson(InJson):
 
     def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
         train, val = super().unlike(root)
-        return [train] if train[1] == val[1] else [train, val]
+        return [train] if self.val_annotations is None and train[1] == val[1] else [train, val]
 
     def overlap(self, root: Path) -> list[str]:
         from detbench.data import counting, shared
@@ -122,6 +122,8 @@ class CocoJson(InJson):
     def seen_in_training(self) -> str | None:
         if self.val_annotations not in (None, self.annotations):
             return super().seen_in_training
+        if self.val_annotations is not None:
+            return f"evaluated on the training images: both splits are {self.annotations}"
         return (
             f"evaluated on the training images: {Path(self.annotations).name} comes without a pair "
             "to evaluate on, as --dataset coco:TRAIN.json:IMAGES:VAL.json:IMAGES gives one"

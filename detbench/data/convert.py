@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from detbench import temporary
+from detbench import inputs, temporary
 from detbench.data import Dataset
 from detbench.data.coco_check import check_files
 from detbench.data.kind import Split
@@ -84,16 +84,16 @@ def convert(
             chosen[split] = named, target
     if not choice.force:
         for path, pixels in chain.from_iterable(images.values()):
-            if path.exists() and path.read_bytes() != pixels():
+            if path.exists() and (not path.is_file() or path.read_bytes() != pixels()):
                 raise DataError(f"{path} is there already: choose another folder, or --force")
     written = []
     for split, (content, source) in chosen.items():
         try:
             _write_images(images.get(split, ()), tell)
-            write_file(targets[split], json.dumps(content, ensure_ascii=False).encode())
+            write_file(targets[split], as_json(content))
         except OSError as error:
             raise DataError(
-                f"{error.filename or out}: cannot be written ({os.strerror(error.errno or 0)}): "
+                f"{error.filename or out}: cannot be written ({error.strerror or error}): "
                 "choose another folder"
             ) from error
         counts = len(content["images"]), len(content["annotations"])
@@ -180,10 +180,17 @@ def _images(
     """Where the images of ``content`` go, by the names in ``named``, and what gives their files."""
     pairs = zip(content["images"], named["images"], strict=True)
     if isinstance(source, Path):
-        files = [(new, (source / old["file_name"]).read_bytes) for old, new in pairs]
+        files = [(new, partial(_stored, source / old["file_name"])) for old, new in pairs]
     else:
         files = [(new, partial(_drawn, source, old["id"] - 1)) for old, new in pairs]
     return [(target / new["file_name"], pixels) for new, pixels in files]
+
+
+def _stored(path: Path) -> bytes:
+    try:
+        return inputs.content(path)
+    except OSError as error:
+        raise DataError(f"image {path} cannot be read: {error.strerror}; restore it") from error
 
 
 def _drawn(source: Dataset, index: int) -> bytes:
@@ -196,6 +203,11 @@ def _write_images(images: Images, tell: Tell) -> None:
     for index, (path, pixels) in enumerate(images):
         write_file(path, pixels())
         tell(index + 1, len(images))
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    r"""JSON in UTF-8, which has no lone surrogates: these stay escapes, ``\ud83d``."""
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def write_file(path: Path, content: bytes) -> None:

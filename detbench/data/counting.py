@@ -59,7 +59,7 @@ def of_voc_list(name: str, split: str, problem: str | None, folder: Path, path: 
         for image in names:
             try:
                 text = inputs.content(folder / "Annotations" / f"{image}.xml")
-            except FileNotFoundError:
+            except (FileNotFoundError, ValueError):  # the latter: no name of a file
                 lacking += 1
                 continue
             objects += text.count(b"<object>")

@@ -5,7 +5,6 @@ A hierarchy is a tuple with an array for each label: the labels above it, or tho
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +57,15 @@ def read(path: Path, classes: dict[str, int]) -> Others:
 
 def _parsed(path: Path) -> Any:
     try:
-        return json.loads(inputs.text(path, "utf-8-sig"))
+        return inputs.from_json(inputs.text(path, "utf-8-sig"))
     except FileNotFoundError:
         raise DataError(
             f"class hierarchy {path} is not there; mend --data-root / DETBENCH_DATA"
         ) from None
     except OSError as error:
         raise DataError(f"class hierarchy {path} cannot be read: {error.strerror}") from None
+    except inputs.Twice as error:
+        raise DataError(f"class hierarchy {path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"class hierarchy {path} is truncated or no JSON ({one_line(error)}); {_RESTORE}"

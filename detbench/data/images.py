@@ -11,6 +11,7 @@ that run what is in them, as PostScript to Ghostscript.
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 import zlib
@@ -138,7 +139,12 @@ def _annotated(path: Path, source: Path) -> Iterator[Image.Image]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image in a file, of which the head is read; other errors are the decoder's."""
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:  # no name of a file
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
+        raise
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(21, "it is a folder")
     if not stat.S_ISREG(mode):

@@ -154,6 +154,7 @@ def class_names(path: Path, faults: list[str] | None = None) -> dict[str, str]:
             with the whole file.
     """
     found: dict[str, str] = {}
+    names: set[str] = set()
     told = Faults(path, faults)
     try:
         with inputs.opened(path), path.open(**AS_IS) as file:
@@ -164,8 +165,11 @@ def class_names(path: Path, faults: list[str] | None = None) -> dict[str, str]:
                     told.add(said_of(path, number, said))
                 elif row[0] in found:
                     told.add(said_of(path, number, f"{row[0]} occurs twice"))
+                elif row[1].strip() in names:
+                    told.add(said_of(path, number, f"a class before it is called {row[1]!r} too"))
                 else:
                     found[row[0]] = row[1].strip()
+                    names.add(found[row[0]])
     except OSError as error:
         unreadable(path, error)
     if not found and not told.count:

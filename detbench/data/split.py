@@ -8,8 +8,6 @@ an object and of all, nearest to what is asked for (the sum of squared surpluses
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 from detbench.data import shared
 from detbench.data.coco_check import check_files
 from detbench.data.columns import distinct
-from detbench.data.convert import Written, write_file
+from detbench.data.convert import Written, as_json, write_file
 from detbench.data.draws import permutation
 from detbench.data.kind import SPLITS, Split
 from detbench.data.kinds import Data
@@ -214,9 +212,9 @@ def _part(content: dict[str, Any], kept: Flags, about: dict[str, Any]) -> dict[s
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     try:
-        write_file(path, json.dumps(content, ensure_ascii=False).encode())
+        write_file(path, as_json(content))
     except OSError as error:
         raise DataError(
-            f"{error.filename or path}: cannot be written ({os.strerror(error.errno or 0)}): "
+            f"{error.filename or path}: cannot be written ({error.strerror or error}): "
             "choose another folder"
         ) from error

@@ -192,8 +192,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 def _object(
     element: ET.Element, number: int, size: tuple[int, int], path: Path, rule: BoxRule
 ) -> _Object:
-    name = (element.findtext("name") or "").strip()
     what = f"object {number}"
+    name = (_text(element, "name", what, path) or "").strip()
     if name not in _LABELS:
         _fail(
             path, f"{what} is of class '{name}', which is not among VOC's 20", "mend or remove it"
@@ -217,13 +217,21 @@ def _object(
     return _Object(_LABELS[name], (x1, y1, x2, y2), bool(difficult))
 
 
+def _text(element: ET.Element, key: str, what: str, path: Path) -> str | None:
+    """What is written at ``key``; none if nothing is there."""
+    found = element.findall(key)
+    if len(found) > 1:
+        _fail(path, f"{what} has {len(found)} of '{key}'", "leave all but one out")
+    return (found[0].text or "") if found else None
+
+
 def _number(element: ET.Element, key: str, what: str, path: Path) -> int:
     """The number at ``key``, without its fraction."""
-    text = element.findtext(key)
+    text = _text(element, key, what, path)
     if text is None:
         _fail(path, f"{what} has no '{key}'", "VOC's annotations have one: restore the file")
     try:
-        value = float(text)
+        value = inputs.number(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or abs(value) > 1e9:

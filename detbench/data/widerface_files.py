@@ -222,7 +222,8 @@ def _plain(line: str) -> list[str]:
 def _numbers(text: str, line: int, path: Path) -> list[int]:
     """One face."""
     try:
-        found = [int(part) for part in text.split()]
+        plain = text.isascii() and "_" not in text
+        found = [int(part) for part in text.split()] if plain else []
     except ValueError:
         found = []
     if len(found) != _FIELDS or max(map(abs, found)) > _LARGEST:

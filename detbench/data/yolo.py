@@ -64,11 +64,6 @@ class Yolo(OnDisk):
         except DataError as error:
             return str(error)
 
-    def unlike(self, root: Path) -> list[tuple[Split, tuple[Path, Path]]]:
-        places = self.layout(root).places
-        train, val = super().unlike(root)
-        return [train] if places["train"] == places["val"] else [train, val]
-
     def overlap(self, root: Path) -> list[str]:
         from detbench.data import shared
         from detbench.data.yolo_yaml import listed_images
@@ -86,7 +81,7 @@ class Yolo(OnDisk):
         from detbench.data.yolo_yaml import listed_images
 
         labels = map(label_of, listed_images(self.layout(root), split).files)
-        return [path for path in labels if path.is_file()]
+        return [path for path in labels if os.path.isfile(path)]
 
     def _content(self, split: Split, root: Path) -> str:
         """Of classes, names of images and labels; where they lie is no part of it."""
@@ -98,7 +93,7 @@ class Yolo(OnDisk):
         home = os.path.join(layout.root, "")
         files = listed_images(layout, split).files
         every = [(str(file), label_of(file)) for file in files]
-        known = [(name, path, path.is_file()) for name, path in every]
+        known = [(name, path, os.path.isfile(path)) for name, path in every]
         labels = [path for _, path, there in known if there]
         named = [
             (name[len(home) :] if name.startswith(home) else os.path.basename(name), there)

@@ -137,7 +137,8 @@ def _sized(
 
     def look(file: Path) -> tuple[int, int] | str:
         try:
-            return images.upright_size(file) or f"image {file} is a link that leads nowhere"
+            gone = "is a link that leads nowhere" if os.path.islink(file) else "is not there"
+            return images.upright_size(file) or f"image {file} {gone}"
         except DataError as error:
             return str(error)
 
@@ -237,7 +238,7 @@ def _check_box(
 
 def _number(word: str) -> float:
     try:
-        found = float(word)
+        found = inputs.number(word)
     except ValueError:
         found = math.nan
     if not math.isfinite(found):

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from detbench import inputs
 from detbench.data.coco_check import one_line
 from detbench.data.kind import SPLITS
-from detbench.errors import DataError
+from detbench.errors import DataError, visible
 
 LARGEST = 1 << 20
 """Bytes of the largest ``data.yaml`` that is read."""
@@ -49,7 +49,7 @@ class Layout:
         """What is not there of its places, in words; else empty."""
         for split in SPLITS:
             for place in self.places[split]:
-                if not (place.is_file() or place.is_dir()):
+                if not (os.path.isfile(place) or os.path.isdir(place)):
                     what = inputs.why_no_file(place)
                     return f"{self.file}: '{split}' names {place}: {what or 'it cannot be read'}"
         return ""
@@ -91,7 +91,7 @@ def listed_images(layout: Layout, split: str) -> Listed:
     faults: list[str] = []
     for place in layout.places[split]:
         try:
-            if place.is_dir():
+            if os.path.isdir(place):
                 files += _inside(place)
             else:
                 files += _of_list(layout, place)
@@ -107,6 +107,9 @@ def listed_images(layout: Layout, split: str) -> Listed:
         elif path.suffix.lower() in OTHERS:
             read = ", ".join(sorted(ENDINGS))
             faults.append(f"image {path} has an ending that is not read ({read} are); convert it")
+        elif said := inputs.why_no_text(str(path)):
+            faults.append(f"image {visible(str(path))} has a name with {said}; rename it")
+            continue
         seen.add(path)
     known = sorted(path for path in seen if path.suffix.lower() in ENDINGS)
     if not known:
@@ -154,10 +157,16 @@ def _names(file: Path, content: dict[Any, Any]) -> list[str]:
         names = [names[key] for key in wanted]
     if not isinstance(names, list) or not names:
         _fail(file, "has no 'names'", "they are a list of the classes, or 0: first, 1: second, ...")
+    places: dict[str, int] = {}
     for place, name in enumerate(names):
         if not isinstance(name, str) or not name:
             what = _KINDS.get(type(name)) or f"{name!s:.40}" or "empty"
             _fail(file, f"the name of class {place} is {what}, no text", "put it in quotes")
+        if why := inputs.why_no_text(name):
+            _fail(file, f"the name of class {place}, {name!r:.60}, has {why}", "mend it")
+        if (before := places.setdefault(name, place)) != place:
+            both = f"classes {before} and {place} are both called {name!r:.60}"
+            _fail(file, both, "classes are told apart by their names: rename either")
     count = content.get("nc")
     if count is not None and count != len(names):
         said = count if isinstance(count, int) else "no number"
@@ -174,7 +183,7 @@ def _root(file: Path, path: Any, data_root: Path) -> Path:
         _fail(file, f"'path' is {_KINDS.get(type(path), 'no folder')}", "it is a folder")
     own = Path(os.path.normpath(folder / inputs.expanded(path)))
     below = Path(os.path.normpath(data_root.absolute() / path))
-    return below if not own.is_dir() and below.is_dir() else own
+    return below if not os.path.isdir(own) and os.path.isdir(below) else own
 
 
 def _places(file: Path, root: Path, content: dict[Any, Any], split: str) -> list[Path]:
@@ -190,9 +199,9 @@ def _places(file: Path, root: Path, content: dict[Any, Any], split: str) -> list
 
 def _place(root: Path, name: str) -> Path:
     found = Path(os.path.normpath(root / inputs.expanded(name)))
-    if not found.exists() and name.startswith("../"):
+    if not os.path.exists(found) and name.startswith("../"):
         within = Path(os.path.normpath(root / name.removeprefix("../")))
-        return within if within.exists() else found
+        return within if os.path.exists(within) else found
     return found
 
 
@@ -232,7 +241,8 @@ def _of_list(layout: Layout, path: Path) -> Iterator[Path]:
         found = [Path(os.path.normpath(one / name)) for one in (path.parent, layout.root)]
         if found[0].suffix.lower() not in ENDINGS | OTHERS or "\0" in name:
             raise DataError(f"image list {path}: line {number}: {name[:60]!r} is no image's name")
-        yield found[1] if not found[0].exists() and found[1].exists() else found[0]
+        there = [os.path.exists(one) for one in found]  # no error over a name that is too long
+        yield found[1] if there == [False, True] else found[0]
 
 
 def _fail(file: Path, problem: str, advice: str) -> NoReturn:

@@ -41,7 +41,7 @@ def read(path: Path) -> Any:
         return parse_json(inputs.unpacked(content))
     except Damaged as error:
         raise DataError(f"{path}: {error}") from error
-    except inputs.TooLarge as error:
+    except (inputs.TooLarge, inputs.Twice) as error:
         raise DataError(f"{path}: {error}") from error
     except (EOFError, ValueError, RecursionError, zlib.error, gzip.BadGzipFile) as error:
         # The errors of JSON and of UTF-8 are ValueErrors.

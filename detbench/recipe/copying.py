@@ -90,6 +90,7 @@ def write(source: Source, target: Path, force: bool = False) -> None:
     original = _loaded(source.kind, source.path)
     aside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.toml")
     try:
+        inputs.check_target(target)
         aside.write_text(_text(source, target, original), encoding="utf-8")
         if _content(_loaded(source.kind, aside)) != _content(original):
             raise TOMLKitError("the copy would say something else")
@@ -102,7 +103,7 @@ def write(source: Source, target: Path, force: bool = False) -> None:
     except OSError as error:
         where = f"folder {target.parent}" if not target.parent.is_dir() else str(target)
         raise RecipeError(
-            f"{where}: cannot be written ({os.strerror(error.errno or 0)}): name another place"
+            f"{where}: cannot be written ({error.strerror or error}): name another place"
         ) from error
     finally:
         if aside.parent.is_dir() and os.access(aside.parent, os.X_OK):

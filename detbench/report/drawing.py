@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from detbench.data.segmentations import Placed
+from detbench.report.letters import font_file, known
 from detbench.report.shading import shaded
 from detbench.results.files import write_atomic
 
@@ -74,22 +75,7 @@ def palette(labels: Iterable[int]) -> dict[int, Colour]:
 @cache
 def font(size: int = TEXT, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib."""
-    return ImageFont.truetype(_file(bold), size)
-
-
-def _file(bold: bool = False) -> str:
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name)
-
-
-@cache
-def _known() -> frozenset[str]:
-    """The characters that the font has."""
-    from matplotlib.ft2font import FT2Font
-
-    return frozenset(map(chr, FT2Font(_file()).get_charmap()))
+    return ImageFont.truetype(font_file(bold), size)
 
 
 def letters(text: str) -> str:
@@ -97,7 +83,7 @@ def letters(text: str) -> str:
     (Chinese, Japanese, Korean, emoji) as in ``\u732b``, which a reader can look up.
     """
     return "".join(
-        each if each in _known() else each.encode("unicode_escape").decode()
+        each if each in known() else each.encode("unicode_escape").decode()
         for each in text
         if each.isprintable()
     )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import sys
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from detbench.errors import shown
+from detbench.report import letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,10 +91,11 @@ class Panel:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of all plots, put back afterwards."""
+    """The look of all plots, put back afterwards; what the font lacks is said by ``save``."""
     import matplotlib
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
         yield
 
 
@@ -225,7 +231,29 @@ def save(made: Figure, format: PictureFormat, dpi: int = 150) -> bytes:
     with style():
         _lay_out(made, dpi)
         made.savefig(out, format=format, dpi=dpi, metadata=metadata[format])
+    if format != "svg":  # where words stay words
+        _say_lacking(made)
     return out.getvalue()
+
+
+_said: set[str] = set()
+"""Characters that this process has said the font lacks."""
+
+
+def _say_lacking(made: Figure) -> None:
+    """Say on stderr, once, which characters of a figure are drawn as empty boxes."""
+    from matplotlib.text import Text
+
+    used = {each for text in made.findobj(Text) for each in text.get_text()}
+    lacking = sorted(each for each in used - letters.known() - _said if not each.isspace())
+    if lacking:
+        _said.update(lacking)
+        few = ", ".join(lacking[:8]) + (", ..." if len(lacking) > 8 else "")
+        print(
+            f"some names have characters that the plots' font lacks, drawn as boxes: {shown(few)} "
+            "(plots as svg keep them as text)",
+            file=sys.stderr,
+        )
 
 
 PLACES = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import random
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -331,3 +332,25 @@ def test_names_of_points_stay_inside_their_axes() -> None:
         assert page.x0 <= place.x0 < place.x1 <= page.x1
         assert edge.x0 - 1 <= place.x0
     assert len({text.get_text() for text in ax.texts}) == 16
+
+
+def test_characters_that_the_font_lacks_are_said_in_one_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas, "_said", set())
+    pictures: list[bytes] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for format in ("svg", "png", "pdf"):
+            with canvas.panels(1, (3.0, 2.0), ("猫 and dog", "é 犬")) as (made, [ax], _):
+                ax.plot([0, 1], label="ab猫")
+            pictures.append(canvas.save(made, format))
+            assert bool(capfd.readouterr().err) == (format == "png")
+    assert "猫" in pictures[0].decode()
+    with canvas.panels(1, (3.0, 2.0), ("ok", "鳥")) as (made, _, _):
+        pass
+    canvas.small_png(made)
+    assert capfd.readouterr().err == (
+        "some names have characters that the plots' font lacks, drawn as boxes: 鳥 "
+        "(plots as svg keep them as text)\n"
+    )
