@@ -47,7 +47,7 @@ def test_faults(call: Call, tmp_path: Path) -> None:
     assert (code, err.count("\n")) == (2, 1)
     assert "train-0.txt: line 1: class '9'" in err
     for words in (
-        ("yolo:", "unknown"),
+        ("yolo:", "give it as yolo:DATA.yaml"),
         ("yolo:none.yaml", "data file none.yaml is not there"),
         ("yolo:~nobody-of-that-name/x.yaml", "data file ~nobody-of-that-name/x.yaml is not there"),
         ("coco:~nobody-of-that-name/x.json:y", "~nobody-of-that-name/x.json is not there"),
