@@ -151,7 +151,7 @@ def test_a_mistake_in_a_rows_stage(write: Write, text: str, said: str) -> None:
         (
             row('detectr = "x"'),
             "mine.toml: rows[0].detectr: unknown key 'detectr', did you mean 'detector'? (the "
-            "nearest of 31: detector, predictor, fidelity, features, neck)",
+            "nearest of 32: detector, predictor, fidelity, features, neck)",
         ),
         (
             '[[rows]]\nlabel = "A"',
