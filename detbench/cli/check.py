@@ -252,4 +252,4 @@ def _sheet(payload: dict[str, Any]) -> Sheet:
     ]
     notes += [f"cited only: {one['row']}: {one['reason']}" for one in payload["cited"]]
     title = f"{payload['table']} under {payload['profile']}"
-    return plain(heads, rows, [*notes, f"estimate: {payload['estimate']}"], title)
+    return plain(heads, rows, [*notes, f"estimate: {payload['estimate']}"], title, keys=3)

@@ -97,6 +97,7 @@ def _sheet(found: Sequence[Cost], input: str, protocol: str, by_part: bool) -> S
         [_entries(cost, parts) for cost in found],
         _notes(found, protocol),
         f"GFLOPs at {input}, counted as {protocol} does",
+        keys=2,
     )
     starts = {i for i in range(1, len(found)) if tables[i] != tables[i - 1]}
     return replace(sheet, breaks=frozenset(starts))

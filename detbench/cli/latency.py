@@ -277,7 +277,7 @@ def _sheet(found: list[Made]) -> Sheet:
     )
     sizes = dict.fromkeys("{}x{}".format(*made.cell.input) for made in found)
     title = f"Latency at {', '.join(sizes)}, batch {found[0].cell.batch}" if found else "Latency"
-    sheet = plain(heads, rows, _notes(found), title)
+    sheet = plain(heads, rows, _notes(found), title, keys=3)
     return replace(sheet, breaks=frozenset(breaks[1:]))
 
 

@@ -77,7 +77,8 @@ def command(
 ) -> None:
     """Print tables from what is stored: measured beside published, blanks with their reason.
 
-    Bold is every measured row that cannot be told from the best of its column; with one seed, none.
+    Bold is every measured row that cannot be told from the best of its column, with one seed none;
+    of printed numbers and of costs, the best.
     html is one page without links to anything: tables to sort and
     filter, protocol and provenance of each number, plots, and the verdicts on the tables' claims.
     """

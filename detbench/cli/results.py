@@ -251,7 +251,7 @@ def _list_sheet(cells: list[Listed], root: Path, total: int) -> Sheet:
     shown = f"{len(cells)} of {total} cells" if len(cells) < total else f"{total} cells"
     old = sum(bool(cell.mended) for cell in cells)
     more = f" Left out of tables, as a fault was mended since: {old}." if old else ""
-    return plain(heads, rows, [f"{shown} in {root}: {said}.{more}"])
+    return plain(heads, rows, [f"{shown} in {root}: {said}.{more}"], keys=4)
 
 
 def _also(places: list[str]) -> str | None:
@@ -289,7 +289,7 @@ def _merge_sheet(found: list[Merged], root: Path, files: int, dry: bool) -> Shee
         notes.append("kept: ours, as both are done and differ; --theirs takes the other's.")
     if dry:
         notes.append("Nothing was changed: this was --dry-run.")
-    return plain(heads, rows, notes)
+    return plain(heads, rows, notes, keys=3)
 
 
 def _short(one: Merged) -> Entry:

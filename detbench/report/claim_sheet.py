@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 from detbench.recipe import metrics
-from detbench.recipe.claims import Figure
+from detbench.recipe.claims import Figure, Shown
 from detbench.report.claims import Compared, Finding
 from detbench.report.table import Entry, Sheet, columns, fixed, plain
 
@@ -17,9 +18,10 @@ SHOWN = 3
 
 LEGEND = (
     "Printed: differences between the paper's own numbers, as gains; of a sum, what is gained "
-    "beyond it; of costs in per cent, what is saved. Borne out: whether these numbers say what is "
-    "claimed; off: they are equal, or differ by less or more than is claimed; opposite: they say "
-    "the reverse."
+    "beyond it; of costs in per cent, what is saved; of a figure, the analysis that answers and "
+    "what it must find (rise, fall: over the rows compared with). Borne out: whether these numbers "
+    "say what is claimed; off: they are equal, or differ by less or more than is claimed; "
+    "opposite: they say the reverse."
 )
 
 
@@ -47,8 +49,8 @@ def sheet(findings: Sequence[Finding]) -> Sheet:
         borne_out="Borne out",
     )
     breaks = [i for i in range(1, len(findings)) if findings[i].table != findings[i - 1].table]
-    made = plain(heads, rows, [totals(findings), LEGEND] if findings else [])
-    return Sheet(made.title, made.columns, made.rows, made.notes, frozenset(breaks))
+    made = plain(heads, rows, [totals(findings), LEGEND] if findings else [], keys=2)
+    return replace(made, breaks=frozenset(breaks))
 
 
 def payload(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -98,9 +100,11 @@ def totals(findings: Sequence[Finding]) -> str:
 
 
 def _printed(finding: Finding) -> Entry:
-    """The comparisons' numbers, or the analysis whose figure would say."""
+    """The comparisons' numbers, or the analysis whose figure would say, and what it must find."""
     if isinstance(finding.claim, Figure):
-        return Entry(f"figure: {finding.claim.analysis}", finding.claim.analysis)
+        claim = finding.claim
+        text = "; ".join([f"figure: {claim.analysis}", *(_wanted(claim, s) for s in claim.shows)])
+        return Entry(text, claim.analysis)
     known = finding.known
     if len(known) > SHOWN:
         ordered = sorted(known, key=lambda one: one.value or 0.0)
@@ -108,6 +112,33 @@ def _printed(finding: Finding) -> Entry:
     else:
         text = ", ".join(map(amount, known))
     return Entry(text, text or None)
+
+
+def _wanted(claim: Figure, shown: Shown) -> str:
+    """``IoU of the best score, before NMS: at least 0.75 wanted``: a number with its bounds, in the
+    sign in which it is measured.
+    """
+    named = [
+        one if less is None else f"{one} less {less}"
+        for key in ("name", "part", "group")
+        for one in [getattr(shown, key)]
+        for less in [None if shown.less is None else getattr(shown.less, key)]
+        if key != "group" or (one, less) != ("all", None)
+    ]
+    if claim.than is None:
+        sign = "minus " if shown.falls else ""
+    else:
+        sign = "fall of " if shown.falls else "rise of "
+    margin = "" if shown.margin is None else f" (margin {shown.margin:g})"
+    return f"{sign}{', '.join(named)}: {_within(shown)} wanted{margin}"
+
+
+def _within(shown: Shown) -> str:
+    if shown.least is not None and shown.most is not None:
+        return f"{shown.least:g} to {shown.most:g}"
+    if shown.least is not None:
+        return f"at least {shown.least:g}"
+    return "above 0" if shown.most is None else f"at most {shown.most:g}"
 
 
 def _borne_out(finding: Finding) -> Entry:

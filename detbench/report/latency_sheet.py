@@ -58,7 +58,7 @@ def sheet(results: TableResults) -> Sheet | None:
         ),
     )
     title = f"{results.plan.table.id}: stored latency"
-    made = plain(heads, rows, _notes(found, conditions, bool(printed)), title)
+    made = plain(heads, rows, _notes(found, conditions, bool(printed)), title, keys=3)
     return replace(made, breaks=frozenset(breaks))
 
 

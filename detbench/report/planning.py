@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from detbench.recipe.metrics import COSTS
 from detbench.report.judgement import Power
 from detbench.report.results import TableResults
 from detbench.report.table import fixed
@@ -59,22 +60,27 @@ def rounded(count: int) -> str:
 
 
 def bold(results: TableResults) -> list[str]:
-    """Which measured numbers are bold, where the rule is more than the largest."""
+    """Which numbers are bold: of measured scores by what can be told apart, of others the best."""
+    table = results.plan.table
+    told = any(row.published for row in table.rows) or any(one in COSTS for one in table.columns)
+    if not results.leaders:
+        return ["Bold is the best of its column, of printed numbers and of costs."] if told else []
+    rest = "; of printed numbers and of costs, the best" if told else ""
+    return [f"Bold is {_leading(results)}{rest}."]
+
+
+def _leading(results: TableResults) -> str:
+    """Which measured scores are bold."""
     found = results.leaders
-    if not found:
-        return []
     if results.rule.seed_sd is None and len(results.plan.seeds) == 1:
-        return ["Bold is nothing that was measured: one seed has no winner."]
+        return "no measured score: one seed has no winner"
     none = [metric for metric, rows in found.items() if not rows]
+    if len(none) == len(found):
+        return f"no measured score: in {', '.join(none)} no row can be told from the best"
     rest = (
         "" if not none else f"; in {', '.join(none)} no row can be told from it, and none is bold"
     )
-    if len(none) == len(found):
-        return [
-            f"Bold is nothing that was measured: in {', '.join(none)} no row can be told from "
-            "the best."
-        ]
-    return [f"Bold is every measured row that cannot be told from the best of its column{rest}."]
+    return f"every measured row that cannot be told from the best of its column{rest}"
 
 
 def plain(results: TableResults) -> dict[str, Any]:

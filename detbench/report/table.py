@@ -74,6 +74,8 @@ class Sheet:
         same: indices of rows whose cells a row above has too: none of their measured numbers can
             be the best of its column.
         leaders: key of a column -> the rows that cannot be told from its best.
+        keys: how many of the first columns it takes to know a row: where a terminal is too narrow
+            for the table, each of its parts has them.
     """
 
     title: str
@@ -83,6 +85,7 @@ class Sheet:
     breaks: frozenset[int] = field(default_factory=frozenset)
     same: frozenset[int] = field(default_factory=frozenset)
     leaders: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    keys: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", shown(self.title))
@@ -112,12 +115,13 @@ def plain(
     rows: Iterable[Iterable[Any]],
     notes: Iterable[str] = (),
     title: str = "",
+    keys: int = 1,
 ) -> Sheet:
     """A sheet of plain values, which are printed as they are; an entry among them stands for
     itself.
     """
     entries = (tuple(one if isinstance(one, Entry) else text(one) for one in row) for row in rows)
-    return Sheet(title, columns, tuple(entries), tuple(notes))
+    return Sheet(title, columns, tuple(entries), tuple(notes), keys=keys)
 
 
 def short(digest: str) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Any
 
@@ -96,8 +96,7 @@ def sheet(boards: Sequence[Board]) -> Sheet:
         return plain(heads, [])
     score = f"{totals(found)} {agreed(agreement.total(one.agreement for one in boards))}"
     notes = [own.notes[0], score, *own.notes[1:], LEGEND]
-    made = plain(heads, rows, notes)
-    return Sheet(made.title, made.columns, made.rows, made.notes, own.breaks)
+    return replace(plain(heads, rows, notes, keys=own.keys), breaks=own.breaks)
 
 
 def _entries(one: Judged) -> tuple[Entry, Entry, Entry]:

@@ -145,6 +145,11 @@ def judged(results: TableResults, margin: float = MARGIN) -> list[Judged]:
     ]
 
 
+def _told(label: str, why: str) -> str:
+    """A reason with its row's name, once: that of a training begins with it."""
+    return why if why.startswith(f"{label}, seed ") else f"{label}: {why}"
+
+
 def _unasked(finding: Finding) -> Ruling:
     """Of a claim that names no number."""
     kind = getattr(finding.claim, "analysis", "")
@@ -280,7 +285,7 @@ class _Measured:
                 for label in labels
             }
             reasons = {label: self.results.bench.lacks(row) for label, row in rows.items()}
-            lacking = next((f"{one}: {why}" for one, why in reasons.items() if why), "")
+            lacking = next((_told(one, why) for one, why in reasons.items() if why), "")
             if not lacking:
                 return rows
         raise DetbenchError(lacking)

@@ -11,6 +11,7 @@ import made_latency
 import pytest
 import torch
 from commands import Call, exit_code
+from made_browser import needs_browser, tried
 from no_torch import NoTorch
 
 from detbench.assembly import build_detector
@@ -100,23 +101,71 @@ def trained(store: Store, row: str) -> None:
     (work / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_a_figure_runs_its_analyses_and_report_shows_them(
+PAGE = """(out) => {
+  out.tools = [...document.querySelectorAll(".tools")].map((one) => !one.hidden);
+  out.sections = [...document.querySelectorAll("section")].map((one) => one.id);
+  out.claims = document.querySelectorAll("#page_claims tbody tr").length;
+  out.analyses = document.querySelectorAll("figure + details table").length;
+  const wide = [...document.querySelectorAll("#page_claims .scroll")];
+  out.cut = wide.map((one) => one.scrollWidth > one.clientWidth);
+  out.names = [...document.querySelectorAll("section:first-of-type tbody th")].slice(0, 4)
+    .map((one) => one.getClientRects().length === 1 && one.offsetHeight < 40);
+  const table = document.querySelector("section table");
+  const first = () => table.tBodies[0].rows[0].cells[0].textContent;
+  out.first = first();
+  const sorter = table.querySelector("button.sort");
+  sorter.click();
+  sorter.click();
+  out.sorted = first();
+  const filter = document.querySelector("input.filter");
+  filter.value = "DPE";
+  filter.dispatchEvent(new Event("input"));
+  out.count = document.querySelector(".count").textContent;
+  document.querySelector("tr:not([hidden]) button.number").click();
+  out.open = document.querySelector("dialog").open;
+}"""
+
+
+@needs_browser
+def test_the_script_of_a_page_with_claims_and_analyses(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    page, _ = figure_page(capsys, tmp_path)
+    out = tried(page, PAGE, tmp_path)
+    assert out["failed"] == []
+    assert out["sections"] == ["tscode-table1", "page_claims"]
+    assert out["tools"] == [True]
+    assert out["claims"] > 18
+    assert out["analyses"] == 1
+    assert out["cut"] == [False, False, False]
+    assert out["names"] == [True] * 4
+    assert (out["first"], out["sorted"]) == ("FCOS", "FCOS + SCE + DPE")
+    assert out["count"] == "2 of 4 rows"
+    assert out["open"]
+
+
+def figure_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> tuple[str, dict[str, Any]]:
+    """A report as a page, with claims and an analysis, and what ``run`` said of the latter."""
     store = Store(tmp_path / "results")
     trained(store, "FCOS")
     trained(store, "FCOS + SCE + DPE")
     small = ("--profile", "smoke", "--set", "data.val=4")
     assert exit_code("run", "tscode-figure5", *small, "--format", "json") == 0
     found = json.loads(capsys.readouterr().out)
+    page = tmp_path / "page.html"
+    words = ("--rows", "FCOS*", "--columns", "gflops", "--format", "html", "--output", str(page))
+    assert exit_code("report", "tscode-table1", *small, *words) == 0
+    return page.read_text(), found
+
+
+def test_a_figure_runs_its_analyses_and_report_shows_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text, found = figure_page(capsys, tmp_path)
     assert found["statement"].startswith("TSCODE accelerates training")
     [made] = found["analyses"]
     assert [row["label"] for row in made["rows"]] == ["FCOS", "FCOS + SCE + DPE"]
     assert {one["value"] for one in made["numbers"] if one["baseline"]} == {0.0}
-    page = tmp_path / "page.html"
-    words = ("--rows", "FCOS*", "--columns", "gflops", "--format", "html", "--output", str(page))
-    assert exit_code("report", "tscode-table1", *small, *words) == 0
-    text = page.read_text()
     assert "Analysis: tscode-table1: Training losses" in text
     assert text.count('<td class="words">first quarter</td>') == 6
 

@@ -136,6 +136,26 @@ def test_report_is_a_table_on_a_terminal_and_markdown_elsewhere(
     assert "| Row |" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_each_part_of_the_claims_has_their_numbers(width: int, stored: Path) -> None:
+    seen = printed(width, "claims", TABLE, *SMOKE).split("\n")
+    titles = [line for line in seen if line.startswith("Table ")]
+    assert all(line.split()[1] == "#" for line in titles)
+    assert sum("Verdict" in line for line in titles) == 1
+    for place in range(1, len(load.table(TABLE).claims) + 1):
+        lines = [line for line in seen if line.split()[:2] == [TABLE, str(place)]]
+        assert len(lines) == len(titles), place
+
+
+def test_names_of_rows_take_fewer_columns_where_others_would_not_fit_beside_them() -> None:
+    heads = (Column("a", "A"), Column("b", "B"), *(Column(k, k, right=True) for k in "cd"))
+    rows = (("a" * 20, "b" * 20, "3" * 20, "4" * 20),) * 2
+    sheet = Sheet("", heads, tuple(tuple(map(text, row)) for row in rows), keys=2)
+    assert parts(sheet, 90) == [[0, 1, 2, 3]]
+    assert parts(sheet, 64) == [[0, 1, 2], [0, 1, 3]]
+    assert parts(sheet, 63) == [[0, 1], [0, 2], [0, 3]]
+
+
 WORDS = st.text(st.sampled_from("abc/,; 猫é́—"), max_size=40)
 ENTRIES = st.one_of(WORDS, st.integers(-(10**9), 10**9))
 

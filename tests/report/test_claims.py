@@ -320,6 +320,22 @@ def test_no_claim_compares_what_no_row_has() -> None:
             assert (one.compared == ()) == pictures, (name, one.number)
 
 
+def test_bounds_of_a_figures_number_are_said() -> None:
+    def said(than: list[str] | None = None, **shown: Any) -> str:
+        one = {"name": "IoU", "part": "boxes", **shown}
+        claim = {"kind": "figure", "rows": ["A"], "analysis": "alignment", "shows": [one]}
+        found = asked(**claim, **({"than": than} if than else {}))
+        return claim_sheet.sheet([found]).rows[0][5].text.removeprefix("figure: alignment; ")
+
+    assert said(least=0.1, most=0.25) == "IoU, boxes: 0.1 to 0.25 wanted"
+    assert said(["B"], margin=0) == "rise of IoU, boxes: above 0 wanted (margin 0)"
+    assert said(falls=True, most=-0.5) == "minus IoU, boxes: at most -0.5 wanted"
+    less = {"name": "score", "group": "large objects"}
+    assert said(["B"], falls=True, group="small objects", less=less, least=1) == (
+        "fall of IoU less score, boxes, small objects less large objects: at least 1 wanted"
+    )
+
+
 def test_the_sheet_says_it_in_words(tmp_path: Path) -> None:
     found = claims.printed(load.table("tscode-table1"))
     sheet = claim_sheet.sheet(found)
@@ -330,7 +346,14 @@ def test_the_sheet_says_it_in_words(tmp_path: Path) -> None:
         "-0.3 to +1.1 (9)",
         "in part, not: FCOS + SCE, ARl 0.0 (off); GFL + SCE, ARs -0.3 (opposite)",
     ]
-    assert lines[12][5:] == ["figure: curves", "not printed"]
+    fall = [f"fall of mean loss, cls, {one} quarter: above 0 wanted" for one in ("second", "last")]
+    assert lines[12][5:] == ["; ".join(["figure: curves", *fall]), "not printed"]
+    assert lines[14][5] == (
+        "figure: alignment; IoU given up, before NMS: at least 0.05 wanted; "
+        "IoU of the best score, before NMS: at most 0.75 wanted"
+    )
+    assert lines[16][5].endswith("after NMS: above 0 wanted (margin 0.01)")
+    assert lines[17][5] == "figure: cases"
     assert sheet.notes[0] == (
         "18 claims: 9 borne out in full by the printed numbers, 3 in part, "
         "6 of which nothing is printed."

@@ -92,7 +92,7 @@ def test_one_seed_finds_nothing_of_a_method(store: Store) -> None:
     assert "change_AP" in keys
     assert not {"p_AP", "adjusted_AP"} & set(keys)
     assert not any(entry.strong for row in sheet.rows for entry in row)
-    assert "Bold is nothing that was measured: one seed has no winner." in said(found)
+    assert "Bold is no measured score: one seed has no winner" in said(found)
     assert "Power: one seed shows nothing of a method." in said(found)
     assert found.leaders == {"AP": frozenset(), "AP50": frozenset()}
     # A given spread makes it a finding, and says so.

@@ -103,6 +103,21 @@ def test_a_row_that_lacks_a_seed_is_compared_by_the_first_alone(results: TableRe
     assert [one.question.seeds for one in found[1].asked] == [1, 1]
 
 
+def test_a_row_that_was_not_run_is_named_once(results: TableResults) -> None:
+    gone = next(one for one in results.plan.rows if one.row.label == "fcos sharper")
+    missing = {one.digest for one in gone.train}
+    root = results.store.root
+    files = [root / "cells" / f"train-eval-{key}.parquet" for key in missing]
+    for file in files:
+        file.rename(file.with_suffix(".aside"))
+    try:
+        found = verdicts.judged(TableResults(results.plan, Store(root)))
+    finally:
+        for file in files:
+            file.with_suffix(".aside").rename(file)
+    assert verdict_sheet.verdict_text(found[1]) == "not measured: fcos sharper, seed 0: not run"
+
+
 def test_agreement_counts_pairs(results: TableResults, board: Board) -> None:
     """Printed: each part 1 above the one before it, hosts alike: ten rows, so 45 pairs, 5 ties."""
     found = board.agreement

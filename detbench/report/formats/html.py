@@ -9,12 +9,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 from detbench import __version__
-from detbench.recipe.metrics import COSTS, METRICS
-from detbench.report import ablation, best, figures, intervals, other_profiles, verdict_sheet
+from detbench.recipe.metrics import COSTS
+from detbench.report import (
+    ablation,
+    best,
+    figures,
+    intervals,
+    other_profiles,
+    page_tables,
+    verdict_sheet,
+)
 from detbench.report.best import PREFIX
 from detbench.report.differences import Change
 from detbench.report.figures import Pictures
@@ -42,8 +49,6 @@ PAPERS = {
 }
 LISTED = 5
 """Failed cells named above a table; the others are in its footnotes."""
-CHANGES = tuple(f"{kind}_" for kind in ablation.AGAINST)
-"""What keys of columns against the baseline begin with."""
 LARGE = 12_000
 """Bytes from which on a drawing is compared with its PNG."""
 FEW, MANY = 32, 200
@@ -79,20 +84,9 @@ def _claims(boards: Sequence[Board]) -> dict[str, Any] | None:
     scores = verdict_sheet.score_payload(boards)
     by_table = verdict_sheet.scoreboard(scores, "table") if len(scores) > 1 else None
     return {
-        "scores": _words(verdict_sheet.scoreboard(scores)),
-        "tables": by_table and _words(by_table),
-        "all": _words(verdict_sheet.sheet(boards)),
-    }
-
-
-def _words(sheet: Sheet) -> dict[str, Any]:
-    """A sheet as it is printed, without what a dialog would show."""
-    return {
-        "groups": _groups(sheet),
-        "columns": [(one.title, _kind(one)) for one in sheet.columns],
-        "rows": [[entry.text for entry in row] for row in sheet.rows],
-        "breaks": sheet.breaks,
-        "notes": sheet.notes,
+        "scores": page_tables.halves(verdict_sheet.scoreboard(scores)),
+        "tables": by_table and page_tables.halves(by_table),
+        "all": page_tables.words(verdict_sheet.sheet(boards)),
     }
 
 
@@ -181,11 +175,9 @@ class _Facts:
 
 
 def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
-    plan, sheet, pictures = (
-        results.plan,
-        best.mark(ablation.sheet(results)),
-        figures.pictures(results),
-    )
+    plan, pictures = results.plan, figures.pictures(results)
+    sheet = page_tables.main_first(best.mark(ablation.sheet(results)), results.main_metric)
+    kinds = page_tables.kinds(sheet)
     drawn, left_out = _pictures(plan, pictures, room)
     for row in results.rows:
         for stored in (*row.stored, *([row.cost] if row.cost else [])):
@@ -196,21 +188,21 @@ def _section(results: TableResults, facts: _Facts, room: int) -> dict[str, Any]:
         "profile": plan.profile.id,
         "standing": ablation.status_line(results).removeprefix("Cells: ").rstrip("."),
         "notices": notices(results),
-        "groups": _groups(sheet),
+        "groups": page_tables.groups(sheet),
         "columns": [
             {
                 "key": column.key,
                 "title": column.title,
                 "group": column.group.replace("\n", " "),
-                "kind": _kind(column),
+                "kind": kind,
             }
-            for column in sheet.columns
+            for column, kind in zip(sheet.columns, kinds, strict=True)
         ],
         "rows": [_row(results, sheet, index, facts) for index in range(len(sheet.rows))],
         "footnotes": sheet.footnotes,
         "notes": sheet.notes,
-        "effects": _plain_table(ablation.effects_sheet(results)),
-        "latency": _plain_table(latencies(results)),
+        "effects": page_tables.plain(ablation.effects_sheet(results)),
+        "latency": page_tables.plain(latencies(results)),
         "pictures": drawn,
         "absent": [*pictures.absent, *left_out],
         "analyses": _analyses(results),
@@ -222,20 +214,9 @@ def _analyses(results: TableResults) -> list[dict[str, Any]]:
     from detbench.analysis import stored
 
     return [
-        {"picture": _picture(one.picture), **(_plain_table(one.sheet) or {})}
+        {"picture": _picture(one.picture), **(page_tables.plain(one.sheet) or {})}
         for one in stored.of_table(results)
     ]
-
-
-def _plain_table(sheet: Sheet | None) -> dict[str, Any] | None:
-    """None where there is no sheet."""
-    if sheet is None:
-        return None
-    return {
-        "columns": [(f"{one.group} {one.title}".strip(), _kind(one)) for one in sheet.columns],
-        "rows": [[(entry.text, entry.note) for entry in row] for row in sheet.rows],
-        "notes": sheet.notes,
-    }
 
 
 def notices(results: TableResults) -> list[str]:
@@ -264,39 +245,19 @@ def notices(results: TableResults) -> list[str]:
     return [*found, other] if other else found
 
 
-def _groups(sheet: Sheet) -> list[dict[str, Any]]:
-    """The line above the headings: runs of columns of one group; none where no column has one."""
-    if not any(column.group for column in sheet.columns):
-        return []
-    runs = [
-        (group, list(members)) for group, members in groupby(sheet.columns, lambda one: one.group)
-    ]
-    return [
-        {"text": group, "span": len(members), "kind": _kind(members[0])} for group, members in runs
-    ]
-
-
-def _kind(column: Column) -> str:
-    """CSS classes of a column: measured and published are set apart by colour too."""
-    if not column.right:
-        return "words"
-    if column.key.startswith(PREFIX):
-        return "number published"
-    return "number measured" if column.key in METRICS else "number"
-
-
 def _row(results: TableResults, sheet: Sheet, index: int, facts: _Facts) -> dict[str, Any]:
     row = results.rows[index]
-    cells = []
-    for place, (column, entry) in enumerate(zip(sheet.columns, sheet.rows[index], strict=True)):
+    cells: list[dict[str, Any]] = []
+    shown = zip(sheet.columns, page_tables.kinds(sheet), sheet.rows[index], strict=True)
+    for column, kind, entry in shown:
         info = None
         if column.right and (entry.text or entry.note):
             info = facts.number(_info(results, row, column, entry))
         numeric = isinstance(entry.value, int | float) and column.right
         cells.append(
             {
-                "tag": "td" if place else "th",
-                "kind": _kind(column),
+                "tag": "td" if cells else "th",
+                "kind": kind,
                 "text": entry.text,
                 "value": entry.value if numeric else None,
                 "strong": entry.strong,
@@ -333,7 +294,7 @@ def _info(results: TableResults, row: RowNumbers, column: Column, entry: Entry) 
             "profile": plan.profile.id,
             "differs from the paper in": ", ".join(row.planned.differs) or None,
         }
-        if column.key.startswith(CHANGES):
+        if column.key.startswith(page_tables.CHANGES):
             metric = column.key.partition("_")[2]
             facts |= _changed(change, metric)
             baseline = change.baseline if change else None

@@ -46,7 +46,7 @@ def render(sheet: Sheet, width: int | None = None, colour: bool = False) -> str:
 def parts(sheet: Sheet, width: int | None) -> list[list[int]]:
     """Which columns stand side by side: all where they fit, else as many as do, in order.
 
-    The first column, the rows' names, is in every part; columns under one heading stay together
+    The first columns, the rows' names, are in every part; columns under one heading stay together
     where they can.
     """
     everything = list(range(len(sheet.columns)))
@@ -57,28 +57,42 @@ def parts(sheet: Sheet, width: int | None) -> list[list[int]]:
     size = [len(GAP) + one for one in least]
     if least[0] + sum(size[1:]) <= width:
         return [everything]
-    room = width - max(least[0], min(LONGEST, laid.longest(0)))
+    names, room = _names(laid, size, width)
     found: list[list[int]] = []
     left = 0
-    for run in _runs(sheet):
+    for run in _runs(sheet, names):
         together = sum(size[i] for i in run)
         # A run that fits nowhere whole goes on in the part that is begun.
         if found and together <= room and together > left:
             left = 0
         for i in run:
             if not found or size[i] > left:
-                found.append([0])
+                found.append(list(range(names)))
                 left = room
             found[-1].append(i)
             left -= size[i]
     return found
 
 
-def _runs(sheet: Sheet) -> list[list[int]]:
-    """Columns after the first by their headings; one number measured and printed is a run too."""
+def _names(laid: _Laid, size: Sequence[int], width: int) -> tuple[int, int]:
+    """How many columns name the rows in every part, and the cells that they leave: all ``keys``
+    where any other column fits beside them, else fewer.
+    """
+    wide = [max(one, len(GAP) + min(LONGEST, laid.longest(i))) for i, one in enumerate(size)]
+    for names in range(min(laid.sheet.keys, len(size) - 1), 1, -1):
+        room = width + len(GAP) - sum(wide[:names])
+        if max(size[names:]) <= room:
+            return names, room
+    return 1, width + len(GAP) - wide[0]
+
+
+def _runs(sheet: Sheet, names: int) -> list[list[int]]:
+    """Columns after the rows' names by their headings; one number measured and printed is a run
+    too.
+    """
     headed = {start: count for start, count, _ in groups(sheet.columns)}
     runs: list[list[int]] = []
-    at = 1
+    at = names
     while at < len(sheet.columns):
         run = list(range(at, at + headed.get(at, 1)))
         before = {sheet.columns[i].title for i in runs[-1]} if runs else set()

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
-  const facts = JSON.parse(document.getElementById("facts").textContent);
-  const dialog = document.getElementById("provenance");
+  const facts = JSON.parse(document.getElementById("page_facts").textContent);
+  const dialog = document.getElementById("page_provenance");
 
   // --- sorting: a click sorts up, the next one down, the third puts the table's order back ---
   const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
@@ -172,9 +172,9 @@
 
   function show(button) {
     const info = whole(facts.numbers[Number(button.dataset.info)]);
-    const body = document.getElementById("provenance-body");
+    const body = document.getElementById("page_provenance_body");
     body.textContent = "";
-    document.getElementById("provenance-title").textContent = `${info.row} · ${info.column}`;
+    document.getElementById("page_provenance_title").textContent = `${info.row} · ${info.column}`;
     list(body, [["shown", info.text || "blank"], ["value", info.value], ["note", info.note], ...Object.entries(info.facts)]);
     for (const digest of info.digests) cell(body, digest, info.metric, info.row);
     for (const digest of info.baseline) cell(body, digest, info.metric, info.facts.baseline);
@@ -184,10 +184,12 @@
 
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
-  for (const section of document.querySelectorAll("section")) {
+  // Sections without tools, and tables further down in a section, are to be read alone.
+  for (const tools of document.querySelectorAll("section > .tools")) {
+    const section = tools.parentElement;
     const table = section.querySelector("table");
     table.rowsAsPrinted = [...table.tBodies[0].rows];
-    section.querySelector(".tools").hidden = false;
+    tools.hidden = false;
     section.querySelector(".filter").addEventListener("input", (event) => filter(section, table, event.target.value));
     table.addEventListener("click", (event) => {
       const sorter = event.target.closest("button.sort");
