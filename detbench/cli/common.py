@@ -50,10 +50,12 @@ def given_path(text: str | Path) -> Path:
     """A path from a command line, where an empty text, which an unset variable gives, names none.
 
     Raises:
-        BadParameter: it is empty.
+        BadParameter: it is empty, or has a character that no path has.
     """
     if text == "":
         raise typer.BadParameter("it is empty: name a path")
+    if "\0" in str(text):
+        raise typer.BadParameter("there is a NUL character in it, which no path has")
     return Path(text)
 
 
